@@ -1,0 +1,35 @@
+"""Super-resolution of single cells by Regularized Latent Search, in napari and without.
+
+The public interface is small: :func:`load_bundle`, :func:`super_resolve`,
+:func:`degrade`, :class:`Settings`. torch is imported with the first use of one
+of them, not with the package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_rls.models.bundle import load_bundle
+    from napari_rls.search.settings import Settings
+    from napari_rls.workflow.degrade import degrade
+    from napari_rls.workflow.super_resolve import super_resolve
+
+__version__ = version("napari-rls")
+
+_HOMES = {
+    "load_bundle": "napari_rls.models.bundle",
+    "Settings": "napari_rls.search.settings",
+    "degrade": "napari_rls.workflow.degrade",
+    "super_resolve": "napari_rls.workflow.super_resolve",
+}
+
+__all__ = ["Settings", "degrade", "load_bundle", "super_resolve"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

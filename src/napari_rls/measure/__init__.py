@@ -1,0 +1,1 @@
+"""Cells in images: nuclei and what is measured around them."""

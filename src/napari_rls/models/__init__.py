@@ -1,0 +1,1 @@
+"""Model bundles: the generator, the flow over its latent space, and their file."""

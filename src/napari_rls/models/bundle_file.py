@@ -1,0 +1,163 @@
+"""The bundle on disk: one safetensors file whose header holds the manifest.
+
+Nothing in it can execute. What can be read without torch (the manifest, the
+hash) is read without torch, so that a list of bundles opens at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from napari_rls.models.manifest import FORMAT_VERSION, Manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIX = ".rls.safetensors"
+_KEY = "napari-rls"
+_MAX_MANIFEST_BYTES = 1_000_000
+_CHUNK = 1 << 20
+
+
+class BundleError(ValueError):
+    """A bundle cannot be used; the message says why and what to do, in one sentence."""
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of a bundle file; its tensors are not looked at.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing, is no bundle, is damaged, or needs a newer version.
+    """
+    text = _metadata(path).get(_KEY)
+    if text is None:
+        raise BundleError(
+            f"{path.name} is a safetensors file but not a napari-rls bundle; "
+            "choose a bundle made by napari-rls."
+        )
+    if len(text) > _MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path.name}: the manifest is too large to be genuine.")
+    try:
+        raw = json.loads(text)
+        version = raw.get("format_version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise BundleError(
+                f"{path.name} was made by a newer napari-rls (bundle format {version}, this "
+                f"version reads up to {FORMAT_VERSION}); update napari-rls to use it."
+            )
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise BundleError(
+            f"{path.name}: the manifest is not valid ({where}: {first['msg']}); "
+            "fetch or make the bundle again."
+        ) from None
+    except (json.JSONDecodeError, RecursionError):
+        raise BundleError(
+            f"{path.name}: the manifest cannot be read; fetch or make the bundle again."
+        ) from None
+
+
+def verify(path: Path) -> Manifest:
+    """Check the content hash of a bundle file and return its manifest.
+
+    Raises
+    ------
+    BundleError
+        As :func:`read_manifest`, and if a single bit differs from what was written.
+    """
+    manifest = read_manifest(path)
+    if _content_hash(path) != manifest.content_hash:
+        raise BundleError(
+            f"{path.name} is damaged or was altered (its content hash does not match); "
+            "fetch or make the bundle again."
+        )
+    return manifest
+
+
+def _content_hash(path: Path) -> str:
+    """Return the SHA-256 over the stored manifest without its hash, and every tensor.
+
+    The manifest is hashed as it was written, not as this version would write it.
+    """
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header: dict[str, Any] = json.loads(file.read(length))
+        stored = json.loads(header.pop("__metadata__")[_KEY])
+        stored.pop("content_hash", None)
+        digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode())
+        for name in sorted(header):
+            entry = header[name]
+            digest.update(f"{name} {entry['dtype']} {entry['shape']}".encode())
+            begin, end = entry["data_offsets"]
+            file.seek(8 + length + begin)
+            for part in _chunks(file, end - begin):
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of a bundle file onto the CPU."""
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def write(path: Path, manifest: Manifest, tensors: Mapping[str, Tensor]) -> Manifest:
+    """Write a bundle whole or not at all; return the manifest with its content hash.
+
+    The file appears under its name only once it is complete (temporary file in
+    the same folder, then rename).
+    """
+    from safetensors.torch import save_file
+
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
+        manifest = manifest.model_copy(update={"content_hash": _content_hash(draft)})
+        save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return manifest
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    if not path.is_file():
+        raise BundleError(f"There is no bundle file {path}.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> BundleError:
+    return BundleError(
+        f"{path.name} is not a complete safetensors file ({error}); "
+        "fetch or make the bundle again."
+    )
+
+
+def _chunks(file: Any, size: int) -> Iterator[bytes]:
+    while size > 0:
+        part = file.read(min(size, _CHUNK))
+        if not part:
+            return
+        size -= len(part)
+        yield part

@@ -1,0 +1,188 @@
+"""Normalizing flow over the latent space W: the density p_F(w) of the prior P_w.
+
+The flow F acts on w standardised per dimension, and log p_F(w) is the standard
+normal log-density of F(w) plus log|det J|, the standardisation's part included
+(Papamakarios et al. 2017 for the MAF, Dinh et al. 2017 for RealNVP). Only the
+density direction is ever used; sampling from a MAF is sequential in the
+dimension, and w is drawn from the mapping network instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from nflows.nn.nets import MLP
+from nflows.transforms import (
+    AffineCouplingTransform,
+    CompositeTransform,
+    MaskedAffineAutoregressiveTransform,
+    ReversePermutation,
+    Transform,
+)
+from nflows.utils import create_alternating_binary_mask
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_rls.models.manifest import FlowSpec
+
+_MADE_EPSILON = 1e-3
+"""Added by nflows to every MADE scale, softplus(a) + 1e-3."""
+
+
+def build_flow(spec: FlowSpec, dim: int) -> CompositeTransform:
+    """Return an untrained nflows transform of ``dim`` dimensions."""
+    transforms: list[Transform] = []
+    for k in range(spec.blocks):
+        if spec.kind == "maf":
+            transforms.append(
+                MaskedAffineAutoregressiveTransform(
+                    dim,
+                    spec.hidden,
+                    num_blocks=spec.hidden_layers - 1,
+                    use_residual_blocks=False,
+                )
+            )
+        else:
+            mask = create_alternating_binary_mask(dim, even=k % 2 == 0)
+            transforms.append(AffineCouplingTransform(mask, _CouplingNet(spec).build))
+        transforms.append(ReversePermutation(dim))
+    return CompositeTransform(transforms)
+
+
+class _CouplingNet:
+    """Factory of the network inside a RealNVP coupling layer."""
+
+    def __init__(self, spec: FlowSpec) -> None:
+        self.hidden = [spec.hidden] * spec.hidden_layers
+
+    def build(self, n_in: int, n_out: int) -> nn.Module:
+        return MLP([n_in], [n_out], self.hidden, activation=F.relu)
+
+
+class WFlow(nn.Module):
+    """Flow with its standardisation: maps w to an approximately standard normal vector.
+
+    Parameters
+    ----------
+    spec
+        Shape of the flow.
+    mean, std
+        Mean and standard deviation of w per dimension, shape (d,).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: FlowSpec, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.transform = build_flow(spec, mean.numel())
+
+    def forward(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F(w) (N, d) and log|det J| (N,) of w (N, d)."""
+        u, log_det = self.transform((w - self.mean) / self.std)
+        return u, log_det - self.std.log().sum()
+
+    def log_prob(self, w: Tensor) -> Tensor:
+        """Return log p_F(w) (N,), in nats, of w (N, d)."""
+        return _normal_log_prob(*self(w))
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the tensors to store; masks and permutations are rebuilt from the spec."""
+        named = {**dict(self.named_parameters()), "mean": self.mean, "std": self.std}
+        return {name: tensor.detach() for name, tensor in named.items()}
+
+    @classmethod
+    def from_weights(cls, spec: FlowSpec, weights: Mapping[str, Tensor]) -> WFlow:
+        """Rebuild a flow from :meth:`weights`.
+
+        Raises
+        ------
+        ValueError
+            If a tensor is missing, superfluous, or of another shape.
+        """
+        missing = {"mean", "std"} - weights.keys()
+        if missing:
+            raise ValueError(f"tensor flow.{missing.pop()} is missing")
+        flow = cls(spec, weights["mean"].float(), weights["std"].float())
+        parameters = dict(flow.named_parameters())
+        if parameters.keys() != weights.keys() - {"mean", "std"}:
+            odd = parameters.keys() ^ (weights.keys() - {"mean", "std"})
+            raise ValueError(f"tensor flow.{min(odd)} is missing or does not belong here")
+        for name, parameter in parameters.items():
+            if parameter.shape != weights[name].shape:
+                raise ValueError(f"tensor flow.{name} has the wrong shape")
+            parameter.data = weights[name].float()
+        return flow.requires_grad_(False).eval()
+
+
+class FrozenDensity:
+    """log p_F(w) with fixed weights, fast: the masks of a MAF are multiplied in once.
+
+    Parameters
+    ----------
+    flow
+        The fitted flow; it is left as it is.
+    device
+        Where to compute.
+    """
+
+    def __init__(self, flow: WFlow, device: torch.device | str = "cpu") -> None:
+        self._flow = flow
+        self._log_std = flow.std.log().sum().to(device)
+        self._mean = flow.mean.to(device)
+        self._std = flow.std.to(device)
+        self._layers: list[list[tuple[Tensor, Tensor]]] = []
+        if flow.spec.kind == "maf":
+            for module in flow.transform._transforms:
+                if isinstance(module, MaskedAffineAutoregressiveTransform):
+                    self._layers.append(_masked_layers(module, torch.device(device)))
+        else:
+            self._flow = _copy_to(flow, device)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """Return log p_F(w), in nats, with the shape of w (..., d) less its last axis."""
+        rows = w.reshape(-1, w.shape[-1])
+        if self._layers:
+            u, log_det = self._maf((rows - self._mean) / self._std)
+            log_prob = _normal_log_prob(u, log_det - self._log_std)
+        else:
+            log_prob = self._flow.log_prob(rows)
+        return log_prob.reshape(w.shape[:-1])
+
+    def _maf(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = x.new_zeros(x.shape[0])
+        for layers in self._layers:
+            h = x
+            for weight, bias in layers[:-1]:
+                h = F.relu(F.linear(h, weight, bias))
+            raw, shift = F.linear(h, *layers[-1]).chunk(2, dim=1)
+            scale = F.softplus(raw) + _MADE_EPSILON
+            log_det = log_det + scale.log().sum(1)
+            x = (scale * x + shift).flip(1)
+        return x, log_det
+
+
+def _masked_layers(
+    made: MaskedAffineAutoregressiveTransform, device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases of a MADE; the last layer gives all scales, then all shifts."""
+    net = made.autoregressive_net
+    linears = [net.initial_layer, *(block.linear for block in net.blocks), net.final_layer]
+    layers = [((m.weight * m.mask).detach(), m.bias.detach()) for m in linears]
+    weight, bias = layers[-1]
+    layers[-1] = (torch.cat([weight[0::2], weight[1::2]]), torch.cat([bias[0::2], bias[1::2]]))
+    return [(w.to(device).contiguous(), b.to(device).contiguous()) for w, b in layers]
+
+
+def _copy_to(flow: WFlow, device: torch.device | str) -> WFlow:
+    return WFlow.from_weights(flow.spec, flow.weights()).to(device)
+
+
+def _normal_log_prob(u: Tensor, log_det: Tensor) -> Tensor:
+    constant = 0.5 * u.shape[1] * math.log(2 * math.pi)
+    return log_det - 0.5 * u.square().sum(1) - constant

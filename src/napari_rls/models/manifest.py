@@ -1,0 +1,123 @@
+"""The manifest of a model bundle: what it is, where it comes from, what it may be used for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_rls.models.architecture import Architecture
+
+FORMAT_VERSION = 1
+
+Text = Annotated[str, Field(max_length=10_000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Channel(_Part):
+    """One image channel."""
+
+    name: Name
+    colour: str = Field(
+        default="#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Display colour, #rrggbb."
+    )
+
+
+class Intensity(_Part):
+    """Intensities of the training images and how they map to the generator's -1 to 1."""
+
+    low: float = Field(default=0.0, description="Intensity that the generator sees as -1.")
+    high: float = Field(default=255.0, description="Intensity that the generator sees as 1.")
+    unit: Text = "grey levels"
+    note: Text = ""
+
+    @model_validator(mode="after")
+    def _high_above_low(self) -> Intensity:
+        if not self.high > self.low:
+            raise ValueError("intensity.high must be greater than intensity.low")
+        return self
+
+
+class FlowSpec(_Part):
+    """Shape of the normalizing flow over standardised w."""
+
+    kind: Literal["maf", "realnvp"] = "maf"
+    blocks: int = Field(default=5, ge=1, le=32)
+    hidden: int = Field(default=1024, ge=1, le=8192)
+    hidden_layers: int = Field(default=2, ge=1, le=8)
+
+
+class FlowFit(_Part):
+    """How the flow was fitted and how well it fits."""
+
+    samples: int = Field(ge=1, description="Mapping-network samples used, held-out part included.")
+    seed: int
+    epochs: int = Field(ge=0)
+    held_out_nats: float = Field(
+        description="Mean negative log-density of held-out w, standardised, in nats."
+    )
+    ks_distance: float = Field(
+        ge=0,
+        le=1,
+        description="Kolmogorov-Smirnov distance of the squared norms of F(w) from chi-squared.",
+    )
+
+
+class Training(_Part):
+    """What the generator was trained on, and for how long."""
+
+    data: Text
+    images: int | None = Field(default=None, ge=0, description="Number of training crops.")
+    kimg: float | None = Field(default=None, ge=0, description="Thousands of images shown.")
+
+
+class Manifest(_Part):
+    """Everything that a bundle says of itself.
+
+    ``content_hash`` is the SHA-256 over the manifest's other fields and all
+    tensors; see :mod:`napari_rls.models.bundle_file`.
+    """
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: Name
+    title: Text
+    architecture: Architecture
+    channels: tuple[Channel, ...]
+    pixel_size_um: float | None = Field(
+        default=None, gt=0, description="Side of an HR pixel in micrometres, if known."
+    )
+    intensity: Intensity = Intensity()
+    flow: FlowSpec
+    flow_fit: FlowFit
+    training: Training
+    licence: Text
+    attribution: Text
+    intended_use: Text
+    limits: Text
+    created_by: Text
+    content_hash: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> Manifest:
+        if len(self.channels) != self.architecture.image_channels:
+            raise ValueError(
+                f"{len(self.channels)} channel names for a generator of "
+                f"{self.architecture.image_channels} channels"
+            )
+        if len({c.name for c in self.channels}) != len(self.channels):
+            raise ValueError("channel names must differ")
+        return self
+
+    @property
+    def hr_size(self) -> int:
+        """Side of the HR image, in pixels."""
+        return self.architecture.resolution
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, in the generator's order."""
+        return tuple(c.name for c in self.channels)

@@ -1,0 +1,1 @@
+"""Regularized Latent Search: degradations, objective, optimisation, settings."""

@@ -1,0 +1,137 @@
+"""Degradation operators D: from an HR image to what an LR microscope would see.
+
+Every operator is a small immutable object that maps images (N, C, H, W) to
+images, differentiably, and operators compose. Images may be in any unit; noise
+is given in the image's own unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Operator = Callable[[Tensor], Tensor]
+
+
+def bicubic_matrix(size: int, factor: int) -> NDArray[np.float64]:
+    """Return the antialiased bicubic downscaling of one axis, shape (size/factor, size).
+
+    Keys' kernel with a = -0.5, stretched by the factor; at the borders the
+    weights that remain are renormalised. This is what Pillow and torch's
+    ``interpolate(antialias=True)`` do.
+
+    Raises
+    ------
+    ValueError
+        If ``factor`` does not divide ``size``.
+    """
+    if factor < 1 or size % factor:
+        raise ValueError(f"A side of {size} pixels cannot be divided by the factor {factor}.")
+    centres = (np.arange(size // factor) + 0.5) * factor
+    distance = np.abs((np.arange(size) + 0.5)[None, :] - centres[:, None]) / factor
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Bicubic:
+    """Antialiased bicubic downscaling by ``factor``, as two matrix products."""
+
+    factor: int
+
+    def __call__(self, image: Tensor) -> Tensor:
+        rows = _matrix(image.shape[-2], self.factor, image.dtype, image.device)
+        columns = _matrix(image.shape[-1], self.factor, image.dtype, image.device)
+        return rows @ image @ columns.mT
+
+
+@dataclass(frozen=True)
+class GaussianBlur:
+    """Gaussian blur of standard deviation ``sigma`` pixels; borders are reflected."""
+
+    sigma: float
+
+    def __call__(self, image: Tensor) -> Tensor:
+        if self.sigma <= 0:
+            return image
+        rows = _blur_matrix(image.shape[-2], self.sigma).to(image)
+        columns = _blur_matrix(image.shape[-1], self.sigma).to(image)
+        return rows @ image @ columns.mT
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """Additive normal noise of standard deviation ``sigma``, in the image's unit."""
+
+    sigma: float
+    seed: int = 0
+
+    def __call__(self, image: Tensor) -> Tensor:
+        rng = torch.Generator().manual_seed(self.seed)
+        return image + self.sigma * torch.randn(image.shape, generator=rng).to(image)
+
+
+@dataclass(frozen=True)
+class PoissonNoise:
+    """Photon noise: ``photons`` photons per unit of intensity; negative values count as 0.
+
+    The gradient passes straight through the draw.
+    """
+
+    photons: float
+    seed: int = 0
+
+    def __call__(self, image: Tensor) -> Tensor:
+        rng = torch.Generator().manual_seed(self.seed)
+        rate = (image.detach().clamp(min=0) * self.photons).cpu()
+        noisy = torch.poisson(rate, generator=rng).to(image) / self.photons
+        return image + (noisy - image).detach()
+
+
+@dataclass(frozen=True)
+class SaltAndPepper:
+    """A share ``amount`` of the pixels set to the image's minimum or maximum, half each."""
+
+    amount: float
+    seed: int = 0
+
+    def __call__(self, image: Tensor) -> Tensor:
+        rng = torch.Generator().manual_seed(self.seed)
+        draw = torch.rand(image.shape, generator=rng).to(image.device)
+        low = image.detach().amin(dim=(-2, -1), keepdim=True)
+        high = image.detach().amax(dim=(-2, -1), keepdim=True)
+        image = torch.where(draw < self.amount / 2, low, image)
+        return torch.where(draw > 1 - self.amount / 2, high, image)
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Operators applied one after the other, the first one first."""
+
+    operators: tuple[Operator, ...]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        for operator in self.operators:
+            image = operator(image)
+        return image
+
+
+@lru_cache(maxsize=32)
+def _matrix(size: int, factor: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.from_numpy(bicubic_matrix(size, factor)).to(device, dtype)
+
+
+@lru_cache(maxsize=32)
+def _blur_matrix(size: int, sigma: float) -> Tensor:
+    """Blur of one axis as a (size, size) matrix, built from the unit vectors."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return torch.from_numpy(gaussian_filter1d(np.eye(size), sigma, axis=0, mode="reflect"))

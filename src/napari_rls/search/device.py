@@ -1,0 +1,91 @@
+"""Where and in which arithmetic to compute, with the reason."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from napari_rls.models.frozen import FrozenSynthesis
+from napari_rls.models.stylegan2 import Generator
+from napari_rls.search.settings import SettingsError
+
+BFLOAT16_TOLERANCE = 0.02
+"""Largest root-mean-square error of a bfloat16 image, relative to the image's deviation."""
+
+
+@dataclass(frozen=True)
+class DeviceChoice:
+    """A device and, in words, what it is or why it is not a GPU."""
+
+    device: torch.device
+    reason: str
+
+
+def choose_device(wanted: str = "auto") -> DeviceChoice:
+    """Choose a device: ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises
+    ------
+    SettingsError
+        If a device is asked for by name and is not there.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if wanted.startswith("cuda") or (wanted == "auto" and cuda):
+        if not cuda:
+            raise SettingsError(f"{wanted} is not available: {_why_no_gpu()}; use device 'auto'.")
+        device = torch.device("cuda:0" if wanted in ("auto", "cuda") else wanted)
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise SettingsError(
+                f"There is no {wanted}: this machine has {torch.cuda.device_count()} CUDA GPU(s)."
+            )
+        return DeviceChoice(device, torch.cuda.get_device_name(device))
+    if wanted == "mps" or (wanted == "auto" and mps):
+        if not mps:
+            raise SettingsError("mps is not available on this machine; use device 'auto'.")
+        return DeviceChoice(torch.device("mps"), "Apple GPU")
+    why = "as asked for" if wanted == "cpu" else f"no GPU: {_why_no_gpu()}"
+    return DeviceChoice(torch.device("cpu"), f"CPU, {torch.get_num_threads()} threads ({why})")
+
+
+def _why_no_gpu() -> str:
+    if torch.version.cuda is None:
+        return "this PyTorch was built without CUDA"
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    return "no CUDA GPU or driver was found"
+
+
+def choose_dtype(wanted: str, generator: Generator, device: torch.device) -> torch.dtype:
+    """Return the type of the feature maps for a precision setting.
+
+    ``auto`` takes bfloat16 where the processor computes in it and where images of
+    this generator stay within :data:`BFLOAT16_TOLERANCE` of float32.
+    """
+    if wanted != "auto":
+        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if not _computes_in_bfloat16(device) or bfloat16_error(generator) > BFLOAT16_TOLERANCE:
+        return torch.float32
+    return torch.bfloat16
+
+
+@torch.no_grad()
+def bfloat16_error(generator: Generator, count: int = 4) -> float:
+    """Return the error of bfloat16 images relative to the deviation of float32 images."""
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(count, generator.arch.z_dim, generator=rng)
+    ws = generator.broadcast(generator.mapping(z))
+    exact = FrozenSynthesis(generator.synthesis)(ws)
+    rounded = FrozenSynthesis(generator.synthesis, torch.bfloat16)(ws)
+    error = (rounded - exact).square().mean().sqrt() / exact.std()
+    return float(error.nan_to_num(nan=torch.inf))
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        flags = torch.backends.cpu.get_cpu_capability()
+        return "AVX512" in flags and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False

@@ -1,0 +1,148 @@
+"""The settings of a super-resolution run: one class for the widget, the CLI and the record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+DEFAULT_BUNDLE = "bbbc013-translocation-64"
+FACTORS = (2, 4, 8, 16, 32)
+
+
+class SettingsError(ValueError):
+    """Settings cannot be used; the message says which and why, in one sentence."""
+
+
+class Settings(BaseModel):
+    """All that determines a super-resolution run, beside the LR image itself.
+
+    Defaults and healthy ranges are those of Gheisari & Genovesio 2024, section
+    4.1. Field titles and descriptions are what the widget and the command line
+    show.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: str = Field(
+        default=DEFAULT_BUNDLE,
+        title="Bundle",
+        description="Model bundle: the name of an embedded one, or a file.",
+    )
+    factor: int = Field(
+        default=8,
+        ge=2,
+        le=256,
+        title="Scale factor",
+        description="HR size divided by LR size.",
+    )
+    lambda_w: float = Field(
+        default=5e-5,
+        ge=0,
+        le=1,
+        title="lambda_w",
+        description=(
+            "Weight of P_w, which keeps every latent vector where the bundle has seen images: "
+            "higher is more typical, lower follows the LR image more (healthy: 1e-6 to 5e-4)."
+        ),
+    )
+    lambda_c: float = Field(
+        default=0.01,
+        ge=0,
+        le=10,
+        title="lambda_c",
+        description=(
+            "Weight of P_cross, which keeps coarse and fine latent vectors together: "
+            "higher is more coherent, lower follows the LR image more (healthy: 0.005 to 0.05)."
+        ),
+    )
+    steps: int = Field(
+        default=200, ge=1, le=10_000, title="Steps", description="Iterations of the search."
+    )
+    learning_rate: float = Field(
+        default=0.5, gt=0, le=10, title="Learning rate", description="Step size of Adam."
+    )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        title="Patience",
+        description=(
+            "Stop a cell after this many steps without a better objective; 0 runs every step."
+        ),
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Seed of the random latent vectors whose mean starts the search.",
+    )
+    intensity: Literal["auto", "bundle", "stretch"] = Field(
+        default="auto",
+        title="Intensity",
+        description=(
+            "How LR intensities meet the bundle's: 'bundle' takes them as they are, 'stretch' "
+            "maps each channel's minimum and maximum, 'auto' stretches only data of another range."
+        ),
+    )
+    batch_size: int = Field(
+        default=32, ge=1, le=1024, title="Batch size", description="Cells searched at once."
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        title="Device",
+        description="auto, cpu, cuda, cuda:N or mps.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        title="Precision",
+        description="Arithmetic of the search; the final image is always made in float32.",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1024, title="CPU threads", description="0 leaves the choice to torch."
+    )
+
+    def save(self, path: Path) -> None:
+        """Write the settings as JSON, whole or not at all."""
+        draft = path.with_name(f".{path.name}.tmp")
+        try:
+            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        """Read settings that :meth:`save` wrote; fields left out take their defaults.
+
+        Raises
+        ------
+        SettingsError
+            If the file is missing, is no JSON, or holds a wrong name or value.
+        """
+        try:
+            return cls.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
+        except OSError as error:
+            raise SettingsError(f"Cannot read the settings file {path}: {error.strerror}.") from None
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise SettingsError(f"{path} is not a settings file (not valid JSON).") from None
+
+    @classmethod
+    def parse(cls, values: object, source: str = "settings") -> Settings:
+        """Validate ``values``; the error of the first wrong one is a sentence.
+
+        Raises
+        ------
+        SettingsError
+            If a name is unknown or a value is out of range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "settings"
+            raise SettingsError(f"{source}: {name}: {first['msg']}.") from None

@@ -1,0 +1,1 @@
+"""The napari plugin: everything that touches napari, magicgui or Qt."""

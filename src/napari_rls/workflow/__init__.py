@@ -1,0 +1,1 @@
+"""Jobs from images to results: reading, cutting, super-resolving, writing, with provenance."""

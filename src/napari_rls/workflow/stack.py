@@ -1,0 +1,162 @@
+"""A stack of single-cell images with what is known of each: the one input of every job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHANNEL_AXES = frozenset({"c", "ch", "channel", "channels"})
+
+
+class InputError(ValueError):
+    """An image cannot be used; the message says why and what to do, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where a single-cell image was cut from; what is not known stays empty.
+
+    ``y`` and ``x`` are the crop's centre in pixels of the source image, in the
+    convention that the centre of the first pixel is 0.
+    """
+
+    file: str = ""
+    well: str = ""
+    y: float | None = None
+    x: float | None = None
+    condition: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CellStack:
+    """Single-cell images of one size and unit.
+
+    Parameters
+    ----------
+    data
+        Images (N, C, y, x) in the unit that they were recorded in.
+    channels
+        Names of the channels.
+    leading
+        Name of the first axis, or None if the image came without one (a single cell).
+    pixel_size_um
+        Side of a pixel in micrometres, or None if unknown.
+    crops
+        Where each cell came from: N entries, or none.
+    name
+        Name of the source, for messages and records.
+    """
+
+    data: NDArray[np.generic]
+    channels: tuple[str, ...]
+    leading: str | None = "N"
+    pixel_size_um: float | None = None
+    crops: tuple[Crop, ...] = field(default=())
+    name: str = "image"
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 4 or len(self.channels) != self.data.shape[1]:
+            raise ValueError("data must be (N, C, y, x) with one name per channel")
+        if self.crops and len(self.crops) != len(self.data):
+            raise ValueError("there must be one crop record per cell")
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def select(self, channels: Sequence[int]) -> CellStack:
+        """Return the stack with only these channels, in this order.
+
+        Raises
+        ------
+        InputError
+            If there is no such channel.
+        """
+        for index in channels:
+            if not 0 <= index < len(self.channels):
+                raise InputError(
+                    f"{self.name} has no channel {index}: its {len(self.channels)} channels are "
+                    f"{', '.join(self.channels)}, counted from 0."
+                )
+        names = tuple(self.channels[i] for i in channels)
+        return replace(self, data=self.data[:, list(channels)], channels=names)
+
+
+def stack_from_array(
+    array: NDArray[np.generic],
+    *,
+    axes: Sequence[str] | None = None,
+    channels: Sequence[str] = (),
+    name: str = "image",
+) -> CellStack:
+    """Make a stack of (C, y, x) or (N, C, y, x) pixels; the leading axis may have any name.
+
+    Parameters
+    ----------
+    array
+        Pixels. With more than four axes, leading axes of length 1 are dropped.
+    axes
+        Names of the axes, first to last, if known. The channel axis is the one
+        named C, ch or channel; without names it is the third from last.
+    channels
+        Names of the channels, if known.
+    name
+        Name of the source, for messages.
+
+    Raises
+    ------
+    InputError
+        If the axes are not those of one or many single-cell images.
+    """
+    shape = array.shape
+    names = list(axes) if axes is not None else [""] * array.ndim
+    if array.size == 0:
+        raise InputError(f"{name} is empty (shape {shape}); choose an image with pixels.")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name} holds {array.dtype} values; intensities must be real numbers.")
+    if any(axis.lower() == "s" for axis in names):
+        raise InputError(f"{name} is an RGB picture; give the fluorescence channels themselves.")
+    channel = _channel_axis(names)
+    while array.ndim > 4:
+        unit = [k for k in range(array.ndim - 2) if array.shape[k] == 1 and k != channel]
+        if not unit:
+            break
+        array = array.squeeze(unit[0])
+        del names[unit[0]]
+        channel = _channel_axis(names)
+    if not 2 <= array.ndim <= 4 or (channel is not None and channel >= array.ndim - 2):
+        raise InputError(
+            f"{name} has the shape {shape}; a single cell is (channel, y, x) and a stack of "
+            "cells is (N, channel, y, x)."
+        )
+    if channel is None:
+        if array.ndim == 2 or (array.ndim == 3 and names[0].isalpha()):
+            array = np.expand_dims(array, -3)
+            names.insert(-2, "c")
+        channel = array.ndim - 3
+    leading = None
+    if array.ndim == 4:
+        other = names[1 - channel]
+        leading = other if other.isalpha() else "N"
+    array = np.moveaxis(array, channel, -3)
+    count = array.shape[-3]
+    return CellStack(
+        array.reshape(-1, *array.shape[-3:]),
+        tuple(channels) if len(channels) == count else tuple(f"channel {k}" for k in range(count)),
+        leading=leading,
+        name=name,
+    )
+
+
+def fitting_factor(height: int, width: int, hr_size: int) -> int | None:
+    """Return the factor by which LR images of this size become HR ones, or None if none does."""
+    if height != width or height < 1 or hr_size % height or hr_size // height < 2:
+        return None
+    return hr_size // height
+
+
+def _channel_axis(names: Sequence[str]) -> int | None:
+    found = [k for k, name in enumerate(names) if name.strip().lower() in CHANNEL_AXES]
+    return found[0] if len(found) == 1 else None

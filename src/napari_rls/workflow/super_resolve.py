@@ -1,0 +1,274 @@
+"""Super-resolve a stack of cells: the one job behind the widget, the CLI and the API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.models.frozen import FrozenSynthesis
+from napari_rls.models.flow import FrozenDensity
+from napari_rls.models.intensity import IntensityMap, choose_map
+from napari_rls.models.manifest import Manifest
+from napari_rls.search.degradation import Bicubic
+from napari_rls.search.device import choose_device, choose_dtype
+from napari_rls.search.engine import State, search
+from napari_rls.search.objective import Objective
+from napari_rls.search.settings import FACTORS, Settings
+from napari_rls.workflow.stack import CellStack, InputError, fitting_factor, stack_from_array
+
+
+@dataclass(frozen=True)
+class Run:
+    """What holds for a whole run; every update carries it.
+
+    ``skipped`` names the cells that cannot be searched and why.
+    """
+
+    manifest: Manifest
+    settings: Settings
+    intensity: IntensityMap
+    device: str
+    device_reason: str
+    precision: str
+    cells: int
+    skipped: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """The state of one batch of cells after one step; arrays are new in every update.
+
+    Parameters
+    ----------
+    run
+        What holds for the whole run.
+    cells
+        Indices into the LR stack, (n,).
+    step, steps
+        Steps made of the steps planned for this batch.
+    sr
+        Best SR images so far (n, C, H, W), float32, in the LR image's unit.
+    latents
+        Their W+ latents (n, L, d).
+    objective, log_density, cross
+        Objective, P_w in nats and mean pairwise distance of each, (n,).
+    lr_residual
+        Mean absolute difference between the degraded SR image and the LR image, per
+        cell and channel (n, C), in the LR image's unit.
+    failed
+        Cells whose search broke off because a number was not finite, (n,).
+    finished
+        Whether the batch is done; its images are then remade in float32.
+    cells_done
+        Cells of the run that are done.
+    seconds, seconds_left
+        Time since the start, and an estimate of what is left.
+    """
+
+    run: Run
+    cells: NDArray[np.intp]
+    step: int
+    steps: int
+    sr: NDArray[np.float32]
+    latents: NDArray[np.float32]
+    objective: NDArray[np.float32]
+    log_density: NDArray[np.float32]
+    cross: NDArray[np.float32]
+    lr_residual: NDArray[np.float32]
+    failed: NDArray[np.bool_]
+    finished: bool
+    cells_done: int
+    seconds: float
+    seconds_left: float
+
+
+def super_resolve(
+    lr: CellStack | NDArray[np.generic],
+    bundle: Bundle | str,
+    settings: Settings | None = None,
+) -> Iterator[Update]:
+    """Super-resolve cells and yield an update after every step of every batch.
+
+    Parameters
+    ----------
+    lr
+        LR cells: a stack, or an array (C, y, x) or (N, C, y, x), any real dtype, with the
+        bundle's channels in the bundle's order.
+    bundle
+        A loaded bundle, or what :func:`load_bundle` takes.
+    settings
+        The settings; None takes the defaults with the factor that the LR size asks for.
+
+    Raises
+    ------
+    InputError
+        If the image does not fit the bundle and the factor, or no cell can be searched.
+    BundleError
+        If the bundle cannot be loaded.
+    SettingsError
+        If the device that was asked for is not there.
+    """
+    stack = lr if isinstance(lr, CellStack) else stack_from_array(lr)
+    bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
+    manifest = bundle.manifest
+    if settings is None:
+        fitting = fitting_factor(*stack.data.shape[-2:], manifest.hr_size)
+        settings = Settings(factor=fitting or Settings().factor)
+    check_fit(stack, manifest, settings.factor)
+    skipped = unusable_cells(stack)
+    if len(skipped) == len(stack):
+        raise InputError(f"{stack.name}: no cell can be searched ({next(iter(skipped.values()))}).")
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    choice = choose_device(settings.device)
+    dtype = choose_dtype(settings.precision, bundle.generator, choice.device)
+    usable = [k for k in range(len(stack)) if k not in skipped]
+    run = Run(
+        manifest=manifest,
+        settings=settings,
+        intensity=choose_map(stack.data[usable], manifest.intensity, settings.intensity),
+        device=str(choice.device),
+        device_reason=choice.reason,
+        precision=str(dtype).removeprefix("torch."),
+        cells=len(stack),
+        skipped=skipped,
+    )
+    yield from _Batches(run, stack, bundle, choice.device, dtype).updates(usable)
+
+
+def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
+    """Check that the stack's channels and size fit the bundle and the factor.
+
+    Raises
+    ------
+    InputError
+        If they do not; the message says what would fit.
+    """
+    height, width = stack.data.shape[-2:]
+    if len(stack.channels) != len(manifest.channels):
+        raise InputError(
+            f"{stack.name} has {len(stack.channels)} channel(s) but the bundle {manifest.name} "
+            f"needs {len(manifest.channels)} ({', '.join(manifest.channel_names)}); choose which "
+            "channel is which."
+        )
+    fitting = fitting_factor(height, width, manifest.hr_size)
+    if fitting is None:
+        sizes = [manifest.hr_size // f for f in FACTORS if manifest.hr_size % f == 0]
+        raise InputError(
+            f"{stack.name} has cells of {height} x {width} pixels, which no scale factor brings to "
+            f"the {manifest.hr_size} x {manifest.hr_size} of the bundle {manifest.name}; give "
+            f"nucleus-centred crops of {', '.join(f'{s} x {s}' for s in sizes)} pixels."
+        )
+    if fitting != factor:
+        raise InputError(
+            f"{stack.name} has cells of {height} x {width} pixels: with the bundle {manifest.name} "
+            f"the scale factor must be {fitting}, not {factor}."
+        )
+
+
+def unusable_cells(stack: CellStack) -> dict[int, str]:
+    """Return the cells that cannot be searched, with the reason."""
+    flat = stack.data.reshape(len(stack), -1)
+    finite = np.isfinite(flat).all(axis=1)
+    constant = flat.max(axis=1) == flat.min(axis=1)
+    reasons = {int(k): "it holds NaN or infinite values" for k in np.flatnonzero(~finite)}
+    reasons |= {int(k): "every pixel has the same value" for k in np.flatnonzero(constant)}
+    return dict(sorted(reasons.items()))
+
+
+class _Batches:
+    """The search of one run, batch after batch."""
+
+    def __init__(
+        self, run: Run, stack: CellStack, bundle: Bundle, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.run = run
+        self.lr = stack.data
+        self.device = device
+        self.degrade = Bicubic(run.settings.factor)
+        self.fast = FrozenSynthesis(bundle.generator.synthesis, dtype, device)
+        self.exact = FrozenSynthesis(bundle.generator.synthesis, torch.float32, device)
+        self.log_density = FrozenDensity(bundle.flow, device)
+        mean_w = bundle.mean_w(seed=run.settings.seed)
+        self.start = bundle.generator.broadcast(mean_w[None]).to(device)
+
+    def updates(self, usable: list[int]) -> Iterator[Update]:
+        settings = self.run.settings
+        clock = _Clock(len(usable) * settings.steps)
+        done = 0
+        for first in range(0, len(usable), settings.batch_size):
+            cells = np.array(usable[first : first + settings.batch_size])
+            encoded = self.run.intensity.encode(self.lr[cells])
+            objective = Objective(
+                lr=torch.from_numpy(encoded).to(self.device),
+                degrade=self.degrade,
+                log_density=self.log_density,
+                lambda_w=settings.lambda_w,
+                lambda_c=settings.lambda_c,
+            )
+            states = search(
+                objective,
+                self.fast,
+                self.start.expand(len(cells), -1, -1),
+                steps=settings.steps,
+                learning_rate=settings.learning_rate,
+                patience=settings.patience,
+            )
+            for state in states:
+                finished = state.step == settings.steps or not bool(state.running.any())
+                done += len(cells) if finished else 0
+                work = done * settings.steps + (0 if finished else len(cells) * state.step)
+                yield self._update(objective, state, cells, finished, done, clock.read(work))
+
+    @torch.no_grad()
+    def _update(
+        self,
+        objective: Objective,
+        state: State,
+        cells: NDArray[np.intp],
+        finished: bool,
+        done: int,
+        seconds: tuple[float, float],
+    ) -> Update:
+        image = self.exact(state.ws) if finished else state.image
+        difference = (self.degrade(image) - objective.lr).abs().mean((2, 3))
+        return Update(
+            run=self.run,
+            cells=cells,
+            step=state.step,
+            steps=self.run.settings.steps,
+            sr=self.run.intensity.decode(_numpy(image)),
+            latents=_numpy(state.ws),
+            objective=_numpy(state.terms.total),
+            log_density=_numpy(state.terms.log_density),
+            cross=_numpy(state.terms.cross),
+            lr_residual=(_numpy(difference) * self.run.intensity.unit_span).astype(np.float32),
+            failed=state.failed.cpu().numpy(),
+            finished=finished,
+            cells_done=done,
+            seconds=seconds[0],
+            seconds_left=seconds[1],
+        )
+
+
+class _Clock:
+    """Time since the start and what is left, from the share of the work that is done."""
+
+    def __init__(self, work: int) -> None:
+        self._work = work
+        self._start = time.perf_counter()
+
+    def read(self, done: int) -> tuple[float, float]:
+        seconds = time.perf_counter() - self._start
+        return seconds, seconds * (self._work - done) / max(done, 1)
+
+
+def _numpy(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.float().cpu().numpy()
