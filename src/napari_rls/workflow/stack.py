@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -160,3 +161,10 @@ def fitting_factor(height: int, width: int, hr_size: int) -> int | None:
 def _channel_axis(names: Sequence[str]) -> int | None:
     found = [k for k, name in enumerate(names) if name.strip().lower() in CHANNEL_AXES]
     return found[0] if len(found) == 1 else None
+
+
+def content_digest(data: NDArray[np.generic]) -> str:
+    """Return the SHA-256 of an array's shape, type and values."""
+    digest = hashlib.sha256(f"{data.shape} {data.dtype.newbyteorder('<').str}".encode())
+    digest.update(np.ascontiguousarray(data, data.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
