@@ -119,36 +119,51 @@ def stack_from_array(
         raise InputError(f"{name} holds {array.dtype} values; intensities must be real numbers.")
     if any(axis.lower() == "s" for axis in names):
         raise InputError(f"{name} is an RGB picture; give the fluorescence channels themselves.")
-    channel = _channel_axis(names)
-    while array.ndim > 4:
-        unit = [k for k in range(array.ndim - 2) if array.shape[k] == 1 and k != channel]
-        if not unit:
-            break
-        array = array.squeeze(unit[0])
-        del names[unit[0]]
-        channel = _channel_axis(names)
-    if not 2 <= array.ndim <= 4 or (channel is not None and channel >= array.ndim - 2):
+    try:
+        leading, channel = find_axes(shape, names)
+    except ValueError:
         raise InputError(
             f"{name} has the shape {shape}; a single cell is (channel, y, x) and a stack of "
             "cells is (N, channel, y, x)."
-        )
-    if channel is None:
-        if array.ndim == 2 or (array.ndim == 3 and names[0].isalpha()):
-            array = np.expand_dims(array, -3)
-            names.insert(-2, "c")
-        channel = array.ndim - 3
-    leading = None
-    if array.ndim == 4:
-        other = names[1 - channel]
-        leading = other if other.isalpha() else "N"
-    array = np.moveaxis(array, channel, -3)
-    count = array.shape[-3]
+        ) from None
+    kept = [axis for axis in (leading, channel) if axis is not None]
+    dropped = [axis for axis in range(len(shape) - 2) if axis not in kept]
+    cells = 1 if leading is None else shape[leading]
+    count = 1 if channel is None else shape[channel]
     return CellStack(
-        array.reshape(-1, *array.shape[-3:]),
+        array.transpose(*dropped, *kept, -2, -1).reshape(cells, count, *shape[-2:]),
         tuple(channels) if len(channels) == count else tuple(f"channel {k}" for k in range(count)),
-        leading=leading,
+        leading=None if leading is None else names[leading] if names[leading].isalpha() else "N",
         name=name,
     )
+
+
+def find_axes(
+    shape: Sequence[int], axes: Sequence[str] | None = None
+) -> tuple[int | None, int | None]:
+    """Return which axis runs over cells and which over channels, None for one that is not there.
+
+    See :func:`stack_from_array` for the rules.
+
+    Raises
+    ------
+    ValueError
+        If the axes are not those of one or many single-cell images.
+    """
+    names = [axis.strip().lower() for axis in axes] if axes is not None else [""] * len(shape)
+    named = [k for k, axis in enumerate(names) if axis in CHANNEL_AXES]
+    channel = named[0] if len(named) == 1 else None
+    front = list(range(len(shape) - 2))
+    while len(front) > 2:
+        unit = [k for k in front if shape[k] == 1 and k != channel]
+        if not unit:
+            raise ValueError("too many axes")
+        front.remove(unit[0])
+    if len(shape) < 2 or (channel is not None and channel not in front):
+        raise ValueError("the last two axes must be y and x")
+    if channel is None and front and not (len(front) == 1 and names[front[0]].isalpha()):
+        channel = front[-1]
+    return next((k for k in front if k != channel), None), channel
 
 
 def fitting_factor(height: int, width: int, hr_size: int) -> int | None:
@@ -156,11 +171,6 @@ def fitting_factor(height: int, width: int, hr_size: int) -> int | None:
     if height != width or height < 1 or hr_size % height or hr_size // height < 2:
         return None
     return hr_size // height
-
-
-def _channel_axis(names: Sequence[str]) -> int | None:
-    found = [k for k, name in enumerate(names) if name.strip().lower() in CHANNEL_AXES]
-    return found[0] if len(found) == 1 else None
 
 
 def content_digest(data: NDArray[np.generic]) -> str:

@@ -20,7 +20,8 @@ from napari_rls.search.degradation import Bicubic
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.engine import State, search
 from napari_rls.search.objective import Objective
-from napari_rls.search.settings import FACTORS, Settings
+from napari_rls.search.settings import Settings
+from napari_rls.workflow.fit import check_fit, unusable_cells
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor, stack_from_array
 
 
@@ -141,46 +142,6 @@ def super_resolve(
         skipped=skipped,
     )
     yield from _Batches(run, stack, bundle, choice.device, dtype).updates(usable)
-
-
-def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
-    """Check that the stack's channels and size fit the bundle and the factor.
-
-    Raises
-    ------
-    InputError
-        If they do not; the message says what would fit.
-    """
-    height, width = stack.data.shape[-2:]
-    if len(stack.channels) != len(manifest.channels):
-        raise InputError(
-            f"{stack.name} has {len(stack.channels)} channel(s) but the bundle {manifest.name} "
-            f"needs {len(manifest.channels)} ({', '.join(manifest.channel_names)}); choose which "
-            "channel is which."
-        )
-    fitting = fitting_factor(height, width, manifest.hr_size)
-    if fitting is None:
-        sizes = [manifest.hr_size // f for f in FACTORS if manifest.hr_size % f == 0]
-        raise InputError(
-            f"{stack.name} has cells of {height} x {width} pixels, which no scale factor brings to "
-            f"the {manifest.hr_size} x {manifest.hr_size} of the bundle {manifest.name}; give "
-            f"nucleus-centred crops of {', '.join(f'{s} x {s}' for s in sizes)} pixels."
-        )
-    if fitting != factor:
-        raise InputError(
-            f"{stack.name} has cells of {height} x {width} pixels: with the bundle {manifest.name} "
-            f"the scale factor must be {fitting}, not {factor}."
-        )
-
-
-def unusable_cells(stack: CellStack) -> dict[int, str]:
-    """Return the cells that cannot be searched, with the reason."""
-    flat = stack.data.reshape(len(stack), -1)
-    finite = np.isfinite(flat).all(axis=1)
-    constant = flat.max(axis=1) == flat.min(axis=1)
-    reasons = {int(k): "it holds NaN or infinite values" for k in np.flatnonzero(~finite)}
-    reasons |= {int(k): "every pixel has the same value" for k in np.flatnonzero(constant)}
-    return dict(sorted(reasons.items()))
 
 
 class _Batches:
