@@ -1,0 +1,178 @@
+"""Read single-cell stacks and fields from TIFF and OME-TIFF files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_rls.workflow.ome import Header, in_micrometres, parse_ome
+from napari_rls.workflow.stack import CellStack, InputError, stack_from_array
+
+_UNNAMED_AXES = "QI"
+"""tifffile's letters for an axis of which the file says nothing."""
+
+
+def read_stack(path: Path | str) -> CellStack:
+    """Read the images of a TIFF or OME-TIFF file with all that the file says of them.
+
+    Files of cells (N, C, y, x) or (C, y, x), and of whole fields, read alike; the
+    leading axis may have any name. Channel names, pixel size and the crop records
+    that napari-rls writes come along.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, cut short, an RGB picture, or its axes
+        are not those of cells.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    complaints = _Complaints()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(complaints)
+    propagate, logger.propagate = logger.propagate, False
+    try:
+        array, axes, header = _read(path)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001  damaged files raise all sorts of errors
+        raise _unreadable(path, error) from None
+    finally:
+        logger.removeHandler(complaints)
+        logger.propagate = propagate
+    if complaints.first:
+        # tifffile goes on with what is left of a damaged file: fewer pages, zeros.
+        raise _unreadable(path, complaints.first)
+    stack = _stack(array, axes, header, path.name)
+    crops = header.crops if len(header.crops) == len(stack) else ()
+    return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops)
+
+
+def choose_channels(stack: CellStack, wanted: Sequence[str], needed: Sequence[str]) -> CellStack:
+    """Return the stack with its channels in the order in which a bundle needs them.
+
+    Parameters
+    ----------
+    stack
+        The cells as read.
+    wanted
+        Names or indices (from 0) of the stack's channels, one for each needed one. If
+        empty, channels are taken by the bundle's names where the stack has all of them,
+        and as they come otherwise.
+    needed
+        The bundle's channel names.
+
+    Raises
+    ------
+    InputError
+        If there is no such channel, one is named twice, or their number is wrong.
+    """
+    if not wanted:
+        known = set(needed) <= set(stack.channels)
+        return stack.select([stack.channels.index(n) for n in needed]) if known else stack
+    if len(wanted) != len(needed):
+        raise InputError(
+            f"{len(wanted)} channel(s) were chosen but the bundle needs {len(needed)} "
+            f"({', '.join(needed)}), in this order."
+        )
+    indices = [channel_index(stack, name) for name in wanted]
+    if len(set(indices)) < len(indices):
+        raise InputError(f"{', '.join(wanted)} names a channel twice; each can be used once.")
+    return stack.select(indices)
+
+
+def channel_index(stack: CellStack, name: str) -> int:
+    """Return the index of a channel given by its name or by its index from 0.
+
+    Raises
+    ------
+    InputError
+        If there is no such channel.
+    """
+    if name in stack.channels:
+        return stack.channels.index(name)
+    if name.isdecimal() and int(name) < len(stack.channels):
+        return int(name)
+    raise InputError(
+        f"{stack.name} has no channel {name}: its {len(stack.channels)} channels are "
+        f"{', '.join(stack.channels)}, counted from 0."
+    )
+
+
+class _Complaints(logging.Handler):
+    """Keep the first error that tifffile logs instead of raising it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.first = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.first = self.first or record.getMessage()
+
+
+def _read(path: Path) -> tuple[NDArray[np.generic], list[str], Header]:
+    with tifffile.TiffFile(path) as tiff:
+        if len(tiff.series) != 1:
+            raise InputError(
+                f"{path.name} holds {len(tiff.series)} images of different shapes; save the one "
+                "to use in a file of its own."
+            )
+        series = tiff.series[0]
+        axes = ["" if axis in _UNNAMED_AXES else axis for axis in series.axes]
+        if "S" in axes and not _is_rgb(tiff.pages.first):
+            axes[axes.index("S")] = "C"
+        header = _header(tiff)
+        array = series.asarray()
+    if axes[-1] == "C":
+        array = np.moveaxis(array, -1, -3)
+        axes.insert(-2, axes.pop())
+    return array, axes, header
+
+
+def _stack(
+    array: NDArray[np.generic], axes: Sequence[str], header: Header, name: str
+) -> CellStack:
+    if header.leading is not None and header.channels and array.ndim <= 4:
+        # tifffile drops axes of length 1, which a file of napari-rls has written for a reason.
+        array = array.reshape(-1, len(header.channels), *array.shape[-2:])
+        leading = header.leading or (None if len(array) == 1 else "N")
+        return CellStack(array, header.channels, leading=leading, name=name)
+    return stack_from_array(array, axes=axes, channels=header.channels, name=name)
+
+
+def _is_rgb(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
+    """Whether the samples of a pixel are colours, rather than channels in separate planes."""
+    colours = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+    interleaved = page.planarconfig == tifffile.PLANARCONFIG.CONTIG
+    return page.photometric in colours and interleaved
+
+
+def _header(tiff: tifffile.TiffFile) -> Header:
+    if tiff.is_ome and tiff.ome_metadata:
+        return parse_ome(tiff.ome_metadata)
+    if not (tiff.is_imagej and tiff.imagej_metadata):
+        return Header()
+    tag = tiff.pages.first.tags.get("XResolution")
+    numerator, denominator = tag.value if tag is not None else (0, 1)
+    unit = str(tiff.imagej_metadata.get("unit", "pixel"))
+    size = in_micrometres(denominator / numerator, unit) if numerator else None
+    return Header(pixel_size_um=size)
+
+
+def _unreadable(path: Path, problem: object) -> InputError:
+    if "imagecodecs" in str(problem):
+        return InputError(
+            f"{path.name} is compressed in a way that needs the package imagecodecs; install it "
+            "(pip install imagecodecs) or save the file without compression."
+        )
+    return InputError(
+        f"{path.name} cannot be read as a TIFF file ({problem}): it is damaged, cut short or of "
+        "another format; export it again."
+    )

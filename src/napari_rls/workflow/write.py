@@ -1,0 +1,177 @@
+"""Write cells as OME-TIFF and records as JSON: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_rls.workflow.ome import ome_metadata
+from napari_rls.workflow.stack import CellStack
+
+if TYPE_CHECKING:
+    from napari_rls.workflow.collect import Collector
+
+GENERATED = "generated pixels, not measured"
+"""How SR images are called wherever they appear."""
+
+_OME_LEADING = ("T", "Z")
+_OME_TYPES = frozenset("int8 int16 int32 uint8 uint16 uint32 float32 float64".split())
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that takes its name if the block succeeds."""
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all."""
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_stack(
+    path: Path,
+    stack: CellStack,
+    *,
+    description: str,
+    title: str = "",
+    colours: Sequence[str] = (),
+    record: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a stack as an OME-TIFF, whole or not at all.
+
+    The axes are those of the stack: (C, y, x) without a leading axis, (N, C, y, x)
+    with one. OME knows only T and Z, so that any other leading axis is stored as T,
+    its true name beside it. Channel names, pixel size and crop records are kept, so
+    that :func:`~napari_rls.workflow.read.read_stack` returns an equal stack.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    stack
+        The cells; types that OME does not know are stored as float.
+    description, title
+        What the images are; the title is the stack's name if not given.
+    colours
+        Display colours of the channels, #rrggbb, or none.
+    record
+        Provenance: plain numbers, strings, lists and dicts.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    data = _ome_typed(stack.data)
+    axes = "CYX"
+    if stack.leading is None:
+        data = data[0]
+    else:
+        axes = (stack.leading if stack.leading in _OME_LEADING else "T") + axes
+    metadata = ome_metadata(
+        stack,
+        title=title or stack.name,
+        description=description,
+        colours=tuple(colours),
+        record=record,
+    )
+    _write_ome(path, data, metadata | {"axes": axes})
+
+
+def result_stack(result: Collector) -> CellStack:
+    """Return the SR cells of a run; pixels are smaller than LR pixels by the factor."""
+    if result.run is None:
+        raise ValueError("the run has not produced anything yet")
+    factor, manifest = result.run.settings.factor, result.run.manifest
+    size = result.lr.pixel_size_um
+    return replace(
+        result.lr,
+        data=result.sr,
+        channels=manifest.channel_names,
+        pixel_size_um=size / factor if size is not None else manifest.pixel_size_um,
+        name=f"{result.lr.name} SR{factor}x",
+    )
+
+
+def write_result(path: Path, result: Collector) -> None:
+    """Write the SR cells of a run, finished or not, as OME-TIFF and the record beside it.
+
+    The record is ``path`` with the suffix ``.json``. Cells that were not reached are NaN.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    stack, record = result_stack(result), result.provenance()
+    manifest = result.run.manifest if result.run else None
+    state = "" if result.complete else " Incomplete: the run was stopped before its end."
+    write_stack(
+        path,
+        stack,
+        title=f"{stack.name} ({GENERATED})",
+        description=f"{record['warning']}{state}",
+        colours=[channel.colour for channel in manifest.channels] if manifest else (),
+        record=record,
+    )
+    write_json(record_path(path), record)
+
+
+def write_trace(
+    path: Path, result: Collector, frames: NDArray[np.float32], steps: Sequence[int]
+) -> None:
+    """Write the SR images on the way: frames (F, N, C, H, W) after each of ``steps``.
+
+    The file's T axis is the step and its Z axis the cell.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    stack, record = result_stack(result), result.provenance() | {"steps": list(steps)}
+    metadata = ome_metadata(
+        stack,
+        title=f"{stack.name} trace ({GENERATED})",
+        description=f"{record['warning']} T is the step of the search, Z is the cell.",
+        record=record,
+    )
+    _write_ome(path, frames, metadata | {"axes": "TZCYX"})
+
+
+def record_path(image: Path) -> Path:
+    """Return the path of the JSON record beside an image file."""
+    return image.with_name(f"{stem(image)}.json")
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without .tif, .tiff, .ome.tif or .ome.tiff."""
+    return path.stem.removesuffix(".ome")
+
+
+def _ome_typed(data: NDArray[np.generic]) -> NDArray[np.generic]:
+    if data.dtype.name in _OME_TYPES:
+        return data
+    small = data.dtype == bool or data.dtype == np.float16
+    return data.astype(np.float32 if small else np.float64)
+
+
+def _write_ome(path: Path, data: NDArray[np.generic], metadata: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as draft:
+        tifffile.imwrite(draft, data, ome=True, photometric="minisblack", metadata=dict(metadata))
