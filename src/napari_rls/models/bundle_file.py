@@ -149,8 +149,7 @@ def _metadata(path: Path) -> Mapping[str, str]:
 
 def _unreadable(path: Path, error: Exception) -> BundleError:
     return BundleError(
-        f"{path.name} is not a complete safetensors file ({error}); "
-        "fetch or make the bundle again."
+        f"{path.name} is not a complete safetensors file ({error}); fetch or make the bundle again."
     )
 
 

@@ -58,7 +58,8 @@ class _CouplingNet:
         self.hidden = [spec.hidden] * spec.hidden_layers
 
     def build(self, n_in: int, n_out: int) -> nn.Module:
-        return MLP([n_in], [n_out], self.hidden, activation=F.relu)
+        net: nn.Module = MLP([n_in], [n_out], self.hidden, activation=F.relu)
+        return net
 
 
 class WFlow(nn.Module):

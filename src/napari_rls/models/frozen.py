@@ -56,9 +56,7 @@ class _Conv:
     clamp: float | None
 
     @classmethod
-    def of(
-        cls, layer: SynthesisLayer, row: int, dtype: torch.dtype, device: torch.device
-    ) -> _Conv:
+    def of(cls, layer: SynthesisLayer, row: int, dtype: torch.dtype, device: torch.device) -> _Conv:
         weight = layer.weight.detach()
         noise = (layer.noise_const * layer.noise_strength).detach()
         offset = (noise[None, None] + layer.bias.detach()[None, :, None, None]) * SQRT2
@@ -156,9 +154,7 @@ class FrozenSynthesis:
         blocks: list[_Block] = []
         for block, row in synthesis.blocks():
             layers = [block.conv1] if row == 0 else [block.conv0, block.conv1]
-            convs = tuple(
-                _Conv.of(layer, row + k, dtype, device) for k, layer in enumerate(layers)
-            )
+            convs = tuple(_Conv.of(layer, row + k, dtype, device) for k, layer in enumerate(layers))
             to_image = _ToImage.of(block.torgb, row + len(convs), device)
             blocks.append(_Block(convs, to_image, block.resample_filter.to(device)))
         self._blocks = tuple(blocks)

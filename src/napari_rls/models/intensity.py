@@ -47,7 +47,8 @@ class IntensityMap:
     @property
     def unit_span(self) -> NDArray[np.float64]:
         """What 1 in the generator's unit is in the LR image's, per channel (C,)."""
-        return (np.array(self.high) - np.array(self.low)) / 2
+        span: NDArray[np.float64] = np.array(self.high) - np.array(self.low)
+        return span / 2
 
     def _per_channel(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         low = np.array(self.low)[:, None, None]

@@ -37,8 +37,9 @@ def bicubic_matrix(size: int, factor: int) -> NDArray[np.float64]:
     distance = np.abs((np.arange(size) + 0.5)[None, :] - centres[:, None]) / factor
     near = (1.5 * distance - 2.5) * distance**2 + 1
     far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
-    weights = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
-    return weights / weights.sum(axis=1, keepdims=True)
+    weights: NDArray[np.float64] = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Bicubic:
     factor: int
 
     def __call__(self, image: Tensor) -> Tensor:
+        """Return the image downscaled, (N, C, H / factor, W / factor)."""
         rows = _matrix(image.shape[-2], self.factor, image.dtype, image.device)
         columns = _matrix(image.shape[-1], self.factor, image.dtype, image.device)
         return rows @ image @ columns.mT
@@ -60,6 +62,7 @@ class GaussianBlur:
     sigma: float
 
     def __call__(self, image: Tensor) -> Tensor:
+        """Return the image blurred."""
         if self.sigma <= 0:
             return image
         rows = _blur_matrix(image.shape[-2], self.sigma).to(image)
@@ -75,6 +78,7 @@ class GaussianNoise:
     seed: int = 0
 
     def __call__(self, image: Tensor) -> Tensor:
+        """Return the image with noise added."""
         rng = torch.Generator().manual_seed(self.seed)
         return image + self.sigma * torch.randn(image.shape, generator=rng).to(image)
 
@@ -90,6 +94,7 @@ class PoissonNoise:
     seed: int = 0
 
     def __call__(self, image: Tensor) -> Tensor:
+        """Return the image as counted in photons, in its own unit."""
         rng = torch.Generator().manual_seed(self.seed)
         rate = (image.detach().clamp(min=0) * self.photons).cpu()
         noisy = torch.poisson(rate, generator=rng).to(image) / self.photons
@@ -104,6 +109,7 @@ class SaltAndPepper:
     seed: int = 0
 
     def __call__(self, image: Tensor) -> Tensor:
+        """Return the image with some pixels replaced."""
         rng = torch.Generator().manual_seed(self.seed)
         draw = torch.rand(image.shape, generator=rng).to(image.device)
         low = image.detach().amin(dim=(-2, -1), keepdim=True)
@@ -119,6 +125,7 @@ class Compose:
     operators: tuple[Operator, ...]
 
     def __call__(self, image: Tensor) -> Tensor:
+        """Return the image after all operators."""
         for operator in self.operators:
             image = operator(image)
         return image

@@ -81,7 +81,7 @@ def search(
         latents = ws[cells]
         image = synthesis(latents)
         terms = objective(latents, image, cells)
-        terms.total.sum().backward()  # type: ignore[no-untyped-call]
+        terms.total.sum().backward()
         assert ws.grad is not None
         finite = terms.total.isfinite() & ws.grad[cells].isfinite().flatten(1).all(1)
         if best is None:

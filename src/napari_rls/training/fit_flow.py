@@ -54,7 +54,7 @@ def fit_flow(
         for rows in torch.randperm(len(train), generator=rng).split(BATCH):
             loss = -flow.log_prob(train[rows]).mean()
             adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(flow.parameters(), 10.0)
             adam.step()
         decay.step()

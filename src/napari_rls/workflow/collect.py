@@ -106,7 +106,7 @@ class Collector:
             "cells": [_plain(cell) for cell in map(asdict, self.cells)],
             "crops": [asdict(crop) for crop in self.lr.crops],
         }
-        return record | (_run_record(self.run) if self.run else {})
+        return {**record, **(_run_record(self.run) if self.run else {})}
 
 
 def _record(update: Update, k: int) -> CellRecord:
@@ -123,7 +123,7 @@ def _record(update: Update, k: int) -> CellRecord:
     )
 
 
-def _run_record(run: Run) -> Mapping[str, Any]:
+def _run_record(run: Run) -> dict[str, Any]:
     manifest = run.manifest
     return {
         "bundle": {

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_rls.models.bundle import Bundle, load_bundle
-from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.flow import FrozenDensity
+from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.intensity import IntensityMap, choose_map
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.degradation import Bicubic
@@ -120,7 +120,8 @@ def super_resolve(
     bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
     manifest = bundle.manifest
     if settings is None:
-        fitting = fitting_factor(*stack.data.shape[-2:], manifest.hr_size)
+        height, width = stack.data.shape[-2:]
+        fitting = fitting_factor(height, width, manifest.hr_size)
         settings = Settings(factor=fitting or Settings().factor)
     check_fit(stack, manifest, settings.factor)
     skipped = unusable_cells(stack)
