@@ -91,8 +91,12 @@ def test_channel_axis_need_not_come_first(tmp_path: Path) -> None:
 def test_planes_stored_as_samples_are_channels(tmp_path: Path) -> None:
     data = pixels(3, 8, 8)
     tifffile.imwrite(tmp_path / "planar.tif", data, photometric="rgb", planarconfig="separate")
-    tifffile.imwrite(tmp_path / "last.tif", data.transpose(1, 2, 0), photometric="minisblack",
-                     planarconfig="contig")
+    tifffile.imwrite(
+        tmp_path / "last.tif",
+        data.transpose(1, 2, 0),
+        photometric="minisblack",
+        planarconfig="contig",
+    )
     for name in ("planar.tif", "last.tif"):
         np.testing.assert_array_equal(read_stack(tmp_path / name).data[0], data)
 
@@ -129,8 +133,13 @@ def test_file_cut_short_is_never_read_in_part(
     tmp_path: Path, compression: str | None, share: float
 ) -> None:
     data = np.random.default_rng(0).random((20, 2, 16, 16)).astype("f4")
-    tifffile.imwrite(tmp_path / "a.ome.tif", data, photometric="minisblack",
-                     metadata={"axes": "TCYX"}, compression=compression)
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif",
+        data,
+        photometric="minisblack",
+        metadata={"axes": "TCYX"},
+        compression=compression,
+    )
     whole = (tmp_path / "a.ome.tif").read_bytes()
     (tmp_path / "a.ome.tif").write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(InputError, match="damaged, cut short") as caught:
@@ -145,8 +154,12 @@ def test_rgb_picture(tmp_path: Path) -> None:
 
 
 def test_too_many_axes(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.ome.tif", pixels(3, 4, 2, 8, 8), photometric="minisblack",
-                     metadata={"axes": "TZCYX"})
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif",
+        pixels(3, 4, 2, 8, 8),
+        photometric="minisblack",
+        metadata={"axes": "TZCYX"},
+    )
     with pytest.raises(InputError, match=re.escape("has the shape (3, 4, 2, 8, 8)")):
         read_stack(tmp_path / "a.ome.tif")
 
@@ -167,7 +180,7 @@ def test_damaged_record_of_crops(tmp_path: Path) -> None:
     tifffile.imwrite(
         tmp_path / "a.ome.tif", pixels(2, 8, 8), metadata=metadata, photometric="minisblack"
     )
-    with pytest.raises(InputError, match="record is damaged") as caught:
+    with pytest.raises(InputError, match="record of crops is damaged") as caught:
         read_stack(tmp_path / "a.ome.tif")
     assert_one_sentence(str(caught.value))
 

@@ -22,14 +22,13 @@ from napari_rls.workflow.write import (
     whole_file,
     write_result,
     write_stack,
-    write_trace,
 )
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
 
 CROPS = (
-    Crop("B03.ome.tif", "B03", 31.5, 40.5, "dose <1 µM> & \"more\""),
+    Crop("B03.ome.tif", "B03", 31.5, 40.5, 'dose <1 µM> & "more"'),
     Crop("B04.ome.tif", "B04", None, None, ""),
     Crop(),
 )
@@ -142,15 +141,6 @@ def test_stopped_run_is_marked_incomplete(tmp_path: Path, tiny_bundle: Bundle) -
     back = read_stack(tmp_path / "sr.ome.tif").data
     assert np.isfinite(back[0]).all()
     assert np.isnan(back[1]).all()
-
-
-def test_trace_has_a_frame_per_step(tmp_path: Path, finished: Collector) -> None:
-    frames = np.stack([finished.sr, finished.sr + 1])
-    write_trace(tmp_path / "trace.ome.tif", finished, frames, [2, 3])
-    with tifffile.TiffFile(tmp_path / "trace.ome.tif") as tiff:
-        assert tiff.series[0].axes == "TZCYX"
-        np.testing.assert_array_equal(tiff.series[0].asarray(), frames)
-    assert "generated" in ome(tmp_path / "trace.ome.tif").find("{*}Image").get("Name")
 
 
 def test_failure_leaves_neither_file_nor_draft(tmp_path: Path) -> None:

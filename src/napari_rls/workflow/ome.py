@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 from xml.etree import ElementTree
 
@@ -27,7 +27,6 @@ _MICROMETRES = {
 }
 
 _CROPS = TypeAdapter(tuple[Crop, ...])
-_RECORD = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,14 @@ class Header:
     """What a file says of its image; empty where it says nothing.
 
     Where napari-rls wrote the file, ``leading`` is the true name of the first axis, or
-    "" without one, and ``record`` the provenance.
+    "" without one.
     """
 
     channels: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
     pixel_size_um: float | None = None
     leading: str | None = None
     crops: tuple[Crop, ...] = ()
-    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse_ome(xml: str) -> Header:
@@ -61,19 +60,20 @@ def parse_ome(xml: str) -> Header:
     pixels = root.find("{*}Image/{*}Pixels")
     if pixels is None:
         return Header()
-    names = [channel.get("Name", "") for channel in pixels.findall("{*}Channel")]
+    channels = pixels.findall("{*}Channel")
+    names = [channel.get("Name", "") for channel in channels]
+    colours = [_hex(channel.get("Color", "")) for channel in channels]
     values = _annotation(root)
     try:
         crops = _CROPS.validate_json(values.get("crops", "[]"))
-        record = _RECORD.validate_json(values.get("record", "{}"))
     except ValidationError as error:
-        raise ValueError(f"its napari-rls record is damaged ({error.errors()[0]['msg']})") from None
+        raise ValueError(f"its record of crops is damaged ({error.errors()[0]['msg']})") from None
     return Header(
         channels=tuple(names) if all(names) else (),
+        colours=tuple(colours) if all(colours) else (),
         pixel_size_um=_pixel_size(pixels),
         leading=values.get("leading"),
         crops=crops,
-        record=record,
     )
 
 
@@ -150,3 +150,11 @@ def _rgba(colour: str) -> int:
     """Return #rrggbb, opaque, as the signed 32-bit number that OME stores."""
     value = int(colour.removeprefix("#"), 16) << 8 | 0xFF
     return value - (1 << 32) if value >= 1 << 31 else value
+
+
+def _hex(rgba: str) -> str:
+    """Return the signed 32-bit number that OME stores as #rrggbb, or "" if it is none."""
+    try:
+        return f"#{int(rgba) >> 8 & 0xFFFFFF:06x}"
+    except ValueError:
+        return ""

@@ -126,7 +126,7 @@ def _read(path: Path) -> tuple[NDArray[np.generic], list[str], Header]:
             )
         series = tiff.series[0]
         axes = ["" if axis in _UNNAMED_AXES else axis for axis in series.axes]
-        if "S" in axes and not _is_rgb(tiff.pages.first):
+        if "S" in axes and not _is_rgb(series.keyframe):
             axes[axes.index("S")] = "C"
         header = _header(tiff)
         array = series.asarray()
@@ -136,9 +136,7 @@ def _read(path: Path) -> tuple[NDArray[np.generic], list[str], Header]:
     return array, axes, header
 
 
-def _stack(
-    array: NDArray[np.generic], axes: Sequence[str], header: Header, name: str
-) -> CellStack:
+def _stack(array: NDArray[np.generic], axes: Sequence[str], header: Header, name: str) -> CellStack:
     if header.leading is not None and header.channels and array.ndim <= 4:
         # tifffile drops axes of length 1, which a file of napari-rls has written for a reason.
         array = array.reshape(-1, len(header.channels), *array.shape[-2:])
@@ -147,11 +145,11 @@ def _stack(
     return stack_from_array(array, axes=axes, channels=header.channels, name=name)
 
 
-def _is_rgb(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
+def _is_rgb(page: tifffile.TiffPage) -> bool:
     """Whether the samples of a pixel are colours, rather than channels in separate planes."""
-    colours = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+    colours = {int(tifffile.PHOTOMETRIC.RGB), int(tifffile.PHOTOMETRIC.YCBCR)}
     interleaved = page.planarconfig == tifffile.PLANARCONFIG.CONTIG
-    return page.photometric in colours and interleaved
+    return int(page.photometric) in colours and interleaved
 
 
 def _header(tiff: tifffile.TiffFile) -> Header:

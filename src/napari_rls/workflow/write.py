@@ -23,7 +23,7 @@ GENERATED = "generated pixels, not measured"
 """How SR images are called wherever they appear."""
 
 _OME_LEADING = ("T", "Z")
-_OME_TYPES = frozenset("int8 int16 int32 uint8 uint16 uint32 float32 float64".split())
+_OME_INTEGERS = frozenset(("int8", "int16", "int32", "uint8", "uint16", "uint32"))
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def write_stack(
         colours=tuple(colours),
         record=record,
     )
-    _write_ome(path, data, metadata | {"axes": axes})
+    write_ome(path, data, metadata | {"axes": axes})
 
 
 def result_stack(result: Collector) -> CellStack:
@@ -132,28 +132,6 @@ def write_result(path: Path, result: Collector) -> None:
     write_json(record_path(path), record)
 
 
-def write_trace(
-    path: Path, result: Collector, frames: NDArray[np.float32], steps: Sequence[int]
-) -> None:
-    """Write the SR images on the way: frames (F, N, C, H, W) after each of ``steps``.
-
-    The file's T axis is the step and its Z axis the cell.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    stack, record = result_stack(result), result.provenance() | {"steps": list(steps)}
-    metadata = ome_metadata(
-        stack,
-        title=f"{stack.name} trace ({GENERATED})",
-        description=f"{record['warning']} T is the step of the search, Z is the cell.",
-        record=record,
-    )
-    _write_ome(path, frames, metadata | {"axes": "TZCYX"})
-
-
 def record_path(image: Path) -> Path:
     """Return the path of the JSON record beside an image file."""
     return image.with_name(f"{stem(image)}.json")
@@ -165,13 +143,21 @@ def stem(path: Path) -> str:
 
 
 def _ome_typed(data: NDArray[np.generic]) -> NDArray[np.generic]:
-    if data.dtype.name in _OME_TYPES:
+    """Return the data as they are, or in the smallest float type that OME and they share."""
+    if data.dtype.name in _OME_INTEGERS:
         return data
-    small = data.dtype == bool or data.dtype == np.float16
-    return data.astype(np.float32 if small else np.float64)
+    wanted = np.float64 if data.dtype.kind in "iu" else np.result_type(data.dtype, np.float32)
+    return data.astype(wanted, copy=False)
 
 
-def _write_ome(path: Path, data: NDArray[np.generic], metadata: Mapping[str, Any]) -> None:
+def write_ome(path: Path, data: NDArray[np.generic], metadata: Mapping[str, Any]) -> None:
+    """Write pixels as an OME-TIFF with tifffile's ``metadata``, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as draft:
         tifffile.imwrite(draft, data, ome=True, photometric="minisblack", metadata=dict(metadata))

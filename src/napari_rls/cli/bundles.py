@@ -1,0 +1,102 @@
+"""``napari-rls bundles``: what model bundles there are, what they say, whether they are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from napari_rls.cli.reporting import FAILED, exit_code, problem, say
+from napari_rls.models.bundle_file import read_manifest
+from napari_rls.models.bundle_file import verify as verify_file
+from napari_rls.models.catalogue import embedded_bundles, find_bundle
+from napari_rls.models.manifest import Manifest
+
+bundles = typer.Typer(help="List, describe and verify model bundles.", no_args_is_help=True)
+
+NameOrFile = Annotated[
+    str, typer.Argument(metavar="NAME_OR_FILE", help="An embedded bundle's name, or a file.")
+]
+
+
+@bundles.command("list")
+def list_bundles() -> None:
+    """List the embedded bundles."""
+    table = Table("Name", "Channels", "HR size", "Title", box=None, pad_edge=False)
+    for name, path in embedded_bundles().items():
+        with exit_code(FAILED):
+            manifest = read_manifest(path)
+        size = f"{manifest.hr_size} x {manifest.hr_size}"
+        table.add_row(name, ", ".join(manifest.channel_names), size, Text(manifest.title))
+    Console().print(table)
+
+
+@bundles.command()
+def info(bundle: NameOrFile) -> None:
+    """Show all that a bundle says of itself."""
+    with exit_code(FAILED):
+        path = find_bundle(bundle)
+        manifest = read_manifest(path)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _facts(path, manifest):
+        table.add_row(label, Text(text))
+    Console(highlight=False).print(table)
+
+
+@bundles.command()
+def verify(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME_OR_FILE...", help="Embedded bundles' names, or files."),
+    ],
+) -> None:
+    """Check that every bit of bundles is as it was written."""
+    failed = False
+    for name in names:
+        try:
+            manifest = verify_file(find_bundle(name))
+        except Exception as error:
+            sentence = problem(error)
+            if sentence is None:
+                raise
+            say(sentence)
+            failed = True
+        else:
+            typer.echo(f"{name}: whole, content hash {manifest.content_hash}")
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
+    arch, fit, training = manifest.architecture, manifest.flow_fit, manifest.training
+    unit = manifest.intensity
+    pixel = f"{manifest.pixel_size_um:g} µm" if manifest.pixel_size_um else "unknown"
+    shown = f"{training.images:,} crops, " if training.images else ""
+    kimg = f", {training.kimg:g} thousand images shown" if training.kimg else ""
+    flow = (
+        f"{manifest.flow.kind.upper()}, {manifest.flow.blocks} blocks, fitted to {fit.samples:,} w; "
+        f"Kolmogorov-Smirnov distance {fit.ks_distance:.3f}"
+    )
+    return [
+        ("Name", manifest.name),
+        ("Title", manifest.title),
+        ("Channels", ", ".join(f"{c.name} ({c.colour})" for c in manifest.channels)),
+        ("HR size", f"{manifest.hr_size} x {manifest.hr_size} pixels of {pixel}"),
+        ("Intensities", f"{unit.low:g} to {unit.high:g} {unit.unit}. {unit.note}".rstrip()),
+        ("Generator", f"StyleGAN2, w of {arch.w_dim} dimensions, {arch.num_ws} layers"),
+        ("Trained on", f"{shown}{training.data}{kimg}"),
+        ("Flow", flow),
+        ("Intended use", manifest.intended_use),
+        ("Limits", manifest.limits),
+        ("Licence", manifest.licence),
+        ("Attribution", manifest.attribution),
+        ("Made by", manifest.created_by),
+        ("Content hash", manifest.content_hash),
+        ("File", str(path)),
+    ]

@@ -1,0 +1,111 @@
+"""``napari-rls demo``: the main job on cells that the embedded bundle draws itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_rls.cli.options import build, options_of
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, SearchProgress, exit_code, say
+from napari_rls.search.settings import Settings
+from napari_rls.workflow.collect import Collector
+from napari_rls.workflow.samples import PRIOR_LABEL, PriorSample, draw_prior_sample
+from napari_rls.workflow.write import result_stack, write_result, write_stack
+
+if TYPE_CHECKING:
+    from napari_rls.models.bundle import Bundle
+
+FOLDER = Path("napari-rls-demo")
+
+
+@options_of(Settings, only=("bundle", "factor", "steps", "seed", "device"))
+def demo(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            show_default=False,
+            help=f"Write files to this folder rather than open a window (default {FOLDER}).",
+        ),
+    ] = None,
+    no_window: Annotated[
+        bool, typer.Option("--no-window", help="Write files even where there is a display.")
+    ] = False,
+    cells: Annotated[int, typer.Option(min=1, max=1000, help="Cells to draw.")] = 12,
+    **options: Any,
+) -> None:
+    """Super-resolve cells that the bundle itself draws: generated samples, not real cells.
+
+    Opens napari with the sample and the plugin where there is a display. Otherwise writes
+    the LR, SR and true images (OME-TIFF) and a contact sheet (PNG), and says where.
+    """
+    with exit_code(WRONG_USAGE):
+        settings = build(Settings, options)
+    if out is None and not no_window and has_display():
+        say("Opening napari ...")
+        if (
+            subprocess.run([sys.executable, "-m", "napari_rls.widgets"], check=False).returncode
+            == 0
+        ):
+            return
+        say("napari could not be opened; writing files instead.")
+    with exit_code(WRONG_USAGE):
+        from napari_rls.models.bundle import load_bundle
+
+        bundle = load_bundle(settings.bundle)
+        sample = draw_prior_sample(bundle, cells, settings.factor, settings.seed)
+    with exit_code(FAILED):
+        result = _search(sample, bundle, settings)
+        for path in write_demo(out or FOLDER, sample, result):
+            typer.echo(path)
+
+
+def has_display() -> bool:
+    """Whether a window can be opened here."""
+    names = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform != "linux" or any(os.environ.get(name) for name in names)
+
+
+def write_demo(folder: Path, sample: PriorSample, result: Collector) -> list[Path]:
+    """Write LR, SR and true images and the contact sheet; return their paths."""
+    from napari_rls.workflow.contact_sheet import contact_sheet, write_png
+
+    if result.run is None:
+        raise ValueError("nothing was searched")
+    factor, manifest = result.run.settings.factor, result.run.manifest
+    colours = [channel.colour for channel in manifest.channels]
+    paths = [
+        folder / f"demo_LR{factor}x.ome.tif",
+        folder / f"demo_SR{factor}x.ome.tif",
+        folder / "demo_truth.ome.tif",
+        folder / "demo.png",
+    ]
+    title = PRIOR_LABEL.capitalize()
+    write_stack(paths[0], sample.lr, title=title, description=f"{title}.", colours=colours)
+    write_result(paths[1], result)
+    write_stack(paths[2], sample.truth, title=title, description=f"{title}.", colours=colours)
+    rows = {
+        f"LR\n(degraded {factor}x)": sample.lr.data,
+        "SR\n(generated)": result_stack(result).data,
+        "truth\n(generated sample)": sample.truth.data,
+    }
+    write_png(paths[3], contact_sheet(rows, colours, f"{title}: {manifest.name}"))
+    return paths
+
+
+def _search(sample: PriorSample, bundle: Bundle, settings: Settings) -> Collector:
+    from napari_rls.workflow.super_resolve import super_resolve
+
+    result = Collector(sample.lr, bundle.manifest.hr_size)
+    with SearchProgress() as progress:
+        bar = progress.start("demo")
+        for update in super_resolve(sample.lr, bundle, settings):
+            result.add(update)
+            progress.show(bar, update)
+    return result

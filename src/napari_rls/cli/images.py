@@ -1,0 +1,126 @@
+"""``napari-rls crops`` and ``napari-rls degrade``: from fields to HR cells to LR cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_rls.cli.options import build, options_of
+from napari_rls.cli.reporting import (
+    FAILED,
+    WRONG_USAGE,
+    check_new,
+    check_tiff,
+    exit_code,
+    problem,
+    say,
+)
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.workflow.crops import CropCut, PlateMap, cut_crops, join
+from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
+from napari_rls.workflow.read import channel_index, read_stack
+from napari_rls.workflow.write import write_stack
+
+Out = Annotated[Path, typer.Option("--out", metavar="F.ome.tif", help="The file to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
+
+
+@options_of(NucleusSettings)
+def crops(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FIELD.tif...", help="Whole fields, TIFF or OME-TIFF."),
+    ],
+    out: Out,
+    size: Annotated[int, typer.Option(min=1, help="Side of the crops in pixels.")] = 64,
+    dna_channel: Annotated[
+        str, typer.Option(help="Channel that shows nuclei, by index from 0 or by name.")
+    ] = "0",
+    plate_map: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Table with a column 'well' or 'file'; the other columns become each crop's "
+            "condition.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    **options: Any,
+) -> None:
+    """Cut nucleus-centred crops out of whole fields into one file.
+
+    Only crops that lie fully inside their field are kept. Each keeps its file, well (from
+    the plate map, or a file name such as B03.ome.tif), centre and condition, through
+    degradation and super-resolution.
+    """
+    with exit_code(WRONG_USAGE):
+        settings = build(NucleusSettings, options)
+        check_tiff(out)
+        check_new([out], overwrite=overwrite)
+        plate = PlateMap(plate_map) if plate_map else None
+    cuts: list[CropCut] = []
+    failed = False
+    for file in files:
+        try:
+            field = read_stack(file)
+            dna = channel_index(field, dna_channel)
+            cut = cut_crops(field, size, dna_channel=dna, settings=settings, plate_map=plate)
+        except Exception as error:
+            sentence = problem(error)
+            if sentence is None:
+                raise
+            say(sentence)
+            failed = True
+            continue
+        cuts.append(cut)
+        say(f"{file.name}: {_counts(len(cut.stack), cut.at_border)}")
+    with exit_code(FAILED):
+        if not cuts:
+            raise typer.Exit(FAILED)
+        stack = join([cut.stack for cut in cuts], name=out.name)
+        dropped = sum(cut.at_border for cut in cuts)
+        record = {
+            "crop_size": size,
+            "dna_channel": dna_channel,
+            "nuclei": settings.model_dump(),
+            "dropped_at_border": dropped,
+        }
+        write_stack(out, stack, description="Nucleus-centred crops.", record=record)
+    say(f"In all: {_counts(len(stack), dropped)}")
+    typer.echo(out)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+@options_of(DegradeSettings)
+def degrade(
+    file: Annotated[Path, typer.Argument(metavar="HR.tif", help="HR cells, TIFF or OME-TIFF.")],
+    out: Out,
+    overwrite: Overwrite = False,
+    **options: Any,
+) -> None:
+    """Make LR images of HR ones, as a microscope of lower resolution would.
+
+    In this order: Gaussian blur, antialiased bicubic downscaling by the factor, Poisson
+    noise, Gaussian noise, salt and pepper. Written as float32 in the HR image's unit, not
+    rounded; LR pixel i is centred on HR coordinate factor (i + 1/2) - 1/2. The leading axis
+    and crop records stay; the pixel size is multiplied by the factor.
+    """
+    with exit_code(WRONG_USAGE):
+        settings = build(DegradeSettings, options)
+        check_tiff(out)
+        check_new([out], overwrite=overwrite)
+    with exit_code(FAILED):
+        lr = degrade_stack(read_stack(file), settings)
+        description = f"Degraded {settings.factor}x from {file.name}; pixel-centre convention."
+        write_stack(out, lr, description=description, record={"degrade": settings.model_dump()})
+    typer.echo(out)
+
+
+def _counts(cut: int, at_border: int) -> str:
+    return (
+        f"{cut} crops cut, {at_border} nuclei dropped because their crop would reach over the "
+        "field's border."
+    )

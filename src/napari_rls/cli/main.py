@@ -1,0 +1,47 @@
+"""The command ``napari-rls``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from napari_rls import __version__
+from napari_rls.cli.bundles import bundles
+from napari_rls.cli.demo import demo
+from napari_rls.cli.images import crops, degrade
+from napari_rls.cli.super_resolve import super_resolve
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(super_resolve)
+app.command()(crops)
+app.command()(degrade)
+app.add_typer(bundles, name="bundles")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"napari-rls {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Super-resolve single-cell microscopy images by Regularized Latent Search.
+
+    Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
+    become SR cells with 'super-resolve'. 'demo' shows it all without any data of your own.
+    """

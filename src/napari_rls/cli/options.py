@@ -1,0 +1,122 @@
+"""Command-line options made from a settings class, so that nothing is written twice."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import annotated_types
+import typer
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from napari_rls.search.settings import SettingsError, first_problem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def options_of(
+    model: type[BaseModel],
+    only: Collection[str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for every field of a settings class.
+
+    The command takes them as ``**options``: field names to values, None for those not
+    given. Names, help, types, bounds and defaults are the class's.
+
+    Parameters
+    ----------
+    model
+        The settings class.
+    only
+        Names of the fields to offer; None offers all.
+    defaults
+        What the help says of fields whose default the command works out itself.
+    """
+    fields = {
+        name: field for name, field in model.model_fields.items() if only is None or name in only
+    }
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        made = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=_annotation(name, field, (defaults or {}).get(name)),
+            )
+            for name, field in fields.items()
+        ]
+
+        @functools.wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> None:
+            command(*args, **kwargs)
+
+        wrapper.__signature__ = signature.replace(parameters=[*own, *made])  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def build(model: type[Model], options: dict[str, Any]) -> Model:
+    """Make settings of the options that were given.
+
+    Raises
+    ------
+    SettingsError
+        If a value is out of range.
+    """
+    try:
+        return model.model_validate(given(options))
+    except ValidationError as error:
+        raise SettingsError(f"Wrong option {first_problem(error)}.") from None
+
+
+def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
+    kinds = [kind for kind in get_args(field.annotation) or () if kind is not type(None)]
+    kind = field.annotation
+    metavar = None
+    if get_origin(field.annotation) is Literal:
+        # Numbers too are taken as text; the settings class turns them back.
+        kind, metavar = str, "|".join(str(choice) for choice in kinds)
+    elif kinds:
+        kind = kinds[0]
+    option = typer.Option(
+        f"--{name.replace('_', '-')}",
+        help=_help(field, default),
+        show_default=False,
+        metavar=metavar,
+    )
+    return Annotated[kind | None, option]  # type: ignore[operator]
+
+
+def _help(field: FieldInfo, default: str | None) -> str:
+    if default is None and field.default is not None:
+        default = str(field.default)
+    notes = "; ".join(filter(None, (_range(field), default and f"default {default}")))
+    return f"{field.description} ({notes})" if notes else str(field.description)
+
+
+def _range(field: FieldInfo) -> str:
+    words = []
+    for bound in field.metadata:
+        match bound:
+            case annotated_types.Ge(ge=value):
+                words.append(f"from {value}")
+            case annotated_types.Gt(gt=value):
+                words.append(f"above {value}")
+            case annotated_types.Le(le=value):
+                words.append(f"to {value}")
+            case _:
+                pass
+    return " ".join(words)

@@ -1,0 +1,196 @@
+"""Cells to try the search on: drawn from a bundle's own prior, or fetched (BBBC013)."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
+from napari_rls.workflow.stack import CellStack, Crop, InputError
+
+if TYPE_CHECKING:
+    from napari_rls.models.bundle import Bundle
+
+PRIOR_LABEL = "generated sample, not real cells"
+"""How cells that a bundle has drawn are called wherever they appear."""
+
+BBBC013_URL = "https://data.broadinstitute.org/bbbc/BBBC013/BBBC013_v1_images_bmp.zip"
+BBBC013_LICENCE = (
+    "BBBC013v1, provided by Ilya Ravkin, Broad Bioimage Benchmark Collection "
+    "(Ljosa et al., Nature Methods, 2012), CC BY 3.0"
+)
+_BBBC013_CHANNELS = {"DNA": 2, "FKHR-GFP": 1}
+_BBBC013_IMAGE = re.compile(r"Channel([12])-\d+-([A-H])-(\d\d)\.bmp$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PriorSample:
+    """Cells that a bundle has drawn: their LR images and the truth behind them."""
+
+    lr: CellStack
+    truth: CellStack
+
+
+def draw_prior_sample(
+    bundle: Bundle, count: int = 12, factor: int = 8, seed: int = 0
+) -> PriorSample:
+    """Draw cells from a bundle's own prior and degrade them.
+
+    z ~ N(0, I) through the generator, in the bundle's intensity unit, then antialiased
+    bicubic downscaling by ``factor``. These are generated, not real cells: a search
+    with the same bundle has it easier with them than with real ones.
+
+    Raises
+    ------
+    InputError
+        If the factor does not divide the bundle's HR size.
+    """
+    from napari_rls.models.intensity import IntensityMap
+
+    manifest = bundle.manifest
+    channels, name = manifest.channel_names, f"{manifest.name} ({PRIOR_LABEL})"
+    unit = IntensityMap(
+        "bundle",
+        (manifest.intensity.low,) * len(channels),
+        (manifest.intensity.high,) * len(channels),
+    )
+    truth = CellStack(
+        unit.decode(bundle.generator(bundle.draw_z(count, seed)).numpy()),
+        channels,
+        pixel_size_um=manifest.pixel_size_um,
+        crops=(Crop(file=name, condition=PRIOR_LABEL),) * count,
+        name=name,
+    )
+    return PriorSample(degrade_stack(truth, DegradeSettings(factor=factor)), truth)
+
+
+class Progress(Protocol):
+    """What pooch asks of a progress bar; counts are bytes."""
+
+    total: int
+
+    def update(self, count: int, /) -> object:
+        """Add to the count."""
+
+    def reset(self) -> object:
+        """Set the count to 0."""
+
+    def close(self) -> object:
+        """Take the bar away."""
+
+
+class DownloadError(RuntimeError):
+    """Images cannot be fetched; the message says why and what to do, in one sentence."""
+
+
+def fetch_bbbc013(
+    progress: Progress | None = None, url: str = BBBC013_URL, cache: Path | None = None
+) -> Path:
+    """Download the images of BBBC013v1, once, and return the zip file.
+
+    The download is kept in the user's cache folder. Broad publishes no checksum:
+    the archive's own (CRC-32 of every image) are checked instead.
+
+    Parameters
+    ----------
+    progress
+        Progress bar, or None.
+    url
+        Where the zip file is.
+    cache
+        Folder to keep it in; None takes the user's.
+
+    Raises
+    ------
+    DownloadError
+        If the file cannot be fetched or is damaged.
+    """
+    import pooch
+    import requests
+
+    folder = cache or Path(pooch.os_cache("napari-rls"))
+    path = folder / "BBBC013_v1_images_bmp.zip"
+    new = not path.is_file()
+    try:
+        pooch.get_logger().setLevel("WARNING")
+        downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
+        pooch.retrieve(url, None, fname=path.name, path=folder, downloader=downloader)
+        if new:
+            _check_archive(path)
+    except requests.RequestException as error:
+        raise DownloadError(
+            f"BBBC013 cannot be downloaded from {url} ({_reason(error)}): check the internet "
+            f"connection, or put the file at {path} yourself."
+        ) from None
+    except OSError as error:
+        raise DownloadError(
+            f"BBBC013 cannot be kept in {folder} ({error.strerror or error}); make room or rights "
+            "there and try again."
+        ) from None
+    except zipfile.BadZipFile:
+        path.unlink(missing_ok=True)
+        raise DownloadError(
+            f"What {url} sent is not the complete BBBC013 archive; try again later."
+        ) from None
+    return path
+
+
+def bbbc013_wells(archive: Path) -> tuple[str, ...]:
+    """Return the wells of a BBBC013 archive in plate order, A01 to H12."""
+    with zipfile.ZipFile(archive) as images:
+        return tuple(sorted({well for well, _ in _members(images)}))
+
+
+def read_bbbc013(archive: Path, well: str) -> CellStack:
+    """Return the field of one well, (1, 2, 640, 640), uint8, channels DNA and FKHR-GFP.
+
+    Raises
+    ------
+    InputError
+        If the archive has no such well.
+    """
+    from PIL import Image
+
+    planes = []
+    with zipfile.ZipFile(archive) as images:
+        members = _members(images)
+        for number in _BBBC013_CHANNELS.values():
+            if (well, number) not in members:
+                raise InputError(f"BBBC013 has no well {well}; its wells are A01 to H12.")
+            content = images.read(members[well, number])
+            planes.append(np.asarray(Image.open(BytesIO(content)).convert("L")))
+    return CellStack(
+        np.stack(planes)[None],
+        tuple(_BBBC013_CHANNELS),
+        leading=None,
+        crops=(Crop(file=f"{well}.bmp", well=well),),
+        name=f"BBBC013 {well}",
+    )
+
+
+def _members(images: zipfile.ZipFile) -> dict[tuple[str, int], str]:
+    """Return the archive's image of every well and channel number."""
+    found = ((_BBBC013_IMAGE.search(name), name) for name in images.namelist())
+    return {(f"{m[2].upper()}{m[3]}", int(m[1])): name for m, name in found if m}
+
+
+def _check_archive(path: Path) -> None:
+    with zipfile.ZipFile(path) as images:
+        if not _members(images) or images.testzip() is not None:
+            raise zipfile.BadZipFile
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "the server does not answer"
+    return "there is no connection to the server"

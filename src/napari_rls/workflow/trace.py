@@ -1,0 +1,69 @@
+"""SR images on the way: what the search has reached after every so many steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_rls.workflow.collect import Collector
+from napari_rls.workflow.ome import ome_metadata
+from napari_rls.workflow.super_resolve import Update
+from napari_rls.workflow.write import GENERATED, result_stack, write_ome
+
+
+class Trace:
+    """Frames of a run, every ``every`` steps and after the last one.
+
+    Parameters
+    ----------
+    result
+        The run's collector; give both every update.
+    every
+        Steps between two frames.
+
+    Attributes
+    ----------
+    frames
+        SR images (F, N, C, H, W), float32; NaN where a cell was not reached. A cell that
+        stopped early stays as it was.
+    """
+
+    def __init__(self, result: Collector, every: int) -> None:
+        self.result = result
+        self.every = every
+        self.frames: NDArray[np.float32] = np.empty((0, *result.sr.shape), np.float32)
+        self._planned = 0
+
+    def add(self, update: Update) -> None:
+        """Take the update's images over if its step is one of the trace's."""
+        if not self.frames.size:
+            self._planned = update.steps
+            count = -(-update.steps // self.every)
+            self.frames = np.full((count, *self.result.sr.shape), np.nan, np.float32)
+        if update.finished or update.step % self.every == 0:
+            self.frames[(update.step - 1) // self.every :, update.cells] = update.sr
+
+    @property
+    def steps(self) -> list[int]:
+        """The step of every frame."""
+        return [min(k * self.every, self._planned) for k in range(1, len(self.frames) + 1)]
+
+    def write(self, path: Path) -> None:
+        """Write the frames as OME-TIFF: T is the step, Z the cell.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        stack = result_stack(self.result)
+        record = self.result.provenance() | {"trace_steps": self.steps}
+        metadata = ome_metadata(
+            stack,
+            title=f"{stack.name} trace ({GENERATED})",
+            description=f"{record['warning']} T is the step of the search, Z is the cell.",
+            record=record,
+        )
+        write_ome(path, self.frames, metadata | {"axes": "TZCYX"})
