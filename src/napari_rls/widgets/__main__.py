@@ -1,0 +1,33 @@
+"""Open napari with the widget docked: ``python -m napari_rls.widgets [--sample]``."""
+
+from __future__ import annotations
+
+import argparse
+
+import napari
+
+from napari_rls.widgets.dock import SuperResolveWidget
+
+SAMPLE = "generated-lr-cells"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Open napari with the widget and, if asked for, generated LR cells; return when closed."""
+    parser = argparse.ArgumentParser(prog="python -m napari_rls.widgets", description=__doc__)
+    parser.add_argument("--sample", action="store_true", help="open generated LR cells (not real)")
+    options = parser.parse_args(arguments)
+    open_viewer(sample=options.sample)
+    napari.run()
+
+
+def open_viewer(*, sample: bool) -> tuple[napari.Viewer, SuperResolveWidget]:
+    """Return a viewer and the widget docked in it; with ``sample``, with generated LR cells."""
+    viewer = napari.Viewer()
+    if sample:
+        viewer.open_sample("napari-rls", SAMPLE)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve cells")
+    return viewer, widget
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,333 @@
+"""What the widget does, without Qt: checks, starts, receives, cancels, compares."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import notification_manager
+
+from napari_rls.models.bundle_file import BundleError, read_manifest
+from napari_rls.models.catalogue import find_bundle
+from napari_rls.search.settings import FACTORS, Settings, SettingsError
+from napari_rls.widgets.comparison import Comparison
+from napari_rls.widgets.inputs import (
+    guess,
+    outline,
+    possible_factors,
+    read_cells,
+    sources,
+)
+from napari_rls.widgets.memory import recall, remember
+from napari_rls.widgets.sr_layers import SrLayers
+from napari_rls.widgets.state import Inputs, Level, Message, Phase, Progress, State
+from napari_rls.widgets.worker import Job
+from napari_rls.workflow.collect import Collector
+from napari_rls.workflow.fit import check_fit, unusable_cells
+from napari_rls.workflow.stack import InputError
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+    from napari.utils.events import Event
+
+    from napari_rls.workflow.super_resolve import Update
+
+USER_ERRORS = (InputError, BundleError, SettingsError)
+"""Errors whose message is a sentence for the user."""
+
+Launch = Callable[
+    [Job, Callable[["Update | Exception"], None], Callable[[], None]], Callable[[], None]
+]
+
+
+@dataclass(eq=False)
+class _Run:
+    """A run: what it works on, where it shows, and how to stop it."""
+
+    token: int
+    sr: SrLayers
+    collector: Collector
+    stop: Callable[[], None] = lambda: None
+
+
+class Controller:
+    """Turn what the user wants into runs and layers; the view only follows ``state``.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, or its model alone.
+    state
+        What the view shows.
+    launch
+        Starts a job in the background, see :func:`napari_rls.widgets.worker.launch`.
+    memory
+        File that remembers the settings.
+    """
+
+    def __init__(self, viewer: ViewerModel, state: State, launch: Launch, memory: Path) -> None:
+        self.viewer = viewer
+        self.state = state
+        self._launch = launch
+        self._memory = memory
+        self._token = 0
+        self._run: _Run | None = None
+        self._comparison = Comparison(viewer, state)
+        viewer.layers.events.removed.connect(self._layer_removed)
+        settings, note = recall(memory)
+        self.use_settings(settings)
+        if note:
+            self._say(note, Level.WARNING)
+
+    # -- what the user sets ------------------------------------------------------------
+
+    def use_settings(self, settings: Settings) -> None:
+        """Take over settings as a whole; the bundle stays as it was if it cannot be read."""
+        before = self.state.manifest
+        try:
+            manifest = read_manifest(find_bundle(settings.bundle))
+        except BundleError as error:
+            self._say(str(error), Level.ERROR)
+            if before is None:
+                return
+            settings = settings.model_copy(update={"bundle": self.state.settings.bundle})
+            manifest = before
+        self.state.settings = settings
+        self.state.manifest = manifest
+        if before is None or before.channel_names != manifest.channel_names:
+            self.guess_inputs()
+        else:
+            self.check()
+
+    def change(self, name: str, value: Any) -> None:
+        """Change one setting; one that is out of range is refused with a message."""
+        try:
+            settings = Settings.parse({**self.state.settings.model_dump(), name: value})
+        except SettingsError as error:
+            self._say(str(error), Level.ERROR)
+            self.state.events.settings.emit(self.state.settings)
+            return
+        self.use_settings(settings)
+        self._remember()
+
+    def save_settings(self, path: Path) -> None:
+        """Write the settings to a file that the command line takes as well."""
+        try:
+            self.state.settings.save(path)
+        except OSError as error:
+            self._say(f"The settings cannot be saved to {path}: {error.strerror}.", Level.ERROR)
+        else:
+            self._say(f"Settings saved to {path}.")
+
+    def load_settings(self, path: Path) -> None:
+        """Read the settings from a file."""
+        try:
+            settings = Settings.load(path)
+        except SettingsError as error:
+            self._say(str(error), Level.ERROR)
+            return
+        self.use_settings(settings)
+        self._remember()
+
+    def choose_inputs(self, inputs: Inputs) -> None:
+        """Take over which layers hold the cells."""
+        self.state.inputs = inputs
+        self.check()
+
+    def guess_inputs(self) -> None:
+        """Choose the layers by name and shape."""
+        if self.state.manifest:
+            self.choose_inputs(guess(self.viewer.layers, self.state.manifest))
+
+    def drop(self, gone: Sequence[Layer]) -> None:
+        """Forget layers that left the viewer; with no LR layer chosen, guess anew."""
+        inputs = self.state.inputs
+        lr, gt = (
+            tuple(None if layer in gone else layer for layer in layers)
+            for layers in (inputs.lr, inputs.gt)
+        )
+        if any(lr):
+            self.choose_inputs(replace(inputs, lr=lr, gt=gt))
+        else:
+            self.guess_inputs()
+
+    def check(self) -> None:
+        """Offer the factors that fit and say what is wrong with the chosen layers, if anything."""
+        state = self.state
+        if state.manifest is None or state.phase is not Phase.IDLE:
+            return
+        state.factors = possible_factors(state.inputs, state.manifest, FACTORS)
+        if state.factors and state.settings.factor not in state.factors:
+            nearest = 8 if 8 in state.factors else state.factors[0]
+            state.settings = state.settings.model_copy(update={"factor": nearest})
+        if not any(state.inputs.lr):
+            self._say("Open an image with LR cells and choose it as the LR layer.")
+            return
+        try:
+            check_fit(outline(state.inputs, state.manifest), state.manifest, state.settings.factor)
+        except InputError as error:
+            self._say(str(error), Level.WARNING)
+        else:
+            self._say("")
+
+    # -- a run -------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Check the input, show the SR layers and start the search; one run at a time."""
+        state = self.state
+        if state.phase is not Phase.IDLE or state.manifest is None:
+            return
+        settings, inputs, manifest = state.settings, state.inputs, state.manifest
+        try:
+            lr = read_cells(inputs, manifest, settings.factor)
+            skipped = unusable_cells(lr)
+            if len(skipped) == len(lr):
+                raise InputError(
+                    f"{lr.name}: no cell can be searched ({next(iter(skipped.values()))})."
+                )
+        except InputError as error:
+            self._say(str(error), Level.ERROR)
+            return
+        again = state.comparing
+        self._comparison.stop()
+        origin = sources(inputs.lr, inputs.separate, inputs.channels)
+        sr = SrLayers(self.viewer, origin, lr, manifest)
+        self._comparison.about(inputs, sr.layers, manifest)
+        self._token += 1
+        run = self._run = _Run(self._token, sr, Collector(lr, manifest.hr_size))
+        state.phase = Phase.RUNNING
+        state.progress = Progress(None, "Loading the bundle")
+        self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
+        if again:
+            self.compare()
+        run.stop = self._launch(
+            Job(lr, settings), partial(self._receive, run.token), partial(self._ended, run)
+        )
+
+    def cancel(self) -> None:
+        """End the run now and keep what was reached."""
+        self._settle("Cancelled")
+
+    def compare(self) -> None:
+        """Lay LR, SR and GT side by side, or back."""
+        try:
+            self._comparison.toggle()
+        except InputError as error:
+            self._say(str(error), Level.WARNING)
+
+    def close(self) -> None:
+        """End the run and keep what was reached; called when the widget is gone."""
+        self.state.events.disconnect()
+        self.cancel()
+        self._comparison.stop()
+        self.viewer.layers.events.removed.disconnect(self._layer_removed)
+
+    def _receive(self, token: int, message: Update | Exception) -> None:
+        """Take a message of the thread, unless the run it belongs to was ended."""
+        run = self._run
+        if run is None or token != self._token or self.state.phase is not Phase.RUNNING:
+            return
+        if isinstance(message, Exception):
+            self._fail(message)
+            return
+        first = run.collector.run is None
+        run.collector.add(message)
+        run.sr.show(message.cells, message.sr)
+        if first:
+            run.sr.mark(run.collector.provenance())
+            info = message.run
+            self.state.device = f"Device: {info.device_reason}, {info.precision}"
+        self.state.progress = describe_progress(message)
+        if run.collector.complete:
+            self._settle("Done")
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, USER_ERRORS):
+            self._settle("Stopped", str(error), Level.ERROR)
+        else:
+            text = f"An unexpected error ended the search: {error}"
+            self._settle("Stopped", text, Level.ERROR)
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def _settle(self, outcome: str, why: str = "", level: Level = Level.INFO) -> None:
+        """Make what was reached the result; later messages of the run are not looked at."""
+        run, state = self._run, self.state
+        if run is None or state.phase is not Phase.RUNNING:
+            return
+        self._token += 1
+        state.phase = Phase.STOPPING
+        run.stop()
+        cells = run.collector.cells
+        reached = [cell for cell in cells if cell.status in ("searching", "done", "failed")]
+        if reached:
+            run.sr.settle(run.collector.sr, run.collector.provenance())
+        else:
+            self._comparison.stop()
+            run.sr.remove()
+        skipped = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "skipped"}
+        failed = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "failed"}
+        kept = f"{len(reached)} of {len(cells)} cells" if reached else "no SR image was reached"
+        notes = [
+            why or f"{outcome}: {kept} in {run.collector.seconds:.1f} s.",
+            describe_cells(skipped, len(cells), "skipped"),
+            describe_cells(failed, len(cells), "kept at the last good step"),
+        ]
+        state.progress = replace(
+            state.progress, share=1.0 if outcome == "Done" else 0.0, text=outcome
+        )
+        worst = Level.WARNING if level is Level.INFO and (skipped or failed) else level
+        self._say(" ".join(filter(None, notes)), worst)
+
+    def _ended(self, run: _Run) -> None:
+        """Be ready for the next run: the thread of this one is over."""
+        if run is not self._run:
+            return
+        self._settle("Stopped", "The search ended before every cell was done.", Level.WARNING)
+        # Nothing of the run is held on to but its layers.
+        self._run = None
+        self.state.phase = Phase.IDLE
+
+    def _layer_removed(self, event: Event) -> None:
+        self._comparison.forget(event.value)
+        if self._run and event.value in self._run.sr.layers and not self._run.sr.present:
+            self._settle("Cancelled", "The SR layer was removed, so the search was cancelled.")
+
+    # -- words -------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        problem = remember(self.state.settings, self._memory)
+        if problem:
+            self._say(problem, Level.WARNING)
+
+    def _say(self, text: str, level: Level = Level.INFO) -> None:
+        self.state.message = Message(text, level)
+
+
+def describe_progress(update: Update) -> Progress:
+    """Return the share of the work done and, in words, cells, objective and time left."""
+    total = update.run.cells - len(update.run.skipped)
+    begun = 0.0 if update.finished else len(update.cells) * update.step / update.steps
+    share = (update.cells_done + begun) / total
+    objective = float(update.objective.mean())
+    text = (
+        f"{update.cells_done} of {total} cells, objective {objective:.3g}, "
+        f"{update.seconds_left:.0f} s left"
+    )
+    return Progress(share, text)
+
+
+def describe_cells(cells: Mapping[int, str], total: int, what: str) -> str:
+    """Return a sentence on cells set apart, grouped by reason; nothing if there are none."""
+    by_reason: dict[str, list[int]] = defaultdict(list)
+    for cell, reason in cells.items():
+        by_reason[reason].append(cell)
+    parts = []
+    for reason, members in by_reason.items():
+        shown = ", ".join(map(str, members[:8])) + (", ..." if len(members) > 8 else "")
+        parts.append(f"{len(members)} of {total} cells {what} (number {shown}): {reason}.")
+    return " ".join(parts)

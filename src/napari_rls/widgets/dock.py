@@ -1,0 +1,240 @@
+"""The dock widget "Super-resolve cells": a view of the state that passes wishes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import napari
+from magicgui.widgets import ComboBox, PushButton
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.models.catalogue import embedded_bundles
+from napari_rls.search.settings import Settings
+from napari_rls.widgets.controller import Controller
+from napari_rls.widgets.fields import ADVANCED, MAIN, SettingsForm
+from napari_rls.widgets.memory import settings_file
+from napari_rls.widgets.picker import InputPicker
+from napari_rls.widgets.state import Level, Message, Phase, Progress, State
+from napari_rls.widgets.worker import launch
+
+OPEN_FILE = "Open file..."
+JSON_FILES = "JSON (*.json)"
+FULL = 1000
+COLOURS = {
+    Level.INFO: "",
+    Level.WARNING: "color: #e8a33d",
+    Level.ERROR: "color: #f0645a",
+}
+
+
+class SuperResolveWidget(QWidget):
+    """Super-resolve the cells of a layer with a model bundle.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer whose layers are offered.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        # napari hands plugins a proxy, whose layers are proxies again: no layer would be
+        # the one that an event names.
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.state = State()
+        self.controller = Controller(viewer, self.state, launch, settings_file())
+        self._viewer = viewer
+        self._build()
+        self._connect()
+        self._show_all()
+        self.destroyed.connect(self.controller.close)
+
+    # -- parts -------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.bundle = ComboBox(tooltip=Settings.model_fields["bundle"].description)
+        self.picker = InputPicker()
+        self.main = SettingsForm(MAIN)
+        self.advanced = SettingsForm(ADVANCED)
+        self.run = PushButton(text="Super-resolve")
+        self.cancel = PushButton(text="Cancel")
+        self.compare = PushButton(text="Side by side", tooltip="LR | SR | GT, contrast linked")
+        self.compare.native.setCheckable(True)
+        self.save = PushButton(text="Save settings...")
+        self.load = PushButton(text="Load settings...")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setRange(0, FULL)
+        self.progress, self.message, self.device = QLabel(), QLabel(), QLabel()
+        for label in (self.progress, self.message, self.device):
+            label.setWordWrap(True)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message.setTextFormat(Qt.TextFormat.PlainText)
+
+        whole = QVBoxLayout(self)
+        whole.addWidget(self._settings_area(), stretch=1)
+        whole.addLayout(self._buttons())
+        for widget in (self.bar, self.progress, self.message, self.device):
+            whole.addWidget(widget)
+
+    def _settings_area(self) -> QScrollArea:
+        """Everything one sets; it scrolls where the window is low, the buttons stay."""
+        self.settings_area = QWidget()
+        column = QVBoxLayout(self.settings_area)
+        column.setContentsMargins(0, 0, 0, 0)
+        bundle_row = QFormLayout()
+        bundle_row.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        bundle_row.addRow("Bundle", self.bundle.native)
+        collapsible = QCollapsible("Advanced")
+        collapsible.addWidget(self.advanced)
+        column.addLayout(bundle_row)
+        for widget in (self.picker, self.main, collapsible):
+            column.addWidget(widget)
+        column.addStretch()
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(self.settings_area)
+        return area
+
+    def _buttons(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.addWidget(self.run.native, 0, 0)
+        grid.addWidget(self.cancel.native, 0, 1)
+        grid.addWidget(self.compare.native, 1, 0, 1, 2)
+        grid.addWidget(self.save.native, 2, 0)
+        grid.addWidget(self.load.native, 2, 1)
+        return grid
+
+    # -- wishes of the user ------------------------------------------------------------
+
+    def _connect(self) -> None:
+        control = self.controller
+        self.bundle.changed.connect(self._choose_bundle)
+        self.picker.changed.connect(control.choose_inputs)
+        for form in (self.main, self.advanced):
+            form.changed.connect(control.change)
+        self.run.changed.connect(control.start)
+        self.cancel.changed.connect(control.cancel)
+        self.compare.changed.connect(self._toggle_compare)
+        self.save.changed.connect(self._save)
+        self.load.changed.connect(self._load)
+        events = self.state.events
+        events.settings.connect(self._show_settings)
+        events.manifest.connect(self._show_inputs)
+        events.inputs.connect(self._show_inputs)
+        events.factors.connect(self._show_settings)
+        events.phase.connect(self._show_phase)
+        events.progress.connect(self._show_progress)
+        events.message.connect(self._show_message)
+        events.device.connect(self._show_device)
+        events.comparing.connect(self._show_comparing)
+
+    def reset_choices(self, _event: object = None) -> None:
+        """Follow the viewer's layers: napari calls this when they change."""
+        inputs = self.state.inputs
+        gone = [
+            layer
+            for layer in (*inputs.lr, *inputs.gt)
+            if layer and layer not in self._viewer.layers
+        ]
+        if gone or not any(inputs.lr):
+            self.controller.drop(gone)
+        self._show_inputs()
+
+    def _choose_bundle(self, name: str) -> None:
+        if name == OPEN_FILE:
+            name, _ = QFileDialog.getOpenFileName(self, "Open a bundle", "", f"Bundles (*{SUFFIX})")
+            if not name:
+                self._show_settings()
+                return
+        self.controller.change("bundle", name)
+
+    def _toggle_compare(self) -> None:
+        self.controller.compare()
+        self._show_comparing()
+
+    def _save(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save settings", "settings.json", "JSON (*.json)"
+        )
+        if name:
+            self.controller.save_settings(Path(name))
+
+    def _load(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Load settings", "", JSON_FILES)
+        if name:
+            self.controller.load_settings(Path(name))
+
+    # -- showing the state -------------------------------------------------------------
+
+    def _show_all(self) -> None:
+        self._show_inputs()
+        self._show_settings()
+        self._show_phase()
+        self._show_progress(self.state.progress)
+        self._show_message(self.state.message)
+        self._show_comparing()
+        self._show_device(self.state.device)
+
+    def _show_settings(self) -> None:
+        settings = self.state.settings
+        with self.bundle.changed.blocked():
+            names = list(dict.fromkeys([*embedded_bundles(), settings.bundle]))
+            entries = [(Path(name).name, name) for name in names]
+            self.bundle.choices = [*entries, (OPEN_FILE, OPEN_FILE)]
+            self.bundle.value = settings.bundle
+        self.main.offer("factor", self.state.factors)
+        for form in (self.main, self.advanced):
+            form.show_settings(settings)
+
+    def _show_inputs(self) -> None:
+        manifest = self.state.manifest
+        if manifest:
+            images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+            self.picker.show_inputs(self.state.inputs, images, manifest.channel_names)
+            self.bundle.native.setToolTip(f"{manifest.title}\n{manifest.limits}")
+
+    def _show_phase(self) -> None:
+        phase = self.state.phase
+        idle = phase is Phase.IDLE
+        self.settings_area.setEnabled(idle)
+        for button in (self.run, self.load):
+            button.enabled = idle
+        self.cancel.enabled = phase is Phase.RUNNING
+        if phase is not Phase.RUNNING:
+            self.bar.setRange(0, FULL)
+
+    def _show_progress(self, progress: Progress) -> None:
+        # A range of zero makes the bar run to and fro.
+        self.bar.setRange(0, 0 if progress.share is None else FULL)
+        if progress.share is not None:
+            self.bar.setValue(round(progress.share * FULL))
+        self.progress.setText(progress.text)
+        self.progress.setVisible(bool(progress.text))
+
+    def _show_message(self, message: Message) -> None:
+        self.message.setText(message.text)
+        self.message.setStyleSheet(COLOURS[message.level])
+        self.message.setVisible(bool(message.text))
+
+    def _show_comparing(self) -> None:
+        with self.compare.changed.blocked():
+            self.compare.native.setChecked(self.state.comparing)
+
+    def _show_device(self, text: str) -> None:
+        self.device.setText(text)

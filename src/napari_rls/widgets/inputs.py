@@ -1,0 +1,229 @@
+"""From napari layers to LR cells: which layer is what, and a clear word where it does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_rls.widgets.state import Inputs
+from napari_rls.workflow.collect import PROVENANCE_KEY
+from napari_rls.workflow.fit import check_fit
+from napari_rls.workflow.stack import (
+    CellStack,
+    Crop,
+    InputError,
+    find_axes,
+    fitting_factor,
+    stack_from_array,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_rls.models.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Source:
+    """A layer that holds one channel of the cells, or all of them along ``channel_axis``."""
+
+    layer: Image
+    channel_axis: int | None
+    index: int
+
+    @property
+    def pixels(self) -> Any:
+        """The channel's pixels with the layer's axes; the channel axis, if any, is of length 1."""
+        data = full_resolution(self.layer)
+        if self.channel_axis is None:
+            return data
+        keep = [slice(None)] * data.ndim
+        keep[self.channel_axis] = slice(self.index, self.index + 1)
+        return data[tuple(keep)]
+
+
+def full_resolution(layer: Image) -> Any:
+    """Return a layer's pixels; of a multiscale layer, the finest level."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def channel_names(layer: Image) -> tuple[str, ...]:
+    """Return the names of a layer's channels as far as its metadata tells them."""
+    record = layer.metadata.get(PROVENANCE_KEY)
+    names = record.get("channels", ()) if isinstance(record, dict) else ()
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+
+
+def sources(
+    layers: Sequence[Image | None], separate: bool, channels: Sequence[int]
+) -> list[Source]:
+    """Return where each channel of the bundle is found, or nothing if a layer is not chosen."""
+    if any(layer is None for layer in layers):
+        return []
+    if separate:
+        return [Source(layer, None, 0) for layer in layers]
+    (layer,) = layers
+    _, axis = find_axes(full_resolution(layer).shape, layer.axis_labels)
+    return [Source(layer, axis, index) for index in channels]
+
+
+def outline(inputs: Inputs, manifest: Manifest) -> CellStack:
+    """Return what is known of the LR cells before reading pixels: one blank cell.
+
+    Raises
+    ------
+    InputError
+        If no LR layer is chosen, or the layers are no single cells.
+    """
+    return _stack(inputs, manifest, pixels=False)
+
+
+def read_cells(inputs: Inputs, manifest: Manifest, factor: int) -> CellStack:
+    """Return a copy of the LR cells with the bundle's channels in the bundle's order.
+
+    Raises
+    ------
+    InputError
+        If the chosen layers cannot be used with the bundle and the factor.
+    """
+    # Shapes are checked first: a layer may be lazy and larger than memory.
+    check_fit(outline(inputs, manifest), manifest, factor)
+    return _stack(inputs, manifest, pixels=True)
+
+
+def possible_factors(inputs: Inputs, manifest: Manifest, factors: Sequence[int]) -> tuple[int, ...]:
+    """Return the scale factors that fit the bundle and, if one is chosen, the LR layer."""
+    try:
+        size = outline(inputs, manifest).data.shape[-2:]
+    except InputError:
+        return tuple(f for f in factors if manifest.hr_size % f == 0)
+    fitting = fitting_factor(*size, manifest.hr_size)
+    return () if fitting is None else (fitting,)
+
+
+def _stack(inputs: Inputs, manifest: Manifest, *, pixels: bool) -> CellStack:
+    wanted = manifest.channel_names
+    if None in inputs.lr:
+        what = f" of the channel {wanted[inputs.lr.index(None)]}" if inputs.separate else ""
+        raise InputError(f"Choose the LR layer{what}.")
+    picks = inputs.lr if inputs.separate else inputs.channels
+    for k, pick in enumerate(picks):
+        if pick in picks[:k]:
+            same = f"{wanted[picks.index(pick)]} and {wanted[k]}"
+            raise InputError(f"{same} are set to the same channel; choose one for each.")
+    parts = [_layer_cells(layer, pixels=pixels, single=inputs.separate) for layer in inputs.lr]
+    first = parts[0]
+    for part in parts[1:]:
+        if part.data.shape != first.data.shape:
+            raise InputError(
+                f"{part.name} has the shape {_shape(part)} but {first.name} has {_shape(first)}; "
+                "the layers of one LR image must have the same shape."
+            )
+    if not pixels:
+        parts = [replace(part, data=part.data[:1], crops=()) for part in parts]
+    if not inputs.separate:
+        return parts[0].select(inputs.channels)
+    data = np.concatenate([part.data for part in parts], axis=1)
+    return replace(parts[0], data=data, channels=wanted)
+
+
+def _layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStack:
+    """Return all channels of a layer; with ``single`` the layer is one channel."""
+    data = full_resolution(layer)
+    axes = [*layer.axis_labels, *(["s"] if layer.rgb else [])]
+    array = np.array(data) if pixels else np.broadcast_to(np.zeros((), data.dtype), data.shape)
+    if single and array.ndim >= 2 and not layer.rgb:
+        array = np.expand_dims(array, -3)
+        axes.insert(-2, "c")
+    stack = stack_from_array(array, axes=axes, channels=channel_names(layer), name=layer.name)
+    crops = _crops(layer)
+    return replace(
+        stack,
+        crops=crops if len(crops) == len(stack) else (),
+        pixel_size_um=_pixel_size_um(layer),
+    )
+
+
+def _crops(layer: Image) -> tuple[Crop, ...]:
+    record = layer.metadata.get(PROVENANCE_KEY)
+    entries = record.get("crops", ()) if isinstance(record, dict) else ()
+    try:
+        return tuple(Crop(**entry) for entry in entries)
+    except TypeError:
+        return ()
+
+
+def _pixel_size_um(layer: Image) -> float | None:
+    unit = layer.units[-1]
+    if not unit.is_compatible_with("um"):
+        return None
+    return float((layer.scale[-1] * unit).to("um").magnitude)
+
+
+def _shape(stack: CellStack) -> str:
+    cells, _, height, width = stack.data.shape
+    return f"{cells} x {height} x {width}"
+
+
+def guess(layers: Sequence[Image], manifest: Manifest) -> Inputs:
+    """Guess the LR and GT layers from names and shapes; None is left where nothing fits.
+
+    Layers named after the bundle's channels are taken one per channel; else the first
+    layer that fits is taken whole. A layer of the HR size becomes the GT.
+    """
+    own = [layer for layer in layers if not is_generated(layer) and not layer.rgb]
+    by_size = {False: own, True: own}
+    for hr in (False, True):
+        by_size[hr] = [layer for layer in own if _has_size(layer, manifest.hr_size, hr=hr)]
+    wanted = manifest.channel_names
+    lr = _named_after(by_size[False], wanted)
+    if lr:
+        gt = _named_after(by_size[True], wanted) or (None,) * len(wanted)
+        return Inputs(True, lr, gt, tuple(range(len(wanted))))
+    whole = [_whole(by_size[hr], len(wanted)) for hr in (False, True)]
+    return Inputs(False, (whole[0],), (whole[1],), match_channels(whole[0], wanted))
+
+
+def match_channels(layer: Image | None, wanted: Sequence[str]) -> tuple[int, ...]:
+    """Return for each wanted channel its index in the layer: by name, else by position."""
+    names = [name.lower() for name in channel_names(layer)] if layer is not None else []
+    return tuple(
+        names.index(name.lower()) if name.lower() in names else k for k, name in enumerate(wanted)
+    )
+
+
+def is_generated(layer: Image) -> bool:
+    """Whether the pixels of a layer were made by a model."""
+    record = layer.metadata.get(PROVENANCE_KEY)
+    return isinstance(record, dict) and "generated" in record and "cells" in record
+
+
+def _has_size(layer: Image, hr_size: int, *, hr: bool) -> bool:
+    shape = full_resolution(layer).shape[-2:]
+    return shape == (hr_size, hr_size) if hr else fitting_factor(*shape, hr_size) is not None
+
+
+def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image, ...]:
+    """Return one layer for every channel name that layer names end with, or nothing."""
+    found = []
+    for name in wanted:
+        ending = [layer for layer in layers if layer.name.lower().endswith(name.lower())]
+        if not ending:
+            return ()
+        found.append(ending[0])
+    return tuple(found)
+
+
+def _whole(layers: Sequence[Image], channels: int) -> Image | None:
+    for layer in layers:
+        shape = full_resolution(layer).shape
+        try:
+            _, axis = find_axes(shape, layer.axis_labels)
+        except ValueError:
+            continue
+        if (1 if axis is None else shape[axis]) >= channels:
+            return layer
+    return None

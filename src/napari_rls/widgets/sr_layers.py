@@ -1,0 +1,173 @@
+"""The SR layers of a run: made at once, sharpened in place, marked as generated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.colormaps import Colormap
+from napari.utils.transforms import Affine
+from numpy.typing import NDArray
+from scipy.ndimage import zoom
+
+from napari_rls.widgets.inputs import Source, full_resolution
+from napari_rls.workflow.collect import PROVENANCE_KEY
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_rls.models.manifest import Manifest
+    from napari_rls.workflow.stack import CellStack
+
+PLACEHOLDER = {
+    "generated": False,
+    "note": "The LR image, upsampled (bicubic), until the search has reached this cell.",
+}
+
+
+class SrLayers:
+    """One image layer per channel of the bundle, in the LR layer's place and intensity unit.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are added.
+    origin
+        Where each channel of the LR cells was read from.
+    lr
+        The LR cells.
+    manifest
+        The bundle's manifest, for colours and the HR size.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, origin: Sequence[Source], lr: CellStack, manifest: Manifest
+    ) -> None:
+        self._viewer = viewer
+        factor = manifest.hr_size // lr.data.shape[-1]
+        first_look = upsample(lr.data, factor)
+        self.layers: list[Image] = []
+        for c, channel in enumerate(manifest.channels):
+            source = origin[c]
+            pixels = np.ascontiguousarray(first_look[:, c])
+            layer = viewer.add_image(
+                pixels.reshape(finer_shape(source, factor)),
+                name=_name(source.layer.name, channel.name, factor, len(manifest.channels)),
+                metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
+                contrast_limits=_contrast(source, lr.data[:, c]),
+                **channel_look(channel.colour, bottom=c == 0),
+                **placement(source, factor),
+            )
+            self.layers.append(layer)
+        self._pixels = [layer.data for layer in self.layers]
+
+    @property
+    def present(self) -> bool:
+        """Whether any of the layers is still in the viewer."""
+        return any(layer in self._viewer.layers for layer in self.layers)
+
+    def show(self, cells: NDArray[np.intp], sr: NDArray[np.float32]) -> None:
+        """Overwrite some cells (n,) with their SR images (n, C, H, W)."""
+        for c, layer in enumerate(self.layers):
+            self._write(layer, c, cells, sr[:, c])
+
+    def settle(self, sr: NDArray[np.float32], record: dict[str, Any]) -> None:
+        """Show the result (N, C, H, W), NaN where there is none, and attach its record."""
+        self.show(np.arange(len(sr)), sr)
+        self.mark(record)
+
+    def mark(self, record: dict[str, Any]) -> None:
+        """Attach the record of the run to every layer."""
+        for layer in self.layers:
+            layer.metadata = {**layer.metadata, PROVENANCE_KEY: record}
+
+    def remove(self) -> None:
+        """Take the layers out of the viewer."""
+        for layer in self.layers:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def _write(
+        self, layer: Image, c: int, cells: NDArray[np.intp], sr: NDArray[np.float32]
+    ) -> None:
+        pixels = self._pixels[c]
+        # Whoever put other data into the layer, or took it away, no longer wants ours.
+        if layer.data is not pixels or layer not in self._viewer.layers:
+            return
+        pixels.reshape(-1, *sr.shape[1:])[cells] = sr
+        layer.refresh(extent=False)
+
+
+def upsample(lr: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
+    """Upsample images (..., y, x) by a cubic spline, pixel centres kept in place."""
+    # The spline is linear and separable: zooming the unit vectors gives its matrix.
+    size = lr.shape[-1]
+    spline = zoom(np.eye(size), (factor, 1), order=3, mode="nearest", grid_mode=True)
+    spline = spline.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        return spline @ lr.astype(np.float32) @ spline.T
+
+
+def finer_shape(source: Source, factor: int) -> tuple[int, ...]:
+    """Return the shape of a source with finer y and x and one channel."""
+    shape = list(full_resolution(source.layer).shape)
+    shape[-2:] = (side * factor for side in shape[-2:])
+    if source.channel_axis is not None:
+        shape[source.channel_axis] = 1
+    return tuple(shape)
+
+
+def placement(source: Source, factor: int = 1) -> dict[str, Any]:
+    """Return scale, translation and so on that lay a finer image over a layer.
+
+    With the centre of a pixel at its index, HR pixel k lies at LR position
+    ``(k + 0.5) / factor - 0.5``: scale ``s / factor``, shift ``-(factor - 1) / (2 factor) s``.
+    The one slice along a channel axis is made as thick as all the layer's channels,
+    so that it shows wherever the channel slider stands.
+    """
+    layer = source.layer
+    step = np.ones(layer.ndim)
+    shift = np.zeros(layer.ndim)
+    step[-2:] = 1 / factor
+    shift[-2:] = -(factor - 1) / (2 * factor)
+    if source.channel_axis is not None:
+        count = full_resolution(layer).shape[source.channel_axis]
+        step[source.channel_axis] = count
+        shift[source.channel_axis] = (count - 1) / 2
+    linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim)
+    return {
+        "scale": layer.scale * step,
+        "translate": layer.translate + linear.linear_matrix @ shift,
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }
+
+
+def channel_look(colour: str, *, bottom: bool) -> dict[str, Any]:
+    """Return colour and blending of one channel: the lowest hides what is under it."""
+    name = f"napari-rls {colour}"
+    return {
+        "colormap": Colormap(["#000000", colour], name=name, display_name=name),
+        "blending": "opaque" if bottom else "additive",
+    }
+
+
+def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float]:
+    """Return the LR layer's own contrast, or of one with several channels this one's range."""
+    if source.channel_axis is None:
+        low, high = source.layer.contrast_limits
+        return float(low), float(high)
+    finite = pixels[np.isfinite(pixels)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return low, high if high > low else low + 1
+
+
+def _name(lr: str, channel: str, factor: int, channels: int) -> str:
+    name = f"SR {factor}x of {lr} (generated)"
+    known = channels == 1 or lr.lower().endswith(channel.lower())
+    return name if known else f"{name} {channel}"

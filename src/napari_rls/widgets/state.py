@@ -1,0 +1,93 @@
+"""What the widget shows: one evented state that the controller writes and the view follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+from psygnal import SignalGroupDescriptor
+
+from napari_rls.search.settings import FACTORS, Settings
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_rls.models.manifest import Manifest
+
+
+class Phase(Enum):
+    """What the widget is doing.
+
+    ``STOPPING`` is the time between Cancel and the end of the thread's last step: the
+    result is settled, but a new run has to wait.
+    """
+
+    IDLE = "idle"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+class Level(Enum):
+    """How much a message matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence for the user."""
+
+    text: str = ""
+    level: Level = Level.INFO
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: ``share`` of the work from 0 to 1, or None while nothing is known."""
+
+    share: float | None = 0.0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Which layers hold the LR cells and, if there is one, the ground truth (GT).
+
+    Parameters
+    ----------
+    separate
+        Whether every channel has a layer of its own.
+    lr, gt
+        The one layer, or one layer per channel of the bundle; None where none is chosen.
+    channels
+        With one layer: for every channel of the bundle, its index in the layer.
+    """
+
+    separate: bool = False
+    lr: tuple[Image | None, ...] = (None,)
+    gt: tuple[Image | None, ...] = (None,)
+    channels: tuple[int, ...] = ()
+
+
+@dataclass
+class State:
+    """Everything that the view shows; each change is an event of ``events``.
+
+    ``factors`` are the scale factors that fit the bundle and the chosen LR layer.
+    ``comparing`` tells whether the layers lie side by side.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    settings: Settings = field(default_factory=Settings)
+    manifest: Manifest | None = None
+    inputs: Inputs = field(default_factory=Inputs)
+    factors: tuple[int, ...] = FACTORS
+    phase: Phase = Phase.IDLE
+    progress: Progress = field(default_factory=Progress)
+    message: Message = field(default_factory=Message)
+    device: str = "Device: chosen when a run starts"
+    comparing: bool = False

@@ -1,0 +1,96 @@
+"""The search in a background thread: torch is imported, used and let go of there."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING
+
+from napari.qt.threading import GeneratorWorker, create_worker
+
+from napari_rls.search.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from napari_rls.workflow.stack import CellStack
+    from napari_rls.workflow.super_resolve import Update
+
+INTERVAL = 0.08
+"""Seconds between two updates of the display."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What one run computes."""
+
+    lr: CellStack
+    settings: Settings
+
+    def updates(self) -> Iterator[Update]:
+        """Run the search."""
+        from napari_rls.workflow.super_resolve import super_resolve
+
+        return super_resolve(self.lr, self.settings.bundle, self.settings)
+
+
+def messages(
+    job: Job, stop: Event, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Update | Exception]:
+    """Yield the updates that are worth showing, or the error that ended the search.
+
+    ``stop`` is looked at after every step, shown or not. Every batch's last update is
+    yielded; of the others, one in :data:`INTERVAL`.
+    """
+    shown = -INTERVAL
+    try:
+        # However this ends, the search is closed here and its tensors are freed.
+        with closing(job.updates()) as updates:
+            for update in updates:
+                if stop.is_set():
+                    return
+                if update.finished or clock() - shown >= INTERVAL:
+                    shown = clock()
+                    yield update
+    except Exception as error:  # noqa: BLE001 - torch's RuntimeError would end the thread unheard
+        yield _out_of_memory(error) or error
+    finally:
+        if torch := sys.modules.get("torch"):
+            torch.cuda.empty_cache()
+
+
+class SearchWorker(GeneratorWorker):
+    """A worker that ends by itself when asked to, so that nothing stays suspended in it."""
+
+    def __init__(self, function: Callable[..., Iterator[object]], job: Job, stop: Event) -> None:
+        super().__init__(function, job, stop)
+        self._stop = stop
+
+    def quit(self) -> None:
+        """Ask the search to end after its step."""
+        self._stop.set()
+
+
+def launch(
+    job: Job, deliver: Callable[[Update | Exception], None], ended: Callable[[], None]
+) -> Callable[[], None]:
+    """Start a job in a thread and return what stops it.
+
+    ``deliver`` and ``ended`` are called in the thread that called this.
+    """
+    worker = create_worker(messages, job, Event(), _worker_class=SearchWorker, _ignore_errors=True)
+    worker.yielded.connect(deliver)
+    worker.finished.connect(ended)
+    worker.start()
+    return worker.quit
+
+
+def _out_of_memory(error: Exception) -> SettingsError | None:
+    torch = sys.modules.get("torch")
+    if not isinstance(error, MemoryError) and not (
+        torch and isinstance(error, torch.OutOfMemoryError)
+    ):
+        return None
+    return SettingsError("The memory of the device is used up; choose a smaller batch size.")
