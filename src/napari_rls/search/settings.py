@@ -143,6 +143,11 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "settings"
-            raise SettingsError(f"{source}: {name}: {first['msg']}.") from None
+            raise SettingsError(f"{source}: {first_problem(error)}.") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return which value a validation refused first and why, without a full stop."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    return f"{name}: {first['msg']}" if name else str(first["msg"])
