@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
 from napari.utils.notifications import notification_manager
 
 from napari_rls.models.bundle_file import BundleError, read_manifest
@@ -139,10 +140,11 @@ class Controller:
         self.state.inputs = inputs
         self.check()
 
-    def guess_inputs(self) -> None:
-        """Choose the layers by name and shape."""
+    def guess_inputs(self, *, separate: bool | None = None) -> None:
+        """Choose the layers by name and shape, and, unless given, how channels are stored."""
         if self.state.manifest:
-            self.choose_inputs(guess(self.viewer.layers, self.state.manifest))
+            images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+            self.choose_inputs(guess(images, self.state.manifest, separate=separate))
 
     def drop(self, gone: Sequence[Layer]) -> None:
         """Forget layers that left the viewer; with no LR layer chosen, guess anew."""
@@ -277,9 +279,7 @@ class Controller:
             describe_cells(skipped, len(cells), "skipped"),
             describe_cells(failed, len(cells), "kept at the last good step"),
         ]
-        state.progress = replace(
-            state.progress, share=1.0 if outcome == "Done" else 0.0, text=outcome
-        )
+        state.progress = Progress(1.0 if outcome == "Done" else 0.0)
         worst = Level.WARNING if level is Level.INFO and (skipped or failed) else level
         self._say(" ".join(filter(None, notes)), worst)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import napari
 from magicgui.widgets import ComboBox, PushButton
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -104,12 +104,7 @@ class SuperResolveWidget(QWidget):
         for widget in (self.picker, self.main, collapsible):
             column.addWidget(widget)
         column.addStretch()
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(self.settings_area)
-        return area
+        return _UpAndDown(self.settings_area)
 
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
@@ -126,6 +121,7 @@ class SuperResolveWidget(QWidget):
         control = self.controller
         self.bundle.changed.connect(self._choose_bundle)
         self.picker.changed.connect(control.choose_inputs)
+        self.picker.mode_changed.connect(lambda separate: control.guess_inputs(separate=separate))
         for form in (self.main, self.advanced):
             form.changed.connect(control.change)
         self.run.changed.connect(control.start)
@@ -238,3 +234,20 @@ class SuperResolveWidget(QWidget):
 
     def _show_device(self, text: str) -> None:
         self.device.setText(text)
+
+
+class _UpAndDown(QScrollArea):
+    """A scroll area that is always as wide as what it holds."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        if event.type() == QEvent.Type.LayoutRequest:
+            bar = self.verticalScrollBar().sizeHint().width()
+            self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)
+        return super().eventFilter(watched, event)

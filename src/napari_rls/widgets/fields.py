@@ -46,7 +46,7 @@ class SettingsForm(QWidget):
             label.setToolTip(info.description)
             rows.addRow(label, field.native)
             if healthy := healthy_range(info):
-                hint = QLabel(f"healthy: {healthy[0]:g} to {healthy[1]:g}")
+                hint = QLabel(f"healthy: {healthy}")
                 hint.setToolTip(info.description)
                 hint.setEnabled(False)
                 rows.addRow("", hint)
@@ -80,10 +80,10 @@ class SettingsForm(QWidget):
         field.changed.connect(lambda value: self.changed.emit(name, value))
 
 
-def healthy_range(info: FieldInfo) -> tuple[float, float] | None:
-    """Return the healthy range that a setting's description names, if it names one."""
-    found = re.search(r"healthy: (\S+) to ([^\s)]+)", info.description or "")
-    return (float(found[1]), float(found[2])) if found else None
+def healthy_range(info: FieldInfo) -> str:
+    """Return the healthy range that a setting's description names, or nothing."""
+    found = re.search(r"healthy: ([^)]+)", info.description or "")
+    return found[1] if found else ""
 
 
 def _make_field(name: str, info: FieldInfo) -> ValueWidget:

@@ -168,23 +168,24 @@ def _shape(stack: CellStack) -> str:
     return f"{cells} x {height} x {width}"
 
 
-def guess(layers: Sequence[Image], manifest: Manifest) -> Inputs:
+def guess(layers: Sequence[Image], manifest: Manifest, *, separate: bool | None = None) -> Inputs:
     """Guess the LR and GT layers from names and shapes; None is left where nothing fits.
 
     Layers named after the bundle's channels are taken one per channel; else the first
-    layer that fits is taken whole. A layer of the HR size becomes the GT.
+    layer that fits is taken whole. ``separate`` leaves only one of these ways. Layers of
+    the HR size become the GT.
     """
-    own = [layer for layer in layers if not is_generated(layer) and not layer.rgb]
-    by_size = {False: own, True: own}
-    for hr in (False, True):
-        by_size[hr] = [layer for layer in own if _has_size(layer, manifest.hr_size, hr=hr)]
     wanted = manifest.channel_names
-    lr = _named_after(by_size[False], wanted)
-    if lr:
-        gt = _named_after(by_size[True], wanted) or (None,) * len(wanted)
-        return Inputs(True, lr, gt, tuple(range(len(wanted))))
-    whole = [_whole(by_size[hr], len(wanted)) for hr in (False, True)]
-    return Inputs(False, (whole[0],), (whole[1],), match_channels(whole[0], wanted))
+    own = [layer for layer in layers if not is_generated(layer) and not layer.rgb]
+    lr = [layer for layer in own if _factor(layer, manifest) is not None]
+    gt = [layer for layer in own if full_resolution(layer).shape[-2:] == (manifest.hr_size,) * 2]
+    nothing = (None,) * len(wanted)
+    named = _named_after(lr, wanted)
+    if separate or (separate is None and named):
+        gt_named = _named_after(gt, wanted)
+        return Inputs(True, named or nothing, gt_named or nothing, tuple(range(len(wanted))))
+    lr_whole, gt_whole = _whole(lr, len(wanted)), _whole(gt, len(wanted))
+    return Inputs(False, (lr_whole,), (gt_whole,), match_channels(lr_whole, wanted))
 
 
 def match_channels(layer: Image | None, wanted: Sequence[str]) -> tuple[int, ...]:
@@ -201,9 +202,8 @@ def is_generated(layer: Image) -> bool:
     return isinstance(record, dict) and "generated" in record and "cells" in record
 
 
-def _has_size(layer: Image, hr_size: int, *, hr: bool) -> bool:
-    shape = full_resolution(layer).shape[-2:]
-    return shape == (hr_size, hr_size) if hr else fitting_factor(*shape, hr_size) is not None
+def _factor(layer: Image, manifest: Manifest) -> int | None:
+    return fitting_factor(*full_resolution(layer).shape[-2:], manifest.hr_size)
 
 
 def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image, ...]:

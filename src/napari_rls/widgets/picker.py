@@ -23,10 +23,12 @@ NONE = ("(none)", None)
 class InputPicker(QWidget):
     """A table: a row per channel of the bundle, a column for LR and one for GT.
 
-    ``changed`` carries the new :class:`Inputs` after a choice of the user.
+    ``changed`` carries the new :class:`Inputs` after a choice of the user, ``mode_changed``
+    whether every channel is to have a layer of its own.
     """
 
     changed = Signal(object)
+    mode_changed = Signal(bool)
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +40,7 @@ class InputPicker(QWidget):
         self._grid.setColumnStretch(1, 1)
         self._grid.setColumnStretch(2, 1)
         self.mode = ComboBox(choices=MODES, tooltip="How the channels of the cells are stored.")
-        self.mode.changed.connect(self._choose_mode)
+        self.mode.changed.connect(self.mode_changed)
         self._grid.addWidget(QLabel("Input"), 0, 0)
         self._grid.addWidget(self.mode.native, 0, 1, 1, 2)
         self.lr: list[ComboBox] = []
@@ -85,19 +87,13 @@ class InputPicker(QWidget):
 
     def _place(self, box: ComboBox, row: int, column: int, span: int) -> ComboBox:
         # Long layer names must not widen the dock.
-        box.native.setMinimumContentsLength(8)
+        box.native.setMinimumContentsLength(6)
         box.native.setSizeAdjustPolicy(
             box.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         box.changed.connect(self._choose)
         self._grid.addWidget(box.native, row, column, 1, span)
         return box
-
-    def _choose_mode(self, separate: bool) -> None:
-        count = len(self._channels) if separate else 1
-        channels = tuple(range(len(self._channels)))
-        empty = (None,) * count
-        self.changed.emit(Inputs(separate, empty, empty, channels))
 
     def _choose(self) -> None:
         before = self._inputs

@@ -28,7 +28,7 @@ def generated_lr_cells() -> list[LayerData]:
     from napari_rls.models.bundle import load_bundle
 
     sample = draw_prior_sample(load_bundle(DEFAULT_BUNDLE), factor=FACTOR)
-    return _lr_and_gt(sample.lr, sample.truth, f"({PRIOR_LABEL})", {"note": PRIOR_LABEL})
+    return _lr_and_gt(sample.lr, sample.truth, "(not real)", {"note": PRIOR_LABEL})
 
 
 def bbbc013() -> list[LayerData]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.colormaps import Colormap
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 from scipy.ndimage import zoom
@@ -150,11 +149,7 @@ def placement(source: Source, factor: int = 1) -> dict[str, Any]:
 
 def channel_look(colour: str, *, bottom: bool) -> dict[str, Any]:
     """Return colour and blending of one channel: the lowest hides what is under it."""
-    name = f"napari-rls {colour}"
-    return {
-        "colormap": Colormap(["#000000", colour], name=name, display_name=name),
-        "blending": "opaque" if bottom else "additive",
-    }
+    return {"colormap": colour, "blending": "opaque" if bottom else "additive"}
 
 
 def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float]:
