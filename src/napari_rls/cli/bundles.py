@@ -80,7 +80,7 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
     shown = f"{training.images:,} crops, " if training.images else ""
     kimg = f", {training.kimg:g} thousand images shown" if training.kimg else ""
     flow = (
-        f"{manifest.flow.kind.upper()}, {manifest.flow.blocks} blocks, fitted to {fit.samples:,} w; "
+        f"{manifest.flow.kind.upper()}, {manifest.flow.blocks} blocks, {fit.samples:,} w; "
         f"Kolmogorov-Smirnov distance {fit.ks_distance:.3f}"
     )
     return [

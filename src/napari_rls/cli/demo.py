@@ -87,9 +87,9 @@ def write_demo(folder: Path, sample: PriorSample, result: Collector) -> list[Pat
         folder / "demo.png",
     ]
     title = PRIOR_LABEL.capitalize()
-    write_stack(paths[0], sample.lr, title=title, description=f"{title}.", colours=colours)
+    write_stack(paths[0], sample.lr, description=f"{title}.", colours=colours)
     write_result(paths[1], result)
-    write_stack(paths[2], sample.truth, title=title, description=f"{title}.", colours=colours)
+    write_stack(paths[2], sample.truth, description=f"{title}.", colours=colours)
     rows = {
         f"LR\n(degraded {factor}x)": sample.lr.data,
         "SR\n(generated)": result_stack(result).data,

@@ -193,4 +193,6 @@ def _reason(error: Exception) -> str:
         return f"the server answered {error.response.status_code}"
     if isinstance(error, requests.Timeout):
         return "the server does not answer"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
     return "there is no connection to the server"

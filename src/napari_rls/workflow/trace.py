@@ -43,7 +43,9 @@ class Trace:
             count = -(-update.steps // self.every)
             self.frames = np.full((count, *self.result.sr.shape), np.nan, np.float32)
         if update.finished or update.step % self.every == 0:
-            self.frames[(update.step - 1) // self.every :, update.cells] = update.sr
+            frame = (update.step - 1) // self.every
+            last = None if update.finished else frame + 1
+            self.frames[frame:last, update.cells] = update.sr
 
     @property
     def steps(self) -> list[int]:

@@ -1,0 +1,169 @@
+"""Crops: where they are cut, what they remember, what is dropped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_cells import field
+
+from napari_rls.workflow.crops import PlateMap, cut_crops, join, well_of
+from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.stack import CellStack, Crop, InputError
+
+INSIDE = [(30.0, 40.0), (60.0, 25.0), (64.0, 64.0)]
+BORDER = [(10.0, 80.0)]
+
+
+def stack(name: str = "B03.ome.tif", **kwargs: object) -> CellStack:
+    data = field(INSIDE + BORDER)[None]
+    return CellStack(data, ("DNA", "GFP"), leading=None, pixel_size_um=0.5, name=name, **kwargs)
+
+
+@pytest.mark.parametrize("size", [31, 32])
+def test_crops_are_centred_on_nuclei(size: int) -> None:
+    cut = cut_crops(stack(), size)
+    assert cut.stack.data.shape == (3, 2, size, size)
+    assert cut.stack.data.dtype == np.uint8
+    assert cut.at_border == 1
+    centres = sorted((crop.y, crop.x) for crop in cut.stack.crops)
+    np.testing.assert_allclose(centres, INSIDE, atol=0.8)
+
+
+@pytest.mark.parametrize("size", [31, 32])
+def test_crop_is_what_the_field_holds_at_its_centre(size: int) -> None:
+    source = stack()
+    cut = cut_crops(source, size)
+    for image, crop in zip(cut.stack.data, cut.stack.crops, strict=True):
+        top, left = crop.y - (size - 1) / 2, crop.x - (size - 1) / 2
+        assert (top, left) == (int(top), int(left))
+        rows, columns = (slice(int(k), int(k) + size) for k in (top, left))
+        np.testing.assert_array_equal(image, source.data[0, :, rows, columns])
+
+
+def test_crops_keep_what_is_known() -> None:
+    cut = cut_crops(stack(), 32).stack
+    assert {(crop.file, crop.well, crop.condition) for crop in cut.crops} == {
+        ("B03.ome.tif", "B03", "")
+    }
+    assert (cut.channels, cut.pixel_size_um, cut.leading) == (("DNA", "GFP"), 0.5, "N")
+
+
+def test_another_channel_may_show_the_nuclei() -> None:
+    source = stack()
+    swapped = source.select([1, 0])
+    np.testing.assert_array_equal(
+        cut_crops(swapped, 32, dna_channel=1).stack.data[:, ::-1], cut_crops(source, 32).stack.data
+    )
+
+
+def test_every_field_of_a_file_is_cut() -> None:
+    one = stack()
+    two = CellStack(np.concatenate([one.data] * 2), one.channels, name=one.name)
+    cut = cut_crops(two, 32)
+    assert len(cut.stack) == 6
+    assert cut.at_border == 2
+
+
+def test_field_without_nuclei_has_no_crops() -> None:
+    empty = CellStack(np.zeros((1, 2, 64, 64), np.uint16), ("a", "b"))
+    cut = cut_crops(empty, 32)
+    assert cut.stack.data.shape == (0, 2, 32, 32)
+    assert cut.stack.crops == ()
+    with pytest.raises(InputError, match=r"^No nucleus was found whose crop lies fully inside"):
+        join([cut.stack], "crops")
+
+
+def test_field_smaller_than_a_crop() -> None:
+    with pytest.raises(InputError, match=r"^B03\.ome\.tif has 96 x 96 pixels, too few for crops"):
+        cut_crops(stack(), 97)
+
+
+@pytest.mark.parametrize(
+    ("file", "well"),
+    [
+        ("B03.ome.tif", "B03"),
+        ("b3.tif", "B03"),
+        ("plate7_H-12_s1.tif", "H12"),
+        ("P24.tif", "P24"),
+        ("cells.tif", ""),
+        ("B100.tif", ""),
+        ("AB03.tif", ""),
+        ("2026-B2024.tif", ""),
+    ],
+)
+def test_well_from_file_name(file: str, well: str) -> None:
+    assert well_of(file) == well
+
+
+def plate_map(folder: Path, text: str) -> PlateMap:
+    (folder / "map.csv").write_text(text, encoding="utf-8")
+    return PlateMap(folder / "map.csv")
+
+
+def test_plate_map_by_well(tmp_path: Path) -> None:
+    plate = plate_map(
+        tmp_path,
+        "Well,row,column,drug,dose,control\nB3,B,3,wortmannin,2,\nB04,B,4,LY294002,,positive\n",
+    )
+    assert plate.find("B03.ome.tif") == ("B03", "drug=wortmannin; dose=2")
+    assert plate.find("x_B4.tif") == ("B04", "drug=LY294002; control=positive")
+    assert plate.find("C01.tif") == ("C01", "")
+    assert plate.find("field.tif") == ("", "")
+
+
+def test_plate_map_by_file_with_condition(tmp_path: Path) -> None:
+    plate = plate_map(tmp_path, "file,well,condition,note\nfield.tif,D07,treated,x\nA01.tif,,,\n")
+    assert plate.find("field.tif") == ("D07", "treated")
+    assert plate.find("other.tif") == ("", "")
+    cut = cut_crops(stack("field.tif"), 32, plate_map=plate)
+    assert {(crop.well, crop.condition) for crop in cut.stack.crops} == {("D07", "treated")}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("drug,dose\na,1\n", "map.csv has no column 'well' or 'file'; a plate map needs one"),
+        ("", "map.csv cannot be read as a plate map (No columns to parse from file)."),
+        ("well\nA1\nA2,x,y\n", "map.csv cannot be read as a plate map ("),
+    ],
+)
+def test_plate_map_that_is_none(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        plate_map(tmp_path, text)
+
+
+def test_missing_plate_map(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^There is no plate map .*map\.csv\.$"):
+        PlateMap(tmp_path / "map.csv")
+
+
+def test_join_keeps_order_and_records() -> None:
+    parts = [cut_crops(stack(name), 32).stack for name in ("B03.tif", "B04.tif")]
+    whole = join(parts, "crops")
+    np.testing.assert_array_equal(whole.data, np.concatenate([part.data for part in parts]))
+    assert [crop.well for crop in whole.crops] == ["B03"] * 3 + ["B04"] * 3
+
+
+def test_fields_that_do_not_match_are_not_joined() -> None:
+    crop = (Crop(),)
+    a = CellStack(np.zeros((1, 1, 4, 4), np.uint8), ("DNA",), crops=crop, name="a.tif")
+    b = CellStack(np.zeros((1, 1, 4, 4), np.uint8), ("GFP",), crops=crop, name="b.tif")
+    with pytest.raises(InputError, match=r"^b\.tif and a\.tif differ in channels"):
+        join([a, b], "crops")
+
+
+def test_real_field(data_folder: Path) -> None:
+    source = read_stack(data_folder / "bbbc013" / "B01.ome.tif")
+    cut = cut_crops(source, 64, plate_map=PlateMap(data_folder / "bbbc013" / "wells.csv"))
+    assert 100 < len(cut.stack) < 160
+    assert cut.at_border > 10
+    assert {crop.condition for crop in cut.stack.crops} == {
+        "drug=wortmannin; dose_index=0; control=negative"
+    }
+    # The middle of a crop is nucleus: bright in DNA.
+    middle = cut.stack.data[:, 0, 30:34, 30:34].mean((1, 2))
+    corner = cut.stack.data[:, 0, :4, :4].mean((1, 2))
+    assert np.median(middle) > 4 * np.median(corner)
