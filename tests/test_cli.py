@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -359,3 +361,16 @@ def test_bundles_verify(tiny_bundle_file: Path, tmp_path: Path) -> None:
     failed = run("bundles", "verify", damaged, tiny_bundle_file, code=1)
     assert "damaged.rls.safetensors is damaged or was altered" in failed.stderr
     assert f"{tiny_bundle_file}: whole" in failed.stdout
+
+
+def test_bundles_list_needs_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from napari_rls.cli.main import app\n"
+        "result = CliRunner().invoke(app, ['bundles', 'list'])\n"
+        "assert result.exit_code == 0, result.output\n"
+        "assert 'bbbc013' in result.output\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
