@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
+
 from napari_rls.widgets.inputs import Source, full_resolution, sources
 from napari_rls.widgets.side_by_side import SideBySide
 from napari_rls.widgets.sr_layers import channel_look, placement
@@ -12,7 +14,7 @@ from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
 
     from napari_rls.models.manifest import Manifest
     from napari_rls.widgets.state import Inputs, State
@@ -63,10 +65,9 @@ class Comparison:
         originals = [sources(inputs.lr, inputs.separate, inputs.channels)]
         if all(gt) and _all_in(self._viewer, gt):
             originals.append(self._gt_sources(gt))
-        temporary: list[Layer] = []
-        columns = [self._column(column, temporary) for column in originals]
+        columns = [self._column(column) for column in originals]
         columns.insert(1, self._sr)
-        self._shown = SideBySide(self._viewer, columns, temporary)
+        self._shown = SideBySide(self._viewer, columns)
         self._state.comparing = True
 
     def stop(self) -> None:
@@ -96,22 +97,20 @@ class Comparison:
                 raise InputError(f"The GT layer {source.layer.name} has only {count} channel(s).")
         return found
 
-    def _column(self, column: Sequence[Source], temporary: list[Layer]) -> list[Image]:
-        """Return one layer per channel, made for the comparison where they do not exist."""
+    def _column(self, column: Sequence[Source]) -> list[Image]:
+        """Return one layer per channel; of a layer with a channel axis, new ones."""
         assert self._manifest is not None
         layers = []
         for k, source in enumerate(column):
-            if source.channel_axis is None:
-                layers.append(source.layer)
-                continue
-            channel = self._manifest.channels[k]
-            layer = self._viewer.add_image(
-                source.pixels,
-                name=f"{source.layer.name} {channel.name}",
-                **channel_look(channel.colour, bottom=k == 0),
-                **placement(source),
-            )
-            temporary.append(layer)
+            layer = source.layer
+            if source.channel_axis is not None:
+                channel = self._manifest.channels[k]
+                layer = Image(
+                    source.pixels,
+                    name=f"{layer.name} {channel.name}",
+                    **channel_look(channel.colour, bottom=k == 0),
+                    **placement(source),
+                )
             layers.append(layer)
         return layers
 

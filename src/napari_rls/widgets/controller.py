@@ -89,21 +89,21 @@ class Controller:
 
     def use_settings(self, settings: Settings) -> None:
         """Take over settings as a whole; the bundle stays as it was if it cannot be read."""
-        before = self.state.manifest
+        before, problem = self.state.manifest, ""
         try:
             manifest = read_manifest(find_bundle(settings.bundle))
         except BundleError as error:
-            self._say(str(error), Level.ERROR)
-            if before is None:
-                return
-            settings = settings.model_copy(update={"bundle": self.state.settings.bundle})
+            problem = str(error)
             manifest = before
+            settings = settings.model_copy(update={"bundle": self.state.settings.bundle})
         self.state.settings = settings
         self.state.manifest = manifest
-        if before is None or before.channel_names != manifest.channel_names:
+        if manifest and (before is None or before.channel_names != manifest.channel_names):
             self.guess_inputs()
         else:
             self.check()
+        if problem:
+            self._say(problem, Level.ERROR)
 
     def change(self, name: str, value: Any) -> None:
         """Change one setting; one that is out of range is refused with a message."""

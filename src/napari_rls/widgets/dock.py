@@ -155,10 +155,9 @@ class SuperResolveWidget(QWidget):
     def _choose_bundle(self, name: str) -> None:
         if name == OPEN_FILE:
             name, _ = QFileDialog.getOpenFileName(self, "Open a bundle", "", f"Bundles (*{SUFFIX})")
-            if not name:
-                self._show_settings()
-                return
-        self.controller.change("bundle", name)
+        if name:
+            self.controller.change("bundle", name)
+        self._show_settings()
 
     def _toggle_compare(self) -> None:
         self.controller.compare()

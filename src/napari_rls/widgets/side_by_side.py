@@ -23,23 +23,17 @@ class SideBySide:
         The viewer.
     columns
         The layers of each grid cell, left to right, the bottom one first; each of the same
-        number, SR in the second column. Layers at the same place share contrast and colour.
-    temporary
-        Which of them exist for the comparison only; they are removed after it.
+        number, SR in the second column. Layers at the same place share contrast and colour;
+        those that the viewer does not have are there for the comparison only.
     """
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        columns: Sequence[Sequence[Layer]],
-        temporary: Sequence[Layer] = (),
-    ) -> None:
+    def __init__(self, viewer: ViewerModel, columns: Sequence[Sequence[Layer]]) -> None:
         self.layers = [layer for column in columns for layer in column]
         self._viewer = viewer
-        self._temporary = list(temporary)
         self._undo: list[Callable[[], None]] = []
         self._remember_view()
         self._remember_layers()
+        self._add([layer for layer in self.layers if layer not in viewer.layers])
         for layer in viewer.layers:
             layer.visible = layer in self.layers
         self._reorder(self.layers)
@@ -56,12 +50,9 @@ class SideBySide:
         """Put everything back that is still there."""
         for step in reversed(self._undo):
             step()
-        for layer in self._temporary:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
 
     def _remember_view(self) -> None:
-        camera, grid = self._viewer.camera, self._viewer.canvas.grid
+        camera, grid = self._viewer.scene.camera, self._viewer.canvas.grid
         centre, zoom, angles = camera.center, camera.zoom, camera.angles
         stride, shape, spacing, enabled = grid.stride, grid.shape, grid.spacing, grid.enabled
 
@@ -72,7 +63,7 @@ class SideBySide:
         self._undo.append(restore)
 
     def _remember_layers(self) -> None:
-        before = [layer for layer in self._viewer.layers if layer not in self._temporary]
+        before = list(self._viewer.layers)
         looks = [(layer, layer.visible) for layer in before]
         selected = set(self._viewer.layers.selection)
 
@@ -83,6 +74,17 @@ class SideBySide:
             self._viewer.layers.selection = selected & set(self._viewer.layers)
 
         self._undo.append(restore)
+
+    def _add(self, layers: Sequence[Layer]) -> None:
+        for layer in layers:
+            self._viewer.add_layer(layer)
+
+        def remove() -> None:
+            for layer in layers:
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
+
+        self._undo.append(remove)
 
     def _link(self, layers: Sequence[Layer], *, bottom: bool) -> None:
         own = (*LINKED, "blending", "contrast_limits_range")

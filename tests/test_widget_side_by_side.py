@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers.utils._link_layers import get_linked_layers
+from widget_bench import Bench, lr_cells
+
+
+@pytest.fixture(params=["one layer", "layer per channel"])
+def bench(request, tiny_bundle_file, tmp_path):
+    """A bench after a run, with a GT and a layer that has nothing to do with it."""
+    bench = Bench(tiny_bundle_file, tmp_path / "settings.json", steps=1)
+    hr = np.random.default_rng(1).random((3, 2, 32, 32), np.float32)
+    bench.viewer.add_image(np.zeros((9, 9)), name="other")
+    if request.param == "one layer":
+        bench.viewer.add_image(hr, name="GT", visible=False)
+        bench.add_lr()
+    else:
+        for k, channel in enumerate(("nucleus", "protein")):
+            bench.viewer.add_image(hr[:, k], name=f"GT {channel}", visible=False, gamma=0.7)
+            bench.viewer.add_image(lr_cells()[:, k], name=f"LR {channel}", blending="additive")
+        bench.controller.guess_inputs()
+    bench.controller.start()
+    bench.thread.finish()
+    return bench
+
+
+def look(bench) -> list:
+    """Everything that must be as before, afterwards."""
+    viewer = bench.viewer
+    grid, camera = viewer.canvas.grid, viewer.scene.camera
+    return [
+        [
+            (x.name, x.visible, x.blending, x.gamma, x.contrast_limits, x.contrast_limits_range,
+             x.colormap.name, len(get_linked_layers(x)))
+            for x in viewer.layers
+        ],
+        (grid.enabled, grid.stride, grid.shape, grid.spacing),
+        (camera.center, camera.zoom),
+        {x.name for x in viewer.layers.selection},
+    ]  # fmt: skip
+
+
+def columns(bench) -> list[list[str]]:
+    layers, grid = bench.viewer.layers, bench.viewer.canvas.grid
+    shown = {}
+    for index, layer in enumerate(layers):
+        if layer.visible:
+            shown.setdefault(grid.position(index, layers), []).append(layer.name.split()[0])
+    assert list(shown) == [(0, k) for k in range(len(shown))]
+    return list(shown.values())
+
+
+def test_lr_sr_and_gt_lie_side_by_side_with_linked_contrast(bench):
+    bench.controller.compare()
+    assert bench.state.comparing
+    assert columns(bench) == [["LR", "LR"], ["SR", "SR"], ["GT", "GT"]]
+    shown = [layer for layer in bench.viewer.layers if layer.visible]
+    for c in (0, 1):
+        mates = shown[c::2]
+        assert len({tuple(layer.contrast_limits) for layer in mates}) == 1
+        mates[2].contrast_limits = (1, 2)
+        assert all(layer.contrast_limits == [1, 2] for layer in mates)
+    assert shown[0].colormap.map(1.0).ravel()[2] == 1  # the nucleus is blue everywhere
+    np.testing.assert_array_equal(shown[4].data.reshape(3, 32, 32).shape, (3, 32, 32))
+
+
+def test_back_again_everything_is_as_before(bench):
+    before = look(bench)
+    bench.controller.compare()
+    assert look(bench) != before
+    bench.controller.compare()
+    assert look(bench) == before
+    assert not bench.state.comparing
+
+
+def test_without_gt_there_are_two_columns(bench):
+    bench.controller.choose_inputs(
+        type(bench.state.inputs)(
+            bench.state.inputs.separate,
+            bench.state.inputs.lr,
+            (None,) * len(bench.state.inputs.lr),
+            bench.state.inputs.channels,
+        )
+    )
+    bench.controller.compare()
+    assert columns(bench) == [["LR", "LR"], ["SR", "SR"]]
+
+
+def test_removing_a_compared_layer_ends_the_comparison(bench):
+    bench.controller.compare()
+    bench.viewer.layers.remove(bench.sr[0])
+    assert not bench.state.comparing
+    assert not bench.viewer.canvas.grid.enabled
+    names = [layer.name for layer in bench.viewer.layers]
+    assert not any(name.startswith("LR LR") for name in names)
+    bench.controller.compare()
+    assert bench.said.startswith("Super-resolve first")
+
+
+def test_a_new_run_is_compared_in_place_of_the_last(bench):
+    bench.controller.compare()
+    first = bench.sr
+    bench.controller.start()
+    assert bench.state.comparing
+    visible = [layer for layer in bench.sr if layer.visible]
+    assert len(visible) == 2
+    assert not set(visible) & set(first)
+    bench.thread.finish()
+
+
+def test_comparing_before_any_run_says_what_to_do(tiny_bundle_file, tmp_path):
+    bench = Bench(tiny_bundle_file, tmp_path / "settings.json")
+    bench.controller.compare()
+    assert bench.said.startswith("Super-resolve first")
+    assert not bench.state.comparing
