@@ -110,7 +110,8 @@ def test_window_is_opened_where_there_is_a_display(
     tiny_bundle_file: Path, python_that_notes: Path
 ) -> None:
     demo(tiny_bundle_file)
-    assert (python_that_notes / "arguments").read_text().strip() == "-m napari_rls.widgets"
+    arguments = (python_that_notes / "arguments").read_text().split()
+    assert arguments == ["-m", "napari_rls.widgets", "--sample"]
     assert not (python_that_notes / "napari-rls-demo").exists()
 
 

@@ -43,16 +43,15 @@ def demo(
     """Super-resolve cells that the bundle itself draws: generated samples, not real cells.
 
     Opens napari with the sample and the plugin where there is a display. Otherwise writes
-    the LR, SR and true images (OME-TIFF) and a contact sheet (PNG), and says where.
+    the LR, SR and true images (OME-TIFF) and a contact sheet (PNG), and says where; the
+    options below, but for --no-window, are about these files.
     """
     with exit_code(WRONG_USAGE):
         settings = build(Settings, options)
     if out is None and not no_window and has_display():
         say("Opening napari ...")
-        if (
-            subprocess.run([sys.executable, "-m", "napari_rls.widgets"], check=False).returncode
-            == 0
-        ):
+        window = [sys.executable, "-m", "napari_rls.widgets", "--sample"]
+        if subprocess.run(window, check=False).returncode == 0:
             return
         say("napari could not be opened; writing files instead.")
     with exit_code(WRONG_USAGE):
