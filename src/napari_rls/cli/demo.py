@@ -51,7 +51,7 @@ def demo(
     if out is None and not no_window and has_display():
         say("Opening napari ...")
         window = [sys.executable, "-m", "napari_rls.widgets", "--sample"]
-        if subprocess.run(window, check=False).returncode == 0:
+        if subprocess.run(window, check=False).returncode == 0:  # noqa: S603  our own module
             return
         say("napari could not be opened; writing files instead.")
     with exit_code(WRONG_USAGE):
