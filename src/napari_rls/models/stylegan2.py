@@ -71,6 +71,7 @@ class FullyConnected(nn.Module):
         self.bias = nn.Parameter(torch.full((out_features,), float(bias_init)))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return features (N, out_features) of x (N, in_features)."""
         x = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
         return F.leaky_relu(x, LEAK) * SQRT2 if self.activate else x
 
@@ -103,9 +104,7 @@ class SynthesisLayer(nn.Module):
     resample_filter: Tensor
     noise_const: Tensor
 
-    def __init__(
-        self, arch: Architecture, in_channels: int, resolution: int, *, up: bool
-    ) -> None:
+    def __init__(self, arch: Architecture, in_channels: int, resolution: int, *, up: bool) -> None:
         super().__init__()
         out_channels = arch.width(resolution)
         self.up = up
@@ -117,10 +116,15 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.register_buffer("resample_filter", fir_filter())
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode) -> Tensor:
+    def forward(
+        self, x: Tensor, w: Tensor, noise_mode: NoiseMode, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """Return feature maps of x (N, in, H, W) in the style of w (N, w_dim)."""
         styles = self.affine(w)
         power = self.weight.square().sum(dim=(2, 3))
-        demodulation = (styles.square() @ power.t() + EPS).rsqrt()
+        # The gain of the activation, sqrt 2, goes into everything that is smaller than x.
+        demodulation = (styles.square() @ power.t() + EPS).rsqrt() * SQRT2
+        offset = (self.bias * SQRT2)[None, :, None, None]
         x = x * styles[:, :, None, None].to(x.dtype)
         weight = self.weight.to(x.dtype)
         if self.up:
@@ -128,13 +132,13 @@ class SynthesisLayer(nn.Module):
             x = low_pass(x, self.resample_filter, gain=4.0)
         else:
             x = F.conv2d(x, weight, padding=1)
-        x = x * demodulation[:, :, None, None].to(x.dtype)
+        x = torch.addcmul(offset.to(x.dtype), x, demodulation[:, :, None, None].to(x.dtype))
         if noise_mode == "const":
-            x = x + (self.noise_const * self.noise_strength).to(x.dtype)
+            x = x + (self.noise_const * (self.noise_strength * SQRT2)).to(x.dtype)
         elif noise_mode == "random":
-            noise = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device)
-            x = x + (noise * self.noise_strength).to(x.dtype)
-        x = F.leaky_relu(x + self.bias[None, :, None, None].to(x.dtype), LEAK) * SQRT2
+            noise = torch.randn(x.shape[0], 1, *x.shape[2:], generator=rng)
+            x = x + (noise.to(x.device) * (self.noise_strength * SQRT2)).to(x.dtype)
+        x = F.leaky_relu(x, LEAK, inplace=True)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
@@ -151,6 +155,7 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(arch.image_channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Return float32 images of feature maps x (N, in, H, W) and w (N, w_dim)."""
         styles = self.affine(w) * self.weight_gain
         image = F.conv2d(x * styles[:, :, None, None].to(x.dtype), self.weight.to(x.dtype))
         image = image.float() + self.bias[None, :, None, None]
@@ -180,14 +185,18 @@ class SynthesisBlock(nn.Module):
         return 1 if self.resolution == 4 else 2
 
     def forward(
-        self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise_mode: NoiseMode
+        self,
+        x: Tensor,
+        image: Tensor | None,
+        ws: Tensor,
+        noise_mode: NoiseMode,
+        rng: torch.Generator | None,
     ) -> tuple[Tensor, Tensor]:
+        """Return feature maps and the image so far, of those of the block before."""
         rows = iter(ws.unbind(1))
-        if x is None:
-            x = self.const.expand(ws.shape[0], -1, -1, -1)
-        else:
-            x = self.conv0(x, next(rows), noise_mode)
-        x = self.conv1(x, next(rows), noise_mode)
+        if self.resolution > 4:
+            x = self.conv0(x, next(rows), noise_mode, rng)
+        x = self.conv1(x, next(rows), noise_mode, rng)
         rgb = self.torgb(x, next(rows))
         if image is not None:
             rgb = rgb + upsample(image, self.resample_filter)
@@ -215,11 +224,22 @@ class SynthesisNetwork(nn.Module):
             yield block, row
             row += block.num_convs
 
-    def forward(self, ws: Tensor, noise_mode: NoiseMode = "const") -> Tensor:
-        x: Tensor | None = None
+    def forward(
+        self,
+        ws: Tensor,
+        noise_mode: NoiseMode = "const",
+        *,
+        rng: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Return float32 images; feature maps are of type ``dtype``.
+
+        Random noise is drawn on the CPU from ``rng``, so that a seed means one thing.
+        """
+        x = self.get_parameter("b4.const").to(dtype).expand(ws.shape[0], -1, -1, -1)
         image: Tensor | None = None
         for block, row in self.blocks():
-            x, image = block(x, image, ws[:, row : row + block.num_convs + 1], noise_mode)
+            x, image = block(x, image, ws[:, row : row + block.num_convs + 1], noise_mode, rng)
         assert image is not None
         return image
 
@@ -237,7 +257,9 @@ class Generator(nn.Module):
         """Return W+ latents (N, L, w_dim) that repeat w (N, w_dim) in every row."""
         return w[:, None, :].expand(-1, self.arch.num_ws, -1)
 
-    def forward(self, z: Tensor, truncation: float = 1.0, noise_mode: NoiseMode = "const") -> Tensor:
+    def forward(
+        self, z: Tensor, truncation: float = 1.0, noise_mode: NoiseMode = "const"
+    ) -> Tensor:
         """Return images of z (N, z_dim); ``truncation`` pulls w towards the mean w."""
         w = self.mapping(z)
         w = self.mapping.w_avg + truncation * (w - self.mapping.w_avg)

@@ -65,7 +65,7 @@ def choose_dtype(wanted: str, generator: Generator, device: torch.device) -> tor
     """
     if wanted != "auto":
         return torch.bfloat16 if wanted == "bfloat16" else torch.float32
-    if not _computes_in_bfloat16(device) or bfloat16_error(generator) > BFLOAT16_TOLERANCE:
+    if not computes_in_bfloat16(device) or bfloat16_error(generator) > BFLOAT16_TOLERANCE:
         return torch.float32
     return torch.bfloat16
 
@@ -82,7 +82,8 @@ def bfloat16_error(generator: Generator, count: int = 4) -> float:
     return float(error.nan_to_num(nan=torch.inf))
 
 
-def _computes_in_bfloat16(device: torch.device) -> bool:
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Tell whether ``device`` multiplies bfloat16 natively."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":

@@ -1,0 +1,198 @@
+"""The state of a run on disk: one safetensors file, whole or not at all.
+
+Tensors are stored as tensors and the few numbers beside them as JSON in the
+file's header, so that one rename replaces both together. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from napari_rls.models.architecture import Architecture
+from napari_rls.models.stylegan2 import Generator
+from napari_rls.training.settings import TrainingError
+from napari_rls.training.trainer import Trainer
+
+_KEY = "napari-rls-training"
+_FORMAT = 1
+
+
+def save_checkpoint(path: Path, trainer: Trainer) -> None:
+    """Write the whole state of ``trainer``; a checkpoint that is there stays until it is complete.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be written, as on a full disk; the previous one is unharmed.
+    """
+    ada = trainer.ada
+    numbers = {
+        "format": _FORMAT,
+        "dtype": str(trainer.dtype).removeprefix("torch."),
+        "images": trainer.images,
+        "steps": trainer.steps,
+        "ada": {"p": ada.p, "signs": ada.signs, "images": ada.images},
+    }
+    write_safely(path, dict(_tensors(trainer)), {_KEY: json.dumps(numbers)})
+
+
+def read_numbers(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint holds beside tensors: ``dtype``, ``images``, ``steps``, ``ada``.
+
+    Raises
+    ------
+    TrainingError
+        If the file is damaged or is no checkpoint that this version reads.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
+    numbers: dict[str, Any] = json.loads(text) if text else {}
+    if numbers.get("format") != _FORMAT:
+        raise TrainingError(
+            f"{path} is not a checkpoint that this version of napari-rls reads; start the run "
+            "in another folder."
+        )
+    return numbers
+
+
+def load_checkpoint(path: Path, trainer: Trainer) -> None:
+    """Bring ``trainer``, made with the same settings and dtype, into the state of a checkpoint.
+
+    Raises
+    ------
+    TrainingError
+        As :func:`read_numbers`.
+    """
+    numbers = read_numbers(path)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
+    for prefix, network in _networks(trainer):
+        network.load_state_dict(_part(tensors, prefix))
+    for prefix, adam in _optimisers(trainer):
+        _restore_adam(adam, _part(tensors, prefix))
+    for name, stream in vars(trainer.streams).items():
+        stream.set_state(tensors[f"stream.{name}"])
+    trainer.path_mean = tensors["path_mean"].to(trainer.device)
+    trainer.images, trainer.steps = numbers["images"], numbers["steps"]
+    for name, value in numbers["ada"].items():
+        setattr(trainer.ada, name, value)
+
+
+def save_generator(path: Path, generator: Generator, note: Mapping[str, str]) -> None:
+    """Write a generator's weights, under their official names, whole or not at all.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be written.
+    """
+    metadata = {"architecture": generator.arch.model_dump_json(), **note}
+    write_safely(path, generator.state_dict(), metadata)
+
+
+def load_generator(path: Path, arch: Architecture) -> Generator:
+    """Read a generator of this shape from a bundle or from bare weights.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be read or holds a generator of another shape.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
+    tensors = _part(tensors, "generator.") or tensors
+    generator = Generator(arch)
+    for name, tensor in generator.state_dict().items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            raise TrainingError(
+                f"{path} cannot be the start of this run: its tensor {name} is missing or not "
+                f"of the shape {tuple(tensor.shape)} that the settings ask for."
+            )
+    generator.load_state_dict({name: tensors[name] for name in generator.state_dict()})
+    return generator
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_safely(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file under a temporary name and rename it once it is complete.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be written; what was at ``path`` is unharmed.
+    """
+    draft = path.with_name(f".{path.name}.tmp")
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(plain, draft, metadata)
+        draft.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(
+            f"Cannot write {path} ({error}); the previous one, if any, is unharmed: free some "
+            "disk space, then resume."
+        ) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+    for prefix, network in _networks(trainer):
+        for name, tensor in network.state_dict().items():
+            yield prefix + name, tensor
+    for prefix, adam in _optimisers(trainer):
+        for index, parameter in enumerate(adam.param_groups[0]["params"]):
+            for name, tensor in adam.state[parameter].items():
+                yield f"{prefix}{index}.{name}", tensor
+    for name, stream in vars(trainer.streams).items():
+        yield f"stream.{name}", stream.get_state()
+    yield "path_mean", trainer.path_mean
+
+
+def _networks(trainer: Trainer) -> tuple[tuple[str, nn.Module], ...]:
+    return (
+        ("generator.", trainer.generator),
+        ("average.", trainer.average),
+        ("discriminator.", trainer.discriminator),
+    )
+
+
+def _optimisers(trainer: Trainer) -> tuple[tuple[str, torch.optim.Adam], ...]:
+    return (("adam_g.", trainer.adam_g), ("adam_d.", trainer.adam_d))
+
+
+def _restore_adam(adam: torch.optim.Adam, tensors: Mapping[str, Tensor]) -> None:
+    """Set Adam's moments; in the memory order of their weights, as Adam itself makes them."""
+    adam.state.clear()
+    for index, parameter in enumerate(adam.param_groups[0]["params"]):
+        for name, tensor in _part(tensors, f"{index}.").items():
+            ordered = torch.empty_like(parameter) if name != "step" else torch.empty_like(tensor)
+            adam.state[parameter][name] = ordered.copy_(tensor).detach()
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _damaged(path: Path, error: Exception) -> TrainingError:
+    return TrainingError(f"{path} cannot be read ({error}).")

@@ -1,0 +1,267 @@
+"""Train a generator: the one job behind the widget, the CLI and the recipes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator as Iterating
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_rls.models.stylegan2 import Generator
+from napari_rls.search.device import choose_device, computes_in_bfloat16
+from napari_rls.training.allocator import keep_freed_memory
+from napari_rls.training.augment import P_MAX
+from napari_rls.training.checkpoint import (
+    load_checkpoint,
+    load_generator,
+    read_numbers,
+    save_checkpoint,
+)
+from napari_rls.training.dataset import Crops
+from napari_rls.training.interrupt import whole_step
+from napari_rls.training.run_folder import Report, RunFolder
+from napari_rls.training.settings import TrainingError, TrainSettings
+from napari_rls.training.trainer import Losses, Trainer
+
+SAMPLES = 32
+"""Images on a sample sheet."""
+
+OVERFIT_SIGN = 0.8
+"""Mean sign of D on real images above which, with p at its limit, D knows them by heart."""
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """The state of a run after one step.
+
+    Parameters
+    ----------
+    images, images_planned
+        Images shown so far, from the run's very start, and in all.
+    seconds, seconds_left
+        Time since this start or resumption, and an estimate of what is left.
+    device, precision
+        Where and in which arithmetic the run computes.
+    average
+        The averaged generator G_ema. It goes on changing: copy what is to be kept.
+    report
+        Means since the last report, on steps that complete one.
+    samples
+        Samples of G_ema (n, C, H, W), -1 to 1, on steps that complete a sheet.
+    saved
+        Whether a checkpoint was written after this step.
+    warning
+        What a person should know, in one sentence; empty if nothing.
+    finished
+        Whether the run is complete.
+    """
+
+    images: int
+    images_planned: int
+    seconds: float
+    seconds_left: float
+    device: str
+    precision: str
+    average: Generator
+    report: Report | None = None
+    samples: NDArray[np.float32] | None = None
+    saved: bool = False
+    warning: str = ""
+    finished: bool = False
+
+
+def train(
+    data: NDArray[np.generic],
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    start: Path | None = None,
+) -> Iterating[Progress, None, None]:
+    """Train on HR crops and yield after every step; go on with the run that ``folder`` holds.
+
+    A checkpoint is written every ``settings.checkpoint_minutes``, at the end, and when
+    the iteration is closed or broken off by Ctrl-C, always between two steps. A run
+    that was stopped and resumed ends with the same weights, bit for bit, as one that
+    went through, on the same machine, device and number of threads.
+
+    Parameters
+    ----------
+    data
+        HR crops (N, C, H, W) of any real type, in the intensities of ``settings``.
+    settings
+        The settings. A resumed run may only change how long it is and what it reports.
+    folder
+        The run's folder; see :class:`~napari_rls.training.run_folder.RunFolder`.
+    start
+        Bundle or weights of a generator to start from; None starts from scratch.
+
+    Raises
+    ------
+    TrainingError
+        If the data do not fit, the folder holds another run, a final checkpoint
+        cannot be written, or training diverged. Nothing that was saved is lost.
+    SettingsError
+        If the device that was asked for is not there.
+    """
+    crops = Crops(data, settings)
+    place = RunFolder(folder)
+    resumable = place.open(settings, len(crops), crops.digest(), start)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    keep_freed_memory()
+    choice = choose_device(settings.device)
+    dtype = _dtype(settings, choice.device)
+    if resumable:
+        # The machine may be another one; the arithmetic stays what it was.
+        dtype = getattr(torch, str(read_numbers(place.checkpoint)["dtype"]))
+        trainer = Trainer(settings, choice.device, dtype)
+        load_checkpoint(place.checkpoint, trainer)
+        place.cut_log(trainer.images)
+    else:
+        first = None if start is None else load_generator(start, settings.architecture)
+        trainer = Trainer(settings, choice.device, dtype, first)
+    yield from _Loop(crops, place, trainer).progress()
+
+
+def _dtype(settings: TrainSettings, device: torch.device) -> torch.dtype:
+    if settings.precision == "auto":
+        return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
+    return torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+
+
+class _Loop:
+    """Steps, reports, samples, snapshots and checkpoints of one run."""
+
+    def __init__(self, crops: Crops, place: RunFolder, trainer: Trainer) -> None:
+        self.crops = crops
+        self.place = place
+        self.trainer = trainer
+        self.settings = trainer.settings
+        self.planned = math.ceil(self.settings.kimg * 1000)
+        self.began_at = trainer.images
+        self.began = self.saved = time.monotonic()
+        self.means = _Means(trainer.images)
+        self.saved_images = trainer.images if place.checkpoint.exists() else -1
+
+    def progress(self) -> Iterating[Progress, None, None]:
+        broken = False
+        try:
+            while self.trainer.images < self.planned:
+                with whole_step():
+                    done = self._step()
+                yield done
+        except TrainingError:
+            broken = True
+            raise
+        finally:
+            if not broken and self.saved_images != self.trainer.images and self.trainer.finite():
+                save_checkpoint(self.place.checkpoint, self.trainer)
+
+    def _step(self) -> Progress:
+        settings, trainer = self.settings, self.trainer
+        self.means.add(trainer.step(self.crops))
+        finished = trainer.images >= self.planned
+        report = samples = None
+        warning, saved = "", False
+        if finished or self._passed(settings.report_kimg):
+            report = self.means.report(trainer)
+            self._check_finite(math.isfinite(report.discriminator_loss))
+            self.place.add_report(report)
+            warning = _overfitting(report)
+        if finished or self._passed(settings.sample_kimg):
+            samples = trainer.samples(SAMPLES).numpy()
+            self.place.add_samples(trainer.images, samples)
+        if finished or self._passed(settings.snapshot_kimg):
+            note = {"images": str(trainer.images), "channels": ", ".join(settings.channels)}
+            self.place.add_snapshot(trainer.images, trainer.average, note)
+        if finished or time.monotonic() - self.saved >= settings.checkpoint_minutes * 60:
+            self._check_finite(trainer.finite())
+            try:
+                saved = self._save()
+            except TrainingError as error:
+                if finished:
+                    raise
+                warning = str(error)
+        seconds = time.monotonic() - self.began
+        shown = trainer.images - self.began_at
+        return Progress(
+            images=trainer.images,
+            images_planned=self.planned,
+            seconds=seconds,
+            seconds_left=max(self.planned - trainer.images, 0) * seconds / shown,
+            device=str(trainer.device),
+            precision=str(trainer.dtype).removeprefix("torch."),
+            average=trainer.average,
+            report=report,
+            samples=samples,
+            saved=saved,
+            warning=warning,
+            finished=finished,
+        )
+
+    def _passed(self, kimg: float) -> bool:
+        """Tell whether the last step passed a multiple of ``kimg``."""
+        now, every = self.trainer.images, kimg * 1000
+        return now // every > (now - self.settings.batch_size) // every
+
+    def _save(self) -> bool:
+        self.saved = time.monotonic()
+        save_checkpoint(self.place.checkpoint, self.trainer)
+        self.saved_images = self.trainer.images
+        return True
+
+    def _check_finite(self, finite: bool) -> None:
+        if not finite:
+            raise TrainingError(
+                f"Training diverged at {self.trainer.images} images (a number is not finite); "
+                "start a new run with a lower learning_rate or a higher r1_gamma."
+            )
+
+
+class _Means:
+    """Sums of losses since the last report."""
+
+    def __init__(self, images: int) -> None:
+        self.losses: list[Losses] = []
+        self.images = images
+        self.time = time.monotonic()
+
+    def add(self, losses: Losses) -> None:
+        self.losses.append(losses)
+
+    def report(self, trainer: Trainer) -> Report:
+        now = time.monotonic()
+        report = Report(
+            images=trainer.images,
+            images_per_second=(trainer.images - self.images) / max(now - self.time, 1e-9),
+            discriminator_loss=_mean([x.discriminator for x in self.losses]),
+            generator_loss=_nanmean([x.generator for x in self.losses]),
+            r1=_nanmean([x.r1 for x in self.losses]),
+            path_length=_nanmean([x.path_length for x in self.losses]),
+            ada_p=trainer.ada.p,
+            real_sign=_mean([x.real_sign for x in self.losses]),
+        )
+        self.losses, self.images, self.time = [], trainer.images, now
+        return report
+
+
+def _mean(values: list[torch.Tensor]) -> float:
+    return float(torch.stack([v.cpu() for v in values]).mean())
+
+
+def _nanmean(values: list[torch.Tensor]) -> float:
+    return float(torch.stack([v.cpu() for v in values]).nanmean())
+
+
+def _overfitting(report: Report) -> str:
+    if report.ada_p < P_MAX or report.real_sign < OVERFIT_SIGN:
+        return ""
+    return (
+        "The discriminator knows the training images by heart in spite of all augmentation: more "
+        "images are needed; stop here and keep a snapshot from before."
+    )
