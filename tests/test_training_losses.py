@@ -54,7 +54,7 @@ def test_path_penalty_measures_from_the_running_mean() -> None:
     penalty, mean = path_penalty(lengths, torch.tensor(0.0))
     assert float(mean) == pytest.approx(0.02)
     assert not mean.requires_grad
-    assert float(penalty) == pytest.approx(((1 - 0.02) ** 2 + (3 - 0.02) ** 2) / 2)
+    assert penalty.item() == pytest.approx(((1 - 0.02) ** 2 + (3 - 0.02) ** 2) / 2)
 
 
 def test_lazy_adam_makes_up_for_the_extra_step() -> None:

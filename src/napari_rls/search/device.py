@@ -85,7 +85,7 @@ def bfloat16_error(generator: Generator, count: int = 4) -> float:
 def computes_in_bfloat16(device: torch.device) -> bool:
     """Tell whether ``device`` multiplies bfloat16 natively."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         flags = torch.backends.cpu.get_cpu_capability()
         return "AVX512" in flags and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
