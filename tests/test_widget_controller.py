@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
 from widget_bench import Bench, lr_cells
 
 from napari_rls.search.settings import Settings, SettingsError
-from napari_rls.widgets.controller import describe_cells
-from napari_rls.widgets.state import Inputs, Level, Phase
+from napari_rls.widgets.controller import Controller, describe_cells
+from napari_rls.widgets.state import Inputs, Level, Phase, State
 from napari_rls.workflow.super_resolve import super_resolve
 
 
@@ -173,7 +175,7 @@ def test_a_run_keeps_nothing_large_after_its_end(bench):
     bench.add_lr()
     bench.controller.start()
     bench.thread.finish()
-    assert bench.controller._run is None  # noqa: SLF001
+    assert bench.controller._run is None
 
 
 # -- layers that change during a run -----------------------------------------------------
@@ -200,7 +202,7 @@ def test_the_lr_layer_may_be_renamed_changed_or_removed_during_a_run(bench, tiny
     layer.name = "renamed"
     layer.data[:] = 0
     bench.viewer.layers.remove(layer)
-    bench.controller.drop([layer])
+    bench.controller.follow_layers()
     bench.thread.finish()
     *_, last = super_resolve(cells, tiny_bundle, bench.state.settings)
     np.testing.assert_allclose(bench.sr[0].data[:, 0], last.sr[:, 0], rtol=1e-5, atol=1e-3)
@@ -290,8 +292,6 @@ def test_an_error_in_the_thread_is_told_in_its_one_sentence(bench):
 
 
 def test_an_unexpected_error_is_told_and_keeps_what_was_reached(bench):
-    from napari.utils.notifications import notification_manager
-
     heard = []
     notification_manager.notification_ready.connect(heard.append)
     bench.add_lr()
@@ -318,17 +318,44 @@ def test_many_skipped_cells_are_summed_up():
     assert text == "20 of 30 cells skipped (number 0, 1, 2, 3, 4, 5, 6, 7, ...): it is blank."
 
 
+# -- which layers ---------------------------------------------------------------------------
+
+
+def test_layers_are_guessed_anew_until_the_user_chooses(bench):
+    cells = lr_cells()
+    lr = [bench.viewer.add_image(cells[:, 0], name="LR nucleus")]
+    bench.controller.follow_layers()
+    lr.append(bench.viewer.add_image(cells[:, 1], name="LR protein"))
+    bench.controller.follow_layers()
+    assert bench.state.inputs.lr == tuple(lr)
+    own = Inputs(True, (lr[1], lr[0]), (None, None), (0, 1))
+    bench.controller.choose_inputs(own)
+    bench.viewer.add_image(cells, name="whole")
+    bench.controller.follow_layers()
+    assert bench.state.inputs == own
+    bench.viewer.layers.remove(lr[0])
+    bench.controller.follow_layers()
+    assert bench.state.inputs.lr == (lr[1], None)
+    assert bench.said == "Choose the LR layer of the channel protein."
+
+
+def test_the_sr_layers_of_a_run_are_taken_neither_for_lr_nor_for_gt(bench):
+    bench.add_lr()
+    bench.controller.start()
+    bench.controller.follow_layers()
+    assert bench.state.inputs.gt == (None,)
+    bench.thread.finish()
+    bench.controller.follow_layers()
+    assert bench.state.inputs.gt == (None,)
+    assert bench.said.startswith("Done")
+
+
 # -- settings ------------------------------------------------------------------------------
 
 
-def test_settings_are_remembered_from_one_start_to_the_next(bench, memory, tiny_bundle_file):
+def test_settings_are_remembered_from_one_start_to_the_next(bench, memory):
     bench.controller.change("lambda_c", 0.03)
     bench.controller.change("steps", 77)
-    from napari.components import ViewerModel
-
-    from napari_rls.widgets.controller import Controller
-    from napari_rls.widgets.state import State
-
     later = State()
     Controller(ViewerModel(), later, bench.thread.launch, memory)
     assert later.settings == bench.state.settings
@@ -345,11 +372,6 @@ def test_settings_are_remembered_from_one_start_to_the_next(bench, memory, tiny_
     ],
 )
 def test_what_cannot_be_remembered_is_ignored_with_a_message(tmp_path, content, sentence):
-    from napari.components import ViewerModel
-
-    from napari_rls.widgets.controller import Controller
-    from napari_rls.widgets.state import State
-
     path = tmp_path / "settings.json"
     path.write_text(content)
     state = State()

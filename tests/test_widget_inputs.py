@@ -66,7 +66,7 @@ def test_lazy_and_multiscale_layers_are_read_at_full_resolution():
 def test_a_lazy_layer_that_does_not_fit_is_refused_without_being_read():
     dask = pytest.importorskip("dask.array")
 
-    def read(block_info=None):
+    def read(**_):
         raise AssertionError("pixels were read")
 
     huge = dask.map_blocks(
@@ -151,6 +151,12 @@ def test_a_whole_layer_is_found_and_its_channels_matched_by_name():
     assert (found.separate, found.lr, found.channels) == (False, (layer,), (2, 0))
 
 
+def test_of_whole_layers_one_with_just_the_channels_of_the_bundle_is_preferred():
+    many, fitting = Image(lr_cells(channels=5)), Image(lr_cells(channels=2))
+    assert guess([many, fitting], MANIFEST).lr == (fitting,)
+    assert guess([many], MANIFEST).lr == (many,)
+
+
 def test_generated_layers_are_not_taken_for_input():
-    layer = Image(lr_cells(), metadata={"napari-rls": {"generated": True, "cells": []}})
+    layer = Image(lr_cells(), metadata={"napari-rls": {"generated": True}})
     assert guess([layer], MANIFEST).lr == (None,)

@@ -72,7 +72,7 @@ def test_one_slider_moves_through_the_cells_of_lr_and_sr_whatever_the_channel():
     for channel in (0, 1):
         viewer.dims.set_current_step(1, channel)
         for c, layer in enumerate(sr.layers):
-            seen = layer._slice.image.view  # noqa: SLF001
+            seen = layer._slice.image.view
             np.testing.assert_array_equal(seen, layer.data[2, 0])
             assert layer.visible
             assert seen.shape == (32, 32)

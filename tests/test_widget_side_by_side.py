@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers.utils._link_layers import get_linked_layers
@@ -62,7 +64,23 @@ def test_lr_sr_and_gt_lie_side_by_side_with_linked_contrast(bench):
         mates[2].contrast_limits = (1, 2)
         assert all(layer.contrast_limits == [1, 2] for layer in mates)
     assert shown[0].colormap.map(1.0).ravel()[2] == 1  # the nucleus is blue everywhere
-    np.testing.assert_array_equal(shown[4].data.reshape(3, 32, 32).shape, (3, 32, 32))
+
+
+def test_lr_sr_and_gt_cover_the_same_ground_although_the_gt_layer_has_a_scale_of_its_own(bench):
+    bench.controller.compare()
+    shown = [layer for layer in bench.viewer.layers if layer.visible]
+    extents = [layer._extent_augmented.world[:, -2:] for layer in shown]
+    for extent in extents:
+        np.testing.assert_allclose(extent, extents[0], atol=1e-9)
+
+
+def test_a_gt_layer_of_other_cells_is_refused_with_both_shapes(bench):
+    inputs = bench.state.inputs
+    other = bench.viewer.add_image(np.zeros((2, 2, 32, 32)), name="other GT")
+    bench.controller.choose_inputs(replace(inputs, gt=(other,) * len(inputs.gt)))
+    bench.controller.compare()
+    assert "The GT layer other GT has the shape (2, 2, 32, 32)" in bench.said
+    assert not bench.state.comparing
 
 
 def test_back_again_everything_is_as_before(bench):
@@ -75,14 +93,8 @@ def test_back_again_everything_is_as_before(bench):
 
 
 def test_without_gt_there_are_two_columns(bench):
-    bench.controller.choose_inputs(
-        type(bench.state.inputs)(
-            bench.state.inputs.separate,
-            bench.state.inputs.lr,
-            (None,) * len(bench.state.inputs.lr),
-            bench.state.inputs.channels,
-        )
-    )
+    inputs = bench.state.inputs
+    bench.controller.choose_inputs(replace(inputs, gt=(None,) * len(inputs.gt)))
     bench.controller.compare()
     assert columns(bench) == [["LR", "LR"], ["SR", "SR"]]
 
@@ -93,7 +105,7 @@ def test_removing_a_compared_layer_ends_the_comparison(bench):
     assert not bench.state.comparing
     assert not bench.viewer.canvas.grid.enabled
     names = [layer.name for layer in bench.viewer.layers]
-    assert not any(name.startswith("LR LR") for name in names)
+    assert not any("side by side" in name for name in names)
     bench.controller.compare()
     assert bench.said.startswith("Super-resolve first")
 

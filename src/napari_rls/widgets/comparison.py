@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
-from napari_rls.widgets.inputs import Source, full_resolution, sources
+from napari_rls.widgets.inputs import Source, sources
 from napari_rls.widgets.side_by_side import SideBySide
 from napari_rls.widgets.sr_layers import channel_look, placement
 from napari_rls.workflow.stack import InputError
@@ -62,11 +62,10 @@ class Comparison:
         if not _all_in(self._viewer, inputs.lr):
             raise InputError("The LR layer of the last run is gone: there is nothing to compare.")
         gt = self._state.inputs.gt
-        originals = [sources(inputs.lr, inputs.separate, inputs.channels)]
+        lr = sources(inputs.lr, inputs.separate, inputs.channels)
+        columns = [[self._split(k, source) for k, source in enumerate(lr)], self._sr]
         if all(gt) and _all_in(self._viewer, gt):
-            originals.append(self._gt_sources(gt))
-        columns = [self._column(column) for column in originals]
-        columns.insert(1, self._sr)
+            columns.append(self._gt_column(gt, lr))
         self._shown = SideBySide(self._viewer, columns)
         self._state.comparing = True
 
@@ -84,35 +83,49 @@ class Comparison:
         if layer in self._sr:
             self._sr = []
 
-    def _gt_sources(self, gt: Sequence[Image | None]) -> list[Source]:
+    def _split(self, k: int, source: Source) -> Image:
+        """Return the layer of one channel; of a layer with a channel axis, a new one."""
+        return source.layer if source.channel_axis is None else self._made(k, source, source, 1)
+
+    def _gt_column(self, gt: Sequence[Image | None], lr: Sequence[Source]) -> list[Image]:
+        """Return new layers that show the GT where the LR layer is, whatever its own scale."""
         state = self._state.inputs
         try:
             found = sources(gt, state.separate, state.channels)
         except ValueError:
             raise InputError(f"The GT layer {gt[0].name} does not hold single cells.") from None
-        for source in found:
-            axis = source.channel_axis
-            count = 1 if axis is None else full_resolution(source.layer).shape[axis]
-            if source.index >= count:
-                raise InputError(f"The GT layer {source.layer.name} has only {count} channel(s).")
-        return found
+        if len(found) != len(lr):
+            raise InputError("The bundle has changed since the last run: super-resolve again.")
+        factors = [_finer(source, own) for source, own in zip(found, lr, strict=True)]
+        return [self._made(k, found[k], lr[k], factors[k]) for k in range(len(lr))]
 
-    def _column(self, column: Sequence[Source]) -> list[Image]:
-        """Return one layer per channel; of a layer with a channel axis, new ones."""
+    def _made(self, k: int, source: Source, place: Source, factor: float) -> Image:
+        """Return a layer of one channel's pixels, ``factor`` times finer than ``place``."""
         assert self._manifest is not None
-        layers = []
-        for k, source in enumerate(column):
-            layer = source.layer
-            if source.channel_axis is not None:
-                channel = self._manifest.channels[k]
-                layer = Image(
-                    source.pixels,
-                    name=f"{layer.name} {channel.name}",
-                    **channel_look(channel.colour, bottom=k == 0),
-                    **placement(source),
-                )
-            layers.append(layer)
-        return layers
+        channel = self._manifest.channels[k]
+        return Image(
+            source.pixels,
+            name=f"{source.layer.name} {channel.name} (side by side)",
+            **channel_look(channel.colour, bottom=k == 0),
+            **placement(place, factor),
+        )
+
+
+def _finer(gt: Source, lr: Source) -> float:
+    """Return how many times finer than the LR image the GT image is.
+
+    Raises
+    ------
+    InputError
+        If they are not images of the same cells.
+    """
+    factor = gt.shape[-1] / lr.shape[-1]
+    if gt.shape != (*lr.shape[:-2], lr.shape[-2] * factor, lr.shape[-1] * factor):
+        raise InputError(
+            f"The GT layer {gt.layer.name} has the shape {gt.layer.data.shape}, which is not that "
+            f"of the LR layer, {lr.layer.data.shape}, with finer pixels."
+        )
+    return factor
 
 
 def _all_in(viewer: ViewerModel, layers: Sequence[Image | None]) -> bool:

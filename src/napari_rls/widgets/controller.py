@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,6 @@ from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer
     from napari.utils.events import Event
 
     from napari_rls.workflow.super_resolve import Update
@@ -76,6 +75,7 @@ class Controller:
         self.state = state
         self._launch = launch
         self._memory = memory
+        self._guessing = True
         self._token = 0
         self._run: _Run | None = None
         self._comparison = Comparison(viewer, state)
@@ -100,8 +100,7 @@ class Controller:
         self.state.manifest = manifest
         if manifest and (before is None or before.channel_names != manifest.channel_names):
             self.guess_inputs()
-        else:
-            self.check()
+        self.check()
         if problem:
             self._say(problem, Level.ERROR)
 
@@ -136,27 +135,36 @@ class Controller:
         self._remember()
 
     def choose_inputs(self, inputs: Inputs) -> None:
-        """Take over which layers hold the cells."""
-        self.state.inputs = inputs
-        self.check()
+        """Take over which layers hold the cells; from now on nothing is guessed."""
+        self._guessing = False
+        self._take_inputs(inputs)
 
     def guess_inputs(self, *, separate: bool | None = None) -> None:
         """Choose the layers by name and shape, and, unless given, how channels are stored."""
+        self._guessing = separate is None
         if self.state.manifest:
             images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-            self.choose_inputs(guess(images, self.state.manifest, separate=separate))
+            self._take_inputs(guess(images, self.state.manifest, separate=separate))
 
-    def drop(self, gone: Sequence[Layer]) -> None:
-        """Forget layers that left the viewer; with no LR layer chosen, guess anew."""
-        inputs = self.state.inputs
-        lr, gt = (
-            tuple(None if layer in gone else layer for layer in layers)
-            for layers in (inputs.lr, inputs.gt)
-        )
-        if any(lr):
-            self.choose_inputs(replace(inputs, lr=lr, gt=gt))
-        else:
+    def follow_layers(self) -> None:
+        """Guess again or, if the user chose, forget layers that left the viewer."""
+        if self._guessing:
             self.guess_inputs()
+            return
+        inputs, layers = self.state.inputs, self.viewer.layers
+        lr, gt = (
+            tuple(layer if layer in layers else None for layer in chosen)
+            for chosen in (inputs.lr, inputs.gt)
+        )
+        if not any(lr) and any(inputs.lr):
+            self.guess_inputs()
+        else:
+            self._take_inputs(replace(inputs, lr=lr, gt=gt))
+
+    def _take_inputs(self, inputs: Inputs) -> None:
+        if inputs != self.state.inputs:
+            self.state.inputs = inputs
+            self.check()
 
     def check(self) -> None:
         """Offer the factors that fit and say what is wrong with the chosen layers, if anything."""

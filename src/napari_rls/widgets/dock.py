@@ -104,7 +104,8 @@ class SuperResolveWidget(QWidget):
         for widget in (self.picker, self.main, collapsible):
             column.addWidget(widget)
         column.addStretch()
-        return _UpAndDown(self.settings_area)
+        self.area = _UpAndDown(self.settings_area)
+        return self.area
 
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
@@ -142,14 +143,7 @@ class SuperResolveWidget(QWidget):
 
     def reset_choices(self, _event: object = None) -> None:
         """Follow the viewer's layers: napari calls this when they change."""
-        inputs = self.state.inputs
-        gone = [
-            layer
-            for layer in (*inputs.lr, *inputs.gt)
-            if layer and layer not in self._viewer.layers
-        ]
-        if gone or not any(inputs.lr):
-            self.controller.drop(gone)
+        self.controller.follow_layers()
         self._show_inputs()
 
     def _choose_bundle(self, name: str) -> None:

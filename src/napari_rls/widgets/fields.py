@@ -67,6 +67,7 @@ class SettingsForm(QWidget):
         """Let the user choose among these values."""
         field = self.fields[name]
         with field.changed.blocked():
+            field.choices = ()  # or those that stay would keep their place
             field.choices = tuple(choices)
         field.enabled = bool(choices)
 

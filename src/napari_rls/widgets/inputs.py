@@ -35,8 +35,16 @@ class Source:
     index: int
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The layer's shape with one channel, or none where the layer has too few."""
+        shape = list(full_resolution(self.layer).shape)
+        if self.channel_axis is not None:
+            shape[self.channel_axis] = int(self.index < shape[self.channel_axis])
+        return tuple(shape)
+
+    @property
     def pixels(self) -> Any:
-        """The channel's pixels with the layer's axes; the channel axis, if any, is of length 1."""
+        """The channel's pixels, of this shape."""
         data = full_resolution(self.layer)
         if self.channel_axis is None:
             return data
@@ -122,12 +130,18 @@ def _stack(inputs: Inputs, manifest: Manifest, *, pixels: bool) -> CellStack:
                 f"{part.name} has the shape {_shape(part)} but {first.name} has {_shape(first)}; "
                 "the layers of one LR image must have the same shape."
             )
+    size = first.data.shape[-2:]
     if not pixels:
-        parts = [replace(part, data=part.data[:1], crops=()) for part in parts]
-    if not inputs.separate:
-        return parts[0].select(inputs.channels)
-    data = np.concatenate([part.data for part in parts], axis=1)
-    return replace(parts[0], data=data, channels=wanted)
+        # One pixel stands for all: choosing channels would copy a large image.
+        parts = [replace(part, data=part.data[:1, :, :1, :1], crops=()) for part in parts]
+    if inputs.separate:
+        data = np.concatenate([part.data for part in parts], axis=1)
+        stack = replace(parts[0], data=data, channels=wanted)
+    else:
+        stack = parts[0].select(inputs.channels)
+    if pixels:
+        return stack
+    return replace(stack, data=np.broadcast_to(stack.data, (1, len(stack.channels), *size)))
 
 
 def _layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStack:
@@ -197,9 +211,9 @@ def match_channels(layer: Image | None, wanted: Sequence[str]) -> tuple[int, ...
 
 
 def is_generated(layer: Image) -> bool:
-    """Whether the pixels of a layer were made by a model."""
+    """Whether a layer is the result of a search, finished or not."""
     record = layer.metadata.get(PROVENANCE_KEY)
-    return isinstance(record, dict) and "generated" in record and "cells" in record
+    return isinstance(record, dict) and "generated" in record
 
 
 def _factor(layer: Image, manifest: Manifest) -> int | None:
@@ -218,12 +232,17 @@ def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image,
 
 
 def _whole(layers: Sequence[Image], channels: int) -> Image | None:
+    """Return the first layer with exactly so many channels, or else with more."""
+    more = None
     for layer in layers:
         shape = full_resolution(layer).shape
         try:
             _, axis = find_axes(shape, layer.axis_labels)
         except ValueError:
             continue
-        if (1 if axis is None else shape[axis]) >= channels:
+        count = 1 if axis is None else shape[axis]
+        if count == channels:
             return layer
-    return None
+        if count > channels:
+            more = more or layer
+    return more

@@ -40,7 +40,7 @@ class InputPicker(QWidget):
         self._grid.setColumnStretch(1, 1)
         self._grid.setColumnStretch(2, 1)
         self.mode = ComboBox(choices=MODES, tooltip="How the channels of the cells are stored.")
-        self.mode.changed.connect(self.mode_changed)
+        self.mode.changed.connect(self.mode_changed.emit)
         self._grid.addWidget(QLabel("Input"), 0, 0)
         self._grid.addWidget(self.mode.native, 0, 1, 1, 2)
         self.lr: list[ComboBox] = []

@@ -50,9 +50,10 @@ class SrLayers:
         self.layers: list[Image] = []
         for c, channel in enumerate(manifest.channels):
             source = origin[c]
+            shape = (*source.shape[:-2], manifest.hr_size, manifest.hr_size)
             pixels = np.ascontiguousarray(first_look[:, c])
             layer = viewer.add_image(
-                pixels.reshape(finer_shape(source, factor)),
+                pixels.reshape(shape),
                 name=_name(source.layer.name, channel.name, factor, len(manifest.channels)),
                 metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
                 contrast_limits=_contrast(source, lr.data[:, c]),
@@ -109,16 +110,7 @@ def upsample(lr: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
         return spline @ lr.astype(np.float32) @ spline.T
 
 
-def finer_shape(source: Source, factor: int) -> tuple[int, ...]:
-    """Return the shape of a source with finer y and x and one channel."""
-    shape = list(full_resolution(source.layer).shape)
-    shape[-2:] = (side * factor for side in shape[-2:])
-    if source.channel_axis is not None:
-        shape[source.channel_axis] = 1
-    return tuple(shape)
-
-
-def placement(source: Source, factor: int = 1) -> dict[str, Any]:
+def placement(source: Source, factor: float) -> dict[str, Any]:
     """Return scale, translation and so on that lay a finer image over a layer.
 
     With the centre of a pixel at its index, HR pixel k lies at LR position

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,7 +26,10 @@ _MICROMETRES = {
     "nm": 1e-3,
 }
 
+T = TypeVar("T")
+
 _CROPS = TypeAdapter(tuple[Crop, ...])
+_RECORD: TypeAdapter[Mapping[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Header:
     """What a file says of its image; empty where it says nothing.
 
     Where napari-rls wrote the file, ``leading`` is the true name of the first axis, or
-    "" without one.
+    "" without one, and ``record`` the provenance.
     """
 
     channels: tuple[str, ...] = ()
@@ -42,6 +45,7 @@ class Header:
     pixel_size_um: float | None = None
     leading: str | None = None
     crops: tuple[Crop, ...] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse_ome(xml: str) -> Header:
@@ -64,16 +68,13 @@ def parse_ome(xml: str) -> Header:
     names = [channel.get("Name", "") for channel in channels]
     colours = [_hex(channel.get("Color", "")) for channel in channels]
     values = _annotation(root)
-    try:
-        crops = _CROPS.validate_json(values.get("crops", "[]"))
-    except ValidationError as error:
-        raise ValueError(f"its record of crops is damaged ({error.errors()[0]['msg']})") from None
     return Header(
         channels=tuple(names) if all(names) else (),
         colours=tuple(colours) if all(colours) else (),
         pixel_size_um=_pixel_size(pixels),
         leading=values.get("leading"),
-        crops=crops,
+        crops=_validate(_CROPS, values.get("crops", "[]"), "record of crops"),
+        record=_validate(_RECORD, values.get("record", "{}"), "provenance"),
     )
 
 
@@ -123,6 +124,13 @@ def ome_metadata(
             metadata[f"PhysicalSize{axis}"] = stack.pixel_size_um
             metadata[f"PhysicalSize{axis}Unit"] = "µm"
     return metadata
+
+
+def _validate(wanted: TypeAdapter[T], text: str, what: str) -> T:
+    try:
+        return wanted.validate_json(text)
+    except ValidationError as error:
+        raise ValueError(f"its {what} is damaged ({error.errors()[0]['msg']})") from None
 
 
 def _annotation(root: ElementTree.Element) -> dict[str, str]:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from napari._app_model.constants import MenuId
+from npe2 import PluginManifest
+from npe2.manifest.utils import import_python_name
+
+import napari_rls
+
+
+@pytest.fixture
+def manifest() -> PluginManifest:
+    return PluginManifest.from_file(Path(napari_rls.__file__).with_name("napari.yaml"))
+
+
+def test_the_manifest_is_valid_and_announced(manifest):
+    manifest.validate_imports()
+    assert manifest.display_name == "RLS super-resolution"
+    (entry,) = distribution("napari-rls").entry_points.select(group="napari.manifest")
+    assert entry.value == "napari_rls:napari.yaml"
+
+
+def test_every_command_is_something_to_call(manifest):
+    for command in manifest.contributions.commands:
+        assert callable(import_python_name(command.python_name))
+
+
+def test_what_the_plugin_offers(manifest):
+    offered = manifest.contributions
+    assert [w.display_name for w in offered.widgets] == ["Super-resolve cells"]
+    assert [s.display_name for s in offered.sample_data] == [
+        "Generated LR cells (not real)",
+        "BBBC013 (download)",
+    ]
+    menus = {MenuId(name) for name in offered.menus}
+    assert menus <= MenuId.contributables()
+
+
+HEAVY = """
+import sys
+import {module}
+heavy = [name for name in ("torch", "nflows") if name in sys.modules]
+sys.exit(", ".join(heavy) or 0)
+"""
+
+
+@pytest.mark.parametrize("module", ["dock", "controller", "worker", "reader", "samples"])
+def test_opening_the_plugin_does_not_import_torch(module):
+    code = HEAVY.format(module=f"napari_rls.widgets.{module}")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

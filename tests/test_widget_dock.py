@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QFileDialog, QLabel
+from widget_bench import lr_cells
+
+from napari_rls.search.settings import Settings
+from napari_rls.widgets.dock import SuperResolveWidget
+from napari_rls.widgets.fields import ADVANCED, MAIN
+from napari_rls.widgets.memory import settings_file
+from napari_rls.widgets.state import Phase
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def widget(qtbot, viewer, tiny_bundle_file):
+    Settings(bundle=str(tiny_bundle_file), steps=3).save(_made(settings_file()))
+    widget = SuperResolveWidget(viewer)
+    for event in ("inserted", "removed", "renamed"):
+        getattr(viewer.layers.events, event).connect(widget.reset_choices)
+    qtbot.addWidget(widget)
+    return widget
+
+
+def _made(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def run_to_end(qtbot, widget) -> None:
+    widget.run.native.click()
+    assert widget.state.phase is Phase.RUNNING
+    qtbot.waitUntil(lambda: widget.state.phase is Phase.IDLE, timeout=60_000)
+
+
+# -- fields --------------------------------------------------------------------------------
+
+
+def test_every_setting_has_one_field_with_its_title_tooltip_and_value(widget):
+    fields = widget.main.fields | widget.advanced.fields | {"bundle": widget.bundle}
+    assert set(fields) == set(Settings.model_fields)
+    labels = {label.text(): label.toolTip() for label in widget.findChildren(QLabel)}
+    for name, info in Settings.model_fields.items():
+        assert fields[name].tooltip == info.description or name == "bundle"
+        if name != "bundle":
+            assert labels[info.title] == info.description
+            value = getattr(widget.state.settings, name)
+            assert type(value)(fields[name].value) == value
+    assert {"healthy: 1e-6 to 5e-4", "healthy: 0.005 to 0.05"} <= set(labels)
+
+
+def test_numbers_are_bounded_as_the_settings_are(widget):
+    for name in (*MAIN, *ADVANCED):
+        field = (widget.main.fields | widget.advanced.fields)[name]
+        if Settings.model_fields[name].annotation is int and name != "factor":
+            for value in (field.min, field.max):
+                Settings.model_validate({name: value})
+            with pytest.raises(ValueError, match=name):
+                Settings.model_validate({name: field.max + 1})
+
+
+def test_what_is_typed_becomes_the_setting_and_is_remembered(widget, qtbot):
+    field = widget.main.fields["lambda_w"].native
+    field.setText("3e-5")
+    field.editingFinished.emit()
+    widget.main.fields["steps"].value = 50
+    widget.advanced.fields["precision"].value = "float32"
+    settings = widget.state.settings
+    assert (settings.lambda_w, settings.steps, settings.precision) == (3e-5, 50, "float32")
+    assert Settings.load(settings_file()) == settings
+    again = SuperResolveWidget(ViewerModel())
+    qtbot.addWidget(again)
+    assert again.main.fields["lambda_w"].value == "3e-05"
+    assert again.advanced.fields["precision"].value == "float32"
+
+
+def test_a_wrong_number_is_refused_and_the_field_goes_back(widget):
+    field = widget.main.fields["lambda_c"].native
+    for wrong in ("hello", "-1", "nan"):
+        field.setText(wrong)
+        field.editingFinished.emit()
+        assert field.text() == "0.01"
+        assert "lambda_c" in widget.message.text()
+
+
+def test_settings_are_saved_to_and_loaded_from_a_file(widget, tmp_path, monkeypatch):
+    path = tmp_path / "mine.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    widget.main.fields["seed"].value = 7
+    widget.save.native.click()
+    widget.main.fields["seed"].value = 8
+    widget.load.native.click()
+    assert widget.main.fields["seed"].value == 7
+    assert Settings.load(path).seed == 7
+
+
+def test_a_bundle_file_is_opened_and_a_wrong_one_refused(widget, tmp_path, monkeypatch):
+    before = widget.bundle.value
+    wrong = tmp_path / "wrong.rls.safetensors"
+    wrong.write_bytes(b"wrong")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(wrong), ""))
+    widget.bundle.value = "Open file..."
+    assert "wrong.rls.safetensors is not a complete safetensors file" in widget.message.text()
+    assert widget.bundle.value == before
+
+
+# -- layers --------------------------------------------------------------------------------
+
+
+def test_layers_are_offered_as_they_come_go_and_change_their_name(widget, viewer):
+    assert widget.picker.lr[0].value is None
+    layer = viewer.add_image(lr_cells(), name="cells")
+    assert widget.picker.lr[0].value is layer
+    assert [box.value for box in widget.picker.indices] == [0, 1]
+    layer.name = "renamed"
+    box = widget.picker.lr[0].native
+    assert [box.itemText(k) for k in range(box.count())] == ["(none)", "renamed"]
+    viewer.layers.remove(layer)
+    assert widget.picker.lr[0].value is None
+
+
+def test_channels_are_mapped_to_indices_or_layers(widget, viewer):
+    viewer.add_image(lr_cells(channels=3), name="cells")
+    widget.picker.indices[0].value = 2
+    assert widget.state.inputs.channels == (2, 1)
+    first, second = (viewer.add_image(lr_cells()[:, k], name=f"L{k}") for k in (0, 1))
+    widget.picker.mode.value = True
+    assert widget.state.inputs.separate
+    widget.picker.lr[0].value = second
+    widget.picker.lr[1].value = first
+    assert widget.state.inputs.lr == (second, first)
+    assert widget.message.text() == ""
+    widget.picker.lr[1].value = second
+    assert "set to the same channel" in widget.message.text()
+
+
+def test_only_the_fitting_factor_is_offered(widget, viewer):
+    assert widget.main.fields["factor"].choices == (2, 4, 8, 16, 32)
+    viewer.add_image(lr_cells(size=2))
+    assert widget.main.fields["factor"].choices == (16,)
+    assert widget.main.fields["factor"].value == 16
+
+
+# -- a run in a real thread ----------------------------------------------------------------
+
+
+def test_a_run_in_its_thread_fills_the_sr_layers(widget, viewer, qtbot):
+    viewer.add_image(lr_cells(), name="LR")
+    run_to_end(qtbot, widget)
+    sr = [layer for layer in viewer.layers if layer.name.startswith("SR")]
+    assert len(sr) == 2
+    assert all(np.isfinite(layer.data).all() for layer in sr)
+    assert sr[0].metadata["napari-rls"]["complete"] is True
+    assert widget.message.text().startswith("Done: 3 of 3 cells")
+    assert "CPU" in widget.device.text()
+
+
+def test_while_a_run_is_on_only_cancel_can_be_pressed(widget, viewer, qtbot):
+    widget.main.fields["steps"].value = 10_000
+    viewer.add_image(lr_cells(), name="LR")
+    assert not widget.cancel.enabled
+    widget.run.native.click()
+    assert not widget.run.enabled
+    assert not widget.settings_area.isEnabled()
+    assert widget.cancel.enabled
+    qtbot.waitUntil(lambda: (widget.state.progress.share or 0) > 0, timeout=60_000)
+    widget.cancel.native.click()
+    assert not widget.cancel.enabled
+    assert widget.message.text().startswith("Cancelled: 3 of 3 cells")
+    qtbot.waitUntil(lambda: widget.run.enabled, timeout=10_000)
+    assert widget.settings_area.isEnabled()
+
+
+def test_an_error_in_the_thread_is_shown_in_its_one_sentence(widget, viewer, qtbot, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    widget.advanced.fields["device"].value = "cuda"
+    viewer.add_image(lr_cells(), name="LR")
+    run_to_end(qtbot, widget)
+    assert widget.message.text().startswith("cuda is not available")
+    assert len(viewer.layers) == 1
+
+
+def test_the_widget_may_go_away_during_a_run(viewer, qtbot, tiny_bundle_file):
+    Settings(bundle=str(tiny_bundle_file), steps=10_000).save(_made(settings_file()))
+    widget = SuperResolveWidget(viewer)
+    viewer.add_image(lr_cells(), name="LR")
+    widget.controller.guess_inputs()
+    widget.run.native.click()
+    controller = widget.controller
+    qtbot.waitUntil(lambda: (controller.state.progress.share or 0) > 0, timeout=60_000)
+    widget.deleteLater()
+    del widget
+    qtbot.waitUntil(lambda: controller.state.phase is Phase.IDLE, timeout=10_000)
+    assert viewer.layers[-1].metadata["napari-rls"]["complete"] is False
