@@ -84,13 +84,21 @@ def apply(images: Tensor, operations: Draw) -> Tensor:
     """Apply operations to images (N, C, H, W), differentiably; borders are mirrored."""
     gain = operations.gain.to(images.device)[:, :, None, None]
     offset = operations.offset.to(images.device)[:, :, None, None]
-    grid = F.affine_grid(
-        operations.matrix.to(images.device), list(images.shape), align_corners=False
-    )
+    return _move(images, operations.matrix) * gain + (gain - 1 + offset)
+
+
+def _move(images: Tensor, matrix: Tensor) -> Tensor:
+    """Resample those images that move; the others stay as they are, and cost nothing."""
+    moves = (matrix != torch.eye(2, 3)).flatten(1).any(1).nonzero().squeeze(1)
+    if not len(moves):
+        return images
+    rows = moves.to(images.device)
+    moving = images[rows].contiguous()
+    grid = F.affine_grid(matrix[moves].to(images.device), list(moving.shape), align_corners=False)
     moved = F.grid_sample(
-        images.contiguous(), grid, mode="bicubic", padding_mode="reflection", align_corners=False
+        moving, grid, mode="bicubic", padding_mode="reflection", align_corners=False
     )
-    return moved * gain + (gain - 1 + offset)
+    return images.index_copy(0, rows, moved)
 
 
 def augment(images: Tensor, p: float, rng: torch.Generator) -> Tensor:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.search.device import choose_device, computes_in_bfloat16
-from napari_rls.training.allocator import keep_freed_memory
 from napari_rls.training.augment import P_MAX
 from napari_rls.training.checkpoint import (
     load_checkpoint,
@@ -113,7 +112,6 @@ def train(
     resumable = place.open(settings, len(crops), crops.digest(), start)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    keep_freed_memory()
     choice = choose_device(settings.device)
     dtype = _dtype(settings, choice.device)
     if resumable:
