@@ -209,10 +209,13 @@ class SuperResolveWidget(QWidget):
             self.bar.setRange(0, FULL)
 
     def _show_progress(self, progress: Progress) -> None:
-        # A range of zero makes the bar run to and fro.
+        # The bar would repaint the whole window at once, apart from the canvas: 50 ms.
+        self.bar.setUpdatesEnabled(False)
+        # A range of zero makes it run to and fro.
         self.bar.setRange(0, 0 if progress.share is None else FULL)
         if progress.share is not None:
             self.bar.setValue(round(progress.share * FULL))
+        self.bar.setUpdatesEnabled(True)
         self.progress.setText(progress.text)
         self.progress.setVisible(bool(progress.text))
 

@@ -68,14 +68,19 @@ class SrLayers:
         """Whether any of the layers is still in the viewer."""
         return any(layer in self._viewer.layers for layer in self.layers)
 
-    def show(self, cells: NDArray[np.intp], sr: NDArray[np.float32]) -> None:
+    def show(
+        self, cells: NDArray[np.intp], sr: NDArray[np.float32], *, thumbnail: bool = False
+    ) -> None:
         """Overwrite some cells (n,) with their SR images (n, C, H, W)."""
-        for c, layer in enumerate(self.layers):
-            self._write(layer, c, cells, sr[:, c])
+        for layer, pixels, images in zip(self.layers, self._pixels, sr.swapaxes(0, 1), strict=True):
+            # Whoever put other data into the layer, or took it away, no longer wants ours.
+            if layer.data is pixels and layer in self._viewer.layers:
+                pixels.reshape(-1, *sr.shape[-2:])[cells] = images
+                layer.refresh(thumbnail=thumbnail, highlight=False, extent=False)
 
     def settle(self, sr: NDArray[np.float32], record: dict[str, Any]) -> None:
         """Show the result (N, C, H, W), NaN where there is none, and attach its record."""
-        self.show(np.arange(len(sr)), sr)
+        self.show(np.arange(len(sr)), sr, thumbnail=True)
         self.mark(record)
 
     def mark(self, record: dict[str, Any]) -> None:
@@ -88,16 +93,6 @@ class SrLayers:
         for layer in self.layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-
-    def _write(
-        self, layer: Image, c: int, cells: NDArray[np.intp], sr: NDArray[np.float32]
-    ) -> None:
-        pixels = self._pixels[c]
-        # Whoever put other data into the layer, or took it away, no longer wants ours.
-        if layer.data is not pixels or layer not in self._viewer.layers:
-            return
-        pixels.reshape(-1, *sr.shape[1:])[cells] = sr
-        layer.refresh(extent=False)
 
 
 def upsample(lr: NDArray[np.generic], factor: int) -> NDArray[np.float32]:

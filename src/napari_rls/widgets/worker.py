@@ -11,6 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from napari.qt.threading import GeneratorWorker, create_worker
+from qtpy.QtCore import QTimer
 
 from napari_rls.search.settings import Settings, SettingsError
 
@@ -18,8 +19,40 @@ if TYPE_CHECKING:
     from napari_rls.workflow.stack import CellStack
     from napari_rls.workflow.super_resolve import Update
 
-INTERVAL = 0.08
-"""Seconds between two updates of the display."""
+FASTEST, SLOWEST = 0.08, 0.5
+"""Least and greatest time between two updates of the display, in seconds."""
+
+SHARE = 0.1
+"""Share of the GUI thread's time that updates of the display may take."""
+
+
+class Pace:
+    """Decides when an update is worth showing, so that the window stays fluid.
+
+    One that is not shown yet holds back the next. Where drawing is slow, as without a
+    graphics card, updates come less often.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._sent = -SLOWEST
+        self._pause = FASTEST
+        self._waiting = False
+
+    @property
+    def due(self) -> bool:
+        """Whether the next update should be shown."""
+        return not self._waiting and self._clock() - self._sent >= self._pause
+
+    def sent(self) -> None:
+        """Note that an update is on its way to the display."""
+        self._sent = self._clock()
+        self._waiting = True
+
+    def shown(self, seconds: float) -> None:
+        """Note that the last update was drawn, which kept the GUI thread so long."""
+        self._pause = min(max(seconds / SHARE, FASTEST), SLOWEST)
+        self._waiting = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,23 +69,20 @@ class Job:
         return super_resolve(self.lr, self.settings.bundle, self.settings)
 
 
-def messages(
-    job: Job, stop: Event, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Update | Exception]:
+def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
     """Yield the updates that are worth showing, or the error that ended the search.
 
     ``stop`` is looked at after every step, shown or not. Every batch's last update is
-    yielded; of the others, one in :data:`INTERVAL`.
+    yielded; of the others, those that are due.
     """
-    shown = -INTERVAL
     try:
         # However this ends, the search is closed here and its tensors are freed.
         with closing(job.updates()) as updates:
             for update in updates:
                 if stop.is_set():
                     return
-                if update.finished or clock() - shown >= INTERVAL:
-                    shown = clock()
+                if update.finished or pace.due:
+                    pace.sent()
                     yield update
     except Exception as error:  # noqa: BLE001 - torch's RuntimeError would end the thread unheard
         yield _out_of_memory(error) or error
@@ -64,8 +94,10 @@ def messages(
 class SearchWorker(GeneratorWorker):
     """A worker that ends by itself when asked to, so that nothing stays suspended in it."""
 
-    def __init__(self, function: Callable[..., Iterator[object]], job: Job, stop: Event) -> None:
-        super().__init__(function, job, stop)
+    def __init__(
+        self, function: Callable[..., Iterator[object]], job: Job, stop: Event, pace: Pace
+    ) -> None:
+        super().__init__(function, job, stop, pace)
         self._stop = stop
 
     def quit(self) -> None:
@@ -80,8 +112,18 @@ def launch(
 
     ``deliver`` and ``ended`` are called in the thread that called this.
     """
-    worker = create_worker(messages, job, Event(), _worker_class=SearchWorker, _ignore_errors=True)
-    worker.yielded.connect(deliver)
+    pace = Pace()
+
+    def show(message: Update | Exception) -> None:
+        start = time.perf_counter()
+        deliver(message)
+        # Qt draws before it calls this.
+        QTimer.singleShot(0, lambda: pace.shown(time.perf_counter() - start))
+
+    worker = create_worker(
+        messages, job, Event(), pace, _worker_class=SearchWorker, _ignore_errors=True
+    )
+    worker.yielded.connect(show)
     worker.finished.connect(ended)
     worker.start()
     return worker.quit
