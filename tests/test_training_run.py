@@ -3,6 +3,8 @@
 import json
 import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +189,15 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
         run(tmp_path)
 
 
+def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
+    iteration = train(crops(), settings(), tmp_path / "run")
+    next(iteration)
+    with pytest.raises(TrainingError, match="Another process is training in"):
+        run(tmp_path / "run")
+    iteration.close()
+    assert run(tmp_path / "run")[-1].finished
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     run(tmp_path / "run", stop_at=20)
     file = RunFolder(tmp_path / "run").checkpoint
@@ -195,29 +206,40 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         run(tmp_path / "run")
 
 
-def test_a_disk_that_is_full_leaves_the_last_checkpoint(tmp_path: Path) -> None:
-    run(tmp_path / "run", stop_at=20)
-    place = RunFolder(tmp_path / "run")
-    kept = place.checkpoint.read_bytes()
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """No file of this process can grow beyond ``room`` bytes, just as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    # A file of this process cannot grow beyond this, just as on a full disk.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
-        updates: list[Progress] = []
-        with pytest.raises(TrainingError, match=r"Cannot write .*free some disk space"):
-            updates.extend(train(crops(), settings(checkpoint_minutes=1e-9), place.path))
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_disk_that_is_full_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    run(tmp_path / "run", stop_at=20)
+    place = RunFolder(tmp_path / "run")
+    updates: list[Progress] = []
+    iteration = train(crops(), settings(checkpoint_minutes=1e-9), place.path)
+    next(iteration)
+    kept = place.checkpoint.read_bytes()
+    with full_disk(10), pytest.raises(TrainingError, match=r"Cannot write .*free some disk space"):
+        updates.extend(iteration)
     # Until its end the run went on and said what was wrong.
-    assert [p.images for p in updates] == list(range(24, 120, 4))
-    assert all("Cannot write" in p.warning and not p.saved for p in updates)
+    assert [p.images for p in updates] == list(range(28, 120, 4))
+    assert all("checkpoint.safetensors" in p.warning and not p.saved for p in updates)
+    for images, lost in ((40, "log.jsonl"), (40, "000000.png"), (80, "snapshots")):
+        assert [lost in p.warning for p in updates if p.images == images] == [True]
     assert place.checkpoint.read_bytes() == kept
-    assert not list(place.path.glob(".*"))
+    assert not list(place.path.glob("**/.*"))
     run(place.path)
     run(tmp_path / "through")
     assert_same_state(tmp_path / "through", place.path)
+    with full_disk(10), pytest.raises(TrainingError, match=r"run\.json.*free some disk space"):
+        run(tmp_path / "new")
 
 
 def test_start_weights_are_taken_and_warmup_leaves_them(tmp_path: Path) -> None:

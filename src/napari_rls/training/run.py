@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from collections.abc import Generator as Iterating
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,12 @@ OVERFIT_SIGN = 0.8
 """Mean sign of D on real images above which, with p at its limit, D knows them by heart."""
 
 
+OVERFITTING = (
+    "The discriminator knows the training images by heart in spite of all augmentation: more "
+    "images are needed; stop here and keep a snapshot from before."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Progress:
     """The state of a run after one step.
@@ -55,7 +63,7 @@ class Progress:
     saved
         Whether a checkpoint was written after this step.
     warning
-        What a person should know, in one sentence; empty if nothing.
+        What a person should know, a sentence each; empty if nothing.
     finished
         Whether the run is complete.
     """
@@ -108,22 +116,32 @@ def train(
         If the device that was asked for is not there.
     """
     crops = Crops(data, settings)
-    place = RunFolder(folder)
-    resumable = place.open(settings, len(crops), crops.digest(), start)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     choice = choose_device(settings.device)
-    dtype = _dtype(settings, choice.device)
-    if resumable:
-        # The machine may be another one; the arithmetic stays what it was.
-        dtype = getattr(torch, str(read_numbers(place.checkpoint)["dtype"]))
-        trainer = Trainer(settings, choice.device, dtype)
-        load_checkpoint(place.checkpoint, trainer)
-        place.cut_log(trainer.images)
-    else:
+    place = RunFolder(folder)
+    with place.opened(settings, len(crops), crops.digest(), start) as resumable:
+        trainer = _trainer(settings, choice.device, place, start, resumable)
+        yield from _Loop(crops, place, trainer).progress()
+
+
+def _trainer(
+    settings: TrainSettings,
+    device: torch.device,
+    place: RunFolder,
+    start: Path | None,
+    resumable: bool,
+) -> Trainer:
+    """Return a trainer where the run in ``place`` stands, or at its very start."""
+    if not resumable:
         first = None if start is None else load_generator(start, settings.architecture)
-        trainer = Trainer(settings, choice.device, dtype, first)
-    yield from _Loop(crops, place, trainer).progress()
+        return Trainer(settings, device, _dtype(settings, device), first)
+    # The machine may be another one; the arithmetic stays what it was.
+    dtype: torch.dtype = getattr(torch, str(read_numbers(place.checkpoint)["dtype"]))
+    trainer = Trainer(settings, device, dtype)
+    load_checkpoint(place.checkpoint, trainer)
+    place.cut_log(trainer.images)
+    return trainer
 
 
 def _dtype(settings: TrainSettings, device: torch.device) -> torch.dtype:
@@ -144,6 +162,7 @@ class _Loop:
         self.began_at = trainer.images
         self.began = self.saved = time.monotonic()
         self.means = _Means(trainer.images)
+        self.warnings: list[str] = []
         self.saved_images = trainer.images if place.checkpoint.exists() else -1
 
     def progress(self) -> Iterating[Progress, None, None]:
@@ -165,26 +184,21 @@ class _Loop:
         self.means.add(trainer.step(self.crops))
         finished = trainer.images >= self.planned
         report = samples = None
-        warning, saved = "", False
+        self.warnings.clear()
         if finished or self._passed(settings.report_kimg):
             report = self.means.report(trainer)
             self._check_finite(math.isfinite(report.discriminator_loss))
-            self.place.add_report(report)
-            warning = _overfitting(report)
+            self._attempt(partial(self.place.add_report, report))
+            if report.ada_p >= P_MAX and report.real_sign >= OVERFIT_SIGN:
+                self.warnings.append(OVERFITTING)
         if finished or self._passed(settings.sample_kimg):
             samples = trainer.samples(SAMPLES).numpy()
-            self.place.add_samples(trainer.images, samples)
+            self._attempt(partial(self.place.add_samples, trainer.images, samples))
         if finished or self._passed(settings.snapshot_kimg):
             note = {"images": str(trainer.images), "channels": ", ".join(settings.channels)}
-            self.place.add_snapshot(trainer.images, trainer.average, note)
+            self._attempt(partial(self.place.add_snapshot, trainer.images, trainer.average, note))
         if finished or time.monotonic() - self.saved >= settings.checkpoint_minutes * 60:
-            self._check_finite(trainer.finite())
-            try:
-                saved = self._save()
-            except TrainingError as error:
-                if finished:
-                    raise
-                warning = str(error)
+            self._save(finished)
         seconds = time.monotonic() - self.began
         shown = trainer.images - self.began_at
         return Progress(
@@ -197,8 +211,8 @@ class _Loop:
             average=trainer.average,
             report=report,
             samples=samples,
-            saved=saved,
-            warning=warning,
+            saved=self.saved_images == trainer.images,
+            warning=" ".join(self.warnings),
             finished=finished,
         )
 
@@ -207,10 +221,22 @@ class _Loop:
         now, every = self.trainer.images, kimg * 1000
         return now // every > (now - self.settings.batch_size) // every
 
-    def _save(self) -> bool:
+    def _save(self, finished: bool) -> None:
         self.saved = time.monotonic()
-        save_checkpoint(self.place.checkpoint, self.trainer)
+        self._check_finite(self.trainer.finite())
+        if finished:
+            save_checkpoint(self.place.checkpoint, self.trainer)
+        elif not self._attempt(partial(save_checkpoint, self.place.checkpoint, self.trainer)):
+            return
         self.saved_images = self.trainer.images
+
+    def _attempt(self, write: Callable[[], None]) -> bool:
+        """Write something that the run can go on without; a failure becomes a warning."""
+        try:
+            write()
+        except TrainingError as error:
+            self.warnings.append(str(error))
+            return False
         return True
 
     def _check_finite(self, finite: bool) -> None:
@@ -254,12 +280,3 @@ def _mean(values: list[torch.Tensor]) -> float:
 
 def _nanmean(values: list[torch.Tensor]) -> float:
     return float(torch.stack([v.cpu() for v in values]).nanmean())
-
-
-def _overfitting(report: Report) -> str:
-    if report.ada_p < P_MAX or report.real_sign < OVERFIT_SIGN:
-        return ""
-    return (
-        "The discriminator knows the training images by heart in spite of all augmentation: more "
-        "images are needed; stop here and keep a snapshot from before."
-    )

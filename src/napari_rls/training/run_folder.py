@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -51,7 +54,8 @@ class RunFolder:
 
     ``run.json``: settings and what the data and first weights were; ``checkpoint.safetensors``:
     the state; ``log.jsonl``: one report a line; ``samples/``: sheets of generated
-    images; ``snapshots/``: generators (G_ema) to choose from.
+    images; ``snapshots/``: generators (G_ema) to choose from. What cannot be written
+    raises TrainingError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,16 +64,19 @@ class RunFolder:
         self.log = path / "log.jsonl"
         self._record = path / "run.json"
 
-    def open(
+    @contextmanager
+    def opened(
         self, settings: TrainSettings, crops: int, data_digest: str, start: Path | None
-    ) -> bool:
-        """Make the folder, or check that it holds this very run; return whether it can go on.
+    ) -> Iterator[bool]:
+        """Make the folder, or check that it holds this very run; yield whether it can go on.
+
+        Until the block ends no other process can open the folder.
 
         Raises
         ------
         TrainingError
-            If the folder holds a run of other settings, data or first weights, or
-            cannot be written.
+            If the folder holds a run of other settings, data or first weights, is in
+            use, or cannot be written.
         """
         record = _Record(
             settings=settings,
@@ -87,10 +94,20 @@ class RunFolder:
         try:
             for folder in (self.path, self.path / "samples", self.path / "snapshots"):
                 folder.mkdir(parents=True, exist_ok=True)
-            _write_text(self._record, record.model_dump_json(indent=2) + "\n")
+            lock = filelock.FileLock(self.path / "run.lock")
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise TrainingError(
+                f"Another process is training in {self.path}; wait for its end or choose "
+                "another folder."
+            ) from None
         except OSError as error:
-            raise TrainingError(f"Cannot write to {self.path}: {error.strerror}.") from None
-        return self.checkpoint.exists()
+            raise _unwritable(self.path, error) from None
+        try:
+            _write_text(self._record, record.model_dump_json(indent=2) + "\n")
+            yield self.checkpoint.exists()
+        finally:
+            lock.release()
 
     def _check_same(self, record: _Record) -> None:
         try:
@@ -120,17 +137,24 @@ class RunFolder:
         """Return the reports so far; a line that was cut off in the writing is left out."""
         if not self.log.exists():
             return []
-        lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [Report(**json.loads(line)) for line in lines if line.endswith("}\n")]
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [report for line in lines if (report := _parsed(line))]
 
     def add_report(self, report: Report) -> None:
         """Append a report to the log."""
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(_line(report))
+        try:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(_line(report))
+        except OSError as error:
+            raise _unwritable(self.log, error) from None
 
     def add_samples(self, images_shown: int, samples: NDArray[np.float32]) -> None:
         """Write a sheet of samples."""
-        save_sheet(self.path / "samples" / f"{images_shown // 1000:06d}.png", samples)
+        file = self.path / "samples" / f"{images_shown // 1000:06d}.png"
+        try:
+            save_sheet(file, samples)
+        except OSError as error:
+            raise _unwritable(file, error) from None
 
     def add_snapshot(self, images_shown: int, generator: Generator, note: dict[str, str]) -> None:
         """Keep a generator."""
@@ -144,10 +168,23 @@ def _line(report: Report) -> str:
     return json.dumps(asdict(report)) + "\n"
 
 
+def _parsed(line: str) -> Report | None:
+    try:
+        return Report(**json.loads(line))
+    except (json.JSONDecodeError, TypeError):
+        return None
+
+
+def _unwritable(path: Path, error: OSError) -> TrainingError:
+    return TrainingError(f"Cannot write {path} ({error.strerror}); free some disk space.")
+
+
 def _write_text(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.tmp")
     try:
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
     finally:
         draft.unlink(missing_ok=True)

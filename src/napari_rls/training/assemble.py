@@ -1,0 +1,66 @@
+"""From a trained generator to a bundle: fit the flow and the encoders, fill in the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari_rls.models.bundle import Bundle, empty_bundle
+from napari_rls.models.encoder import build_encoders
+from napari_rls.models.manifest import EncoderSpec, Manifest
+from napari_rls.models.stylegan2 import Generator
+from napari_rls.training.fit_encoder import fit_encoders, render_lr
+from napari_rls.training.fit_flow import fit_flow
+
+FLOW_SAMPLES = 100_000
+
+
+def assemble(
+    generator: Generator,
+    draft: Manifest,
+    *,
+    seed: int = 0,
+    epochs: int = 40,
+    report: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Fit everything that a bundle needs beside its generator.
+
+    Parameters
+    ----------
+    generator
+        The trained generator.
+    draft
+        The manifest; what the fits say of themselves is filled in here.
+    seed
+        Seed of all random numbers.
+    epochs
+        Passes of the flow over its samples.
+    report
+        Takes a line of progress now and then.
+
+    Returns
+    -------
+    Bundle
+        The bundle, not yet written.
+    """
+    bundle = Bundle(draft, generator.requires_grad_(False).eval(), empty_bundle(draft).flow)
+    w = bundle.draw_w(FLOW_SAMPLES, seed)
+    for progress in fit_flow(w, draft.flow, seed=seed, epochs=epochs):
+        report(
+            f"flow: epoch {progress.epoch} of {epochs}, held out {progress.fit.held_out_nats:.2f} "
+            f"nats, KS distance {progress.fit.ks_distance:.3f}"
+        )
+    manifest = draft.model_copy(update={"flow_fit": progress.fit})
+    bundle = Bundle(manifest, bundle.generator, progress.flow)
+    if draft.encoder is None:
+        return bundle
+    spec = draft.encoder
+    report(f"encoders: drawing {spec.samples} generated images")
+    w = bundle.draw_w(spec.samples, seed + 1)
+    lr = render_lr(bundle, w, spec.factors)
+    encoders = build_encoders(manifest, bundle.flow.mean, bundle.flow.std)
+    errors = fit_encoders(encoders, lr, w, noise=spec.noise, seed=seed)
+    report(f"encoders: held-out errors {', '.join(f'{e:.3f}' for e in errors)}")
+    fitted = EncoderSpec.model_validate({**spec.model_dump(), "held_out_error": errors})
+    return Bundle(
+        manifest.model_copy(update={"encoder": fitted}), bundle.generator, bundle.flow, encoders
+    )
