@@ -84,7 +84,10 @@ class TrainSettings(BaseModel):
         default=0.0,
         ge=0,
         le=1000,
-        description="kimg in which D learns alone, for a run that starts from trained weights.",
+        description=(
+            "kimg in which D learns alone, for a run that starts from trained weights: about 20, "
+            "since a D that knows nothing yet lets a good G drift."
+        ),
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of every random stream.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
