@@ -90,7 +90,7 @@ def measure_run(cells: int, steps: int) -> dict[str, object]:
         QApplication.processEvents()
         # Without a rest this loop would keep the processor from the search.
         time.sleep(0.001)
-        if first is None and widget.state.progress.share is not None:
+        if first is None and widget.state.progress.share > 0:
             first = time.perf_counter()
     ended = time.perf_counter()
     assert first is not None, widget.state.message.text

@@ -63,7 +63,7 @@ def test_cells_that_were_not_reached_look_blank(viewer, widget, qtbot):
     for k, channel in enumerate(("nucleus", "protein")):
         viewer.add_image(cells[:, k], name=f"LR {channel}", visible=False)
     widget.run.native.click()
-    qtbot.waitUntil(lambda: (widget.state.progress.share or 0) > 0, timeout=60_000)
+    qtbot.waitUntil(lambda: widget.state.progress.share > 0, timeout=60_000)
     viewer.dims.set_current_step(0, 2)
     assert pixels(viewer).max() > 0.1
     widget.cancel.native.click()
@@ -102,7 +102,7 @@ def test_closing_the_window_during_a_run_ends_the_thread(viewer, widget, qtbot):
     viewer.add_image(lr_cells(), name="LR")
     state = widget.state
     widget.run.native.click()
-    qtbot.waitUntil(lambda: (state.progress.share or 0) > 0, timeout=60_000)
+    qtbot.waitUntil(lambda: state.progress.share > 0, timeout=60_000)
     viewer.close()
     qtbot.waitUntil(lambda: state.phase is Phase.IDLE, timeout=10_000)
 
@@ -112,7 +112,7 @@ def test_closing_the_panel_during_a_run_keeps_what_was_reached(viewer, widget, q
     viewer.add_image(lr_cells(), name="LR")
     state = widget.state
     widget.run.native.click()
-    qtbot.waitUntil(lambda: (state.progress.share or 0) > 0, timeout=60_000)
+    qtbot.waitUntil(lambda: state.progress.share > 0, timeout=60_000)
     viewer.window.remove_dock_widget(widget)
     widget.deleteLater()
     qtbot.waitUntil(lambda: state.phase is Phase.IDLE, timeout=10_000)

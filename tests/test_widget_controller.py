@@ -69,7 +69,7 @@ def test_progress_tells_cells_objective_and_time_left(bench):
     bench.controller.change("batch_size", 2)
     bench.add_lr()
     bench.controller.start()
-    assert bench.state.progress.share is None
+    assert (bench.state.progress.share, bench.state.progress.text) == (0, "Loading the bundle")
     shares = [bench.thread.step() and bench.state.progress.share for _ in range(5)]
     # Two batches, of two cells and of one, three steps each.
     np.testing.assert_allclose(shares, [2 / 9, 4 / 9, 2 / 3, 7 / 9, 8 / 9])

@@ -170,7 +170,7 @@ def test_while_a_run_is_on_only_cancel_can_be_pressed(widget, viewer, qtbot):
     assert not widget.run.enabled
     assert not widget.settings_area.isEnabled()
     assert widget.cancel.enabled
-    qtbot.waitUntil(lambda: (widget.state.progress.share or 0) > 0, timeout=60_000)
+    qtbot.waitUntil(lambda: widget.state.progress.share > 0, timeout=60_000)
     widget.cancel.native.click()
     assert not widget.cancel.enabled
     assert widget.message.text().startswith("Cancelled: 3 of 3 cells")
@@ -194,7 +194,7 @@ def test_the_widget_may_go_away_during_a_run(viewer, qtbot, tiny_bundle_file):
     widget.controller.guess_inputs()
     widget.run.native.click()
     controller = widget.controller
-    qtbot.waitUntil(lambda: (controller.state.progress.share or 0) > 0, timeout=60_000)
+    qtbot.waitUntil(lambda: controller.state.progress.share > 0, timeout=60_000)
     widget.deleteLater()
     del widget
     qtbot.waitUntil(lambda: controller.state.phase is Phase.IDLE, timeout=10_000)

@@ -211,7 +211,7 @@ class Controller:
         self._token += 1
         run = self._run = _Run(self._token, sr, Collector(lr, manifest.hr_size))
         state.phase = Phase.RUNNING
-        state.progress = Progress(None, "Loading the bundle")
+        state.progress = Progress(0.0, "Loading the bundle")
         self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
         if again:
             self.compare()

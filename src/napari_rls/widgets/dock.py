@@ -76,10 +76,9 @@ class SuperResolveWidget(QWidget):
         self.save = PushButton(text="Save settings...")
         self.load = PushButton(text="Load settings...")
         self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
         self.bar.setRange(0, FULL)
-        self.progress, self.message, self.device = QLabel(), QLabel(), QLabel()
-        for label in (self.progress, self.message, self.device):
+        self.message, self.device = QLabel(), QLabel()
+        for label in (self.message, self.device):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.message.setTextFormat(Qt.TextFormat.PlainText)
@@ -87,7 +86,7 @@ class SuperResolveWidget(QWidget):
         whole = QVBoxLayout(self)
         whole.addWidget(self._settings_area(), stretch=1)
         whole.addLayout(self._buttons())
-        for widget in (self.bar, self.progress, self.message, self.device):
+        for widget in (self.bar, self.message, self.device):
             whole.addWidget(widget)
 
     def _settings_area(self) -> QScrollArea:
@@ -205,19 +204,14 @@ class SuperResolveWidget(QWidget):
         for button in (self.run, self.load):
             button.enabled = idle
         self.cancel.enabled = phase is Phase.RUNNING
-        if phase is not Phase.RUNNING:
-            self.bar.setRange(0, FULL)
 
     def _show_progress(self, progress: Progress) -> None:
-        # The bar would repaint the whole window at once, apart from the canvas: 50 ms.
+        # The text is in the bar, as a label would have the panel laid out anew each time,
+        # and the bar is not to draw the whole window by itself, apart from the canvas.
         self.bar.setUpdatesEnabled(False)
-        # A range of zero makes it run to and fro.
-        self.bar.setRange(0, 0 if progress.share is None else FULL)
-        if progress.share is not None:
-            self.bar.setValue(round(progress.share * FULL))
+        self.bar.setFormat(progress.text)
+        self.bar.setValue(round(progress.share * FULL))
         self.bar.setUpdatesEnabled(True)
-        self.progress.setText(progress.text)
-        self.progress.setVisible(bool(progress.text))
 
     def _show_message(self, message: Message) -> None:
         self.message.setText(message.text)

@@ -46,9 +46,9 @@ class Message:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: ``share`` of the work from 0 to 1, or None while nothing is known."""
+    """How far a run is: ``share`` of the work done, 0 to 1, and the rest in words."""
 
-    share: float | None = 0.0
+    share: float = 0.0
     text: str = ""
 
 

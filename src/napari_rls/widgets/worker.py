@@ -26,6 +26,14 @@ SHARE = 0.1
 """Share of the GUI thread's time that updates of the display may take."""
 
 
+SWITCH_INTERVAL = 0.0005
+"""Seconds that the GUI thread waits for the interpreter, at every step of its drawing, while
+the search computes in Python; 0.005 if not set."""
+
+PAINT_DELAY = 0.01
+"""Seconds after which Qt has begun to draw what an update changed."""
+
+
 class Pace:
     """Decides when an update is worth showing, so that the window stays fluid.
 
@@ -75,6 +83,8 @@ def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
     ``stop`` is looked at after every step, shown or not. Every batch's last update is
     yielded; of the others, those that are due.
     """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         # However this ends, the search is closed here and its tensors are freed.
         with closing(job.updates()) as updates:
@@ -87,6 +97,7 @@ def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
     except Exception as error:  # noqa: BLE001 - torch's RuntimeError would end the thread unheard
         yield _out_of_memory(error) or error
     finally:
+        sys.setswitchinterval(interval)
         if torch := sys.modules.get("torch"):
             torch.cuda.empty_cache()
 
@@ -117,8 +128,14 @@ def launch(
     def show(message: Update | Exception) -> None:
         start = time.perf_counter()
         deliver(message)
-        # Qt draws before it calls this.
-        QTimer.singleShot(0, lambda: pace.shown(time.perf_counter() - start))
+        delivered = time.perf_counter()
+
+        def drawn() -> None:
+            # Drawing keeps this timer waiting.
+            late = time.perf_counter() - delivered - PAINT_DELAY
+            pace.shown(delivered - start + max(late, 0.0))
+
+        QTimer.singleShot(round(PAINT_DELAY * 1000), drawn)
 
     worker = create_worker(
         messages, job, Event(), pace, _worker_class=SearchWorker, _ignore_errors=True
