@@ -97,8 +97,8 @@ def test_units_axis_labels_and_leading_scale_are_kept():
 def test_names_colours_blending_and_contrast():
     _, _, sr = make(separate=True, contrast_limits=(3, 77))
     nucleus, protein = sr.layers
-    assert nucleus.name == "SR 8x of LR0 (generated) nucleus"
-    assert protein.name == "SR 8x of LR1 (generated) protein"
+    assert nucleus.name == "SR 8x (generated) of LR0 nucleus"
+    assert protein.name == "SR 8x (generated) of LR1 protein"
     np.testing.assert_allclose(nucleus.colormap.map(1.0).ravel()[:3], (0, 0, 1))
     np.testing.assert_allclose(protein.colormap.map(1.0).ravel()[:3], (0, 1, 0))
     assert [layer.blending for layer in sr.layers] == ["opaque", "additive"]

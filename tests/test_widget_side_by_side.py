@@ -34,7 +34,7 @@ def look(bench) -> list:
     return [
         [
             (x.name, x.visible, x.blending, x.gamma, x.contrast_limits, x.contrast_limits_range,
-             x.colormap.name, len(get_linked_layers(x)))
+             x.colormap.name, len(get_linked_layers(x)), x.name_overlay.visible)
             for x in viewer.layers
         ],
         (grid.enabled, grid.stride, grid.shape, grid.spacing),
@@ -58,6 +58,7 @@ def test_lr_sr_and_gt_lie_side_by_side_with_linked_contrast(bench):
     assert bench.state.comparing
     assert columns(bench) == [["LR", "LR"], ["SR", "SR"], ["GT", "GT"]]
     shown = [layer for layer in bench.viewer.layers if layer.visible]
+    assert [layer.name_overlay.visible for layer in shown] == [True, False] * 3
     for c in (0, 1):
         mates = shown[c::2]
         assert len({tuple(layer.contrast_limits) for layer in mates}) == 1

@@ -103,9 +103,10 @@ class Comparison:
         """Return a layer of one channel's pixels, ``factor`` times finer than ``place``."""
         assert self._manifest is not None
         channel = self._manifest.channels[k]
+        which = "" if source.channel_axis is None else f" {channel.name}"
         return Image(
             source.pixels,
-            name=f"{source.layer.name} {channel.name} (side by side)",
+            name=f"{source.layer.name}{which} (side by side)",
             **channel_look(channel.colour, bottom=k == 0),
             **placement(place, factor),
         )

@@ -28,7 +28,7 @@ def generated_lr_cells() -> list[LayerData]:
     from napari_rls.models.bundle import load_bundle
 
     sample = draw_prior_sample(load_bundle(DEFAULT_BUNDLE), factor=FACTOR)
-    return _lr_and_gt(sample.lr, sample.truth, "(not real)", {"note": PRIOR_LABEL})
+    return lr_and_gt_layers(sample.truth, "(not real)", {"note": PRIOR_LABEL})
 
 
 def bbbc013() -> list[LayerData]:
@@ -40,12 +40,12 @@ def bbbc013() -> list[LayerData]:
         bar.close()
     size = read_manifest(find_bundle(DEFAULT_BUNDLE)).hr_size
     cells = cut_crops(read_bbbc013(archive, BBBC013_WELL), size).stack
-    lr = degrade_stack(cells, DegradeSettings(factor=FACTOR))
-    return _lr_and_gt(lr, cells, f"BBBC013 {BBBC013_WELL}", {"licence": BBBC013_LICENCE})
+    return lr_and_gt_layers(cells, f"BBBC013 {BBBC013_WELL}", {"licence": BBBC013_LICENCE})
 
 
-def _lr_and_gt(lr: CellStack, gt: CellStack, what: str, record: dict[str, str]) -> list[LayerData]:
-    """Return the layers of both, the HR images hidden, all with the contrast of these."""
+def lr_and_gt_layers(gt: CellStack, what: str, record: dict[str, str]) -> list[LayerData]:
+    """Degrade cells; return LR layers and hidden GT layers, all with the contrast of these."""
+    lr = degrade_stack(gt, DegradeSettings(factor=FACTOR))
     manifest = read_manifest(find_bundle(DEFAULT_BUNDLE))
     colours = [channel.colour for channel in manifest.channels]
     layers = [

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+NAME_SIZE = 8
+"""Points."""
+
 LINKED = ("contrast_limits", "gamma", "colormap")
 
 
@@ -39,6 +42,8 @@ class SideBySide:
         self._reorder(self.layers)
         for k, channel in enumerate(zip(*columns, strict=True)):
             self._link(channel, bottom=k == 0)
+        for column in columns:
+            self._name(column[0])
         grid = viewer.canvas.grid
         grid.stride = len(columns[0])
         grid.shape = (1, len(columns))
@@ -104,6 +109,17 @@ class SideBySide:
                 layer.contrast_limits_range = look.pop("contrast_limits_range")
                 for name, value in look.items():
                     setattr(layer, name, value)
+
+        self._undo.append(restore)
+
+    def _name(self, layer: Layer) -> None:
+        """Write a layer's name over it: SR pixels are not to be taken for measured ones."""
+        overlay = layer.name_overlay
+        visible, size = overlay.visible, overlay.font_size
+        overlay.visible, overlay.font_size = True, NAME_SIZE
+
+        def restore() -> None:
+            overlay.visible, overlay.font_size = visible, size
 
         self._undo.append(restore)
 

@@ -150,6 +150,6 @@ def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float
 
 
 def _name(lr: str, channel: str, factor: int, channels: int) -> str:
-    name = f"SR {factor}x of {lr} (generated)"
+    name = f"SR {factor}x (generated) of {lr}"
     known = channels == 1 or lr.lower().endswith(channel.lower())
     return name if known else f"{name} {channel}"
