@@ -1,8 +1,9 @@
-"""A model bundle in memory: generator, flow and manifest."""
+"""A model bundle in memory: generator, flow, encoders and manifest."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,20 +12,28 @@ from torch import Tensor
 from napari_rls.models import bundle_file
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.catalogue import find_bundle
+from napari_rls.models.encoder import LatentEncoder, build_encoders
 from napari_rls.models.flow import WFlow
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.stylegan2 import Generator
 
 MAPPING_BATCH = 10_000
 
+_EXACT = ("generator.", "flow.mean", "flow.std")
+"""Names of tensors that are stored in float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """Generator, flow and manifest of one model bundle; weights take no gradient."""
+    """Generator, flow, encoders and manifest of one model bundle; weights take no gradient.
+
+    ``encoders`` holds, by scale factor, what estimates the start of the search.
+    """
 
     manifest: Manifest
     generator: Generator
     flow: WFlow
+    encoders: Mapping[int, LatentEncoder] = field(default_factory=dict)
 
     def draw_z(self, count: int, seed: int) -> Tensor:
         """Draw z ~ N(0, I), shape (count, z_dim), on the CPU so that a seed means one thing."""
@@ -41,12 +50,40 @@ class Bundle:
         """Return the mean (w_dim,) of ``count`` random w, the start of the search."""
         return self.draw_w(count, seed).mean(0)
 
-    def save(self, path: Path) -> Bundle:
-        """Write the bundle to ``path``; return it with its content hash filled in."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of the bundle under its name in the file."""
         tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
         tensors |= {f"flow.{k}": v for k, v in self.flow.weights().items()}
+        for factor, encoder in self.encoders.items():
+            tensors |= {
+                f"encoder.{factor}.{name}": parameter.detach()
+                for name, parameter in encoder.named_parameters()
+            }
+        return tensors
+
+    def save(self, path: Path) -> Bundle:
+        """Write the bundle to ``path``; return it with its content hash filled in.
+
+        The generator is stored in float32; flow and encoders, which only guide the
+        search, in float16.
+        """
+        tensors = {
+            name: tensor if name.startswith(_EXACT) else tensor.half()
+            for name, tensor in self.tensors().items()
+        }
         manifest = bundle_file.write(path, self.manifest, tensors)
-        return Bundle(manifest, self.generator, self.flow)
+        return replace(self, manifest=manifest)
+
+
+def empty_bundle(manifest: Manifest) -> Bundle:
+    """Return a bundle of the manifest's shape whose weights are still to be filled in."""
+    dim = manifest.architecture.w_dim
+    generator = Generator(manifest.architecture).requires_grad_(False).eval()
+    flow = WFlow(manifest.flow, torch.zeros(dim), torch.ones(dim)).requires_grad_(False).eval()
+    encoders = build_encoders(manifest, flow.mean, flow.std)
+    for encoder in encoders.values():
+        encoder.requires_grad_(False).eval()
+    return Bundle(manifest, generator, flow, encoders)
 
 
 def load_bundle(name_or_file: str | Path) -> Bundle:
@@ -60,23 +97,22 @@ def load_bundle(name_or_file: str | Path) -> Bundle:
     path = find_bundle(name_or_file)
     manifest = bundle_file.verify(path)
     tensors = bundle_file.read_tensors(path)
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise BundleError(f"{path.name}: tensor {name} holds NaN or infinite values.")
     with torch.device("meta"):
-        generator = Generator(manifest.architecture)
-    expected = {f"generator.{k}": v.shape for k, v in generator.state_dict().items()}
-    for name, shape in expected.items():
-        if name not in tensors or tensors[name].shape != shape:
+        expected = empty_bundle(manifest).tensors()
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in expected or name not in tensors:
+            what = "is missing" if name in expected else "does not belong there"
+            raise BundleError(f"{path.name}: tensor {name} {what}; make the bundle again.")
+        if tensors[name].shape != expected[name].shape:
             raise BundleError(
-                f"{path.name}: tensor {name} is missing or does not have the shape "
-                f"{tuple(shape)} that the manifest's architecture asks for."
+                f"{path.name}: tensor {name} has the shape {tuple(tensors[name].shape)}, but the "
+                f"manifest asks for {tuple(expected[name].shape)}; make the bundle again."
             )
-    weights = {k.removeprefix("generator."): tensors[k].float() for k in expected}
-    generator.load_state_dict(weights, assign=True)
-    rest = {k.removeprefix("flow."): v for k, v in tensors.items() if k not in expected}
-    try:
-        flow = WFlow.from_weights(manifest.flow, rest)
-    except ValueError as error:
-        raise BundleError(f"{path.name}: {error}.") from None
-    return Bundle(manifest, generator.requires_grad_(False).eval(), flow)
+        if not torch.isfinite(tensors[name]).all():
+            raise BundleError(
+                f"{path.name}: tensor {name} holds NaN or infinite values; make the bundle again."
+            )
+    bundle = empty_bundle(manifest)
+    for name, tensor in bundle.tensors().items():
+        tensor.copy_(tensors[name])
+    return bundle

@@ -9,11 +9,12 @@ dimension, and w is drawn from the mapping network instead.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping
+from functools import partial
 
 import torch
-from nflows.nn.nets import MLP
+from nflows.nn.nets import ResidualNet
 from nflows.transforms import (
     AffineCouplingTransform,
     CompositeTransform,
@@ -27,8 +28,8 @@ from torch.nn import functional as F
 
 from napari_rls.models.manifest import FlowSpec
 
-_MADE_EPSILON = 1e-3
-"""Added by nflows to every MADE scale, softplus(a) + 1e-3."""
+_MIN_SCALE = 1e-3
+"""Added to every scale, softplus(a) + 1e-3, by nflows in a MADE and here in a coupling."""
 
 
 def build_flow(spec: FlowSpec, dim: int) -> CompositeTransform:
@@ -36,30 +37,27 @@ def build_flow(spec: FlowSpec, dim: int) -> CompositeTransform:
     transforms: list[Transform] = []
     for k in range(spec.blocks):
         if spec.kind == "maf":
-            transforms.append(
-                MaskedAffineAutoregressiveTransform(
-                    dim,
-                    spec.hidden,
-                    num_blocks=spec.hidden_layers - 1,
-                    use_residual_blocks=False,
-                )
+            made = MaskedAffineAutoregressiveTransform(
+                dim, spec.hidden, num_blocks=spec.hidden_layers - 1, use_residual_blocks=False
             )
+            transforms += [made, ReversePermutation(dim)]
         else:
             mask = create_alternating_binary_mask(dim, even=k % 2 == 0)
-            transforms.append(AffineCouplingTransform(mask, _CouplingNet(spec).build))
-        transforms.append(ReversePermutation(dim))
+            transforms.append(_Coupling(mask, partial(_coupling_net, spec)))
     return CompositeTransform(transforms)
 
 
-class _CouplingNet:
-    """Factory of the network inside a RealNVP coupling layer."""
+class _Coupling(AffineCouplingTransform):  # type: ignore[misc]
+    """Affine coupling whose scale may exceed 1, which nflows' own may not."""
 
-    def __init__(self, spec: FlowSpec) -> None:
-        self.hidden = [spec.hidden] * spec.hidden_layers
+    def _scale_and_shift(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        shift, raw = params.split(self.num_transform_features, dim=1)
+        return F.softplus(raw) + _MIN_SCALE, shift
 
-    def build(self, n_in: int, n_out: int) -> nn.Module:
-        net: nn.Module = MLP([n_in], [n_out], self.hidden, activation=F.relu)
-        return net
+
+def _coupling_net(spec: FlowSpec, n_in: int, n_out: int) -> nn.Module:
+    net: nn.Module = ResidualNet(n_in, n_out, spec.hidden, num_blocks=spec.hidden_layers)
+    return net
 
 
 class WFlow(nn.Module):
@@ -97,29 +95,6 @@ class WFlow(nn.Module):
         named = {**dict(self.named_parameters()), "mean": self.mean, "std": self.std}
         return {name: tensor.detach() for name, tensor in named.items()}
 
-    @classmethod
-    def from_weights(cls, spec: FlowSpec, weights: Mapping[str, Tensor]) -> WFlow:
-        """Rebuild a flow from :meth:`weights`.
-
-        Raises
-        ------
-        ValueError
-            If a tensor is missing, superfluous, or of another shape.
-        """
-        missing = {"mean", "std"} - weights.keys()
-        if missing:
-            raise ValueError(f"tensor flow.{missing.pop()} is missing")
-        flow = cls(spec, weights["mean"].float(), weights["std"].float())
-        parameters = dict(flow.named_parameters())
-        if parameters.keys() != weights.keys() - {"mean", "std"}:
-            odd = parameters.keys() ^ (weights.keys() - {"mean", "std"})
-            raise ValueError(f"tensor flow.{min(odd)} is missing or does not belong here")
-        for name, parameter in parameters.items():
-            if parameter.shape != weights[name].shape:
-                raise ValueError(f"tensor flow.{name} has the wrong shape")
-            parameter.data = weights[name].float()
-        return flow.requires_grad_(False).eval()
-
 
 class FrozenDensity:
     """log p_F(w) with fixed weights, fast: the masks of a MAF are multiplied in once.
@@ -143,7 +118,7 @@ class FrozenDensity:
                 if isinstance(module, MaskedAffineAutoregressiveTransform):
                     self._layers.append(_masked_layers(module, torch.device(device)))
         else:
-            self._flow = _copy_to(flow, device)
+            self._flow = copy.deepcopy(flow).to(device)
 
     def __call__(self, w: Tensor) -> Tensor:
         """Return log p_F(w), in nats, with the shape of w (..., d) less its last axis."""
@@ -162,7 +137,7 @@ class FrozenDensity:
             for weight, bias in layers[:-1]:
                 h = F.relu(F.linear(h, weight, bias))
             raw, shift = F.linear(h, *layers[-1]).chunk(2, dim=1)
-            scale = F.softplus(raw) + _MADE_EPSILON
+            scale = F.softplus(raw) + _MIN_SCALE
             log_det = log_det + scale.log().sum(1)
             x = (scale * x + shift).flip(1)
         return x, log_det
@@ -178,10 +153,6 @@ def _masked_layers(
     weight, bias = layers[-1]
     layers[-1] = (torch.cat([weight[0::2], weight[1::2]]), torch.cat([bias[0::2], bias[1::2]]))
     return [(w.to(device).contiguous(), b.to(device).contiguous()) for w, b in layers]
-
-
-def _copy_to(flow: WFlow, device: torch.device | str) -> WFlow:
-    return WFlow.from_weights(flow.spec, flow.weights()).to(device)
 
 
 def _normal_log_prob(u: Tensor, log_det: Tensor) -> Tensor:

@@ -67,6 +67,21 @@ class FlowFit(_Part):
     )
 
 
+class EncoderSpec(_Part):
+    """Shape and fit of the networks that estimate w from the LR image, one per factor."""
+
+    factors: tuple[Annotated[int, Field(ge=2, le=256)], ...]
+    hidden: int = Field(default=256, ge=1, le=8192)
+    samples: int = Field(ge=1, description="Generated images used, held-out part included.")
+    noise: float = Field(
+        default=0.04, ge=0, description="Deviation of the noise on the LR images, of -1 to 1."
+    )
+    seed: int
+    held_out_error: tuple[float, ...] = Field(
+        description="Mean squared error of held-out standardised w for each factor."
+    )
+
+
 class Training(_Part):
     """What the generator was trained on, and for how long."""
 
@@ -93,6 +108,7 @@ class Manifest(_Part):
     intensity: Intensity = Intensity()
     flow: FlowSpec
     flow_fit: FlowFit
+    encoder: EncoderSpec | None = None
     training: Training
     licence: Text
     attribution: Text
@@ -108,6 +124,9 @@ class Manifest(_Part):
                 f"{len(self.channels)} channel names for a generator of "
                 f"{self.architecture.image_channels} channels"
             )
+        for factor in self.encoder.factors if self.encoder else ():
+            if self.architecture.resolution % factor:
+                raise ValueError(f"the HR size is no multiple of the encoder's factor {factor}")
         if len({c.name for c in self.channels}) != len(self.channels):
             raise ValueError("channel names must differ")
         return self

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_rls.search.objective import Objective, Terms
+from napari_rls.search.schedule import Schedule, step_factor
 
 MIN_GAIN = 1e-3
 """Relative gain in the objective that counts as progress for the early stop."""
@@ -44,6 +45,7 @@ def search(
     *,
     steps: int,
     learning_rate: float,
+    schedule: Schedule = "one-cycle",
     patience: int = 0,
 ) -> Iterator[State]:
     """Minimise ``objective`` from ``start`` and yield the state after every step.
@@ -60,8 +62,8 @@ def search(
         G_s, from W+ latents (n, L, d) to images.
     start
         First latents (N, L, d).
-    steps, learning_rate
-        Iterations and step size of Adam.
+    steps, learning_rate, schedule
+        Iterations and largest step size of Adam, and how the step size changes.
     patience
         Steps without a gain after which a cell stops; 0 never stops one.
 
@@ -98,6 +100,7 @@ def search(
         yield replace(best, step=step).copy()
         if not running.any():
             return
+        adam.param_groups[0]["lr"] = learning_rate * step_factor(schedule, step - 1, steps)
         adam.step()
 
 

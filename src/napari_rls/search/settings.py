@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_rls.search.schedule import Schedule
+
 DEFAULT_BUNDLE = "bbbc013-translocation-64"
 FACTORS = (2, 4, 8, 16, 32)
 
@@ -64,6 +66,14 @@ class Settings(BaseModel):
     learning_rate: float = Field(
         default=0.5, gt=0, le=10, title="Learning rate", description="Step size of Adam."
     )
+    schedule: Schedule = Field(
+        default="one-cycle",
+        title="Schedule",
+        description=(
+            "Step size over the run: 'one-cycle' rises to the learning rate and falls again, "
+            "'constant' keeps it."
+        ),
+    )
     patience: int = Field(
         default=0,
         ge=0,
@@ -73,12 +83,20 @@ class Settings(BaseModel):
             "Stop a cell after this many steps without a better objective; 0 runs every step."
         ),
     )
+    start: Literal["encoder", "mean"] = Field(
+        default="encoder",
+        title="Start",
+        description=(
+            "Where the search starts: 'encoder', the bundle's estimate from the LR image where it "
+            "has one for the factor, or 'mean', the mean of 10,000 random latent vectors."
+        ),
+    )
     seed: int = Field(
         default=0,
         ge=0,
         le=2**31 - 1,
         title="Seed",
-        description="Seed of the random latent vectors whose mean starts the search.",
+        description="Seed of the random latent vectors of the start 'mean'.",
     )
     intensity: Literal["auto", "bundle", "stretch"] = Field(
         default="auto",
@@ -127,7 +145,9 @@ class Settings(BaseModel):
         try:
             return cls.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
         except OSError as error:
-            raise SettingsError(f"Cannot read the settings file {path}: {error.strerror}.") from None
+            raise SettingsError(
+                f"Cannot read the settings file {path}: {error.strerror}."
+            ) from None
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise SettingsError(f"{path} is not a settings file (not valid JSON).") from None
 

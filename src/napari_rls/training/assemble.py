@@ -19,6 +19,7 @@ def assemble(
     draft: Manifest,
     *,
     seed: int = 0,
+    samples: int = FLOW_SAMPLES,
     epochs: int = 40,
     report: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
@@ -32,8 +33,8 @@ def assemble(
         The manifest; what the fits say of themselves is filled in here.
     seed
         Seed of all random numbers.
-    epochs
-        Passes of the flow over its samples.
+    samples, epochs
+        Number of w that the flow is fitted to, and passes over them.
     report
         Takes a line of progress now and then.
 
@@ -43,7 +44,7 @@ def assemble(
         The bundle, not yet written.
     """
     bundle = Bundle(draft, generator.requires_grad_(False).eval(), empty_bundle(draft).flow)
-    w = bundle.draw_w(FLOW_SAMPLES, seed)
+    w = bundle.draw_w(samples, seed)
     for progress in fit_flow(w, draft.flow, seed=seed, epochs=epochs):
         report(
             f"flow: epoch {progress.epoch} of {epochs}, held out {progress.fit.held_out_nats:.2f} "

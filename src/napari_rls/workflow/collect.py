@@ -135,6 +135,7 @@ def _run_record(run: Run) -> dict[str, Any]:
         "settings": run.settings.model_dump(),
         "device": run.device,
         "precision": run.precision,
+        "start": run.start,
         "intensity": {
             "mode": run.intensity.mode,
             "low": list(run.intensity.low),

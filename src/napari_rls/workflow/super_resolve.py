@@ -29,7 +29,9 @@ from napari_rls.workflow.stack import CellStack, InputError, fitting_factor, sta
 class Run:
     """What holds for a whole run; every update carries it.
 
-    ``skipped`` names the cells that cannot be searched and why.
+    ``start`` is where the search really starts, which differs from the settings if the
+    bundle has no encoder for the factor; ``skipped`` names the cells that cannot be
+    searched and why.
     """
 
     manifest: Manifest
@@ -38,6 +40,7 @@ class Run:
     device: str
     device_reason: str
     precision: str
+    start: str
     cells: int
     skipped: Mapping[int, str] = field(default_factory=dict)
 
@@ -139,6 +142,7 @@ def super_resolve(
         device=str(choice.device),
         device_reason=choice.reason,
         precision=str(dtype).removeprefix("torch."),
+        start=settings.start if settings.factor in bundle.encoders else "mean",
         cells=len(stack),
         skipped=skipped,
     )
@@ -158,8 +162,7 @@ class _Batches:
         self.fast = FrozenSynthesis(bundle.generator.synthesis, dtype, device)
         self.exact = FrozenSynthesis(bundle.generator.synthesis, torch.float32, device)
         self.log_density = FrozenDensity(bundle.flow, device)
-        mean_w = bundle.mean_w(seed=run.settings.seed)
-        self.start = bundle.generator.broadcast(mean_w[None]).to(device)
+        self.bundle = bundle
 
     def updates(self, usable: list[int]) -> Iterator[Update]:
         settings = self.run.settings
@@ -167,9 +170,9 @@ class _Batches:
         done = 0
         for first in range(0, len(usable), settings.batch_size):
             cells = np.array(usable[first : first + settings.batch_size])
-            encoded = self.run.intensity.encode(self.lr[cells])
+            encoded = torch.from_numpy(self.run.intensity.encode(self.lr[cells]))
             objective = Objective(
-                lr=torch.from_numpy(encoded).to(self.device),
+                lr=encoded.to(self.device),
                 degrade=self.degrade,
                 log_density=self.log_density,
                 lambda_w=settings.lambda_w,
@@ -178,9 +181,10 @@ class _Batches:
             states = search(
                 objective,
                 self.fast,
-                self.start.expand(len(cells), -1, -1),
+                self._start(encoded),
                 steps=settings.steps,
                 learning_rate=settings.learning_rate,
+                schedule=settings.schedule,
                 patience=settings.patience,
             )
             for state in states:
@@ -188,6 +192,15 @@ class _Batches:
                 done += len(cells) if finished else 0
                 work = done * settings.steps + (0 if finished else len(cells) * state.step)
                 yield self._update(objective, state, cells, finished, done, clock.read(work))
+
+    @torch.no_grad()
+    def _start(self, lr: Tensor) -> Tensor:
+        """Return the first W+ latents (n, L, d) for LR images in -1 to 1, on the CPU."""
+        if self.run.start == "encoder":
+            w = self.bundle.encoders[self.run.settings.factor](lr)
+        else:
+            w = self.bundle.mean_w(seed=self.run.settings.seed).expand(len(lr), -1)
+        return self.bundle.generator.broadcast(w).to(self.device)
 
     @torch.no_grad()
     def _update(
