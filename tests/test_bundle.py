@@ -79,7 +79,7 @@ def test_every_flipped_bit_is_noticed(saved: Path) -> None:
 
 def test_newer_format(saved: Path) -> None:
     rewrite(saved, format_version=99)
-    with pytest.raises(BundleError, match="newer napari-rls .bundle format 99.*update napari-rls"):
+    with pytest.raises(BundleError, match=r"newer napari-rls .bundle format 99.*update napari-rls"):
         load_bundle(saved)
 
 
@@ -103,7 +103,7 @@ def test_manifest_that_is_not_valid(saved: Path, changes: dict[str, object], mes
 def test_architecture_that_the_tensors_do_not_have(saved: Path) -> None:
     arch = read_manifest(saved).architecture.model_copy(update={"channel_max": 2048})
     rewrite(saved, architecture=arch.model_dump())
-    with pytest.raises(BundleError, match="has the shape .* but the manifest asks for"):
+    with pytest.raises(BundleError, match=r"has the shape .* but the manifest asks for"):
         load_bundle(saved)
 
 
@@ -128,7 +128,7 @@ def test_files_that_are_no_bundles(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x04cos\nsystem\n(S'echo pwned'\ntR.")
     with pytest.raises(BundleError, match="not a complete safetensors file"):
         load_bundle(path)
-    with pytest.raises(BundleError, match="embedded bundles .bbbc013-translocation-64"):
+    with pytest.raises(BundleError, match=r"embedded bundles .bbbc013-translocation-64"):
         load_bundle("no-such-bundle")
 
 

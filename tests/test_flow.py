@@ -11,9 +11,9 @@ from nflows.flows import Flow
 from tiny_model import random_bundle
 
 from napari_rls.models.flow import FrozenDensity, WFlow
+from napari_rls.models.gaussianity import ks_from_chi_squared
 from napari_rls.models.manifest import FlowSpec
 from napari_rls.training.fit_flow import fit_flow
-from napari_rls.training.gaussianity import ks_from_chi_squared
 
 KINDS = pytest.mark.parametrize("kind", ["maf", "realnvp"])
 

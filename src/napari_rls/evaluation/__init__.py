@@ -1,0 +1,1 @@
+"""How good a bundle and a search are."""

@@ -1,0 +1,41 @@
+"""How normal the latent vectors of a bundle are, before and after each transformation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.gaussianity import ks_from_chi_squared
+
+PULSE_SLOPE = 5.0
+PULSE_SAMPLES = 100_000
+
+
+def pulse_gaussianise(w: Tensor, reference: Tensor) -> Tensor:
+    """Return PULSE's normal form of w (N, d): leaky ReLU of slope 5, then whitening per dimension.
+
+    Mean and deviation are those of ``reference`` (M, d) after the leaky ReLU, which
+    undoes the mapping network's last one (Menon et al. 2020).
+    """
+    bent = torch.nn.functional.leaky_relu(reference, PULSE_SLOPE)
+    return (torch.nn.functional.leaky_relu(w, PULSE_SLOPE) - bent.mean(0)) / bent.std(0)
+
+
+@torch.no_grad()
+def ks_distances(bundle: Bundle, samples: int = 5000, seed: int = 1) -> dict[str, float]:
+    """Return the Kolmogorov-Smirnov distance of squared norms from chi-squared.
+
+    The numbers behind Fig. 1 of Gheisari & Genovesio 2024, for fresh samples: ``Z``,
+    ``W`` as it is, ``PULSE``'s transformation, and the bundle's ``flow``.
+    """
+    z = bundle.draw_z(samples, seed)
+    w = bundle.draw_w(samples, seed)
+    reference = bundle.draw_w(PULSE_SAMPLES, seed + 1)
+    vectors = {
+        "Z": z,
+        "W": w,
+        "PULSE": pulse_gaussianise(w, reference),
+        "flow": bundle.flow(w)[0],
+    }
+    return {name: ks_from_chi_squared(v) for name, v in vectors.items()}

@@ -1,0 +1,155 @@
+"""The one job: arrays in, updates out, in the LR image's unit, with clear errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_rls import Settings, super_resolve
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.intensity import choose_map
+from napari_rls.models.manifest import Intensity
+from napari_rls.search.settings import SettingsError
+from napari_rls.workflow.degrade import degrade
+from napari_rls.workflow.samples import draw_prior_sample
+from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.super_resolve import Update
+
+QUICK = Settings(factor=4, steps=20, learning_rate=0.1, batch_size=3)
+
+
+@pytest.fixture(scope="module")
+def lr(tiny_bundle: Bundle) -> NDArray[np.float32]:
+    return np.asarray(draw_prior_sample(tiny_bundle, count=5, factor=4, seed=2).lr.data)
+
+
+def last(lr: NDArray[np.generic], bundle: Bundle, settings: Settings = QUICK) -> Update:
+    *_, update = super_resolve(lr, bundle, settings)
+    return update
+
+
+def test_updates_tell_the_whole_run(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
+    updates = list(super_resolve(lr, tiny_bundle, QUICK))
+    assert [u.step for u in updates] == [*range(1, 21)] * 2
+    assert [u.cells.tolist() for u in updates[::20]] == [[0, 1, 2], [3, 4]]
+    assert [u.cells_done for u in updates if u.finished] == [3, 5]
+    assert updates[-1].seconds_left == 0
+    for update in updates:
+        n = len(update.cells)
+        assert update.sr.shape == (n, 2, 32, 32)
+        assert update.sr.dtype == np.float32
+        assert update.latents.shape == (n, 8, 16)
+        assert update.lr_residual.shape == (n, 2)
+
+
+def test_the_residual_is_what_a_user_would_compute(
+    lr: NDArray[np.float32], tiny_bundle: Bundle
+) -> None:
+    update = last(lr, tiny_bundle)
+    own = np.abs(degrade(update.sr, 4) - lr[update.cells]).mean(axis=(2, 3))
+    assert np.allclose(update.lr_residual, own, rtol=1e-3, atol=1e-3)
+
+
+def test_same_settings_same_result(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
+    settings = QUICK.model_copy(update={"precision": "float32", "threads": 1})
+    first, again = (last(lr, tiny_bundle, settings) for _ in range(2))
+    assert np.array_equal(first.sr, again.sr)
+
+
+def test_the_unit_of_the_lr_image_comes_back(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
+    settings = QUICK.model_copy(update={"intensity": "stretch", "precision": "float32"})
+    plain = last(lr, tiny_bundle, settings).sr
+    other = last(lr * 50 + 1000, tiny_bundle, settings).sr
+    assert np.abs(other - (plain * 50 + 1000)).max() < 0.02 * np.ptp(other)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+def test_any_real_type(lr: NDArray[np.float32], tiny_bundle: Bundle, dtype: str) -> None:
+    image = np.clip(lr, 0, 255).astype(dtype)
+    assert np.isfinite(last(image, tiny_bundle).sr).all()
+
+
+def test_the_default_factor_is_the_one_that_fits(
+    lr: NDArray[np.float32], tiny_bundle: Bundle
+) -> None:
+    assert next(super_resolve(lr, tiny_bundle)).run.settings.factor == 4
+
+
+def test_cells_that_cannot_be_searched_are_skipped(
+    lr: NDArray[np.float32], tiny_bundle: Bundle
+) -> None:
+    image = lr.copy()
+    image[1, 0, 2, 2] = np.nan
+    image[3] = 7
+    updates = list(super_resolve(image, tiny_bundle, QUICK))
+    assert np.concatenate([u.cells for u in updates if u.finished]).tolist() == [0, 2, 4]
+    assert set(updates[0].run.skipped) == {1, 3}
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 8, 8), "has 3 channel.s. but the bundle tiny needs 2 .nucleus, protein"),
+        ((2, 7, 7), "7 x 7 pixels, which no scale factor brings to the 32 x 32"),
+        ((2, 8, 16), "8 x 16 pixels, which no scale factor"),
+        ((2, 16, 16), "the scale factor must be 2, not 4"),
+        ((2, 0, 8), "is empty"),
+        ((2, 2, 2, 2, 2, 2), "a single cell is .channel, y, x."),
+    ],
+)
+def test_images_that_do_not_fit(tiny_bundle: Bundle, shape: tuple[int, ...], message: str) -> None:
+    image = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    with pytest.raises(InputError, match=message):
+        list(super_resolve(image, tiny_bundle, QUICK))
+
+
+def test_an_image_without_any_signal(tiny_bundle: Bundle) -> None:
+    with pytest.raises(InputError, match=r"no cell can be searched .every pixel has the same"):
+        list(super_resolve(np.full((2, 2, 8, 8), 5.0), tiny_bundle, QUICK))
+    with pytest.raises(InputError, match="NaN"):
+        list(super_resolve(np.full((2, 2, 8, 8), np.nan), tiny_bundle, QUICK))
+
+
+def test_a_device_that_is_not_there(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
+    with pytest.raises(SettingsError, match="cuda:77"):
+        list(super_resolve(lr, tiny_bundle, QUICK.model_copy(update={"device": "cuda:77"})))
+
+
+EIGHT_BIT = Intensity(low=0, high=255)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mode"),
+    [
+        (0, 255, "bundle"),
+        (-12, 270, "bundle"),
+        (3, 40, "bundle"),
+        (0, 1, "stretch"),
+        (0, 4095, "stretch"),
+        (-300, 200, "stretch"),
+        (1000, 60000, "stretch"),
+    ],
+)
+def test_auto_stretches_only_data_of_another_range(low: float, high: float, mode: str) -> None:
+    image = np.linspace(low, high, 2 * 2 * 64).reshape(2, 2, 8, 8)
+    assert choose_map(image, EIGHT_BIT).mode == mode
+
+
+@pytest.mark.parametrize("mode", ["bundle", "stretch"])
+def test_intensities_survive_the_round_trip(mode: str) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.uniform(100, 4000, (3, 2, 8, 8))
+    chosen = choose_map(image, EIGHT_BIT, mode)
+    back = chosen.decode(chosen.encode(image))
+    assert np.allclose(back, image, rtol=1e-4)
+    nucleus, cytoplasm = (slice(None), 1, slice(2, 5), slice(2, 5)), (slice(None), 1, 0)
+    ratio = image[nucleus].mean() / image[cytoplasm].mean()
+    assert back[nucleus].mean() / back[cytoplasm].mean() == pytest.approx(ratio, rel=1e-4)
+
+
+def test_stretching_a_flat_channel_keeps_it() -> None:
+    image = np.zeros((1, 2, 8, 8))
+    image[0, 0] = np.arange(64).reshape(8, 8) * 1000
+    chosen = choose_map(image, EIGHT_BIT)
+    assert np.allclose(chosen.decode(chosen.encode(image)), image, atol=0.01)
