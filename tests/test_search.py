@@ -32,6 +32,7 @@ class Case:
             log_density=FrozenDensity(bundle.flow),
             lambda_w=1e-4,
             lambda_c=0.01,
+            factor=4,
         )
         self.start = bundle.generator.broadcast(bundle.mean_w()[None]).expand(4, -1, -1)
 
@@ -78,15 +79,20 @@ def test_cross_term_of_equal_rows_has_no_slope() -> None:
     assert torch.equal(ws.grad, torch.zeros_like(ws))
 
 
-@pytest.mark.parametrize("reading", ["mean", "sum"])
+@pytest.mark.parametrize("reading", ["scaled", "mean", "sum"])
 def test_objective_is_the_sum_of_its_terms(case: Case, tiny_bundle: Bundle, reading: str) -> None:
     objective = replace(case.objective, reading=reading)
     ws = tiny_bundle.draw_w(4 * tiny_bundle.generator.arch.num_ws, 2).reshape(4, -1, 16)
     image = case.synthesis(ws)
     terms = objective(ws, image, torch.arange(4))
     difference = (Bicubic(4)(image) - objective.lr).abs()
-    data = difference.mean((1, 2, 3)) if reading == "mean" else difference.sum((1, 2, 3))
-    cross = pairwise_distance(ws) if reading == "mean" else pairwise_squares(ws)
+    data = {
+        # At 4x there are 16 times as many LR pixels as at 16x.
+        "scaled": difference.mean((1, 2, 3)) * 16,
+        "mean": difference.mean((1, 2, 3)),
+        "sum": difference.sum((1, 2, 3)),
+    }[reading]
+    cross = pairwise_squares(ws) if reading == "sum" else pairwise_distance(ws)
     density = torch.stack([tiny_bundle.flow.log_prob(ws[n]).mean() for n in range(4)])
     assert torch.allclose(terms.total, data - 1e-4 * density + 0.01 * cross, rtol=1e-4)
 

@@ -42,7 +42,7 @@ def demo(
 ) -> None:
     """Super-resolve cells that the bundle itself draws: generated samples, not real cells.
 
-    Opens napari with the sample and the plugin where there is a display. Otherwise writes
+    Opens napari with the plugin at work on them where there is a display. Otherwise writes
     the LR, SR and true images (OME-TIFF) and a contact sheet (PNG), and says where; the
     options below, but for --no-window, are about these files.
     """
@@ -50,7 +50,7 @@ def demo(
         settings = build(Settings, options)
     if out is None and not no_window and has_display():
         say("Opening napari ...")
-        window = [sys.executable, "-m", "napari_rls.widgets", "--sample"]
+        window = [sys.executable, "-m", "napari_rls.widgets", "--sample", "--run"]
         if subprocess.run(window, check=False).returncode == 0:  # noqa: S603  our own module
             return
         say("napari could not be opened; writing files instead.")

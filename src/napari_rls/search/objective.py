@@ -7,7 +7,7 @@ Gheisari & Genovesio 2024, eq. 5: with W+ latents w = [w_1, ..., w_L],
     P_cross = - sum_{i<j} ||w_i - w_j||_2^2.
 
 The paper leaves open how the terms are normalised, and its lambdas only mean
-something once that is fixed. Both readings are here; see ``docs/method.md`` for
+something once that is fixed. Three readings are here; see ``docs/method.md`` for
 the evidence behind the default.
 """
 
@@ -20,8 +20,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Reading = Literal["mean", "sum"]
-"""``mean``: mean absolute error, mean pairwise distance; ``sum``: both as printed."""
+Reading = Literal["scaled", "mean", "sum"]
+"""Normalisation of the data term and of P_cross.
+
+``mean``: mean absolute error and mean pairwise distance. ``sum``: sums of absolute errors
+and of squared distances, as printed. ``scaled``: as ``mean``, but the data term grows with
+the number of LR pixels, as the sum of a likelihood does; equal to ``mean`` at 16x.
+"""
+
+SCALED_AT = 16
+"""Factor at which ``scaled`` equals ``mean``: the paper's own for most of its results."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Objective:
         log p_F, from (..., d) to (...).
     lambda_w, lambda_c
         Weights of the priors.
+    factor
+        HR size divided by LR size.
     reading
         Normalisation of the data term and of P_cross.
     """
@@ -75,15 +85,18 @@ class Objective:
     log_density: Callable[[Tensor], Tensor]
     lambda_w: float
     lambda_c: float
-    reading: Reading = "mean"
+    factor: int
+    reading: Reading = "scaled"
 
     def __call__(self, ws: Tensor, image: Tensor, cells: Tensor) -> Terms:
         """Return the terms for latents (n, L, d) and their images, of the LR images ``cells``."""
         error = (self.degrade(image) - self.lr[cells]).abs().flatten(1)
-        if self.reading == "mean":
-            data, cross = error.mean(1), pairwise_distance(ws)
-        else:
+        if self.reading == "sum":
             data, cross = error.sum(1), pairwise_squares(ws)
+        else:
+            data, cross = error.mean(1), pairwise_distance(ws)
+        if self.reading == "scaled":
+            data = data * (SCALED_AT / self.factor) ** 2
         density = self.log_density(ws).mean(1)
         total = data - self.lambda_w * density + self.lambda_c * cross
         return Terms(data, density, cross, total)

@@ -21,8 +21,9 @@ class SettingsError(ValueError):
 class Settings(BaseModel):
     """All that determines a super-resolution run, beside the LR image itself.
 
-    Defaults and healthy ranges are those of Gheisari & Genovesio 2024, section
-    4.1. Field titles and descriptions are what the widget and the command line
+    lambda_w, lambda_c, steps and the healthy ranges are those of Gheisari & Genovesio
+    2024, section 4.1; where other defaults differ from the paper, ``docs/method.md`` has
+    the evidence. Field titles and descriptions are what the widget and the command line
     show.
     """
 
@@ -60,11 +61,20 @@ class Settings(BaseModel):
             "higher is more coherent, lower follows the LR image more (healthy: 0.005 to 0.05)."
         ),
     )
+    reading: Literal["scaled", "mean", "sum"] = Field(
+        default="scaled",
+        title="Normalisation",
+        description=(
+            "How the terms of the objective are summed: 'scaled' weighs the LR image by its number "
+            "of pixels, so that the lambdas fit every factor; 'mean' does not; 'sum' takes the "
+            "formula as printed."
+        ),
+    )
     steps: int = Field(
         default=200, ge=1, le=10_000, title="Steps", description="Iterations of the search."
     )
     learning_rate: float = Field(
-        default=0.5, gt=0, le=10, title="Learning rate", description="Step size of Adam."
+        default=0.2, gt=0, le=10, title="Learning rate", description="Step size of Adam."
     )
     schedule: Schedule = Field(
         default="one-cycle",

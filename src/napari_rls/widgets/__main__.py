@@ -1,4 +1,4 @@
-"""Open napari with the widget docked: ``python -m napari_rls.widgets [--sample]``."""
+"""Open napari with the widget docked: ``python -m napari_rls.widgets [--sample] [--run]``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Open napari with the widget and, if asked for, generated LR cells; return when closed."""
     parser = argparse.ArgumentParser(prog="python -m napari_rls.widgets", description=__doc__)
     parser.add_argument("--sample", action="store_true", help="open generated LR cells (not real)")
+    parser.add_argument("--run", action="store_true", help="super-resolve what is open at once")
     options = parser.parse_args(arguments)
-    open_viewer(sample=options.sample)
+    _, widget = open_viewer(sample=options.sample)
+    if options.run:
+        widget.controller.start()
     napari.run()
 
 

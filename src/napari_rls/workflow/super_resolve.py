@@ -177,6 +177,8 @@ class _Batches:
                 log_density=self.log_density,
                 lambda_w=settings.lambda_w,
                 lambda_c=settings.lambda_c,
+                factor=settings.factor,
+                reading=settings.reading,
             )
             states = search(
                 objective,
