@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest
+from napari_rls.models.whole_file import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,22 +119,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write(path: Path, manifest: Manifest, tensors: Mapping[str, Tensor]) -> Manifest:
-    """Write a bundle whole or not at all; return the manifest with its content hash.
-
-    The file appears under its name only once it is complete (temporary file in
-    the same folder, then rename).
-    """
+    """Write a bundle whole or not at all; return the manifest with its content hash."""
     from safetensors.torch import save_file
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole_file(path) as draft:
         save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
         manifest = manifest.model_copy(update={"content_hash": _content_hash(draft)})
         save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
     return manifest
 
 

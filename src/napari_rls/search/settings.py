@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_rls.models.whole_file import whole_file
 from napari_rls.search.schedule import Schedule
 
 DEFAULT_BUNDLE = "bbbc013-translocation-64"
@@ -136,12 +137,8 @@ class Settings(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write the settings as JSON, whole or not at all."""
-        draft = path.with_name(f".{path.name}.tmp")
-        try:
+        with whole_file(path) as draft:
             draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Settings:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.stylegan2 import Generator
+from napari_rls.models.whole_file import whole_file
 from napari_rls.training.settings import TrainingError
 from napari_rls.training.trainer import Trainer
 
@@ -142,18 +143,15 @@ def write_safely(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     TrainingError
         If it cannot be written; what was at ``path`` is unharmed.
     """
-    draft = path.with_name(f".{path.name}.tmp")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(plain, draft, metadata)
-        draft.replace(path)
+        with whole_file(path) as draft:
+            save_file(plain, draft, metadata)
     except (SafetensorError, OSError) as error:
         raise TrainingError(
             f"Cannot write {path} ({error}); the previous one, if any, is unharmed: free some "
             "disk space, then resume."
         ) from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:

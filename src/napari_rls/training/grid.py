@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from napari_rls.models.whole_file import whole_file
+
 PALETTE = ("#2040ff", "#00ff40", "#ff3030", "#ffff00", "#ff00ff", "#00ffff", "#ffffff")
 NOTE = "Generated images: samples of a generative model, not measurements."
 
@@ -37,12 +39,8 @@ def save_sheet(path: Path, images: NDArray[np.floating], zoom: int = 2) -> None:
     pixels = sheet(images).repeat(zoom, 0).repeat(zoom, 1)
     info = PngInfo()
     info.add_text("Description", NOTE)
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole_file(path) as draft:
         Image.fromarray(pixels).save(draft, format="PNG", pnginfo=info)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:

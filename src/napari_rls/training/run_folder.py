@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_rls.models.stylegan2 import Generator
+from napari_rls.models.whole_file import whole_file
 from napari_rls.training import checkpoint
 from napari_rls.training.grid import save_sheet
 from napari_rls.training.settings import TrainingError, TrainSettings, differing
@@ -180,11 +181,8 @@ def _unwritable(path: Path, error: OSError) -> TrainingError:
 
 
 def _write_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        with whole_file(path) as draft:
+            draft.write_text(text, encoding="utf-8")
     except OSError as error:
         raise _unwritable(path, error) from None
-    finally:
-        draft.unlink(missing_ok=True)

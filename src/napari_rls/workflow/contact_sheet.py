@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from napari_rls.workflow.write import whole_file
+from napari_rls.models.whole_file import whole_file
 
 TILE = 128
 GAP = 4

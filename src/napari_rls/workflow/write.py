@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_rls.models.whole_file import whole_file
 from napari_rls.workflow.ome import ome_metadata
 from napari_rls.workflow.stack import CellStack
 
@@ -24,17 +24,6 @@ GENERATED = "generated pixels, not measured"
 
 _OME_LEADING = ("T", "Z")
 _OME_INTEGERS = frozenset(("int8", "int16", "int32", "uint8", "uint16", "uint32"))
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its name if the block succeeds."""
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
