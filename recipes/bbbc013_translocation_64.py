@@ -54,8 +54,8 @@ DRAFT = Manifest(
     flow_fit=FlowFit(samples=FLOW_SAMPLES, seed=0, epochs=0, held_out_nats=0, ks_distance=1),
     encoder=EncoderSpec(
         factors=(4, 8, 16, 32),
-        hidden=256,
-        samples=60_000,
+        hidden=384,
+        samples=100_000,
         noise=0.04,
         seed=0,
         held_out_error=(1.0, 1.0, 1.0, 1.0),
