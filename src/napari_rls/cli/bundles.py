@@ -76,7 +76,7 @@ def verify(
 def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
     arch, fit, training = manifest.architecture, manifest.flow_fit, manifest.training
     unit = manifest.intensity
-    pixel = f"{manifest.pixel_size_um:g} µm" if manifest.pixel_size_um else "unknown"
+    pixel = f"{manifest.pixel_size_um:g} µm" if manifest.pixel_size_um else "unknown size"
     shown = f"{training.images:,} crops, " if training.images else ""
     kimg = f", {training.kimg:g} thousand images shown" if training.kimg else ""
     flow = (
