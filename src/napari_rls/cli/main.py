@@ -11,6 +11,7 @@ from napari_rls.cli.bundles import bundles
 from napari_rls.cli.demo import demo
 from napari_rls.cli.images import crops, degrade
 from napari_rls.cli.super_resolve import super_resolve
+from napari_rls.cli.train import train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +23,7 @@ app.command()(demo)
 app.command()(super_resolve)
 app.command()(crops)
 app.command()(degrade)
+app.command()(train)
 app.add_typer(bundles, name="bundles")
 
 
@@ -43,5 +45,6 @@ def main(
     """Super-resolve single-cell microscopy images by Regularized Latent Search.
 
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
-    become SR cells with 'super-resolve'. 'demo' shows it all without any data of your own.
+    become SR cells with 'super-resolve'. 'train' makes a bundle of your own images. 'demo' shows
+    it all without any data of your own.
     """

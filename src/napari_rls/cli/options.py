@@ -91,8 +91,9 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
         kind, metavar = str, "|".join(str(choice) for choice in kinds)
     elif kinds:
         kind = kinds[0]
+    flag = name.replace("_", "-")
     option = typer.Option(
-        f"--{name.replace('_', '-')}",
+        f"--{flag}/--no-{flag}" if kind is bool and field.default else f"--{flag}",
         help=_help(field, default),
         show_default=False,
         metavar=metavar,

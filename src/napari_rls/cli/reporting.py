@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.search.settings import SettingsError
+from napari_rls.training.settings import TrainingError
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def say(message: str) -> None:
 
 def problem(error: Exception) -> str | None:
     """Return the sentence of an error that a user can do something about, else None."""
-    if isinstance(error, (InputError, BundleError, SettingsError)):
+    if isinstance(error, (InputError, BundleError, SettingsError, TrainingError)):
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'}: {error.strerror or error}."

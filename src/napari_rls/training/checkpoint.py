@@ -105,8 +105,10 @@ def save_generator(path: Path, generator: Generator, note: Mapping[str, str]) ->
     write_safely(path, generator.state_dict(), metadata)
 
 
-def load_generator(path: Path, arch: Architecture) -> Generator:
+def load_generator(path: Path, arch: Architecture, part: str = "generator.") -> Generator:
     """Read a generator of this shape from a bundle or from bare weights.
+
+    Of a checkpoint, ``part`` "average." is the averaged generator G_ema.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def load_generator(path: Path, arch: Architecture) -> Generator:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from None
-    tensors = _part(tensors, "generator.") or tensors
+    tensors = _part(tensors, part) or tensors
     generator = Generator(arch)
     for name, tensor in generator.state_dict().items():
         if name not in tensors or tensors[name].shape != tensor.shape:

@@ -1,0 +1,165 @@
+"""``napari-rls train``: fields in, a bundle out; interruption, resumption, refusals."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from safetensors.torch import load_file
+from synthetic_cells import field
+from typer.testing import CliRunner, Result
+
+from napari_rls.cli import train as command
+from napari_rls.cli.main import app
+from napari_rls.models.bundle import load_bundle
+from napari_rls.models.manifest import Intensity
+from napari_rls.search.settings import Settings
+from napari_rls.training.settings import TrainSettings
+from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
+from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.super_resolve import super_resolve
+from napari_rls.workflow.train import find_images, intensity_of, prepare
+
+CENTRES = [(30.0, 40.0), (60.0, 25.0), (64.0, 64.0), (6.0, 80.0)]
+TINY_LINE = (
+    "--size 16 --channels DNA,GFP --z-dim 8 --w-dim 8 --mapping-layers 2 --channel-max 8 "
+    "--channel-last 4 --batch-size 4 --kimg 0.04 --report-kimg 0.01 --threads 1 --device cpu "
+    "--precision float32 --fit-samples 300 --fit-epochs 1"
+)
+TINY = TINY_LINE.split()
+
+
+def run(*args: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, ["train", *map(str, args)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> Path:
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    for k in range(4):
+        image = np.roll(field(CENTRES), k, axis=2)
+        tifffile.imwrite(folder / f"f{k}.tif", image, photometric="minisblack")
+    return folder
+
+
+def out(tmp_path: Path, name: str = "mine") -> Path:
+    return tmp_path / f"{name}.rls.safetensors"
+
+
+def test_from_fields_to_a_bundle_that_super_resolves(tmp_path: Path, fields: Path) -> None:
+    card = ("--licence", "CC0-1.0", "--pixel-size", 0.5)
+    done = run(fields, "--out", out(tmp_path), *card, *TINY)
+    assert done.stdout.split() == [str(out(tmp_path))]
+    counts = "9 crops to train on and 3 to validate on, from 4 files; dropped: 4 nuclei"
+    assert counts in done.stderr
+    assert "ADA p" in done.stderr
+    assert "images/s" in done.stderr
+    assert (tmp_path / "mine-run" / "crops.png").stat().st_size > 1000
+    split = json.loads((tmp_path / "mine-run" / "crops.json").read_text())["files"]
+    assert (len(split["training"]), len(split["validation"])) == (3, 1)
+    assert not set(split["training"]) & set(split["validation"])
+
+    bundle = load_bundle(out(tmp_path))
+    manifest = bundle.manifest
+    assert (manifest.name, manifest.licence, manifest.attribution) == (
+        "mine", "CC0-1.0", "not stated",
+    )  # fmt: skip
+    assert manifest.channel_names == ("DNA", "GFP")
+    assert manifest.pixel_size_um == 0.5
+    assert (manifest.training.images, manifest.training.kimg) == (9, 0.04)
+    assert (manifest.intensity.low, manifest.intensity.high) == (0, 255)
+    assert set(bundle.encoders) == {2, 4, 8}
+    average = load_file(tmp_path / "mine-run" / "checkpoint.safetensors")
+    for name, tensor in bundle.generator.state_dict().items():
+        assert torch.equal(tensor, average[f"average.{name}"])
+
+    settings = TrainSettings(size=16, channels=("DNA", "GFP"), batch_size=4)
+    hr = prepare(find_images([str(fields)]), settings).validation
+    lr = degrade_stack(hr, DegradeSettings(factor=4))
+    *_, last = super_resolve(lr, bundle, Settings(factor=4, steps=2, device="cpu"))
+    assert last.finished
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stop_and_resume_makes_the_same_bundle(
+    tmp_path: Path, fields: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    run(fields, "--out", out(tmp_path, "through"), "--name", "same", *TINY)
+    args = (fields, "--out", out(tmp_path, "stopped"), "--name", "same", *TINY)
+    show = command._Bar.show
+
+    def stop(self: command._Bar, step: command.Step) -> None:
+        show(self, step)
+        if step.images == 20:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(command._Bar, "show", stop)
+    stopped = run(*args, code=130)
+    assert "the same command with --resume goes on with it" in stopped.stderr
+    assert not out(tmp_path, "stopped").exists()
+    monkeypatch.undo()
+    assert "give --resume to go on" in run(*args, code=2).stderr
+    changed = run(*args, "--resume", "--r1-gamma", 5, code=1).stderr
+    assert "holds a run of other settings (r1_gamma: 0.3, now 5.0)" in changed
+    run(*args, "--resume")
+    through, resumed = load_file(out(tmp_path, "through")), load_file(out(tmp_path, "stopped"))
+    assert through.keys() == resumed.keys()
+    assert all(torch.equal(through[name], resumed[name]) for name in through)
+
+
+def test_a_finished_run_makes_its_bundle_again(tmp_path: Path, fields: Path) -> None:
+    args = (fields, "--out", out(tmp_path), *TINY)
+    run(*args)
+    first = load_bundle(out(tmp_path)).manifest.content_hash
+    run(*args, "--resume", "--overwrite")
+    assert load_bundle(out(tmp_path)).manifest.content_hash == first
+
+
+def test_refusals(tmp_path: Path, fields: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    target = ("--out", out(tmp_path))
+    assert f"{empty} holds no TIFF file" in run(empty, *target, *TINY, code=2).stderr
+    assert "There is no image" in run(tmp_path / "x*.tif", *target, *TINY, code=2).stderr
+    assert "holds no run to resume" in run(fields, *target, *TINY, "--resume", code=2).stderr
+    few = run(fields, *target, *TINY, "--batch-size", 40, code=2).stderr
+    assert "12 cells are too few to train on: at least 40, a batch, are needed" in few
+    one = run(fields / "f0.tif", *target, *TINY, "--batch-size", 2, code=2).stderr
+    assert "a validation part needs crops of at least two files" in one
+    ending = run(fields, "--out", tmp_path / "x.pt", *TINY, code=2).stderr
+    assert "must be a file that ends in .rls.safetensors" in ending
+    named = run(fields, *target, *TINY, "--name", "/", code=2).stderr
+    assert "The bundle cannot be described so: name" in named
+    odd = np.zeros((3, 96, 96), np.uint8)
+    tifffile.imwrite(fields / "odd.tif", odd, photometric="minisblack")
+    mixed = run(fields, *target, *TINY, code=2).stderr
+    assert "odd.tif has 3 channel(s), but --channels names 2 (DNA, GFP)" in mixed
+    assert not out(tmp_path).exists()
+    assert not (tmp_path / "mine-run").exists()
+
+
+def test_images_by_file_folder_and_pattern_count_once(fields: Path) -> None:
+    (fields / "notes.txt").write_text("no image")
+    found = find_images([str(fields / "f2.tif"), str(fields), str(fields / "f*.tif")])
+    assert [path.name for path in found] == ["f2.tif", "f0.tif", "f1.tif", "f3.tif"]
+
+
+def test_intensities_of_other_than_8_bit_images_are_a_robust_range() -> None:
+    dim, bright = np.linspace(100, 200, 10_001), np.linspace(300, 4000, 10_001)
+    pixels = np.stack([dim, bright])
+    pixels[1, 5] = np.nan
+    pixels[1, -1] = 65_535
+    chosen = intensity_of([pixels], np.dtype(np.uint16))
+    assert chosen.low == pytest.approx(100.1)
+    assert chosen.high == pytest.approx(3996.3, abs=1)
+    assert intensity_of([pixels], np.dtype(np.uint8)) == Intensity(unit="8-bit grey levels")
+    with pytest.raises(InputError, match="no contrast"):
+        intensity_of([np.ones((2, 9))], np.dtype(np.float32))
