@@ -132,7 +132,14 @@ class Settings(BaseModel):
         description="Arithmetic of the search; the final image is always made in float32.",
     )
     threads: int = Field(
-        default=0, ge=0, le=1024, title="CPU threads", description="0 leaves the choice to torch."
+        default=0,
+        ge=0,
+        le=1024,
+        title="CPU threads",
+        description=(
+            "0 leaves the choice to torch, which takes every core; "
+            "on a machine busy with other work, 1 is much faster."
+        ),
     )
 
     def save(self, path: Path) -> None:
