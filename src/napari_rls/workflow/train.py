@@ -38,8 +38,6 @@ from napari_rls.workflow.fit import unusable_cells
 from napari_rls.workflow.read import channel_index, choose_channels, read_stack
 from napari_rls.workflow.stack import CellStack, InputError
 
-NOT_STATED = "not stated"
-
 _SUFFIXES = (".tif", ".tiff")
 _SHOWN = 12
 _ENCODED = range(2, 17)
@@ -85,13 +83,13 @@ class TrainingCrops:
 
 @dataclass(frozen=True)
 class Card:
-    """What the user says of a bundle."""
+    """What the user says of a bundle; the title and the pixel size may be left open."""
 
     name: str
-    title: str = ""
-    licence: str = NOT_STATED
-    attribution: str = NOT_STATED
-    pixel_size_um: float | None = None
+    title: str
+    licence: str
+    attribution: str
+    pixel_size_um: float | None
 
 
 def find_images(inputs: Sequence[str]) -> list[Path]:
