@@ -1,0 +1,1 @@
+"""Simulated cells whose truth is known exactly; never real images, and called simulated."""
