@@ -1,4 +1,4 @@
-"""An independent, plain StyleGAN2 synthesis to check ours against, and to time it against.
+"""An independent, plain StyleGAN2 to check ours against, and to time it against.
 
 It follows the published description word by word: weights are modulated per
 sample and run as one grouped convolution, zeros are inserted explicitly and FIR
@@ -99,3 +99,46 @@ def plain_synthesis(state: State, ws: torch.Tensor) -> torch.Tensor:
         resolution *= 2
     assert image is not None
     return image
+
+
+def plain_discriminator(state: State, image: torch.Tensor) -> torch.Tensor:
+    """Logits (N,): gains on outputs, explicit padding, a FIR filter before every halving."""
+
+    def conv(name: str, x: torch.Tensor, down: bool = False, linear: bool = False) -> torch.Tensor:
+        weight = state[f"{name}.weight"]
+        side = weight.shape[-1]
+        weight = weight / math.sqrt(weight[0].numel())
+        pad = side // 2
+        if down:
+            taps = state[f"{name}.resample_filter"][None, None]
+            kernel = taps.expand(x.shape[1], 1, 4, 4)
+            x = F.conv2d(F.pad(x, [pad + 1] * 4), kernel, groups=x.shape[1])
+            x = F.conv2d(x, weight)[:, :, ::2, ::2]
+        else:
+            x = F.conv2d(F.pad(x, [pad] * 4), weight)
+        if linear:
+            return x
+        x = x + state[f"{name}.bias"][None, :, None, None]
+        return torch.where(x < 0, 0.2 * x, x) * math.sqrt(2)
+
+    def dense(name: str, x: torch.Tensor) -> torch.Tensor:
+        weight = state[f"{name}.weight"]
+        return x @ (weight / math.sqrt(weight.shape[1])).T + state[f"{name}.bias"]
+
+    x = conv(f"b{image.shape[-1]}.fromrgb", image)
+    res = image.shape[-1]
+    while res > 4:
+        skip = conv(f"b{res}.skip", x, down=True, linear=True) * math.sqrt(0.5)
+        x = conv(f"b{res}.conv1", conv(f"b{res}.conv0", x), down=True) * math.sqrt(0.5)
+        x = x + skip
+        res //= 2
+    groups = len(x) // 4
+    extra = torch.zeros(len(x), 1, 4, 4, dtype=x.dtype)
+    for m in range(groups):
+        members = [m + k * groups for k in range(4)]
+        deviation = torch.sqrt(x[members].var(0, unbiased=False) + 1e-8).mean()
+        extra[members] = deviation
+    x = conv("b4.conv", torch.cat([x, extra], 1)).flatten(1)
+    x = dense("b4.fc", x)
+    x = torch.where(x < 0, 0.2 * x, x) * math.sqrt(2)
+    return dense("b4.out", x)[:, 0]

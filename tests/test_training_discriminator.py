@@ -5,53 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from plain_stylegan2 import plain_discriminator
 from torch.nn import functional as F
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.training.discriminator import Discriminator, halve, minibatch_std
 
 ARCH = Architecture(resolution=32, image_channels=2, channel_base=256, channel_max=16)
-
-
-def plain_discriminator(state: dict[str, torch.Tensor], image: torch.Tensor) -> torch.Tensor:
-    """Gains on outputs, explicit padding, FIR filter before every halving convolution."""
-
-    def conv(name: str, x: torch.Tensor, down: bool = False, linear: bool = False) -> torch.Tensor:
-        weight = state[f"{name}.weight"]
-        side = weight.shape[-1]
-        weight = weight / math.sqrt(weight[0].numel())
-        pad = side // 2
-        if down:
-            taps = state[f"{name}.resample_filter"][None, None]
-            kernel = taps.expand(x.shape[1], 1, 4, 4)
-            x = F.conv2d(F.pad(x, [pad + 1] * 4), kernel, groups=x.shape[1])
-            x = F.conv2d(x, weight)[:, :, ::2, ::2]
-        else:
-            x = F.conv2d(F.pad(x, [pad] * 4), weight)
-        if linear:
-            return x
-        x = x + state[f"{name}.bias"][None, :, None, None]
-        return torch.where(x < 0, 0.2 * x, x) * math.sqrt(2)
-
-    def dense(name: str, x: torch.Tensor) -> torch.Tensor:
-        weight = state[f"{name}.weight"]
-        return x @ (weight / math.sqrt(weight.shape[1])).T + state[f"{name}.bias"]
-
-    x = conv("b32.fromrgb", image)
-    for res in (32, 16, 8):
-        skip = conv(f"b{res}.skip", x, down=True, linear=True) * math.sqrt(0.5)
-        x = conv(f"b{res}.conv1", conv(f"b{res}.conv0", x), down=True) * math.sqrt(0.5)
-        x = x + skip
-    groups = len(x) // 4
-    extra = torch.zeros(len(x), 1, 4, 4, dtype=x.dtype)
-    for m in range(groups):
-        members = [m + k * groups for k in range(4)]
-        deviation = torch.sqrt(x[members].var(0, unbiased=False) + 1e-8).mean()
-        extra[members] = deviation
-    x = conv("b4.conv", torch.cat([x, extra], 1)).flatten(1)
-    x = dense("b4.fc", x)
-    x = torch.where(x < 0, 0.2 * x, x) * math.sqrt(2)
-    return dense("b4.out", x)[:, 0]
 
 
 @pytest.fixture
