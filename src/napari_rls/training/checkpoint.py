@@ -54,11 +54,7 @@ def read_numbers(path: Path) -> dict[str, Any]:
     TrainingError
         If the file is damaged or is no checkpoint that this version reads.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from None
+    text = read_note(path).get(_KEY)
     numbers: dict[str, Any] = json.loads(text) if text else {}
     if numbers.get("format") != _FORMAT:
         raise TrainingError(
@@ -103,6 +99,32 @@ def save_generator(path: Path, generator: Generator, note: Mapping[str, str]) ->
     """
     metadata = {"architecture": generator.arch.model_dump_json(), **note}
     write_safely(path, generator.state_dict(), metadata)
+
+
+def read_note(path: Path) -> dict[str, str]:
+    """Return what stands beside the tensors of a safetensors file.
+
+    Raises
+    ------
+    TrainingError
+        If the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def annotate(path: Path, copy: Path, note: Mapping[str, str]) -> None:
+    """Copy a safetensors file and add ``note`` to what stands beside its tensors.
+
+    Raises
+    ------
+    TrainingError
+        If the file is damaged or the copy cannot be written.
+    """
+    write_safely(copy, load_file(path), {**read_note(path), **note})
 
 
 def load_generator(path: Path, arch: Architecture, part: str = "generator.") -> Generator:

@@ -25,9 +25,11 @@ from napari_rls.training.checkpoint import (
 )
 from napari_rls.training.dataset import Crops
 from napari_rls.training.interrupt import whole_step
-from napari_rls.training.run_folder import Report, RunFolder
+from napari_rls.training.means import Means
+from napari_rls.training.run_folder import Report, RunFolder, Score
+from napari_rls.training.scoring import Scorer, ScoringError, is_best, score_of
 from napari_rls.training.settings import TrainingError, TrainSettings
-from napari_rls.training.trainer import Losses, Trainer
+from napari_rls.training.trainer import Trainer
 
 SAMPLES = 32
 """Images on a sample sheet."""
@@ -60,6 +62,10 @@ class Progress:
         Means since the last report, on steps that complete one.
     samples
         Samples of G_ema (n, C, H, W), -1 to 1, on steps that complete a sheet.
+    score
+        How far G_ema's images are from held-out real ones, on steps that found it out.
+    best
+        Whether ``score`` is the best of the run so far.
     saved
         Whether a checkpoint was written after this step.
     warning
@@ -77,6 +83,8 @@ class Progress:
     average: Generator
     report: Report | None = None
     samples: NDArray[np.float32] | None = None
+    score: Score | None = None
+    best: bool = False
     saved: bool = False
     warning: str = ""
     finished: bool = False
@@ -88,6 +96,7 @@ def train(
     folder: Path,
     *,
     start: Path | None = None,
+    scorer: Scorer | None = None,
 ) -> Iterating[Progress, None, None]:
     """Train on HR crops and yield after every step; go on with the run that ``folder`` holds.
 
@@ -106,6 +115,10 @@ def train(
         The run's folder; see :class:`~napari_rls.training.run_folder.RunFolder`.
     start
         Bundle or weights of a generator to start from; None starts from scratch.
+    scorer
+        Is given G_ema with every snapshot and at the end, and says how far its images
+        are from held-out real ones; the best generator so far is kept. None: no scores.
+        It has no part in the training; if it fails, the run warns and goes on.
 
     Raises
     ------
@@ -122,7 +135,7 @@ def train(
     place = RunFolder(folder)
     with place.opened(settings, len(crops), crops.digest(), start) as resumable:
         trainer = _trainer(settings, choice.device, place, start, resumable)
-        yield from _Loop(crops, place, trainer).progress()
+        yield from _Loop(crops, place, trainer, scorer).progress()
 
 
 def _trainer(
@@ -140,7 +153,7 @@ def _trainer(
     dtype: torch.dtype = getattr(torch, str(read_numbers(place.checkpoint)["dtype"]))
     trainer = Trainer(settings, device, dtype)
     load_checkpoint(place.checkpoint, trainer)
-    place.cut_log(trainer.images)
+    place.cut(trainer.images)
     return trainer
 
 
@@ -153,15 +166,18 @@ def _dtype(settings: TrainSettings, device: torch.device) -> torch.dtype:
 class _Loop:
     """Steps, reports, samples, snapshots and checkpoints of one run."""
 
-    def __init__(self, crops: Crops, place: RunFolder, trainer: Trainer) -> None:
+    def __init__(
+        self, crops: Crops, place: RunFolder, trainer: Trainer, scorer: Scorer | None
+    ) -> None:
         self.crops = crops
+        self.scorer = scorer
         self.place = place
         self.trainer = trainer
         self.settings = trainer.settings
         self.planned = math.ceil(self.settings.kimg * 1000)
         self.began_at = trainer.images
         self.began = self.saved = time.monotonic()
-        self.means = _Means(trainer.images)
+        self.means = Means(trainer.images)
         self.warnings: list[str] = []
         self.saved_images = trainer.images if place.checkpoint.exists() else -1
 
@@ -183,7 +199,8 @@ class _Loop:
         settings, trainer = self.settings, self.trainer
         self.means.add(trainer.step(self.crops))
         finished = trainer.images >= self.planned
-        report = samples = None
+        report = samples = score = None
+        best = False
         self.warnings.clear()
         if finished or self._passed(settings.report_kimg):
             report = self.means.report(trainer)
@@ -197,6 +214,10 @@ class _Loop:
         if finished or self._passed(settings.snapshot_kimg):
             note = {"images": str(trainer.images), "channels": ", ".join(settings.channels)}
             self._attempt(partial(self.place.add_snapshot, trainer.images, trainer.average, note))
+            score = self._score()
+            if score is not None and is_best(score, self.place.best_score()):
+                best = True
+                self._attempt(partial(self.place.add_best, trainer.average, score, note))
         if finished or time.monotonic() - self.saved >= settings.checkpoint_minutes * 60:
             self._save(finished)
         seconds = time.monotonic() - self.began
@@ -211,10 +232,23 @@ class _Loop:
             average=trainer.average,
             report=report,
             samples=samples,
+            score=score,
+            best=best,
             saved=self.saved_images == trainer.images,
             warning=" ".join(self.warnings),
             finished=finished,
         )
+
+    def _score(self) -> Score | None:
+        if self.scorer is None:
+            return None
+        try:
+            found = score_of(self.scorer, self.trainer.average, self.trainer.images)
+        except ScoringError as error:
+            self.warnings.append(str(error))
+            return None
+        self._attempt(partial(self.place.add_score, found))
+        return found
 
     def _passed(self, kimg: float) -> bool:
         """Tell whether the last step passed a multiple of ``kimg``."""
@@ -245,38 +279,3 @@ class _Loop:
                 f"Training diverged at {self.trainer.images} images (a number is not finite); "
                 "start a new run with a lower learning_rate or a higher r1_gamma."
             )
-
-
-class _Means:
-    """Sums of losses since the last report."""
-
-    def __init__(self, images: int) -> None:
-        self.losses: list[Losses] = []
-        self.images = images
-        self.time = time.monotonic()
-
-    def add(self, losses: Losses) -> None:
-        self.losses.append(losses)
-
-    def report(self, trainer: Trainer) -> Report:
-        now = time.monotonic()
-        report = Report(
-            images=trainer.images,
-            images_per_second=(trainer.images - self.images) / max(now - self.time, 1e-9),
-            discriminator_loss=_mean([x.discriminator for x in self.losses]),
-            generator_loss=_nanmean([x.generator for x in self.losses]),
-            r1=_nanmean([x.r1 for x in self.losses]),
-            path_length=_nanmean([x.path_length for x in self.losses]),
-            ada_p=trainer.ada.p,
-            real_sign=_mean([x.real_sign for x in self.losses]),
-        )
-        self.losses, self.images, self.time = [], trainer.images, now
-        return report
-
-
-def _mean(values: list[torch.Tensor]) -> float:
-    return float(torch.stack([v.cpu() for v in values]).mean())
-
-
-def _nanmean(values: list[torch.Tensor]) -> float:
-    return float(torch.stack([v.cpu() for v in values]).nanmean())

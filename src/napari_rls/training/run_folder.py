@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import filelock
 import numpy as np
@@ -38,6 +39,25 @@ class Report:
     real_sign: float
 
 
+@dataclass(frozen=True)
+class Score:
+    """How far the images of G_ema are from held-out real ones, after ``images`` images.
+
+    ``kid`` with its standard deviation over subsets and ``fid`` were computed on the
+    features of the network named ``features``; distances of different feature networks
+    cannot be compared.
+    """
+
+    images: int
+    kid: float
+    kid_std: float
+    fid: float
+    features: str
+
+
+_Entry = TypeVar("_Entry", Report, Score)
+
+
 class _Record(BaseModel):
     """What a run is: anything else in it is another run."""
 
@@ -50,19 +70,26 @@ class _Record(BaseModel):
     start_digest: str = ""
 
 
+_SCORE = "score"
+"""Key of the score in the metadata of the best generator."""
+
+
 class RunFolder:
     """The files of one run.
 
     ``run.json``: settings and what the data and first weights were; ``checkpoint.safetensors``:
-    the state; ``log.jsonl``: one report a line; ``samples/``: sheets of generated
-    images; ``snapshots/``: generators (G_ema) to choose from. What cannot be written
-    raises TrainingError.
+    the state; ``log.jsonl``: one report a line; ``scores.jsonl``: one score a line;
+    ``samples/``: sheets of generated images; ``snapshots/``: generators (G_ema) to choose
+    from; ``best.safetensors``: the one of lowest KID, if there are scores. What cannot be
+    written raises TrainingError.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoint = path / "checkpoint.safetensors"
         self.log = path / "log.jsonl"
+        self.best = path / "best.safetensors"
+        self._scores = path / "scores.jsonl"
         self._record = path / "run.json"
 
     @contextmanager
@@ -88,7 +115,7 @@ class RunFolder:
         )
         if self._record.exists():
             self._check_same(record)
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif not self._is_free():
             raise TrainingError(
                 f"{self.path} holds files but no training run; choose an empty or new folder."
             )
@@ -110,6 +137,11 @@ class RunFolder:
         finally:
             lock.release()
 
+    def _is_free(self) -> bool:
+        """Whether the folder is new or empty, or a job has put the crops of this run there."""
+        prepared = (self.path / "crops.json").exists()
+        return prepared or not self.path.exists() or not any(self.path.iterdir())
+
     def _check_same(self, record: _Record) -> None:
         try:
             old = _Record.model_validate_json(self._record.read_text(encoding="utf-8"))
@@ -128,26 +160,49 @@ class RunFolder:
                 "with its own settings or choose another folder."
             )
 
-    def cut_log(self, images: int) -> None:
-        """Drop the reports of what was done after the checkpoint and is now done again."""
-        if self.log.exists():
-            lines = [r for r in self.reports() if r.images <= images]
-            _write_text(self.log, "".join(_line(r) for r in lines))
+    def cut(self, images: int) -> None:
+        """Drop reports and scores of what was done after the checkpoint and is now done again.
+
+        If the best generator is one of those, the best of the others takes its place.
+        """
+        for file, entries in ((self.log, self.reports()), (self._scores, self.scores())):
+            if file.exists():
+                _write_text(file, "".join(_line(e) for e in entries if e.images <= images))
+        best = self.best_score()
+        if best is None or best.images <= images:
+            return
+        self.best.unlink()
+        for score in sorted(self.scores(), key=lambda s: s.kid):
+            file = self._snapshot(score.images)
+            # The snapshot of a kimg is overwritten by a later one of the same kimg.
+            if score.features == best.features and _note(file).get("images") == str(score.images):
+                checkpoint.annotate(file, self.best, {_SCORE: _line(score).strip()})
+                return
 
     def reports(self) -> list[Report]:
         """Return the reports so far; a line that was cut off in the writing is left out."""
-        if not self.log.exists():
-            return []
-        lines = self.log.read_text(encoding="utf-8").splitlines()
-        return [report for line in lines if (report := _parsed(line))]
+        return _entries(self.log, Report)
+
+    def scores(self) -> list[Score]:
+        """Return the scores so far; a line that was cut off in the writing is left out."""
+        return _entries(self._scores, Score)
+
+    def best_score(self) -> Score | None:
+        """Return the score of the generator in ``best``, or None if there is none."""
+        return _parsed(_note(self.best).get(_SCORE, ""), Score)
 
     def add_report(self, report: Report) -> None:
         """Append a report to the log."""
-        try:
-            with self.log.open("a", encoding="utf-8") as file:
-                file.write(_line(report))
-        except OSError as error:
-            raise _unwritable(self.log, error) from None
+        _append(self.log, report)
+
+    def add_score(self, score: Score) -> None:
+        """Append a score."""
+        _append(self._scores, score)
+
+    def add_best(self, generator: Generator, score: Score, note: dict[str, str]) -> None:
+        """Keep a generator as the best one."""
+        note = {**note, _SCORE: _line(score).strip()}
+        checkpoint.save_generator(self.best, generator, note)
 
     def add_samples(self, images_shown: int, samples: NDArray[np.float32]) -> None:
         """Write a sheet of samples."""
@@ -159,21 +214,41 @@ class RunFolder:
 
     def add_snapshot(self, images_shown: int, generator: Generator, note: dict[str, str]) -> None:
         """Keep a generator."""
-        kimg = images_shown // 1000
-        checkpoint.save_generator(
-            self.path / "snapshots" / f"{kimg:06d}.safetensors", generator, note
-        )
+        checkpoint.save_generator(self._snapshot(images_shown), generator, note)
+
+    def _snapshot(self, images_shown: int) -> Path:
+        return self.path / "snapshots" / f"{images_shown // 1000:06d}.safetensors"
 
 
-def _line(report: Report) -> str:
-    return json.dumps(asdict(report)) + "\n"
+def _line(entry: Report | Score) -> str:
+    return json.dumps(asdict(entry)) + "\n"
 
 
-def _parsed(line: str) -> Report | None:
+def _entries(file: Path, kind: type[_Entry]) -> list[_Entry]:
+    if not file.exists():
+        return []
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [entry for line in lines if (entry := _parsed(line, kind))]
+
+
+def _parsed(line: str, kind: type[_Entry]) -> _Entry | None:
     try:
-        return Report(**json.loads(line))
+        return kind(**json.loads(line))
     except (json.JSONDecodeError, TypeError):
         return None
+
+
+def _append(file: Path, entry: Report | Score) -> None:
+    try:
+        with file.open("a", encoding="utf-8") as open_file:
+            open_file.write(_line(entry))
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def _note(file: Path) -> dict[str, str]:
+    """Return what stands beside the weights in a generator's file; nothing if it is missing."""
+    return checkpoint.read_note(file) if file.exists() else {}
 
 
 def _unwritable(path: Path, error: OSError) -> TrainingError:
