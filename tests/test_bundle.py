@@ -163,7 +163,12 @@ def test_assembled_bundle_estimates_w_from_lr(tiny_bundle: Bundle, tmp_path: Pat
         factors=(2, 4), hidden=64, samples=4000, noise=0.0, seed=0, held_out_error=(1.0, 1.0)
     )
     draft: Manifest = tiny_bundle.manifest.model_copy(update={"encoder": spec})
-    made = assemble(tiny_bundle.generator, draft, epochs=1, samples=2000)
+    fit = assemble(tiny_bundle.generator, draft, epochs=1, samples=2000)
+    try:
+        while True:
+            assert next(fit)
+    except StopIteration as end:
+        made: Bundle = end.value
     assert made.manifest.encoder is not None
     assert max(made.manifest.encoder.held_out_error) < 0.5
     assert made.manifest.flow_fit.samples == 2000

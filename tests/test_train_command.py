@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.super_resolve import super_resolve
-from napari_rls.workflow.train import find_images, intensity_of, prepare
+from napari_rls.workflow.train import TrainingCrops, intensity_of, prepare
+from napari_rls.workflow.train_inputs import find_fields, find_images
+from napari_rls.workflow.train_job import JobUpdate
 
 CENTRES = [(30.0, 40.0), (60.0, 25.0), (64.0, 64.0), (6.0, 80.0)]
 TINY_LINE = (
@@ -50,6 +53,14 @@ def fields(tmp_path: Path) -> Path:
     return folder
 
 
+def returned(work: Generator[str, None, TrainingCrops]) -> TrainingCrops:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
 def out(tmp_path: Path, name: str = "mine") -> Path:
     return tmp_path / f"{name}.rls.safetensors"
 
@@ -58,7 +69,7 @@ def test_from_fields_to_a_bundle_that_super_resolves(tmp_path: Path, fields: Pat
     card = ("--licence", "CC0-1.0", "--pixel-size", 0.5)
     done = run(fields, "--out", out(tmp_path), *card, *TINY)
     assert done.stdout.split() == [str(out(tmp_path))]
-    counts = "9 crops to train on and 3 to validate on, from 4 files; dropped: 4 nuclei"
+    counts = "9 crops to train on and 3 to validate on, from 4 fields; dropped: 4 nuclei"
     assert counts in done.stderr
     assert "ADA p" in done.stderr
     assert "images/s" in done.stderr
@@ -82,7 +93,7 @@ def test_from_fields_to_a_bundle_that_super_resolves(tmp_path: Path, fields: Pat
         assert torch.equal(tensor, average[f"average.{name}"])
 
     settings = TrainSettings(size=16, channels=("DNA", "GFP"), batch_size=4)
-    hr = prepare(find_images([str(fields)]), settings).validation
+    hr = returned(prepare(find_fields([str(fields)], settings.channels), settings)).validation
     lr = degrade_stack(hr, DegradeSettings(factor=4))
     *_, last = super_resolve(lr, bundle, Settings(factor=4, steps=2, device="cpu"))
     assert last.finished
@@ -94,14 +105,14 @@ def test_stop_and_resume_makes_the_same_bundle(
 ) -> None:
     run(fields, "--out", out(tmp_path, "through"), "--name", "same", *TINY)
     args = (fields, "--out", out(tmp_path, "stopped"), "--name", "same", *TINY)
-    show = command._Bar.show
+    show = command._View.show
 
-    def stop(self: command._Bar, step: command.Step) -> None:
-        show(self, step)
-        if step.images == 20:
+    def stop(self: command._View, update: JobUpdate) -> None:
+        show(self, update)
+        if update.step and update.step.images == 20:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(command._Bar, "show", stop)
+    monkeypatch.setattr(command._View, "show", stop)
     stopped = run(*args, code=130)
     assert "the same command with --resume goes on with it" in stopped.stderr
     assert not out(tmp_path, "stopped").exists()
@@ -133,7 +144,7 @@ def test_refusals(tmp_path: Path, fields: Path) -> None:
     few = run(fields, *target, *TINY, "--batch-size", 40, code=2).stderr
     assert "12 cells are too few to train on: at least 40, a batch, are needed" in few
     one = run(fields / "f0.tif", *target, *TINY, "--batch-size", 2, code=2).stderr
-    assert "a validation part needs crops of at least two files" in one
+    assert "and none can be held out to validate on" in one
     ending = run(fields, "--out", tmp_path / "x.pt", *TINY, code=2).stderr
     assert "must be a file that ends in .rls.safetensors" in ending
     named = run(fields, *target, *TINY, "--name", "/", code=2).stderr

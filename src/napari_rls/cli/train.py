@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from napari_rls.cli.options import build, options_of
 from napari_rls.cli.reporting import (
@@ -22,14 +22,15 @@ from napari_rls.cli.reporting import (
     say,
 )
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.search.settings import SettingsError
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
     from napari_rls.training.run import Progress as Step
-    from napari_rls.workflow.train import TrainingCrops
+    from napari_rls.workflow.train_job import JobUpdate, TrainJob
 
-SUFFIX = ".rls.safetensors"
 NOT_STATED = "not stated"
 FITTED = 100_000
 EPOCHS = 40
@@ -46,17 +47,39 @@ def train(
         list[str],
         typer.Argument(
             metavar="IMAGES...",
-            help="Whole fields with all channels: TIFF or OME-TIFF files, folders, patterns.",
+            help="Whole fields: TIFF or OME-TIFF files, folders, patterns. A file holds all "
+            "channels, or one; see --channel-files.",
         ),
     ],
     channels: Annotated[
         str,
         typer.Option(
             help="Names of the channels, as in DNA,GFP: the files' own names, or names for them "
-            "in the order in which they come."
+            "in the order in which they come. DNA=0,GFP=2 says which of a file's channels each is, "
+            "by name or by index from 0; with --channel-files, DNA=w1,GFP=w2 what stands in the "
+            "file names."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar=f"NAME{SUFFIX}", help="Bundle to write.")],
+    channel_files: Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERN",
+            show_default=False,
+            help="Every file holds one channel, and this is how they are named, as in "
+            "'{field}_{channel}.tif': {field} is what the files of one field share, {channel} the "
+            "channel, * anything; folders may belong to it, as in '{channel}/{field}.tif'.",
+        ),
+    ] = "",
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGES",
+            show_default=False,
+            help="Images to validate on, and not to train on; may be repeated (default: a tenth of "
+            "the crops, by field).",
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +100,14 @@ def train(
             help="Bundle of the same shape whose generator to start from.",
         ),
     ] = None,
+    grow_kimg: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Thousands of images to train on at half the size first, which is fast; then the "
+            "generator grows to full size.",
+        ),
+    ] = 0,
     dna_channel: Annotated[
         str, typer.Option(help="Channel that shows nuclei, by index from 0 or by name.")
     ] = "0",
@@ -100,30 +131,47 @@ def train(
 ) -> None:
     """Train a bundle on your own images.
 
-    Finds nuclei, cuts centred crops, holds a tenth of them back by file, trains StyleGAN2-ADA,
-    fits the flow and the encoders, and writes the bundle. Ctrl-C keeps a checkpoint; the same
-    command with --resume goes on. 8-bit images use intensities 0 to 255, others the 0.1th to
-    99.9th percentile over all training fields.
+    Finds nuclei, cuts centred crops, holds a tenth of them back by field, trains StyleGAN2-ADA,
+    fits the flow and the encoders, and writes the bundle, of the generator whose images are
+    nearest to the crops held back (lowest KID). Ctrl-C keeps a checkpoint; the same command with
+    --resume goes on. 8-bit images use intensities 0 to 255, others the 0.1th to 99.9th percentile
+    over all training fields.
     """
     folder = run or out.with_name(out.name.removesuffix(SUFFIX) + "-run")
     with exit_code(WRONG_USAGE):
-        nuclei = build(NucleusSettings, _part(options, NucleusSettings))
-        wanted = {"channels": tuple(c.strip() for c in channels.split(",") if c.strip())}
-        settings = build(TrainSettings, _part(options, TrainSettings) | wanted)
-        _check_places(out, folder, resume=resume, overwrite=overwrite)
-        from napari_rls.workflow.train import Card, draft_manifest, find_images, finish, prepare
+        from napari_rls.workflow.train_inputs import parse_channels
+        from napari_rls.workflow.train_job import TrainJob, train_bundle
+        from napari_rls.workflow.train_manifest import Card
 
-        crops = prepare(
-            find_images(images), settings, dna_channel=dna_channel, nuclei=nuclei, report=say
+        names, sources = parse_channels(channels)
+        job = TrainJob(
+            images=tuple(images),
+            settings=build(TrainSettings, _part(options, TrainSettings) | {"channels": names}),
+            card=Card(
+                name or out.name.removesuffix(SUFFIX), title, licence, attribution, pixel_size
+            ),
+            out=out,
+            folder=folder,
+            validation=tuple(validation or ()),
+            pattern=channel_files,
+            sources=sources,
+            dna_channel=dna_channel,
+            nuclei=build(NucleusSettings, _part(options, NucleusSettings)),
+            start=start,
+            grow_kimg=grow_kimg,
+            fit_samples=fit_samples,
+            fit_epochs=fit_epochs,
         )
-        say(crops.summary())
-        settings = settings.model_copy(update={"intensity": crops.intensity})
-        card = Card(name or out.name.removesuffix(SUFFIX), title, licence, attribution, pixel_size)
-        draft = draft_manifest(card, crops, settings, fit_samples)
-    with exit_code(FAILED), _kept(folder):
-        _train(crops, settings, folder, start)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        finish(folder, draft, out, seed=settings.seed, epochs=fit_epochs, report=say)
+        _check_places(job, resume=resume, overwrite=overwrite)
+    with (
+        exit_code(FAILED),
+        _wrong_usage(),
+        _kept(folder),
+        _View() as view,
+        closing(train_bundle(job)) as updates,
+    ):
+        for update in updates:
+            view.show(update)
     typer.echo(out)
 
 
@@ -131,32 +179,29 @@ def _part(options: dict[str, Any], model: type[NucleusSettings | TrainSettings])
     return {name: value for name, value in options.items() if name in model.model_fields}
 
 
-def _check_places(out: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
+def _check_places(job: TrainJob, *, resume: bool, overwrite: bool) -> None:
+    from napari_rls.workflow.train_files import begun
+
+    out, folder = job.out, job.folder
     if not out.name.endswith(SUFFIX) or out.is_dir():
         raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
     check_new([out], overwrite=overwrite)
-    there = (folder / "run.json").exists()
-    if there and not resume:
+    if begun(folder) and not resume:
         raise InputError(
             f"{folder} holds a run already; give --resume to go on with it, or another --run."
         )
-    if resume and not there:
+    if resume and not begun(folder):
         raise InputError(f"{folder} holds no run to resume; leave out --resume to start one.")
 
 
-def _train(crops: TrainingCrops, settings: TrainSettings, folder: Path, start: Path | None) -> None:
-    from napari_rls.training.run import train as steps
-    from napari_rls.workflow.train import write_overview
-
-    shown = False
-    with _Bar() as bar, closing(steps(crops.training.data, settings, folder, start=start)) as run:
-        for step in run:
-            if not shown:
-                say(f"A contact sheet of the crops: {write_overview(folder, crops)}")
-                shown = True
-            bar.show(step)
-            if step.warning:
-                say(step.warning)
+@contextmanager
+def _wrong_usage() -> Iterator[None]:
+    """Tell images and options that cannot be used from a run that failed, by the exit code."""
+    try:
+        yield
+    except (InputError, SettingsError) as error:
+        with exit_code(WRONG_USAGE):
+            raise error from None
 
 
 @contextmanager
@@ -166,39 +211,52 @@ def _kept(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(f"Stopped: {folder} keeps the run; the same command with --resume goes on with it.")
+        from napari_rls.workflow.train_files import begun
+
+        kept = f": {folder} keeps the run; the same command with --resume goes on with it."
+        say(f"Stopped{kept if begun(folder) else '.'}")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-class _Bar:
-    """Thousands of images shown, images a second, ADA's p, time left."""
+class _View:
+    """Messages, and a bar: thousands of images shown, images a second, ADA's p, KID, time left."""
+
+    _COLUMNS = ("kimg", "speed", "ada", "kid", "left")
 
     def __init__(self) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[kimg]}"),
-            TextColumn("{task.fields[speed]}"),
-            TextColumn("{task.fields[ada]}"),
-            TextColumn("{task.fields[left]}"),
+            *(TextColumn(f"{{task.fields[{name}]}}") for name in self._COLUMNS),
             console=console,
             redirect_stdout=False,
         )
-        self._task = self._progress.add_task(
-            "training", total=None, kimg="", speed="", ada="", left=""
-        )
+        self._bars: dict[int | None, TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._bars:
+            self._progress.stop()
 
-    def show(self, step: Step) -> None:
-        """Show a step."""
+    def show(self, update: JobUpdate) -> None:
+        """Show an update."""
+        if update.message:
+            say(update.message)
+        if update.overview:
+            say(f"A contact sheet of the crops: {update.overview}")
+        if update.step:
+            self._show_step(update.step, update.size)
+
+    def _show_step(self, step: Step, size: int | None) -> None:
+        self._progress.start()
+        if size not in self._bars:
+            blank: dict[str, Any] = dict.fromkeys(self._COLUMNS, "")
+            title = f"training, {size} px"
+            self._bars[size] = self._progress.add_task(title, total=None, **blank)
         minutes, seconds = divmod(round(step.seconds_left), 60)
         fields: dict[str, Any] = {
             "kimg": f"{step.images / 1000:.2f}/{step.images_planned / 1000:g} kimg",
@@ -207,5 +265,7 @@ class _Bar:
         if step.report:
             fields["speed"] = f"{step.report.images_per_second:.1f} images/s"
             fields["ada"] = f"ADA p {step.report.ada_p:.3f}"
+        if step.score:
+            fields["kid"] = f"KID {step.score.kid:.4f}{' (best)' if step.best else ''}"
         done = min(step.images, step.images_planned)
-        self._progress.update(self._task, total=step.images_planned, completed=done, **fields)
+        self._progress.update(self._bars[size], total=step.images_planned, completed=done, **fields)

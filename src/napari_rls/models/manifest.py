@@ -88,6 +88,14 @@ class Training(_Part):
     data: Text
     images: int | None = Field(default=None, ge=0, description="Number of training crops.")
     kimg: float | None = Field(default=None, ge=0, description="Thousands of images shown.")
+    validation: int | None = Field(default=None, ge=0, description="Number of held-out crops.")
+    kid: float | None = Field(
+        default=None, description="KID between generated images and the held-out crops."
+    )
+    fid: float | None = Field(default=None, description="FID between the same.")
+    features: Text | None = Field(
+        default=None, description="Network on whose features KID and FID were computed."
+    )
 
 
 class Manifest(_Part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator as Iterating
 
 from napari_rls.models.bundle import Bundle, empty_bundle
 from napari_rls.models.encoder import build_encoders
@@ -21,9 +21,8 @@ def assemble(
     seed: int = 0,
     samples: int = FLOW_SAMPLES,
     epochs: int = 40,
-    report: Callable[[str], None] = lambda _: None,
-) -> Bundle:
-    """Fit everything that a bundle needs beside its generator.
+) -> Iterating[str, None, Bundle]:
+    """Fit everything that a bundle needs beside its generator; yield a line now and then.
 
     Parameters
     ----------
@@ -35,8 +34,6 @@ def assemble(
         Seed of all random numbers.
     samples, epochs
         Number of w that the flow is fitted to, and passes over them.
-    report
-        Takes a line of progress now and then.
 
     Returns
     -------
@@ -46,7 +43,7 @@ def assemble(
     bundle = Bundle(draft, generator.requires_grad_(False).eval(), empty_bundle(draft).flow)
     w = bundle.draw_w(samples, seed)
     for progress in fit_flow(w, draft.flow, seed=seed, epochs=epochs):
-        report(
+        yield (
             f"flow: epoch {progress.epoch} of {epochs}, held out {progress.fit.held_out_nats:.2f} "
             f"nats, KS distance {progress.fit.ks_distance:.3f}"
         )
@@ -55,12 +52,12 @@ def assemble(
     if draft.encoder is None:
         return bundle
     spec = draft.encoder
-    report(f"encoders: drawing {spec.samples} generated images")
+    yield f"encoders: drawing {spec.samples} generated images"
     w = bundle.draw_w(spec.samples, seed + 1)
     lr = render_lr(bundle, w, spec.factors)
     encoders = build_encoders(manifest, bundle.flow.mean, bundle.flow.std)
     errors = fit_encoders(encoders, lr, w, noise=spec.noise, seed=seed)
-    report(f"encoders: held-out errors {', '.join(f'{e:.3f}' for e in errors)}")
+    yield f"encoders: held-out errors {', '.join(f'{e:.3f}' for e in errors)}"
     fitted = EncoderSpec.model_validate({**spec.model_dump(), "held_out_error": errors})
     return Bundle(
         manifest.model_copy(update={"encoder": fitted}), bundle.generator, bundle.flow, encoders

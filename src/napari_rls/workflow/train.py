@@ -1,62 +1,36 @@
-"""From whole fields to training crops, and from a trained generator to a bundle."""
+"""From whole fields to the crops of a training run."""
 
 from __future__ import annotations
 
-import glob
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from napari_rls import __version__
 from napari_rls.measure.nuclei import NucleusSettings
-from napari_rls.models.bundle import Bundle
-from napari_rls.models.manifest import (
-    Channel,
-    EncoderSpec,
-    FlowFit,
-    FlowSpec,
-    Intensity,
-    Manifest,
-    Training,
-)
-from napari_rls.models.whole_file import whole_file
-from napari_rls.search.settings import FACTORS, first_problem
-from napari_rls.training.assemble import assemble
-from napari_rls.training.checkpoint import load_generator, read_numbers
-from napari_rls.training.dataset import split_by_file
-from napari_rls.training.grid import PALETTE
-from napari_rls.training.run_folder import RunFolder
+from napari_rls.models.manifest import Intensity
 from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.contact_sheet import contact_sheet, write_png
 from napari_rls.workflow.crops import cut_crops, join
 from napari_rls.workflow.fit import unusable_cells
-from napari_rls.workflow.read import channel_index, choose_channels, read_stack
+from napari_rls.workflow.read import channel_index
 from napari_rls.workflow.stack import CellStack, InputError
+from napari_rls.workflow.train_inputs import FieldFiles, read_field
 
-_SUFFIXES = (".tif", ".tiff")
-_SHOWN = 12
-_ENCODED = range(2, 17)
-"""Sides of the LR images, in pixels, for which a bundle gets an encoder; a larger LR image
-needs more memory than the better start of the search is worth."""
 _PERCENTILES = (0.1, 99.9)
 _SAMPLED = 100_000
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingCrops:
-    """Crops to train and to validate on; no file has crops in both.
+    """Crops to train and to validate on; no field has crops in both.
 
     Parameters
     ----------
     training, validation
         Nucleus-centred crops (N, C, size, size) in the files' unit.
     files
-        Number of image files.
+        Number of fields.
     at_border
         Nuclei dropped because their crop would reach over the field's border.
     unusable
@@ -76,84 +50,59 @@ class TrainingCrops:
         """Say how many crops there are, and how many nuclei were dropped and why."""
         return (
             f"{len(self.training)} crops to train on and {len(self.validation)} to validate on, "
-            f"from {self.files} files; dropped: {self.at_border} nuclei whose crop would reach "
+            f"from {self.files} fields; dropped: {self.at_border} nuclei whose crop would reach "
             f"over the field's border, {self.unusable} crops of NaN, infinite or only equal values."
         )
 
 
-@dataclass(frozen=True)
-class Card:
-    """What the user says of a bundle; the title and the pixel size may be left open."""
-
-    name: str
-    title: str
-    licence: str
-    attribution: str
-    pixel_size_um: float | None
-
-
-def find_images(inputs: Sequence[str]) -> list[Path]:
-    """Return the TIFF files that files, folders and glob patterns name, each once.
-
-    Raises
-    ------
-    InputError
-        If one of them names no TIFF file.
-    """
-    found: dict[Path, None] = {}
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            files = sorted(p for p in path.iterdir() if _is_image(p))
-            missing = f"The folder {path} holds no TIFF file; give the folder of the images."
-        elif path.is_file():
-            files, missing = [path], ""
-        else:
-            names = glob.glob(text, recursive=True)  # noqa: PTH207  Path.glob takes no absolute one
-            files = [p for p in map(Path, sorted(names)) if _is_image(p)]
-            missing = f"There is no image {text}; give TIFF files, folders of them or patterns."
-        if not files:
-            raise InputError(missing)
-        found |= dict.fromkeys(files)
-    return list(found)
-
-
 def prepare(
-    files: Sequence[Path],
+    fields: Sequence[FieldFiles],
     settings: TrainSettings,
     *,
+    validation: Sequence[FieldFiles] = (),
+    sources: Sequence[str] = (),
     dna_channel: str = "0",
     nuclei: NucleusSettings | None = None,
-    report: Callable[[str], None] = lambda _: None,
-) -> TrainingCrops:
-    """Cut the crops of a training run and split them by file.
+) -> Generator[str, None, TrainingCrops]:
+    """Cut the crops of a training run, split by field; yield a sentence about every field.
+
+    Fields may differ in size, but not in channels, pixel type or pixel size.
 
     Parameters
     ----------
-    files
+    fields
         Whole fields. Channels are taken by the names in ``settings`` where a file has
         all of them, and as they come otherwise.
     settings
         Size and names of the channels of the crops, batch size, seed of the split.
+    validation
+        Fields to validate on; those that are in ``fields`` too are not trained on. If
+        empty, a tenth of the crops is held out, by field.
+    sources
+        Where to find each channel in a file of several, by name or index from 0.
     dna_channel
         Channel of ``settings`` that shows nuclei, by name or by index from 0.
     nuclei
         How nuclei are found.
-    report
-        Takes a sentence about every file.
+
+    Returns
+    -------
+    TrainingCrops
+        The crops.
 
     Raises
     ------
     InputError
-        If a file cannot be read or does not match the others, or there are too few cells.
-    TrainingError
-        If all cells lie in one file.
+        If a file cannot be read or does not match the others, there are too few cells,
+        or all of them lie in one field.
     """
+    apart = {field.name for field in validation}
+    every = [*(field for field in fields if field.name not in apart), *validation]
     cuts: list[CellStack] = []
     samples: dict[str, NDArray[np.float64]] = {}
     at_border = unusable = 0
-    for path in files:
-        field = _field(path, settings.channels)
+    for k, files in enumerate(every, start=1):
+        field = read_field(files, settings.channels, sources)
         dna = channel_index(field, dna_channel)
         cut = cut_crops(field, settings.size, dna_channel=dna, settings=nuclei)
         bad = unusable_cells(cut.stack) if len(cut.stack) else {}
@@ -162,17 +111,23 @@ def prepare(
         samples[field.name] = _sample(field.data)
         at_border += cut.at_border
         unusable += len(bad)
-        report(f"{path.name}: {len(good)} crops cut, {cut.at_border + len(bad)} nuclei dropped.")
+        yield (
+            f"{files.files[0].name} ({k} of {len(every)}): {len(good)} crops cut, "
+            f"{cut.at_border + len(bad)} nuclei dropped."
+        )
     crops = join(cuts, name="training crops")
     names = [crop.file for crop in crops.crops]
     _check_number(len(crops), settings.batch_size)
-    first, second = split_by_file(names, seed=settings.seed)
-    training, validation = _take(crops, first.tolist()), _take(crops, second.tolist())
-    _check_number(len(training), settings.batch_size)
-    held_out = {names[k] for k in second}
-    fields = [sample for name, sample in samples.items() if name not in held_out]
-    intensity = intensity_of(fields, crops.data.dtype)
-    return TrainingCrops(training, validation, len(files), at_border, unusable, intensity)
+    held_out = apart or _held_out(names, settings.seed)
+    first = [k for k, name in enumerate(names) if name not in held_out]
+    second = [k for k, name in enumerate(names) if name in held_out]
+    _check_number(len(first), settings.batch_size)
+    if not second:
+        raise InputError("The validation images hold no cell; give others.")
+    pixels = [sample for name, sample in samples.items() if name not in held_out]
+    intensity = intensity_of(pixels, crops.data.dtype)
+    training, validating = _take(crops, first), _take(crops, second)
+    return TrainingCrops(training, validating, len(every), at_border, unusable, intensity)
 
 
 def intensity_of(fields: Sequence[NDArray[np.floating]], dtype: np.dtype[np.generic]) -> Intensity:
@@ -204,116 +159,16 @@ def intensity_of(fields: Sequence[NDArray[np.floating]], dtype: np.dtype[np.gene
     return Intensity(low=float(low.min()), high=float(high.max()), note=note)
 
 
-def write_overview(folder: Path, crops: TrainingCrops) -> Path:
-    """Write ``crops.png``, a contact sheet, and ``crops.json``, the split; return the sheet."""
-    parts = {"training": crops.training, "validation": crops.validation}
-    rows = {label: _spread(stack.data) for label, stack in parts.items()}
-    colours = [PALETTE[k % len(PALETTE)] for k in range(len(crops.training.channels))]
-    sheet = folder / "crops.png"
-    write_png(sheet, contact_sheet(rows, colours, crops.summary()))
-    split = {label: sorted({c.file for c in stack.crops}) for label, stack in parts.items()}
-    record = {"files": split, "at_border": crops.at_border, "unusable": crops.unusable}
-    with whole_file(folder / "crops.json") as draft:
-        draft.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return sheet
+def _held_out(names: Sequence[str], seed: int) -> set[str]:
+    from napari_rls.training.dataset import split_by_file
 
-
-def draft_manifest(
-    card: Card, crops: TrainingCrops, settings: TrainSettings, samples: int
-) -> Manifest:
-    """Fill in all of a manifest that is known before training.
-
-    Parameters
-    ----------
-    card
-        What the user says.
-    crops, settings
-        What the generator is trained on, and how.
-    samples
-        Number of generated samples that flow and encoders are to be fitted to.
-
-    Raises
-    ------
-    InputError
-        If the user's words cannot stand in a manifest.
-    """
-    size, names = settings.size, ", ".join(settings.channels)
-    factors = tuple(f for f in FACTORS if size % f == 0 and size // f in _ENCODED)
-    encoder = EncoderSpec(
-        factors=factors, samples=samples, seed=settings.seed, held_out_error=(1.0,) * len(factors)
-    )
-    try:
-        return Manifest(
-            name=card.name,
-            title=card.title or f"{names}, {size} x {size} pixels",
-            architecture=settings.architecture,
-            channels=tuple(
-                Channel(name=name, colour=PALETTE[k % len(PALETTE)])
-                for k, name in enumerate(settings.channels)
-            ),
-            pixel_size_um=card.pixel_size_um or crops.training.pixel_size_um,
-            intensity=settings.intensity,
-            flow=FlowSpec(hidden=256),
-            flow_fit=FlowFit(
-                samples=samples, seed=settings.seed, epochs=0, held_out_nats=0, ks_distance=1
-            ),
-            encoder=encoder if factors else None,
-            training=Training(
-                data=f"{crops.files} files of the user's own; {len(crops.validation)} crops, by "
-                "file, were held out.",
-                images=len(crops.training),
-            ),
-            licence=card.licence,
-            attribution=card.attribution,
-            intended_use=f"Nucleus-centred crops ({names}) like those that it was trained on: same "
-            "cells, staining, microscope and pixel size.",
-            limits="How good its images are was not assessed. SR pixels are generated: details "
-            "finer than the LR image are plausible, not measured.",
-            created_by=f"napari-rls {__version__}",
-        )
-    except ValidationError as error:
-        raise InputError(f"The bundle cannot be described so: {first_problem(error)}.") from None
-
-
-def finish(
-    folder: Path,
-    draft: Manifest,
-    out: Path,
-    *,
-    seed: int = 0,
-    epochs: int = 40,
-    report: Callable[[str], None] = lambda _: None,
-) -> Bundle:
-    """Make a bundle of the averaged generator in a run's checkpoint and write it to ``out``.
-
-    Raises
-    ------
-    TrainingError
-        If the checkpoint cannot be read.
-    """
-    checkpoint = RunFolder(folder).checkpoint
-    generator = load_generator(checkpoint, draft.architecture, part="average.")
-    kimg = read_numbers(checkpoint)["images"] / 1000
-    training = draft.training.model_copy(update={"kimg": kimg})
-    draft = draft.model_copy(update={"training": training})
-    samples = draft.flow_fit.samples
-    bundle = assemble(generator, draft, seed=seed, samples=samples, epochs=epochs, report=report)
-    return bundle.save(out)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and path.is_file() and not path.name.startswith(".")
-
-
-def _field(path: Path, names: tuple[str, ...]) -> CellStack:
-    field = choose_channels(read_stack(path), (), names)
-    if len(field.channels) != len(names):
+    if len(set(names)) < 2:
         raise InputError(
-            f"{path} has {len(field.channels)} channel(s), but --channels names {len(names)} "
-            f"({', '.join(names)}); all images need these channels, in this order."
+            f"All cells lie in the field {names[0]}, and none can be held out to validate on; "
+            "give more images, or others to validate on."
         )
-    # The whole path, since files of one name in several folders are several files.
-    return replace(field, channels=names, name=str(path))
+    _, second = split_by_file(names, seed=seed)
+    return {names[k] for k in second}
 
 
 def _take(stack: CellStack, cells: Sequence[int]) -> CellStack:
@@ -333,11 +188,3 @@ def _check_number(cells: int, needed: int) -> None:
             f"{cells} cells are too few to train on: at least {needed}, a batch, are needed, and a "
             "useful bundle takes a few thousand; give more images."
         )
-
-
-def _spread(images: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return a few images, evenly spaced."""
-    chosen: NDArray[np.generic] = images[
-        np.unique(np.linspace(0, len(images) - 1, _SHOWN).astype(int))
-    ]
-    return chosen

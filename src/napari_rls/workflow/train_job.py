@@ -1,0 +1,322 @@
+"""From whole fields to a bundle: the one training job behind the widget and the CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.bundle_file import SUFFIX, BundleError
+from napari_rls.models.manifest import Manifest
+from napari_rls.training.settings import TrainSettings
+from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.train import TrainingCrops, prepare
+from napari_rls.workflow.train_files import (
+    check_free,
+    inputs_digest,
+    keep_crops,
+    kept_crops,
+    overview,
+    writing,
+)
+from napari_rls.workflow.train_inputs import find_fields
+from napari_rls.workflow.train_manifest import Card, draft_manifest, with_crops, with_training
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_rls.models.bundle import Bundle
+    from napari_rls.models.stylegan2 import Generator as Network
+    from napari_rls.training.run import Progress
+
+Stage = Literal["crops", "training", "fitting", "done"]
+T = TypeVar("T")
+
+WARMUP = 10.0
+"""kimg in which D learns alone after the size has doubled, unless the settings say otherwise."""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """All that a bundle is trained of.
+
+    Parameters
+    ----------
+    images
+        Files, folders and glob patterns of whole fields.
+    settings
+        How to train; the intensities are taken from the images.
+    card
+        What the user says of the bundle, or a manifest whose gaps are to be filled in.
+    out
+        The bundle to write; one that is there is replaced.
+    folder
+        The run's folder. If it holds this very run, that goes on.
+    validation
+        Images to validate on, as ``images``; if empty, a tenth of the crops is held out.
+    pattern
+        How files of one channel each are named; see
+        :func:`~napari_rls.workflow.train_inputs.find_fields`. Empty: all channels in one file.
+    sources
+        What the files call each channel: names or indices in a file of several, with
+        ``pattern`` what stands in the file names. Empty: the channels' own names.
+    dna_channel
+        Channel that shows nuclei, by name or by index from 0.
+    nuclei
+        How nuclei are found.
+    start
+        Bundle or weights of a generator to start from.
+    grow_kimg
+        Thousands of images to train on at half the size first, in the folder ``half``
+        within ``folder``; 0 trains at full size from the start.
+    fit_samples, fit_epochs
+        Generated samples that flow and encoders are fitted to, and the flow's passes
+        over them.
+    """
+
+    images: tuple[str, ...]
+    settings: TrainSettings
+    card: Card | Manifest
+    out: Path
+    folder: Path
+    validation: tuple[str, ...] = ()
+    pattern: str = ""
+    sources: tuple[str, ...] = ()
+    dna_channel: str = "0"
+    nuclei: NucleusSettings = field(default_factory=NucleusSettings)
+    start: Path | None = None
+    grow_kimg: float = 0
+    fit_samples: int = 100_000
+    fit_epochs: int = 40
+
+
+@dataclass(frozen=True, eq=False)
+class JobUpdate:
+    """What a training job has just done.
+
+    Parameters
+    ----------
+    stage
+        What it is at. Training comes twice if the size is doubled on the way.
+    message
+        A sentence for people, or "".
+    crops, overview
+        The crops and the contact sheet of them, once they are cut.
+    step
+        Every step of training.
+    size
+        Side in pixels of the images that are trained on.
+    bundle
+        The bundle that was written, at the end.
+    """
+
+    stage: Stage
+    message: str = ""
+    crops: TrainingCrops | None = None
+    overview: Path | None = None
+    step: Progress | None = None
+    size: int | None = None
+    bundle: Path | None = None
+
+
+def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
+    """Cut crops, train a generator, fit flow and encoders, write the bundle.
+
+    Closing the iteration or Ctrl-C keeps a checkpoint; the same job goes on with it and
+    ends with the same weights as if it had gone through. The bundle is made of the
+    generator of lowest KID where the run has one, else of the last average.
+
+    Raises
+    ------
+    InputError
+        If an image, the channels or the words cannot be used; nothing is trained then.
+    SettingsError
+        If the device that was asked for is not there.
+    TrainingError
+        If the folder holds another run, training diverged, or a file cannot be written.
+    """
+    draft = _draft(job)
+    check_free(job.folder)
+    crops = yield from _crops(job)
+    settings = job.settings.model_copy(update={"intensity": crops.intensity})
+    draft = with_crops(draft, crops)
+    yield JobUpdate("crops", crops.summary(), crops=crops, overview=overview(job.folder))
+    start = job.start
+    if job.grow_kimg:
+        start = yield from _grown(job, settings, crops)
+        settings = settings.model_copy(update={"warmup_kimg": settings.warmup_kimg or WARMUP})
+    yield from _trained(job.folder, settings, crops.training.data, start)
+    generator, draft = _chosen(job.folder, draft)
+    bundle = yield from _told("fitting", _fitted(job, generator, draft))
+    with writing(job.out):
+        job.out.parent.mkdir(parents=True, exist_ok=True)
+        bundle.save(job.out)
+    yield JobUpdate("done", f"The bundle: {job.out}.", bundle=job.out)
+
+
+def _draft(job: TrainJob) -> Manifest:
+    settings, card = job.settings, job.card
+    if job.grow_kimg and job.start is not None:
+        raise InputError("A run that grows starts from scratch; leave out the start weights.")
+    if job.grow_kimg:
+        _half(job)
+    if isinstance(card, Card):
+        return draft_manifest(card, settings, job.fit_samples)
+    if (card.architecture, card.channel_names) != (settings.architecture, settings.channels):
+        raise InputError(f"The manifest of {card.name} is not one of this size and channels.")
+    fit = card.flow_fit.model_copy(update={"samples": job.fit_samples})
+    return card.model_copy(update={"flow_fit": fit})
+
+
+def _crops(job: TrainJob) -> Generator[JobUpdate, None, TrainingCrops]:
+    """Return the crops that the folder holds, or cut and keep them."""
+    channels = job.settings.channels
+    find = partial(find_fields, channels=channels, sources=job.sources, pattern=job.pattern)
+    fields = find(job.images)
+    apart = find(job.validation) if job.validation else []
+    words = {
+        "sources": job.sources,
+        "pattern": job.pattern,
+        **job.settings.model_dump(include={"size", "channels", "seed"}),
+        "dna_channel": job.dna_channel,
+        "nuclei": job.nuclei.model_dump(),
+    }
+    digest = inputs_digest(fields, apart, words)
+    kept = kept_crops(job.folder, digest)
+    if kept is not None:
+        yield JobUpdate("crops", f"The crops in {job.folder} are of these images; no new cut.")
+        return kept
+    crops = yield from _told(
+        "crops",
+        prepare(
+            fields,
+            job.settings,
+            validation=apart,
+            sources=() if job.pattern else job.sources,
+            dna_channel=job.dna_channel,
+            nuclei=job.nuclei,
+        ),
+    )
+    keep_crops(job.folder, crops, digest)
+    return crops
+
+
+def _half(job: TrainJob) -> TrainSettings:
+    """Return the settings of the first stage: half the size, blocks of the same widths."""
+    from pydantic import ValidationError
+
+    from napari_rls.search.settings import first_problem
+
+    settings = job.settings
+    changes = {
+        "size": settings.size // 2,
+        "channel_last": 2 * settings.channel_last,
+        "kimg": job.grow_kimg,
+    }
+    try:
+        return TrainSettings.model_validate(settings.model_dump() | changes)
+    except ValidationError as error:
+        raise InputError(
+            f"The run cannot start at half the size ({first_problem(error)}); leave that out."
+        ) from None
+
+
+def _grown(
+    job: TrainJob, settings: TrainSettings, crops: TrainingCrops
+) -> Generator[JobUpdate, None, Path]:
+    """Train at half the size and return the weights that the full size starts from."""
+    from napari_rls.training.grow import grown_start, halved, kept_start
+
+    folder = job.folder / "half"
+    if (job.folder / "run.json").exists():
+        return kept_start(folder, job.grow_kimg)
+    small = _half(replace(job, settings=settings))
+    yield JobUpdate("training", f"First at {small.size} x {small.size} pixels.", size=small.size)
+    yield from _trained(folder, small, halved(crops.training.data), None)
+    yield JobUpdate("training", f"Now at {settings.size} x {settings.size} pixels.")
+    return grown_start(folder, small, settings)
+
+
+def _trained(
+    folder: Path,
+    settings: TrainSettings,
+    data: NDArray[np.generic],
+    start: Path | None,
+) -> Generator[JobUpdate, None, None]:
+    from napari_rls.training.run import train
+
+    with closing(train(data, settings, folder, start=start)) as steps:
+        for step in steps:
+            yield JobUpdate("training", step.warning, step=step, size=settings.size)
+
+
+def _chosen(folder: Path, draft: Manifest) -> tuple[Network, Manifest]:
+    """Return the run's best generator and the manifest that says how good it is."""
+    from napari_rls.training.checkpoint import load_generator, read_numbers
+    from napari_rls.training.run_folder import RunFolder
+
+    place = RunFolder(folder)
+    score = place.best_score()
+    if score is not None:
+        generator = load_generator(place.best, draft.architecture)
+        return generator, with_training(draft, score.images, score)
+    generator = load_generator(place.checkpoint, draft.architecture, part="average.")
+    return generator, with_training(draft, read_numbers(place.checkpoint)["images"], None)
+
+
+def _fitted(job: TrainJob, generator: Network, draft: Manifest) -> Generator[str, None, Bundle]:
+    """Return the bundle of a generator; what was fitted to it before is used again."""
+    from napari_rls.models.bundle import Bundle
+    from napari_rls.training.assemble import assemble
+
+    seed, epochs = job.settings.seed, job.fit_epochs
+    kept = job.folder / f"fitted{SUFFIX}"
+    old = _load(kept)
+    fit = draft.flow_fit.model_copy(update={"seed": seed, "epochs": epochs})
+    wanted = draft.model_copy(update={"flow_fit": fit})
+    if old is not None and _asked(old.manifest) == _asked(wanted) and _same(old, generator):
+        found = {"flow_fit": old.manifest.flow_fit, "encoder": old.manifest.encoder}
+        return Bundle(draft.model_copy(update=found), old.generator, old.flow, old.encoders)
+    bundle = yield from assemble(generator, draft, seed=seed, samples=fit.samples, epochs=epochs)
+    with writing(kept):
+        bundle.save(kept)
+    return bundle
+
+
+def _load(file: Path) -> Bundle | None:
+    from napari_rls.models.bundle import load_bundle
+
+    try:
+        return load_bundle(file)
+    except BundleError:
+        return None
+
+
+def _asked(manifest: Manifest) -> tuple[object, ...]:
+    """Return what determines the fit of flow and encoders to a generator."""
+    fit, spec = manifest.flow_fit, manifest.encoder
+    spec = spec and spec.model_copy(update={"held_out_error": ()})
+    return manifest.architecture, manifest.flow, fit.samples, fit.seed, fit.epochs, spec
+
+
+def _same(bundle: Bundle, generator: Network) -> bool:
+    import torch
+
+    now = generator.state_dict()
+    return all(torch.equal(now[k], tensor) for k, tensor in bundle.generator.state_dict().items())
+
+
+def _told(stage: Stage, work: Generator[str, None, T]) -> Generator[JobUpdate, None, T]:
+    """Pass on the sentences of a part of the job and return its result."""
+    while True:
+        try:
+            message = next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield JobUpdate(stage, message)
