@@ -97,6 +97,20 @@ def find_nuclei(dna: NDArray[np.generic], settings: NucleusSettings | None = Non
     return Nuclei(labels, np.array(centroids, np.float64).reshape(count, 2))
 
 
+def central_nucleus(labels: NDArray[np.int32], reach: float) -> int:
+    """Return the label of the nucleus nearest to the centre of an image (H, W), or 0.
+
+    A nucleus counts if its nearest pixel is at most ``reach`` pixels from the centre.
+    """
+    y, x = np.nonzero(labels)
+    if y.size == 0:
+        return 0
+    height, width = labels.shape
+    distance = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2)
+    nearest = int(distance.argmin())
+    return int(labels[y[nearest], x[nearest]]) if distance[nearest] <= reach else 0
+
+
 def _smoothed(dna: NDArray[np.generic], sigma: float) -> NDArray[np.float64]:
     image = np.asarray(dna, np.float64)
     finite = np.isfinite(image)

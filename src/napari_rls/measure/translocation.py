@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
-from napari_rls.measure.nuclei import NucleusSettings, find_nuclei
+from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
 
 MIN_PIXELS = 10
 """Fewer pixels than this are too few for a mean of the ring."""
@@ -105,7 +105,7 @@ def measure_translocation(
     settings = settings or TranslocationSettings()
     values = np.asarray(image[signal], np.float64)
     labels = find_nuclei(image[dna], settings.nucleus).labels
-    own = _central(labels, settings.reach)
+    own = central_nucleus(labels, settings.reach)
     if own == 0 or not np.isfinite(values).all():
         return Translocation()
     nucleus = labels == own
@@ -137,14 +137,3 @@ def translocation_ratio(
     See :func:`measure_translocation`.
     """
     return measure_translocation(image, dna, signal, settings).ratio
-
-
-def _central(labels: NDArray[np.int32], reach: float) -> int:
-    """Return the label of the nucleus nearest to the centre, or 0 if none is within reach."""
-    y, x = np.nonzero(labels)
-    if y.size == 0:
-        return 0
-    height, width = labels.shape
-    distance = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2)
-    nearest = int(distance.argmin())
-    return int(labels[y[nearest], x[nearest]]) if distance[nearest] <= reach else 0
