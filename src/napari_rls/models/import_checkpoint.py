@@ -1,0 +1,86 @@
+"""Read a StyleGAN2 generator out of another program's checkpoint; nothing in it is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from napari_rls.models.official_checkpoint import TENSORFLOW, read_official
+from napari_rls.models.rosinality import read_rosinality
+from napari_rls.models.safe_pickle import PROTOCOLS, RefusedError, plain
+from napari_rls.models.stylegan2 import Generator
+from napari_rls.models.torch_file import LEGACY_START, ZIP_START, read_torch, read_torch_zip
+
+MAX_BYTES: Final = 4 * 2**30
+"""Official pickles of 1024 x 1024 pixels have some 0.4 GB, rosinality's checkpoints 1 to 2."""
+
+_READ = "stylegan2-ada-pytorch's network pickles (.pkl) and rosinality's checkpoints (.pt) are read"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be imported; the message says why, in one sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignGenerator:
+    """A generator and the program whose checkpoint it comes from."""
+
+    generator: Generator
+    program: str
+
+
+def read_checkpoint(path: Path) -> ForeignGenerator:
+    """Read the moving average of the generator in an official or rosinality's checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is something else, asks for anything that a checkpoint does not need,
+        or holds a generator that a bundle cannot hold.
+    """
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"There is no checkpoint file {path}.")
+        return _read(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from None
+    except RefusedError as error:
+        advice = "nothing in it was run"
+        if TENSORFLOW in str(error):
+            advice = (
+                "it was made with the TensorFlow version; convert it with legacy.py of "
+                "stylegan2-ada-pytorch, then import what that writes"
+            )
+        raise CheckpointError(f"{path.name} was refused: {error}; {advice}.") from None
+
+
+def _read(path: Path) -> ForeignGenerator:
+    if path.stat().st_size > MAX_BYTES:
+        raise RefusedError(f"it has more than {MAX_BYTES / 2**30:g} GiB")
+    with path.open("rb") as file:
+        start = file.read(len(LEGACY_START))
+    if start.startswith(ZIP_START):
+        return _of_torch(read_torch_zip(path))
+    if start == LEGACY_START:
+        return _of_torch(read_torch(path.read_bytes()))
+    if start[:1] == b"\x80" and start[1:2] and start[1] in PROTOCOLS:
+        return ForeignGenerator(read_official(path.read_bytes()), "stylegan2-ada-pytorch")
+    if start[8:9] == b"{":
+        raise RefusedError(
+            "it is a safetensors file, and if it is a bundle it needs no import; " + _READ
+        )
+    raise RefusedError("it is no checkpoint; " + _READ)
+
+
+def _of_torch(checkpoint: Any) -> ForeignGenerator:
+    names = list(checkpoint) if isinstance(checkpoint, dict) else []
+    if "g_ema" in names:
+        return ForeignGenerator(read_rosinality(checkpoint), "rosinality's stylegan2-pytorch")
+    inner = checkpoint.get("GAN") if names else None
+    if isinstance(inner, dict) or any("to_style1" in str(name) for name in names):
+        raise RefusedError(
+            "it comes from lucidrains' stylegan2-pytorch, whose generator is another architecture"
+        )
+    found = ", ".join(plain(str(name)) for name in names[:5]) or "no dict"
+    raise RefusedError(f"it is a file of PyTorch without a g_ema (found: {found}); {_READ}")
