@@ -1,20 +1,19 @@
-"""Make the embedded bundle ``bbbc013-translocation-64`` from the weights of its generator.
+"""Make the embedded bundle ``bbbc013-translocation-64`` of the images of BBBC013.
 
-    python recipes/bbbc013_translocation_64.py WEIGHTS.safetensors OUT.rls.safetensors
+    python recipes/bbbc013_translocation_64.py DATA START.safetensors OUT.rls.safetensors
 
-WEIGHTS holds the moving average of the generator with the state-dict names of
-stylegan2-ada-pytorch. Flow and encoders are fitted here; everything is seeded.
+DATA is a folder of BBBC013v1 as two-channel TIFF files (DNA, FKHR-GFP) named by well,
+A01.ome.tif to H12.ome.tif. START holds the weights that the generator starts from, under
+the state-dict names of stylegan2-ada-pytorch. Everything is seeded. Ctrl-C keeps a
+checkpoint; the same command goes on with it.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from safetensors.torch import load_file
-
-from napari_rls.models.architecture import Architecture
 from napari_rls.models.manifest import (
     Channel,
     EncoderSpec,
@@ -24,23 +23,25 @@ from napari_rls.models.manifest import (
     Manifest,
     Training,
 )
-from napari_rls.models.stylegan2 import Generator
-from napari_rls.training.assemble import FLOW_SAMPLES, assemble
+from napari_rls.training.settings import TrainSettings
+from napari_rls.workflow.train_job import TrainJob, train_bundle
 
-ARCHITECTURE = Architecture(
-    resolution=64,
-    image_channels=2,
-    z_dim=128,
-    w_dim=128,
-    mapping_layers=8,
-    channel_base=1024,
-    channel_max=128,
+SETTINGS = TrainSettings(
+    size=64,
+    channels=("DNA", "FKHR-GFP"),
+    kimg=500,
+    warmup_kimg=20,
+    ema_rampup=0,
+    precision="float32",
+    threads=1,
 )
+
+SAMPLES = 100_000
 
 DRAFT = Manifest(
     name="bbbc013-translocation-64",
     title="FKHR-GFP translocation in U2OS cells, 64 x 64 pixels",
-    architecture=ARCHITECTURE,
+    architecture=SETTINGS.architecture,
     channels=(Channel(name="DNA", colour="#3060ff"), Channel(name="FKHR-GFP", colour="#30ff60")),
     pixel_size_um=None,
     intensity=Intensity(
@@ -51,19 +52,18 @@ DRAFT = Manifest(
         "absolute intensities cannot be compared between fields; ratios within a field can.",
     ),
     flow=FlowSpec(kind="maf", blocks=5, hidden=256, hidden_layers=2),
-    flow_fit=FlowFit(samples=FLOW_SAMPLES, seed=0, epochs=0, held_out_nats=0, ks_distance=1),
+    flow_fit=FlowFit(samples=SAMPLES, seed=0, epochs=0, held_out_nats=0, ks_distance=1),
     encoder=EncoderSpec(
         factors=(4, 8, 16, 32),
         hidden=384,
-        samples=100_000,
+        samples=SAMPLES,
         noise=0.04,
         seed=0,
         held_out_error=(1.0, 1.0, 1.0, 1.0),
     ),
     training=Training(
-        data="BBBC013v1, rows A, D, E, G, H (60 wells); rows B, C and F were held out.",
-        images=8674,
-        kimg=156,
+        data="BBBC013v1, rows A, D, E, G, H (60 wells); row B was held out to choose the best "
+        "generator by KID, rows C and F were not used.",
     ),
     licence="CC BY 3.0",
     attribution="Trained on image set BBBC013v1, provided by Ilya Ravkin, available from the "
@@ -78,13 +78,30 @@ DRAFT = Manifest(
 )
 
 
-def main(weights: Path, out: Path) -> None:
-    """Fit flow and encoders to the generator in ``weights`` and write the bundle to ``out``."""
-    generator = Generator(ARCHITECTURE)
-    generator.load_state_dict(load_file(weights))
-    bundle = assemble(generator, DRAFT, report=lambda line: print(line, flush=True)).save(out)
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {bundle.manifest.content_hash}")
+def main() -> None:
+    """Train, fit and write the bundle; go on with the run if there is one."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", type=Path, help="folder of A01.ome.tif to H12.ome.tif")
+    parser.add_argument("start", type=Path, help="weights to start from")
+    parser.add_argument("out", type=Path, help="bundle to write, NAME.rls.safetensors")
+    parser.add_argument("--run", type=Path, help="folder of the run (default OUT-run)")
+    given = parser.parse_args()
+    job = TrainJob(
+        images=tuple(str(given.data / f"{row}*.tif") for row in "ADEGH"),
+        settings=SETTINGS,
+        card=DRAFT,
+        out=given.out,
+        folder=given.run or given.out.with_name(f"{given.out.name.partition('.')[0]}-run"),
+        validation=(str(given.data / "B*.tif"),),
+        start=given.start,
+        fit_samples=SAMPLES,
+    )
+    for update in train_bundle(job):
+        if update.message:
+            print(update.message, flush=True)
+        if update.step and update.step.report:
+            print(update.step.report, update.step.score or "", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()
