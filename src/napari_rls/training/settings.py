@@ -86,7 +86,8 @@ class TrainSettings(BaseModel):
         le=1000,
         description=(
             "kimg in which D learns alone, for a run that starts from trained weights: about 20, "
-            "since a D that knows nothing yet lets a good G drift."
+            "since a D that knows nothing yet lets a good G drift. In as many kimg after it, G's "
+            "step size rises to its full value."
         ),
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of every random stream.")

@@ -103,9 +103,11 @@ class Trainer:
         lazy = settings.path_interval if settings.path_weight else 1_000_000
         rate = settings.learning_rate
         self.adam_g = lazy_adam(self.generator.parameters(), rate, lazy)
+        self.rate_g = self.adam_g.param_groups[0]["lr"]
         self.adam_d = lazy_adam(self.discriminator.parameters(), rate, settings.r1_interval)
         self.ada = AdaptiveP(settings.ada_target, settings.ada_kimg, settings.ada_start)
-        self.path_mean = torch.zeros((), device=device)
+        # A trained G must not be pulled towards the path lengths 0 of an untrained one.
+        self.path_mean = torch.full((), 0.0 if start is None else torch.nan, device=device)
         self.images = 0
         self.steps = 0
 
@@ -124,6 +126,7 @@ class Trainer:
         if self.steps % settings.r1_interval == 0 and settings.r1_gamma:
             r1 = self._r1_step(real)
         if not warming:
+            self._set_generator_rate()
             g_loss = self._generator_step(fake)
             if self.steps % settings.path_interval == 0 and settings.path_weight:
                 path_length = self._path_step()
@@ -171,11 +174,25 @@ class Trainer:
         self.discriminator.requires_grad_(True)
         return loss.detach()
 
+    def _set_generator_rate(self) -> None:
+        """Let G's step size rise from 0 after a warm-up, in as many kimg.
+
+        Adam takes full steps however faint D's gradient is: at full rate G would run away
+        from a D that has only begun to know it, and D would never catch up.
+        """
+        settings = self.settings
+        since = (self.images + settings.batch_size) / 1000 - settings.warmup_kimg
+        share = min(since / settings.warmup_kimg, 1.0) if settings.warmup_kimg else 1.0
+        for group in self.adam_g.param_groups:
+            group["lr"] = self.rate_g * share
+
     def _path_step(self) -> Tensor:
         ws = self._mixed_ws(max(1, self.settings.batch_size // PATH_SHARE))
         images = self._synthesise(ws)
         noise = torch.randn(images.shape, generator=self.streams.path).to(self.device)
         lengths = path_lengths(images, ws, noise)
+        if self.path_mean.isnan():
+            self.path_mean = lengths.detach().mean()
         penalty, self.path_mean = path_penalty(lengths, self.path_mean)
         _descend(self.adam_g, penalty * (self.settings.path_weight * self.settings.path_interval))
         return lengths.detach().mean()
