@@ -96,11 +96,14 @@ def main() -> None:
         start=given.start,
         fit_samples=SAMPLES,
     )
-    for update in train_bundle(job):
-        if update.message:
-            print(update.message, flush=True)
-        if update.step and update.step.report:
-            print(update.step.report, update.step.score or "", flush=True)
+    try:
+        for update in train_bundle(job):
+            if update.message:
+                print(update.message, flush=True)
+            if update.step and update.step.report:
+                print(update.step.report, update.step.score or "", flush=True)
+    except KeyboardInterrupt:
+        raise SystemExit(f"Stopped; the same command goes on with {job.folder}.") from None
 
 
 if __name__ == "__main__":

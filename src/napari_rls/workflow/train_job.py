@@ -149,7 +149,7 @@ def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
     start = job.start
     if job.grow_kimg:
         start = yield from _grown(job, settings, crops)
-        settings = settings.model_copy(update={"warmup_kimg": settings.warmup_kimg or WARMUP})
+        settings = settings.model_copy(update={"warmup_kimg": _warmup(settings)})
     yield from _trained(job.folder, settings, crops.training.data, start)
     generator, draft = _chosen(job.folder, draft)
     bundle = yield from _told("fitting", _fitted(job, generator, draft))
@@ -165,6 +165,11 @@ def _draft(job: TrainJob) -> Manifest:
         raise InputError("A run that grows starts from scratch; leave out the start weights.")
     if job.grow_kimg:
         _half(job)
+        if settings.kimg <= _warmup(settings):
+            raise InputError(
+                f"{settings.kimg:g} kimg at full size are too few: after growing, the "
+                f"discriminator learns alone for {_warmup(settings):g}; give more kimg."
+            )
     if isinstance(card, Card):
         return draft_manifest(card, settings, job.fit_samples)
     if (card.architecture, card.channel_names) != (settings.architecture, settings.channels):
@@ -206,6 +211,10 @@ def _crops(job: TrainJob) -> Generator[JobUpdate, None, TrainingCrops]:
     return crops
 
 
+def _warmup(settings: TrainSettings) -> float:
+    return settings.warmup_kimg or WARMUP
+
+
 def _half(job: TrainJob) -> TrainSettings:
     """Return the settings of the first stage: half the size, blocks of the same widths."""
     from pydantic import ValidationError
@@ -217,6 +226,7 @@ def _half(job: TrainJob) -> TrainSettings:
         "size": settings.size // 2,
         "channel_last": 2 * settings.channel_last,
         "kimg": job.grow_kimg,
+        "warmup_kimg": 0.0,
     }
     try:
         return TrainSettings.model_validate(settings.model_dump() | changes)

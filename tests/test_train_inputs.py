@@ -1,0 +1,199 @@
+"""Fields to train on: files of all channels or of one each, held-out images, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from tiny_job import SETTINGS, images, returned, write_fields
+
+from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.train import TrainingCrops, prepare
+from napari_rls.workflow.train_inputs import find_fields, find_images, parse_channels, read_field
+
+CHANNELS = SETTINGS.channels
+
+
+def write(path: Path, image: np.ndarray, **options: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, image, photometric="minisblack", **options)
+
+
+def crops(folder: Path, validation: str = "", **options: Any) -> TrainingCrops:
+    fields = find_fields([str(folder)], CHANNELS)
+    apart = find_fields([str(folder / validation)], CHANNELS) if validation else []
+    return returned(prepare(fields, SETTINGS, validation=apart, **options))
+
+
+def test_images_by_file_folder_and_pattern_count_once(tmp_path: Path) -> None:
+    folder = write_fields(tmp_path / "fields")
+    (folder / "notes.txt").write_text("no image")
+    found = find_images([str(folder / "f2.tif"), str(folder), str(folder / "f*.tif")])
+    assert [path.name for path in found] == ["f2.tif", "f0.tif", "f1.tif", "f3.tif"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "sources"),
+    [
+        ("DNA, GFP", ("DNA", "GFP"), ()),
+        ("DNA=w1,GFP=w2", ("DNA", "GFP"), ("w1", "w2")),
+        ("DNA", ("DNA",), ()),
+    ],
+)
+def test_channels(text: str, names: tuple[str, ...], sources: tuple[str, ...]) -> None:
+    assert parse_channels(text) == (names, sources)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("DNA=w1,GFP", "must say for every channel"),
+        ("DNA=,GFP=w2", "must say for every channel"),
+        ("DNA,DNA", "names a channel twice"),
+        ("DNA=1,GFP=1", "names a channel twice"),
+    ],
+)
+def test_unclear_channels(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_channels(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("{field}_{channel}.tif", ("plate_A01_s1_w1.tif", "plate_A01_s1_w2.tif")),
+        ("{field}_{channel}*.tif", ("A01_s1_w15F3A.tif", "A01_s1_w2B00C.tif")),
+        ("{channel}/{field}.tif", ("w1/A01.tif", "w2/A01.tif")),
+        ("{field}-ch{channel}sk*.tiff", ("r01c01-chw1sk1.tiff", "r01c01-chw2sk1.tiff")),
+    ],
+)
+def test_a_file_for_each_channel(tmp_path: Path, pattern: str, names: tuple[str, str]) -> None:
+    image = images()[0]
+    for k in (0, 1):
+        write(tmp_path / names[k], image[k])
+        write(tmp_path / "other" / names[k], image[1 - k])
+    write(tmp_path / "thumbnail.tif", image[0])
+    inputs = [str(tmp_path / "**" / "*.tif*")]
+    # The channels' order is that of their names, not that of the files.
+    first, other = find_fields(inputs, ("GFP", "DNA"), sources=("w2", "w1"), pattern=pattern)
+    if str(tmp_path / "other") in first.name:
+        first, other = other, first
+    assert [path.name for path in first.files] == [Path(name).name for name in reversed(names)]
+    stack = read_field(first, ("GFP", "DNA"))
+    np.testing.assert_array_equal(stack.data[0], image[::-1])
+    assert (stack.channels, stack.name) == (("GFP", "DNA"), first.name)
+    assert other.name != first.name
+
+
+def test_without_words_for_them_channels_stand_in_the_names(tmp_path: Path) -> None:
+    write(tmp_path / "A01-GFP.tif", images()[0][1])
+    write(tmp_path / "A01-DNA.tif", images()[0][0])
+    (found,) = find_fields([str(tmp_path)], CHANNELS, pattern="{field}-{channel}.tif")
+    assert [path.name for path in found.files] == ["A01-DNA.tif", "A01-GFP.tif"]
+
+
+def test_patterns_that_find_no_fields(tmp_path: Path) -> None:
+    for name in ("A01_w1.tif", "A01_w2.tif", "A01_w1x.tif", "A02_w1.tif", "A03_w1.tif"):
+        write(tmp_path / name, images()[0][0])
+
+    def find(pattern: str) -> None:
+        find_fields([str(tmp_path)], CHANNELS, sources=("w1", "w2"), pattern=pattern)
+
+    with pytest.raises(InputError, match=r"the channels w1, w2; the first file is A01_w1\.tif"):
+        find("{field}-{channel}.tif")
+    with pytest.raises(InputError, match=r"A01_w1\.tif and A01_w1x\.tif both fit the pattern"):
+        find("{field}_{channel}*.tif")
+    with pytest.raises(InputError, match=r"A02 has no file .* GFP \(w2\) \(and 1 more such\)"):
+        find("{field}_{channel}.tif")
+    with pytest.raises(InputError, match=r"must hold \{channel\} once"):
+        find("{field}.tif")
+
+
+def test_files_of_a_field_that_do_not_match(tmp_path: Path) -> None:
+    dna, gfp = images()[0]
+
+    def read(second: np.ndarray, **options: Any) -> None:
+        write(tmp_path / "A_DNA.tif", dna, resolution=(2e4, 2e4), resolutionunit="CENTIMETER")
+        write(tmp_path / "A_GFP.tif", second, **options)
+        (field,) = find_fields([str(tmp_path)], CHANNELS, pattern="{field}_{channel}.tif")
+        read_field(field, CHANNELS)
+
+    read(gfp)
+    with pytest.raises(
+        InputError, match=r"A_GFP\.tif and .*A_DNA\.tif are one field but differ in"
+    ):
+        read(gfp[:80])
+    with pytest.raises(InputError, match=r"differ in pixel type \(uint16 and uint8\)"):
+        read(gfp.astype(np.uint16))
+    with pytest.raises(InputError, match=r"A_GFP\.tif holds 3 channels, but with --channel-files"):
+        read(np.stack([gfp] * 3))
+
+
+def test_channels_of_a_file_by_their_place(tmp_path: Path) -> None:
+    dna, gfp = images()[0]
+    write(tmp_path / "f.tif", np.stack([gfp, gfp, dna]))
+    (found,) = find_fields([str(tmp_path)], CHANNELS)
+    stack = read_field(found, CHANNELS, ("2", "0"))
+    np.testing.assert_array_equal(stack.data[0], [dna, gfp])
+    assert stack.channels == CHANNELS
+    with pytest.raises(InputError, match="has no channel 3"):
+        read_field(found, CHANNELS, ("3", "0"))
+    with pytest.raises(InputError, match=r"has 3 channel\(s\), but --channels names 2"):
+        read_field(found, CHANNELS)
+
+
+def test_fields_of_several_sizes_go_together(tmp_path: Path) -> None:
+    folder = write_fields(tmp_path / "fields")
+    whole = crops(folder)
+    wider = np.pad(images()[0], ((0, 0), (0, 30), (0, 10)), mode="edge")
+    write(folder / "f0.tif", wider)
+    mixed = crops(folder)
+    count = len(whole.training) + len(whole.validation)
+    assert len(mixed.training) + len(mixed.validation) >= count
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "message"),
+    [
+        (images()[0].astype(np.uint16), {}, r"differ in pixel type \(uint16 and uint8\)"),
+        (images()[0], {"ome": True, "metadata": {"axes": "CYX", "PhysicalSizeX": 0.3,
+         "PhysicalSizeY": 0.3}}, r"differ in pixel size \(0.3 and None\)"),
+        (images()[0][:1], {}, r"has 1 channel\(s\), but --channels names 2"),
+        (images()[0][:, :10, :10], {}, "has 10 x 10 pixels, too few for crops of 16 x 16"),
+    ],
+)  # fmt: skip
+def test_fields_that_do_not_match_are_named(
+    tmp_path: Path, image: np.ndarray, options: dict[str, Any], message: str
+) -> None:
+    folder = write_fields(tmp_path / "fields")
+    write(folder / "odd.tif", image, **options)
+    with pytest.raises(InputError, match=rf"odd\.tif.*{message}"):
+        crops(folder)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    folder = write_fields(tmp_path / "fields")
+    file = folder / "f2.tif"
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"f2\.tif cannot be read as a TIFF file"):
+        crops(folder)
+
+
+def test_images_to_validate_on_are_not_trained_on(tmp_path: Path) -> None:
+    folder = write_fields(tmp_path / "fields")
+    made = crops(folder, validation="f[13].tif")
+    sides = [{Path(c.file).name for c in part.crops} for part in (made.training, made.validation)]
+    assert sides == [{"f0.tif", "f2.tif"}, {"f1.tif", "f3.tif"}]
+    assert made.files == 4
+    write(tmp_path / "empty.tif", images()[0][::-1] * 0 + 7)
+    with pytest.raises(InputError, match="validation images hold no cell"):
+        crops(folder, validation="../empty.tif")
+
+
+def test_a_dna_channel_that_is_not_there(tmp_path: Path) -> None:
+    folder = write_fields(tmp_path / "fields")
+    with pytest.raises(InputError, match="has no channel Hoechst: its 2 channels are DNA, GFP"):
+        crops(folder, dna_channel="Hoechst")

@@ -1,0 +1,232 @@
+"""The training job: what is kept, what is done again, what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from safetensors.torch import load_file
+from tiny_job import CARD, SETTINGS, full_disk, images, job, run, write_fields
+
+from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.training.checkpoint import load_generator
+from napari_rls.training.run_folder import RunFolder
+from napari_rls.training.settings import TrainingError
+from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.train_job import JobUpdate, TrainJob
+from napari_rls.workflow.train_manifest import draft_manifest
+
+GROWING = {
+    "grow_kimg": 0.02,
+    "settings": SETTINGS.model_copy(update={"warmup_kimg": 0.008}),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_fields(tmp_path / "fields")
+    return tmp_path
+
+
+def stages(updates: list[JobUpdate]) -> list[str]:
+    return list(dict.fromkeys(update.stage for update in updates))
+
+
+def assert_same_run(one: TrainJob, two: TrainJob) -> None:
+    first, second = (load_file(RunFolder(j.folder).checkpoint) for j in (one, two))
+    assert first.keys() == second.keys()
+    assert not [name for name in first if not torch.equal(first[name], second[name])]
+
+
+def bundle_of(plan: TrainJob) -> Bundle:
+    return load_bundle(plan.out)
+
+
+def test_stages_and_what_they_tell(folder: Path) -> None:
+    plan = job(folder)
+    updates = run(plan)
+    assert stages(updates) == ["crops", "training", "fitting", "done"]
+    (cut,) = [update for update in updates if update.crops]
+    assert cut.crops is not None
+    assert (len(cut.crops.training), len(cut.crops.validation)) == (9, 3)
+    assert cut.overview is not None
+    assert cut.overview.stat().st_size > 1000
+    steps = [update.step for update in updates if update.step]
+    assert [step.images for step in steps] == list(range(4, 44, 4))
+    assert updates[-1].bundle == plan.out
+    training = bundle_of(plan).manifest.training
+    assert (training.images, training.validation, training.kimg) == (9, 3, 0.04)
+
+
+def test_files_of_one_channel_each_train_the_same_bundle(folder: Path) -> None:
+    for k, image in enumerate(images()):
+        for c in (0, 1):
+            file = folder / "single" / f"f{k}_w{c + 1}.tif"
+            file.parent.mkdir(exist_ok=True)
+            tifffile.imwrite(file, image[c], photometric="minisblack")
+    whole = job(folder)
+    single = job(
+        folder,
+        images=(str(folder / "single"),),
+        pattern="{field}_{channel}.tif",
+        sources=("w1", "w2"),
+        folder=folder / "other",
+    )
+    run(whole)
+    made = bundle_of(whole)
+    run(single)
+    assert_same_run(whole, single)
+    assert bundle_of(single).manifest.content_hash == made.manifest.content_hash
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "int64", "float16"])
+def test_crops_are_cut_once(folder: Path, dtype: str) -> None:
+    for k, image in enumerate(images()):
+        tifffile.imwrite(
+            folder / "fields" / f"f{k}.tif", image.astype(dtype), photometric="minisblack"
+        )
+    plan = job(folder)
+    stopped = run(plan, stop_at=(16, 12))
+    (cut,) = [update.crops for update in stopped if update.crops]
+    resumed = run(plan)
+    (kept,) = [update.crops for update in resumed if update.crops]
+    assert not [u for u in resumed if "crops cut" in u.message]
+    for one, two in ((cut.training, kept.training), (cut.validation, kept.validation)):
+        np.testing.assert_array_equal(one.data, two.data)
+        assert one.data.dtype == two.data.dtype == np.dtype(dtype)
+        assert (one.crops, one.channels) == (two.crops, two.channels)
+    assert (cut.summary(), cut.intensity) == (kept.summary(), kept.intensity)
+
+
+def test_other_images_are_cut_anew_and_refused(folder: Path) -> None:
+    plan = job(folder)
+    run(plan, stop_at=(16, 12))
+    (folder / "run" / "crops-training.ome.tif").write_bytes(b"damaged")
+    assert any("crops cut" in update.message for update in run(plan, stop_at=(16, 20)))
+    (folder / "fields" / "f3.tif").unlink()
+    with pytest.raises(TrainingError, match="holds a run of other settings"):
+        run(plan)
+
+
+@pytest.mark.parametrize("stop_at", [(8, 12), (16, 4), (16, 28)])
+def test_a_growing_run_that_was_stopped_ends_the_same(
+    folder: Path, stop_at: tuple[int, int]
+) -> None:
+    through = job(folder, folder=folder / "through", **GROWING)
+    assert [u.size for u in run(through) if u.step] == [8] * 5 + [16] * 10
+    stopped = job(folder, out=folder / "other.rls.safetensors", **GROWING)
+    assert "fitting" not in stages(run(stopped, stop_at))
+    assert not stopped.out.exists()
+    run(stopped)
+    assert_same_run(through, stopped)
+    assert bundle_of(through).manifest.content_hash == bundle_of(stopped).manifest.content_hash
+
+
+def test_the_full_size_starts_from_the_half(folder: Path) -> None:
+    plan = job(folder, **GROWING)
+    # D learns alone at first, so that the generator is still the grown one.
+    run(plan, stop_at=(16, 4))
+    small = load_file(plan.folder / "half" / "checkpoint.safetensors")
+    now = RunFolder(plan.folder).checkpoint
+    large = load_generator(now, SETTINGS.architecture, part="average.").state_dict()
+    shared = [name for name in large if f"average.{name}" in small]
+    assert len(shared) > 20
+    assert all(torch.equal(large[name], small[f"average.{name}"]) for name in shared)
+    assert not large["synthesis.b16.torgb.weight"].any()
+
+
+def test_a_growing_run_goes_on_only_as_it_was(folder: Path) -> None:
+    growing, plain = job(folder, **GROWING), job(folder, folder=folder / "plain")
+    run(growing, stop_at=(16, 8))
+    run(plain, stop_at=(16, 8))
+    with pytest.raises(TrainingError, match=r"half the size for 0\.02 kimg, now 0\.03 are asked"):
+        run(replace(growing, grow_kimg=0.03))
+    with pytest.raises(InputError, match="too few: after growing, the discriminator learns alone"):
+        run(replace(growing, settings=SETTINGS))
+    with pytest.raises(TrainingError, match=r"first weights: grown\.safetensors, now none"):
+        run(replace(growing, grow_kimg=0))
+    with pytest.raises(TrainingError, match="began at full size"):
+        run(replace(plain, **GROWING))
+    with pytest.raises(InputError, match="leave out the start weights"):
+        run(replace(growing, start=folder / "x.safetensors"))
+    with pytest.raises(InputError, match="cannot start at half the size"):
+        run(replace(growing, settings=SETTINGS.model_copy(update={"size": 8})))
+
+
+def test_other_words_need_no_other_fit(folder: Path) -> None:
+    plan = job(folder)
+    run(plan)
+    first = bundle_of(plan)
+    assert stages(run(plan)) == ["crops", "done"]
+    assert bundle_of(plan).manifest.content_hash == first.manifest.content_hash
+    assert stages(run(replace(plan, card=replace(CARD, title="Another")))) == ["crops", "done"]
+    other = bundle_of(plan)
+    assert other.manifest.title == "Another"
+    same = {"title": "A tiny one", "content_hash": first.manifest.content_hash}
+    assert other.manifest.model_copy(update=same) == first.manifest
+    assert all(torch.equal(first.tensors()[name], t) for name, t in other.tensors().items())
+    for change in ({"fit_samples": 400}, {"fit_epochs": 2}):
+        assert "fitting" in stages(run(job(folder, **change)))
+    longer = SETTINGS.model_copy(update={"kimg": 0.06})
+    assert "fitting" in stages(run(replace(plan, settings=longer)))
+    assert bundle_of(plan).manifest.training.kimg == 0.06
+
+
+def test_a_manifest_in_place_of_words(folder: Path) -> None:
+    draft = draft_manifest(CARD, SETTINGS, 300)
+    note = {"note": "stretched", "low": 0.0, "high": 255.0}
+    told = draft.model_copy(
+        update={
+            "limits": "Known ones.",
+            "intensity": draft.intensity.model_copy(update=note),
+            "training": draft.training.model_copy(update={"data": "Four fields."}),
+        }
+    )
+    plan = job(folder, card=told)
+    run(plan)
+    manifest = bundle_of(plan).manifest
+    assert (manifest.limits, manifest.intensity.note) == ("Known ones.", "stretched")
+    assert (manifest.training.data, manifest.training.images) == ("Four fields.", 9)
+    with pytest.raises(InputError, match="not one of this size and channels"):
+        run(replace(plan, settings=SETTINGS.model_copy(update={"size": 32})))
+
+
+def test_words_that_cannot_stand_are_refused_before_anything_is_cut(folder: Path) -> None:
+    plan = job(folder, card=replace(CARD, name="/"), images=("not there",))
+    with pytest.raises(InputError, match="cannot be described so: name"):
+        run(plan)
+
+
+def test_a_folder_of_other_files_is_left_alone(folder: Path) -> None:
+    plan = job(folder, folder=folder / "fields")
+    with pytest.raises(TrainingError, match="holds files but no training run"):
+        run(plan)
+    assert len(list((folder / "fields").iterdir())) == 4
+
+
+def test_a_full_disk(folder: Path) -> None:
+    plan = job(folder)
+    with (
+        full_disk(1000),
+        pytest.raises(TrainingError, match=r"Cannot write .*free some disk space"),
+    ):
+        run(plan)
+    run(plan, stop_at=(16, 12))
+    run(plan)
+    first = plan.out.read_bytes()
+    with full_disk(1000), pytest.raises(TrainingError, match=r"Cannot write .*tiny\.rls\.safe"):
+        run(plan)
+    assert plan.out.read_bytes() == first
+
+
+def test_crops_record_tells_the_split(folder: Path) -> None:
+    plan = job(folder)
+    run(plan, stop_at=(16, 4))
+    record = json.loads((plan.folder / "crops.json").read_text())
+    assert (len(record["files"]["training"]), len(record["files"]["validation"])) == (3, 1)
+    assert not set(record["files"]["training"]) & set(record["files"]["validation"])
