@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -83,10 +84,26 @@ def bfloat16_error(generator: Generator, count: int = 4) -> float:
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Tell whether ``device`` multiplies bfloat16 natively."""
+    """Tell whether ``device`` multiplies bfloat16 natively.
+
+    Of a CPU the instruction set is asked for, by torch's own cpuinfo, which works alike
+    on Linux, macOS and Windows. What oneDNN reports is another thing: that it can compute
+    with bfloat16, which it emulates at half of float32's speed on any AVX-512. A torch
+    that cannot tell (before 2.6) computes in float32.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        flags = torch.backends.cpu.get_cpu_capability()
-        return "AVX512" in flags and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        instructions = _cpu_instructions()
+        native = instructions.get("avx512_bf16", False) or instructions.get("amx_bf16", False)
+        usable = torch.backends.mkldnn.is_available()
+        # The user may hold torch back from AVX-512 (ATEN_CPU_CAPABILITY).
+        return bool(native) and usable and "AVX512" in torch.backends.cpu.get_cpu_capability()
     return False
+
+
+def _cpu_instructions() -> Mapping[str, object]:
+    if hasattr(torch.cpu, "get_capabilities"):
+        return torch.cpu.get_capabilities()
+    ask = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return {"avx512_bf16": ask is not None and ask()}
