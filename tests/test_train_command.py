@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
-from collections.abc import Generator
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import tifffile
 import torch
 from safetensors.torch import load_file
-from synthetic_cells import field
+from tiny_job import SETTINGS, images, returned, write_fields
 from typer.testing import CliRunner, Result
 
 from napari_rls.cli import train as command
@@ -20,15 +21,14 @@ from napari_rls.cli.main import app
 from napari_rls.models.bundle import load_bundle
 from napari_rls.models.manifest import Intensity
 from napari_rls.search.settings import Settings
-from napari_rls.training.settings import TrainSettings
+from napari_rls.training.checkpoint import read_numbers
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.super_resolve import super_resolve
-from napari_rls.workflow.train import TrainingCrops, intensity_of, prepare
-from napari_rls.workflow.train_inputs import find_fields, find_images
+from napari_rls.workflow.train import intensity_of, prepare
+from napari_rls.workflow.train_inputs import find_fields
 from napari_rls.workflow.train_job import JobUpdate
 
-CENTRES = [(30.0, 40.0), (60.0, 25.0), (64.0, 64.0), (6.0, 80.0)]
 TINY_LINE = (
     "--size 16 --channels DNA,GFP --z-dim 8 --w-dim 8 --mapping-layers 2 --channel-max 8 "
     "--channel-last 4 --batch-size 4 --kimg 0.04 --report-kimg 0.01 --threads 1 --device cpu "
@@ -45,20 +45,7 @@ def run(*args: object, code: int = 0) -> Result:
 
 @pytest.fixture
 def fields(tmp_path: Path) -> Path:
-    folder = tmp_path / "fields"
-    folder.mkdir()
-    for k in range(4):
-        image = np.roll(field(CENTRES), k, axis=2)
-        tifffile.imwrite(folder / f"f{k}.tif", image, photometric="minisblack")
-    return folder
-
-
-def returned(work: Generator[str, None, TrainingCrops]) -> TrainingCrops:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return write_fields(tmp_path / "fields")
 
 
 def out(tmp_path: Path, name: str = "mine") -> Path:
@@ -74,9 +61,6 @@ def test_from_fields_to_a_bundle_that_super_resolves(tmp_path: Path, fields: Pat
     assert "ADA p" in done.stderr
     assert "images/s" in done.stderr
     assert (tmp_path / "mine-run" / "crops.png").stat().st_size > 1000
-    split = json.loads((tmp_path / "mine-run" / "crops.json").read_text())["files"]
-    assert (len(split["training"]), len(split["validation"])) == (3, 1)
-    assert not set(split["training"]) & set(split["validation"])
 
     bundle = load_bundle(out(tmp_path))
     manifest = bundle.manifest
@@ -92,8 +76,7 @@ def test_from_fields_to_a_bundle_that_super_resolves(tmp_path: Path, fields: Pat
     for name, tensor in bundle.generator.state_dict().items():
         assert torch.equal(tensor, average[f"average.{name}"])
 
-    settings = TrainSettings(size=16, channels=("DNA", "GFP"), batch_size=4)
-    hr = returned(prepare(find_fields([str(fields)], settings.channels), settings)).validation
+    hr = returned(prepare(find_fields([str(fields)], ("DNA", "GFP")), SETTINGS)).validation
     lr = degrade_stack(hr, DegradeSettings(factor=4))
     *_, last = super_resolve(lr, bundle, Settings(factor=4, steps=2, device="cpu"))
     assert last.finished
@@ -126,12 +109,49 @@ def test_stop_and_resume_makes_the_same_bundle(
     assert all(torch.equal(through[name], resumed[name]) for name in through)
 
 
-def test_a_finished_run_makes_its_bundle_again(tmp_path: Path, fields: Path) -> None:
-    args = (fields, "--out", out(tmp_path), *TINY)
-    run(*args)
-    first = load_bundle(out(tmp_path)).manifest.content_hash
-    run(*args, "--resume", "--overwrite")
-    assert load_bundle(out(tmp_path)).manifest.content_hash == first
+def test_a_run_that_was_killed_ends_the_same(tmp_path: Path, fields: Path) -> None:
+    longer = ["--kimg", "0.4", "--checkpoint-minutes", "0.0001", "--name", "same"]
+    args = [str(fields), "--out", str(out(tmp_path, "killed")), *TINY, *longer]
+    code = "from napari_rls.cli.main import app; app()"
+    process = subprocess.Popen([sys.executable, "-c", code, "train", *args])
+    checkpoint = tmp_path / "killed-run" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 100
+    while not checkpoint.exists() or read_numbers(checkpoint)["images"] < 20:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert 20 <= read_numbers(checkpoint)["images"] < 400
+    assert not out(tmp_path, "killed").exists()
+    run(*args, "--resume")
+    run(fields, "--out", out(tmp_path, "through"), *TINY, *longer)
+    folders = (tmp_path / "killed-run", tmp_path / "through-run")
+    one, two = (load_file(folder / "checkpoint.safetensors") for folder in folders)
+    assert one.keys() == two.keys()
+    assert not [name for name in one if not torch.equal(one[name], two[name])]
+    hashes = [
+        load_bundle(out(tmp_path, name)).manifest.content_hash for name in ("killed", "through")
+    ]
+    assert hashes[0] == hashes[1]
+
+
+def test_a_file_for_each_channel_growing_and_images_to_validate_on(tmp_path: Path) -> None:
+    for k, image in enumerate(images()):
+        for c in (0, 1):
+            plane = image[c].astype(np.uint16)
+            tifffile.imwrite(tmp_path / f"A{k:02d}_w{c + 1}.tif", plane, photometric="minisblack")
+    words = TINY_LINE.replace("--channels DNA,GFP", "--channels DNA=w1,GFP=w2").split()
+    more = ["--channel-files", "{field}_{channel}.tif", "--warmup-kimg", 0.01, "--grow-kimg", 0.02]
+    held = ["--validation", tmp_path / "A00*.tif", "--validation", tmp_path / "A03*.tif"]
+    done = run(tmp_path / "A*.tif", "--out", out(tmp_path), *words, *more, *held)
+    assert "6 crops to train on and 6 to validate on, from 4 fields" in done.stderr
+    assert "First at 8 x 8 pixels." in done.stderr
+    assert "Now at 16 x 16 pixels." in done.stderr
+    assert "training, 8 px" in done.stderr
+    assert load_bundle(out(tmp_path)).manifest.channel_names == ("DNA", "GFP")
+    again = ["--resume", "--overwrite"]
+    run(tmp_path / "A*.tif", "--out", out(tmp_path), *words, *more, *held, *again)
 
 
 def test_refusals(tmp_path: Path, fields: Path) -> None:
@@ -149,18 +169,16 @@ def test_refusals(tmp_path: Path, fields: Path) -> None:
     assert "must be a file that ends in .rls.safetensors" in ending
     named = run(fields, *target, *TINY, "--name", "/", code=2).stderr
     assert "The bundle cannot be described so: name" in named
+    unclear = run(fields, *target, *TINY, "--channels", "DNA=w1,GFP", code=2).stderr
+    assert "must say for every channel what the files call it" in unclear
+    other = run(fields, *target, *TINY, "--run", fields, code=1).stderr
+    assert "holds files but no training run; choose an empty or new folder" in other
     odd = np.zeros((3, 96, 96), np.uint8)
     tifffile.imwrite(fields / "odd.tif", odd, photometric="minisblack")
     mixed = run(fields, *target, *TINY, code=2).stderr
     assert "odd.tif has 3 channel(s), but --channels names 2 (DNA, GFP)" in mixed
     assert not out(tmp_path).exists()
     assert not (tmp_path / "mine-run").exists()
-
-
-def test_images_by_file_folder_and_pattern_count_once(fields: Path) -> None:
-    (fields / "notes.txt").write_text("no image")
-    found = find_images([str(fields / "f2.tif"), str(fields), str(fields / "f*.tif")])
-    assert [path.name for path in found] == ["f2.tif", "f0.tif", "f1.tif", "f3.tif"]
 
 
 def test_intensities_of_other_than_8_bit_images_are_a_robust_range() -> None:
