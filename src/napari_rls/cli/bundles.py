@@ -1,4 +1,4 @@
-"""``napari-rls bundles``: what model bundles there are, what they say, whether they are whole."""
+"""``napari-rls bundles``: what bundles there are, what they say, whether they are whole; import."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from napari_rls.cli.import_checkpoint import import_checkpoint
 from napari_rls.cli.reporting import FAILED, exit_code, problem, say
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.bundle_file import verify as verify_file
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
 from napari_rls.models.manifest import Manifest
 
-bundles = typer.Typer(help="List, describe and verify model bundles.", no_args_is_help=True)
+bundles = typer.Typer(help="List, describe, verify and import model bundles.", no_args_is_help=True)
+bundles.command("import")(import_checkpoint)
 
 NameOrFile = Annotated[
     str, typer.Argument(metavar="NAME_OR_FILE", help="An embedded bundle's name, or a file.")

@@ -15,7 +15,10 @@ from napari_rls.models.torch_file import LEGACY_START, ZIP_START, read_torch, re
 MAX_BYTES: Final = 4 * 2**30
 """Official pickles of 1024 x 1024 pixels have some 0.4 GB, rosinality's checkpoints 1 to 2."""
 
-_READ = "stylegan2-ada-pytorch's network pickles (.pkl) and rosinality's checkpoints (.pt) are read"
+_GIVE = (
+    "give a network pickle (.pkl) of stylegan2-ada-pytorch or a checkpoint (.pt) of rosinality's "
+    "stylegan2-pytorch"
+)
 
 
 class CheckpointError(ValueError):
@@ -57,30 +60,33 @@ def read_checkpoint(path: Path) -> ForeignGenerator:
 
 def _read(path: Path) -> ForeignGenerator:
     if path.stat().st_size > MAX_BYTES:
-        raise RefusedError(f"it has more than {MAX_BYTES / 2**30:g} GiB")
+        raise CheckpointError(f"{path.name} has more than {MAX_BYTES / 2**30:g} GiB; {_GIVE}.")
     with path.open("rb") as file:
         start = file.read(len(LEGACY_START))
     if start.startswith(ZIP_START):
-        return _of_torch(read_torch_zip(path))
+        return _of_torch(path.name, read_torch_zip(path))
     if start == LEGACY_START:
-        return _of_torch(read_torch(path.read_bytes()))
+        return _of_torch(path.name, read_torch(path.read_bytes()))
     if start[:1] == b"\x80" and start[1:2] and start[1] in PROTOCOLS:
         return ForeignGenerator(read_official(path.read_bytes()), "stylegan2-ada-pytorch")
     if start[8:9] == b"{":
-        raise RefusedError(
-            "it is a safetensors file, and if it is a bundle it needs no import; " + _READ
+        raise CheckpointError(
+            f"{path.name} is a safetensors file: a bundle needs no import, and other weights are "
+            "imported from their own program's .pkl or .pt."
         )
-    raise RefusedError("it is no checkpoint; " + _READ)
+    raise CheckpointError(f"{path.name} is no StyleGAN2 checkpoint; {_GIVE}.")
 
 
-def _of_torch(checkpoint: Any) -> ForeignGenerator:
-    names = list(checkpoint) if isinstance(checkpoint, dict) else []
-    if "g_ema" in names:
+def _of_torch(name: str, checkpoint: Any) -> ForeignGenerator:
+    keys = list(checkpoint) if isinstance(checkpoint, dict) else []
+    if "g_ema" in keys:
         return ForeignGenerator(read_rosinality(checkpoint), "rosinality's stylegan2-pytorch")
-    inner = checkpoint.get("GAN") if names else None
-    if isinstance(inner, dict) or any("to_style1" in str(name) for name in names):
-        raise RefusedError(
-            "it comes from lucidrains' stylegan2-pytorch, whose generator is another architecture"
+    if "GAN" in keys or any("to_style1" in str(key) for key in keys):
+        raise CheckpointError(
+            f"{name} comes from lucidrains' stylegan2-pytorch, whose generator is another "
+            f"architecture; {_GIVE}."
         )
-    found = ", ".join(plain(str(name)) for name in names[:5]) or "no dict"
-    raise RefusedError(f"it is a file of PyTorch without a g_ema (found: {found}); {_READ}")
+    found = ", ".join(plain(str(key)) for key in keys[:5]) or "no dict"
+    raise CheckpointError(
+        f"{name} is a file of PyTorch, but has no g_ema (found: {found}); {_GIVE}."
+    )

@@ -11,6 +11,7 @@ function of this package, takes the place of the object. All else is refused.
 from __future__ import annotations
 
 import io
+import pickle
 import pickletools
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -89,10 +90,12 @@ def load(
         If there is anything unexpected in it, or it is cut off.
     """
     machine = _Machine(table, persistent)
+    start = data.read(2)
+    if start[:1] != pickle.PROTO or start[-1] not in PROTOCOLS:
+        raise RefusedError("it is no pickle of protocol 2 to 5")
+    data.seek(-len(start), io.SEEK_CUR)
     try:
         for count, (instruction, argument, _) in enumerate(pickletools.genops(data)):
-            if count == 0 and (instruction.name != "PROTO" or argument not in PROTOCOLS):
-                raise RefusedError("it is no pickle of protocol 2 to 5")
             if count >= MAX_INSTRUCTIONS:
                 raise RefusedError(f"its pickle has more than {MAX_INSTRUCTIONS:,} instructions")
             machine.follow(instruction.name, argument)

@@ -1,0 +1,68 @@
+"""``napari-rls bundles import``: from another program's checkpoint to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_rls.cli.options import build, options_of
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, say
+from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.workflow.import_manifest import ImportSettings
+from napari_rls.workflow.stack import InputError
+
+if TYPE_CHECKING:
+    from napari_rls.models.bundle import Bundle
+
+
+@options_of(ImportSettings, defaults={"name": "that of the file"})
+def import_checkpoint(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="Network pickle (.pkl) of stylegan2-ada-pytorch or of StyleGAN3's StyleGAN2 "
+            "config, or checkpoint (.pt) of rosinality's stylegan2-pytorch.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar=f"NAME{SUFFIX}", help="Bundle to write.")],
+    channels: Annotated[
+        str,
+        typer.Option(help="Names of the image channels, in the generator's order, as in DNA,GFP."),
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the bundle.")] = False,
+    **options: Any,
+) -> None:
+    """Make a bundle of a StyleGAN2 checkpoint of another program.
+
+    Nothing that the checkpoint brings is run. The moving average of its generator is taken as
+    it is; the flow and the encoders are fitted to images and latents that it generates. What a
+    checkpoint does not say (channels, intensities, pixel size, licence, ...) is for you to say.
+    """
+    with exit_code(WRONG_USAGE):
+        if not out.name.endswith(SUFFIX) or out.is_dir():
+            raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
+        check_new([out], overwrite=overwrite)
+        settings = build(ImportSettings, options)
+        if not settings.name:
+            settings = settings.model_copy(update={"name": out.name.removesuffix(SUFFIX)})
+        names = tuple(name.strip() for name in channels.split(",") if name.strip())
+    with exit_code(FAILED):
+        from napari_rls.workflow.import_checkpoint import import_checkpoint as steps
+
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _reported(steps(checkpoint, names, settings)).save(out)
+    typer.echo(out)
+
+
+def _reported(steps: Generator[str, None, Bundle]) -> Bundle:
+    """Say every line, and return what comes at the end."""
+    while True:
+        try:
+            say(next(steps))
+        except StopIteration as end:
+            made: Bundle = end.value
+            return made
