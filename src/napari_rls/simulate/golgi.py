@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
-from napari_rls.simulate.nucleus import dna, texture
-from napari_rls.simulate.optics import FineGrid, Optics, to_labels, to_pixels
+from napari_rls.simulate.optics import FineGrid, Optics
 from napari_rls.simulate.outline import Array, Outline
-from napari_rls.simulate.scene import Body, Population, SimulatedCell, bodies, paint
+from napari_rls.simulate.scene import Body, Population, Scene, SimulatedCell
 
 CHANNELS = ("DNA", "Golgi")
 CONTROL, NOCODAZOLE = "control", "nocodazole"
@@ -85,39 +84,22 @@ def simulate_golgi(
     if condition not in (CONTROL, NOCODAZOLE):
         raise ValueError(f"There is no condition {condition!r}; take {CONTROL} or {NOCODAZOLE}.")
     settings = settings or GolgiSettings()
-    optics, population = settings.optics, settings.population
-    grid = FineGrid(settings.size, optics.pixel_size_um)
-    chromatin = grid.spread(texture(rng, settings.size, optics.pixel_size_um, population.chromatin))
-    light = np.stack([grid.zeros(), grid.zeros()])
-    nuclei, cells, spots = (grid.zeros(np.int32) for _ in range(3))
+    scene = Scene(rng, settings.population, settings.optics, settings.size)
+    grid, golgi_light = scene.grid, scene.light[1]
+    spots = grid.zeros(np.int32)
     areas: tuple[float, ...] = ()
-    for label, body in enumerate(bodies(rng, population, optics, settings.size), start=1):
-        window, y, x = grid.window(body.y, body.x, body.reach)
-        stain, inside = dna(rng, body.nucleus, y, x, chromatin[window])
-        depth = body.cell.depth(y, x)
-        light[0][window] += population.dna_photons * body.dna_gain * stain
-        paint(nuclei[window], inside, label)
-        paint(cells[window], inside | (depth <= 1), label)
-        golgi, covered = _golgi(rng, body, settings, condition, grid)
-        diffuse = np.maximum(1 - depth**2, 0) ** 0.5 * np.where(inside, 0.5, 1)
-        light[1] += settings.photons * body.signal_gain * golgi
-        light[1][window] += settings.photons * body.signal_gain * settings.diffuse * diffuse
+    for cell in scene.draw():
+        golgi, covered = _golgi(rng, cell.body, settings, condition, grid)
+        diffuse = np.maximum(1 - cell.depth**2, 0) ** 0.5 * np.where(cell.inside, 0.5, 1)
+        photons = settings.photons * cell.body.signal_gain
+        golgi_light += photons * golgi
+        golgi_light[cell.window] += photons * settings.diffuse * diffuse
         found, count = ndimage.label(covered & (spots == 0))
         spots[found > 0] = found[found > 0] + spots.max()
-        if label == 1:
+        if cell.label == 1:
             fine = np.bincount(found.ravel(), minlength=count + 1)[1:]
             areas = tuple((fine * grid.step**2).tolist())
-    expected = optics.expected(np.stack([to_pixels(plane) for plane in light]))
-    return SimulatedCell(
-        image=optics.recorded(expected, rng),
-        expected=expected,
-        nuclei=to_labels(nuclei),
-        cells=to_labels(cells),
-        spots=to_labels(spots),
-        areas_um2=areas,
-        condition=condition,
-        pixel_size_um=optics.pixel_size_um,
-    )
+    return scene.record(condition, spots=spots, areas_um2=areas)
 
 
 def _golgi(

@@ -50,6 +50,9 @@ class Optics(BaseModel):
         default=100.0, ge=0, le=1e4, description="Grey level of a pixel without light."
     )
     gain: float = Field(default=1.0, gt=0, le=100, description="Grey levels an electron.")
+    white: int = Field(
+        default=65535, ge=1, le=65535, description="Grey level at which the camera saturates."
+    )
 
     def psf_sigma(self, channel: int) -> float:
         """Return the deviation of the Gaussian nearest to the in-focus PSF, in pixels.
@@ -80,7 +83,7 @@ class Optics(BaseModel):
         """Return grey levels with the light's Poisson noise and the camera's read noise."""
         electrons = rng.poisson(expected) + rng.normal(0, self.read_noise, expected.shape)
         levels = np.rint(self.offset + self.gain * electrons)
-        return np.asarray(levels.clip(0, np.iinfo(np.uint16).max), np.uint16)
+        return np.asarray(levels.clip(0, self.white), np.uint16)
 
 
 def to_pixels(fine: NDArray[np.generic]) -> Array:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_rls.simulate.optics import Optics
+from napari_rls.simulate.nucleus import dna, texture
+from napari_rls.simulate.optics import FineGrid, Optics, Window, to_labels, to_pixels
 from napari_rls.simulate.outline import Array, Outline, neighbours, random_outline
 
 
@@ -29,6 +31,9 @@ class Population(BaseModel):
     )
     elongation: float = Field(
         default=1.25, ge=1, le=3, description="Mean ratio of a nucleus's long and short axis."
+    )
+    unevenness: float = Field(
+        default=0.10, ge=0, le=0.3, description="How far a cell is from an ellipse; 0 is one."
     )
     density: float = Field(
         default=0.0012, ge=0, le=0.01, description="Neighbours per square micrometre."
@@ -87,7 +92,7 @@ class SimulatedCell:
         Labels (H, W), int32: 1 is the cell in the middle, others its neighbours. A pixel
         belongs to what covers most of it.
     spots
-        Labels (H, W), int32, of the bright objects of all cells; empty where the assay
+        Labels (H, W), int32, of the bright objects of all cells; all 0 where the assay
         has none. Labels 1 to ``len(areas_um2)`` are those of the cell in the middle.
     areas_um2
         Areas of the spots of the cell in the middle, drawn at a finer step than pixels and
@@ -105,11 +110,11 @@ class SimulatedCell:
     expected: Array
     nuclei: NDArray[np.int32]
     cells: NDArray[np.int32]
+    spots: NDArray[np.int32]
+    areas_um2: tuple[float, ...]
+    ratio: float
     condition: str
     pixel_size_um: float
-    spots: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
-    areas_um2: tuple[float, ...] = ()
-    ratio: float = float("nan")
 
 
 def bodies(
@@ -141,13 +146,128 @@ def _body(rng: np.random.Generator, population: Population, place: tuple[float, 
         (place[0] + shift[0], place[1] + shift[1]),
         population.cell_um * scale * float(np.exp(population.variation * rng.normal())),
         elongation=1.15 * population.elongation,
-        unevenness=0.10,
+        unevenness=population.unevenness,
         angle=nucleus.angle + rng.normal(0, 0.3),
     )
     gains = np.exp(population.brightness * rng.normal(size=2))
     return Body(nucleus, cell, float(gains[0]), float(gains[1]))
 
 
-def paint(labels: NDArray[np.int32], where: NDArray[np.bool_], label: int) -> None:
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One cell of a drawing.
+
+    Parameters
+    ----------
+    label
+        Its label: 1 for the cell in the middle.
+    body
+        Its outlines and brightness.
+    window
+        The part of the drawing that holds it.
+    inside
+        Points of the window in its nucleus.
+    depth
+        How far out in the cell the window's points are; see :meth:`Outline.depth`.
+    stain
+        Its DNA stain in the window, about 1 in the middle of the nucleus.
+    """
+
+    label: int
+    body: Body
+    window: Window
+    inside: NDArray[np.bool_]
+    depth: Array
+    stain: Array
+
+
+class Scene:
+    """Light and labels of an image while its cells are drawn, on the fine grid.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    population, optics
+        What cells and microscope are like.
+    size
+        Side of the image, in pixels.
+
+    Attributes
+    ----------
+    grid
+        The points on which is drawn.
+    light
+        DNA and signal (2, points, points), in photons a pixel.
+    nuclei, cells
+        Labels (points, points), int32.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, population: Population, optics: Optics, size: int
+    ) -> None:
+        self._rng, self._population, self._optics, self._size = rng, population, optics, size
+        self.grid = FineGrid(size, optics.pixel_size_um)
+        self._chromatin = self.texture(population.chromatin)
+        self.light = np.stack([self.grid.zeros(), self.grid.zeros()])
+        self.nuclei, self.cells = self.grid.zeros(np.int32), self.grid.zeros(np.int32)
+
+    def texture(self, strength: float) -> Array:
+        """Return a random texture of the whole drawing with mean about 1."""
+        pixels = texture(self._rng, self._size, self._optics.pixel_size_um, strength)
+        return self.grid.spread(pixels)
+
+    def draw(self) -> Iterator[Drawn]:
+        """Draw nuclei and outlines, cell by cell, the one in the middle first.
+
+        What two cells cover belongs to the one drawn first.
+        """
+        people = bodies(self._rng, self._population, self._optics, self._size)
+        for label, body in enumerate(people, start=1):
+            window, y, x = self.grid.window(body.y, body.x, body.reach)
+            stain, inside = dna(self._rng, body.nucleus, y, x, self._chromatin[window])
+            depth = body.cell.depth(y, x)
+            self.light[0][window] += self._population.dna_photons * body.dna_gain * stain
+            _paint(self.nuclei[window], inside, label)
+            _paint(self.cells[window], inside | (depth <= 1), label)
+            yield Drawn(label, body, window, inside, depth, stain)
+
+    def divide(self, drawn: Iterable[Drawn]) -> None:
+        """Give every point to the cell in which it lies deepest, nuclei before all else."""
+        deepest = np.full(self.cells.shape, np.inf)
+        for cell in drawn:
+            depth = np.where(cell.inside, cell.depth - 10, cell.depth)
+            own = (cell.inside | (cell.depth <= 1)) & (depth < deepest[cell.window])
+            deepest[cell.window][own] = depth[own]
+            self.cells[cell.window][own] = cell.label
+            self.nuclei[cell.window][own] = np.where(cell.inside[own], cell.label, 0)
+
+    def record(
+        self,
+        condition: str,
+        *,
+        spots: NDArray[np.int32] | None = None,
+        areas_um2: tuple[float, ...] = (),
+        ratio: float = math.nan,
+    ) -> SimulatedCell:
+        """Return what the camera records of the drawing, with the truth.
+
+        ``spots`` are labels on the fine grid; for the rest see :class:`SimulatedCell`.
+        """
+        expected = self._optics.expected(np.stack([to_pixels(plane) for plane in self.light]))
+        return SimulatedCell(
+            image=self._optics.recorded(expected, self._rng),
+            expected=expected,
+            nuclei=to_labels(self.nuclei),
+            cells=to_labels(self.cells),
+            spots=to_labels(self.grid.zeros(np.int32) if spots is None else spots),
+            areas_um2=areas_um2,
+            ratio=ratio,
+            condition=condition,
+            pixel_size_um=self._optics.pixel_size_um,
+        )
+
+
+def _paint(labels: NDArray[np.int32], where: NDArray[np.bool_], label: int) -> None:
     """Set ``label`` where nothing is labelled yet, in place."""
     labels[where & (labels == 0)] = label
