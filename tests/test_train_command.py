@@ -18,10 +18,12 @@ from typer.testing import CliRunner, Result
 
 from napari_rls.cli import train as command
 from napari_rls.cli.main import app
+from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle import load_bundle
 from napari_rls.models.manifest import Intensity
 from napari_rls.search.settings import Settings
 from napari_rls.training.checkpoint import read_numbers
+from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.super_resolve import super_resolve
@@ -80,6 +82,17 @@ def test_from_fields_to_a_bundle_that_super_resolves(tmp_path: Path, fields: Pat
     lr = degrade_stack(hr, DegradeSettings(factor=4))
     *_, last = super_resolve(lr, bundle, Settings(factor=4, steps=2, device="cpu"))
     assert last.finished
+
+
+def test_help_shows_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    text = " ".join(run("--help").stdout.split())
+    own = {"channels", "intensity"}
+    for name, info in (TrainSettings.model_fields | NucleusSettings.model_fields).items():
+        if name not in own:
+            assert f"--{name.replace('_', '-')} " in text or f"--{name}/--no-{name}" in text
+            assert info.description in text
+            assert f"default {info.default})" in text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

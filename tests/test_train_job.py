@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from tiny_job import CARD, SETTINGS, full_disk, images, job, run, write_fields
 
 from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.checkpoint import load_generator
-from napari_rls.training.run_folder import RunFolder
+from napari_rls.training.run_folder import RunFolder, Score
 from napari_rls.training.settings import TrainingError
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.train_job import JobUpdate, TrainJob
@@ -175,6 +176,21 @@ def test_other_words_need_no_other_fit(folder: Path) -> None:
     longer = SETTINGS.model_copy(update={"kimg": 0.06})
     assert "fitting" in stages(run(replace(plan, settings=longer)))
     assert bundle_of(plan).manifest.training.kimg == 0.06
+
+
+def test_the_bundle_is_made_of_the_best_generator(folder: Path) -> None:
+    plan = job(folder)
+    run(plan, stop_at=(16, 20))
+    best = Generator(SETTINGS.architecture)
+    score = Score(images=20, kid=-1.0, kid_std=0.001, fid=12.5, features="none such")
+    RunFolder(plan.folder).add_best(best, score, {})
+    run(plan)
+    made = bundle_of(plan)
+    weights = best.state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in made.generator.state_dict().items())
+    training = made.manifest.training
+    assert (training.kimg, training.kid, training.fid) == (0.02, -1.0, 12.5)
+    assert (training.features, training.validation) == ("none such", 3)
 
 
 def test_a_manifest_in_place_of_words(folder: Path) -> None:

@@ -90,7 +90,9 @@ class Training(_Part):
     kimg: float | None = Field(default=None, ge=0, description="Thousands of images shown.")
     validation: int | None = Field(default=None, ge=0, description="Number of held-out crops.")
     kid: float | None = Field(
-        default=None, description="KID between generated images and the held-out crops."
+        default=None,
+        description="KID between generated images and the held-out crops, the lowest of the run; "
+        "None: not scored, the last weight average.",
     )
     fid: float | None = Field(default=None, description="FID between the same.")
     features: Text | None = Field(

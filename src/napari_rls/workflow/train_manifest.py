@@ -78,7 +78,7 @@ def draft_manifest(card: Card, settings: TrainSettings, samples: int) -> Manifes
                 samples=samples, seed=settings.seed, epochs=0, held_out_nats=0, ks_distance=1
             ),
             encoder=encoder if factors else None,
-            training=Training(data="Files of the user's own."),
+            training=Training(data="fields of the user's own"),
             licence=card.licence,
             attribution=card.attribution,
             intended_use=f"Nucleus-centred crops ({names}) like those that it was trained on: same "
