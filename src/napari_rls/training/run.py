@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from collections.abc import Generator as Iterating
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.search.device import choose_device, computes_in_bfloat16
-from napari_rls.training.augment import P_MAX
 from napari_rls.training.checkpoint import (
     load_checkpoint,
     load_generator,
@@ -26,22 +24,14 @@ from napari_rls.training.checkpoint import (
 from napari_rls.training.dataset import Crops
 from napari_rls.training.interrupt import whole_step
 from napari_rls.training.means import Means
+from napari_rls.training.record import Recorder
 from napari_rls.training.run_folder import Report, RunFolder, Score
-from napari_rls.training.scoring import Scorer, ScoringError, is_best, score_of
+from napari_rls.training.scoring import Scorer
 from napari_rls.training.settings import TrainingError, TrainSettings
 from napari_rls.training.trainer import Trainer
 
 SAMPLES = 32
 """Images on a sample sheet."""
-
-OVERFIT_SIGN = 0.8
-"""Mean sign of D on real images above which, with p at its limit, D knows them by heart."""
-
-
-OVERFITTING = (
-    "The discriminator knows the training images by heart in spite of all augmentation: more "
-    "images are needed; stop here and keep a snapshot from before."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +160,6 @@ class _Loop:
         self, crops: Crops, place: RunFolder, trainer: Trainer, scorer: Scorer | None
     ) -> None:
         self.crops = crops
-        self.scorer = scorer
         self.place = place
         self.trainer = trainer
         self.settings = trainer.settings
@@ -178,7 +167,7 @@ class _Loop:
         self.began_at = trainer.images
         self.began = self.saved = time.monotonic()
         self.means = Means(trainer.images)
-        self.warnings: list[str] = []
+        self.record = Recorder(place, trainer.images, scorer, self.settings.channels)
         self.saved_images = trainer.images if place.checkpoint.exists() else -1
 
     def progress(self) -> Iterating[Progress, None, None]:
@@ -201,23 +190,16 @@ class _Loop:
         finished = trainer.images >= self.planned
         report = samples = score = None
         best = False
-        self.warnings.clear()
+        self.record.clear()
         if finished or self._passed(settings.report_kimg):
             report = self.means.report(trainer)
             self._check_finite(math.isfinite(report.discriminator_loss))
-            self._attempt(partial(self.place.add_report, report))
-            if report.ada_p >= P_MAX and report.real_sign >= OVERFIT_SIGN:
-                self.warnings.append(OVERFITTING)
+            self.record.report(report)
         if finished or self._passed(settings.sample_kimg):
             samples = trainer.samples(SAMPLES).numpy()
-            self._attempt(partial(self.place.add_samples, trainer.images, samples))
+            self.record.samples(trainer.images, samples)
         if finished or self._passed(settings.snapshot_kimg):
-            note = {"images": str(trainer.images), "channels": ", ".join(settings.channels)}
-            self._attempt(partial(self.place.add_snapshot, trainer.images, trainer.average, note))
-            score = self._score()
-            if score is not None and is_best(score, self.place.best_score()):
-                best = True
-                self._attempt(partial(self.place.add_best, trainer.average, score, note))
+            score, best = self.record.snapshot(trainer.images, trainer.average)
         if finished or time.monotonic() - self.saved >= settings.checkpoint_minutes * 60:
             self._save(finished)
         seconds = time.monotonic() - self.began
@@ -235,20 +217,9 @@ class _Loop:
             score=score,
             best=best,
             saved=self.saved_images == trainer.images,
-            warning=" ".join(self.warnings),
+            warning=" ".join(self.record.warnings),
             finished=finished,
         )
-
-    def _score(self) -> Score | None:
-        if self.scorer is None:
-            return None
-        try:
-            found = score_of(self.scorer, self.trainer.average, self.trainer.images)
-        except ScoringError as error:
-            self.warnings.append(str(error))
-            return None
-        self._attempt(partial(self.place.add_score, found))
-        return found
 
     def _passed(self, kimg: float) -> bool:
         """Tell whether the last step passed a multiple of ``kimg``."""
@@ -260,18 +231,9 @@ class _Loop:
         self._check_finite(self.trainer.finite())
         if finished:
             save_checkpoint(self.place.checkpoint, self.trainer)
-        elif not self._attempt(partial(save_checkpoint, self.place.checkpoint, self.trainer)):
+        elif not self.record.attempt(partial(save_checkpoint, self.place.checkpoint, self.trainer)):
             return
         self.saved_images = self.trainer.images
-
-    def _attempt(self, write: Callable[[], None]) -> bool:
-        """Write something that the run can go on without; a failure becomes a warning."""
-        try:
-            write()
-        except TrainingError as error:
-            self.warnings.append(str(error))
-            return False
-        return True
 
     def _check_finite(self, finite: bool) -> None:
         if not finite:

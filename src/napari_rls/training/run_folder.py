@@ -79,9 +79,9 @@ class RunFolder:
 
     ``run.json``: settings and what the data and first weights were; ``checkpoint.safetensors``:
     the state; ``log.jsonl``: one report a line; ``scores.jsonl``: one score a line;
-    ``samples/``: sheets of generated images; ``snapshots/``: generators (G_ema) to choose
-    from; ``best.safetensors``: the one of lowest KID, if there are scores. What cannot be
-    written raises TrainingError.
+    ``samples/``: sheets of generated images; ``tensorboard/``: all three as event files;
+    ``snapshots/``: generators (G_ema) to choose from; ``best.safetensors``: the one of lowest
+    KID, if there are scores. What cannot be written raises TrainingError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,6 +89,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.safetensors"
         self.log = path / "log.jsonl"
         self.best = path / "best.safetensors"
+        self.board = path / "tensorboard"
         self._scores = path / "scores.jsonl"
         self._record = path / "run.json"
 
@@ -130,7 +131,7 @@ class RunFolder:
                 "another folder."
             ) from None
         except OSError as error:
-            raise _unwritable(self.path, error) from None
+            raise unwritable(self.path, error) from None
         try:
             _write_text(self._record, record.model_dump_json(indent=2) + "\n")
             yield self.checkpoint.exists()
@@ -188,7 +189,7 @@ class RunFolder:
         return _entries(self._scores, Score)
 
     def best_score(self) -> Score | None:
-        """Return the score of the generator in ``best``, or None if there is none."""
+        """Return the score of the generator in ``best``, or None if there is none to be read."""
         return _parsed(_note(self.best).get(_SCORE, ""), Score)
 
     def add_report(self, report: Report) -> None:
@@ -210,7 +211,7 @@ class RunFolder:
         try:
             save_sheet(file, samples)
         except OSError as error:
-            raise _unwritable(file, error) from None
+            raise unwritable(file, error) from None
 
     def add_snapshot(self, images_shown: int, generator: Generator, note: dict[str, str]) -> None:
         """Keep a generator."""
@@ -243,15 +244,19 @@ def _append(file: Path, entry: Report | Score) -> None:
         with file.open("a", encoding="utf-8") as open_file:
             open_file.write(_line(entry))
     except OSError as error:
-        raise _unwritable(file, error) from None
+        raise unwritable(file, error) from None
 
 
 def _note(file: Path) -> dict[str, str]:
-    """Return what stands beside the weights in a generator's file; nothing if it is missing."""
-    return checkpoint.read_note(file) if file.exists() else {}
+    """Return what stands beside a generator's weights; nothing if they cannot be read."""
+    try:
+        return checkpoint.read_note(file)
+    except TrainingError:
+        return {}
 
 
-def _unwritable(path: Path, error: OSError) -> TrainingError:
+def unwritable(path: Path, error: OSError) -> TrainingError:
+    """Return the error that says that a file of the run cannot be written."""
     return TrainingError(f"Cannot write {path} ({error.strerror}); free some disk space.")
 
 
@@ -260,4 +265,4 @@ def _write_text(path: Path, text: str) -> None:
         with whole_file(path) as draft:
             draft.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
