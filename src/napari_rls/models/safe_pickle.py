@@ -20,7 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 
 PROTOCOLS = range(2, 6)
 MAX_INSTRUCTIONS = 3_000_000
-"""Real checkpoints have some 100,000; every instruction takes memory."""
+"""A checkpoint of 1024 x 1024 pixels has some 50,000; every instruction takes memory."""
 
 _SHOWN = 80
 
