@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from napari_rls.measure.nuclei import NucleusSettings
-from napari_rls.models.bundle_file import SUFFIX, BundleError
 from napari_rls.models.manifest import Manifest
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
@@ -24,14 +23,13 @@ from napari_rls.workflow.train_files import (
     writing,
 )
 from napari_rls.workflow.train_inputs import find_fields
-from napari_rls.workflow.train_manifest import Card, draft_manifest, with_crops, with_training
+from napari_rls.workflow.train_manifest import Card, draft_manifest, with_crops
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_rls.models.bundle import Bundle
-    from napari_rls.models.stylegan2 import Generator as Network
     from napari_rls.training.run import Progress
 
 Stage = Literal["crops", "training", "fitting", "done"]
@@ -151,8 +149,7 @@ def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
         start = yield from _grown(job, settings, crops)
         settings = settings.model_copy(update={"warmup_kimg": _warmup(settings)})
     yield from _trained(job.folder, settings, crops.training.data, start)
-    generator, draft = _chosen(job.folder, draft)
-    bundle = yield from _told("fitting", _fitted(job, generator, draft))
+    bundle = yield from _fitted(job, draft)
     with writing(job.out):
         job.out.parent.mkdir(parents=True, exist_ok=True)
         bundle.save(job.out)
@@ -265,60 +262,12 @@ def _trained(
             yield JobUpdate("training", step.warning, step=step, size=settings.size)
 
 
-def _chosen(folder: Path, draft: Manifest) -> tuple[Network, Manifest]:
-    """Return the run's best generator and the manifest that says how good it is."""
-    from napari_rls.training.checkpoint import load_generator, read_numbers
-    from napari_rls.training.run_folder import RunFolder
+def _fitted(job: TrainJob, draft: Manifest) -> Generator[JobUpdate, None, Bundle]:
+    from napari_rls.workflow.train_fit import chosen, fitted
 
-    place = RunFolder(folder)
-    score = place.best_score()
-    if score is not None:
-        generator = load_generator(place.best, draft.architecture)
-        return generator, with_training(draft, score.images, score)
-    generator = load_generator(place.checkpoint, draft.architecture, part="average.")
-    return generator, with_training(draft, read_numbers(place.checkpoint)["images"], None)
-
-
-def _fitted(job: TrainJob, generator: Network, draft: Manifest) -> Generator[str, None, Bundle]:
-    """Return the bundle of a generator; what was fitted to it before is used again."""
-    from napari_rls.models.bundle import Bundle
-    from napari_rls.training.assemble import assemble
-
-    seed, epochs = job.settings.seed, job.fit_epochs
-    kept = job.folder / f"fitted{SUFFIX}"
-    old = _load(kept)
-    fit = draft.flow_fit.model_copy(update={"seed": seed, "epochs": epochs})
-    wanted = draft.model_copy(update={"flow_fit": fit})
-    if old is not None and _asked(old.manifest) == _asked(wanted) and _same(old, generator):
-        found = {"flow_fit": old.manifest.flow_fit, "encoder": old.manifest.encoder}
-        return Bundle(draft.model_copy(update=found), old.generator, old.flow, old.encoders)
-    bundle = yield from assemble(generator, draft, seed=seed, samples=fit.samples, epochs=epochs)
-    with writing(kept):
-        bundle.save(kept)
-    return bundle
-
-
-def _load(file: Path) -> Bundle | None:
-    from napari_rls.models.bundle import load_bundle
-
-    try:
-        return load_bundle(file)
-    except BundleError:
-        return None
-
-
-def _asked(manifest: Manifest) -> tuple[object, ...]:
-    """Return what determines the fit of flow and encoders to a generator."""
-    fit, spec = manifest.flow_fit, manifest.encoder
-    spec = spec and spec.model_copy(update={"held_out_error": ()})
-    return manifest.architecture, manifest.flow, fit.samples, fit.seed, fit.epochs, spec
-
-
-def _same(bundle: Bundle, generator: Network) -> bool:
-    import torch
-
-    now = generator.state_dict()
-    return all(torch.equal(now[k], tensor) for k, tensor in bundle.generator.state_dict().items())
+    generator, draft = chosen(job.folder, draft)
+    fit = fitted(generator, draft, job.folder, seed=job.settings.seed, epochs=job.fit_epochs)
+    return (yield from _told("fitting", fit))
 
 
 def _told(stage: Stage, work: Generator[str, None, T]) -> Generator[JobUpdate, None, T]:

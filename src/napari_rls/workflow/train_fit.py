@@ -1,0 +1,94 @@
+"""From a run to a bundle: which generator, and flow and encoders fitted to it once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import torch
+
+from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.models.bundle_file import SUFFIX, BundleError
+from napari_rls.models.manifest import Manifest
+from napari_rls.models.stylegan2 import Generator as Network
+from napari_rls.training.assemble import assemble
+from napari_rls.training.checkpoint import load_generator, read_numbers
+from napari_rls.training.run_folder import RunFolder
+from napari_rls.workflow.train_files import writing
+from napari_rls.workflow.train_manifest import with_training
+
+
+def chosen(folder: Path, draft: Manifest) -> tuple[Network, Manifest]:
+    """Return the generator of a run to make a bundle of, and the manifest that says how good it is.
+
+    It is the one of lowest KID where the run has scores, else the last average.
+
+    Raises
+    ------
+    TrainingError
+        If the generator cannot be read.
+    """
+    place = RunFolder(folder)
+    score = place.best_score()
+    if score is not None:
+        generator = load_generator(place.best, draft.architecture)
+        return generator, with_training(draft, score.images, score)
+    generator = load_generator(place.checkpoint, draft.architecture, part="average.")
+    return generator, with_training(draft, read_numbers(place.checkpoint)["images"], None)
+
+
+def fitted(
+    generator: Network, draft: Manifest, folder: Path, *, seed: int, epochs: int
+) -> Generator[str, None, Bundle]:
+    """Fit flow and encoders to a generator, or take those that were fitted to it before.
+
+    Parameters
+    ----------
+    generator, draft
+        What to make a bundle of, and its manifest; what the fits say of themselves is
+        filled in here.
+    folder
+        The run's folder, which keeps the fits.
+    seed, epochs
+        Seed of the fits, and passes over the samples for the flow.
+
+    Returns
+    -------
+    Bundle
+        The bundle; its text may be another than that of the kept one.
+
+    Raises
+    ------
+    TrainingError
+        If the fits cannot be kept.
+    """
+    kept = folder / f"fitted{SUFFIX}"
+    old = _load(kept)
+    fit = draft.flow_fit.model_copy(update={"seed": seed, "epochs": epochs})
+    wanted = draft.model_copy(update={"flow_fit": fit})
+    if old is not None and _asked(old.manifest) == _asked(wanted) and _same(old, generator):
+        found = {"flow_fit": old.manifest.flow_fit, "encoder": old.manifest.encoder}
+        return Bundle(draft.model_copy(update=found), old.generator, old.flow, old.encoders)
+    bundle = yield from assemble(generator, draft, seed=seed, samples=fit.samples, epochs=epochs)
+    with writing(kept):
+        bundle.save(kept)
+    return bundle
+
+
+def _load(file: Path) -> Bundle | None:
+    try:
+        return load_bundle(file)
+    except BundleError:
+        return None
+
+
+def _asked(manifest: Manifest) -> tuple[object, ...]:
+    """Return what determines the fit of flow and encoders to a generator."""
+    fit, spec = manifest.flow_fit, manifest.encoder
+    spec = spec and spec.model_copy(update={"held_out_error": ()})
+    return manifest.architecture, manifest.flow, fit.samples, fit.seed, fit.epochs, spec
+
+
+def _same(bundle: Bundle, generator: Network) -> bool:
+    now = generator.state_dict()
+    return all(torch.equal(now[k], tensor) for k, tensor in bundle.generator.state_dict().items())
