@@ -13,7 +13,7 @@ from napari.layers import Image
 from napari.utils.notifications import notification_manager
 
 from napari_rls.models.bundle_file import BundleError, read_manifest
-from napari_rls.models.catalogue import find_bundle
+from napari_rls.models.catalogue import embedded_bundles, find_bundle
 from napari_rls.search.settings import FACTORS, Settings, SettingsError
 from napari_rls.widgets.comparison import Comparison
 from napari_rls.widgets.inputs import (
@@ -23,7 +23,7 @@ from napari_rls.widgets.inputs import (
     read_cells,
     sources,
 )
-from napari_rls.widgets.memory import recall, remember
+from napari_rls.widgets.memory import know_bundle, known_bundles, recall, remember
 from napari_rls.widgets.sr_layers import SrLayers
 from napari_rls.widgets.state import Inputs, Level, Message, Phase, Progress, State
 from napari_rls.widgets.worker import Job
@@ -86,6 +86,12 @@ class Controller:
             self._say(note, Level.WARNING)
 
     # -- what the user sets ------------------------------------------------------------
+
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """Names of the embedded bundles and the bundle files that were used before or are now."""
+        files = known_bundles(self._memory)
+        return tuple(dict.fromkeys([*embedded_bundles(), *files, self.state.settings.bundle]))
 
     def use_settings(self, settings: Settings) -> None:
         """Take over settings as a whole; the bundle stays as it was if it cannot be read."""
@@ -308,7 +314,10 @@ class Controller:
     # -- words -------------------------------------------------------------------------
 
     def _remember(self) -> None:
+        bundle = self.state.settings.bundle
         problem = remember(self.state.settings, self._memory)
+        if bundle not in embedded_bundles():
+            problem = know_bundle(bundle, self._memory) or problem
         if problem:
             self._say(problem, Level.WARNING)
 

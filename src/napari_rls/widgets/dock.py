@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.models.catalogue import embedded_bundles
 from napari_rls.search.settings import Settings
 from napari_rls.widgets.controller import Controller
 from napari_rls.widgets.fields import ADVANCED, MAIN, SettingsForm
@@ -103,7 +102,7 @@ class SuperResolveWidget(QWidget):
         for widget in (self.picker, self.main, collapsible):
             column.addWidget(widget)
         column.addStretch()
-        self.area = _UpAndDown(self.settings_area)
+        self.area = UpAndDown(self.settings_area)
         return self.area
 
     def _buttons(self) -> QGridLayout:
@@ -182,8 +181,7 @@ class SuperResolveWidget(QWidget):
     def _show_settings(self) -> None:
         settings = self.state.settings
         with self.bundle.changed.blocked():
-            names = list(dict.fromkeys([*embedded_bundles(), settings.bundle]))
-            entries = [(Path(name).name, name) for name in names]
+            entries = [(Path(name).name, name) for name in self.controller.bundles]
             self.bundle.choices = [*entries, (OPEN_FILE, OPEN_FILE)]
             self.bundle.value = settings.bundle
         self.main.offer("factor", self.state.factors)
@@ -226,7 +224,7 @@ class SuperResolveWidget(QWidget):
         self.device.setText(text)
 
 
-class _UpAndDown(QScrollArea):
+class UpAndDown(QScrollArea):
     """A scroll area that is always as wide as what it holds."""
 
     def __init__(self, content: QWidget) -> None:
@@ -237,6 +235,7 @@ class _UpAndDown(QScrollArea):
         self.setWidget(content)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Follow the width of the content."""
         if event.type() == QEvent.Type.LayoutRequest:
             bar = self.verticalScrollBar().sizeHint().width()
             self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)

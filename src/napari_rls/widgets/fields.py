@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, LineEdit, create_widget
@@ -14,6 +14,7 @@ from napari_rls.search.settings import Settings
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
 MAIN = ("factor", "lambda_w", "lambda_c", "steps", "seed")
@@ -21,28 +22,47 @@ MAIN = ("factor", "lambda_w", "lambda_c", "steps", "seed")
 
 ADVANCED = tuple(name for name in Settings.model_fields if name not in (*MAIN, "bundle"))
 
+FACTOR = {"factor": (Settings.model_fields["factor"].default,)}
+"""The choice of the scale factor, until it is known what fits."""
+
+ACRONYMS = frozenset({"ada", "ema", "r1"})
+
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class SettingsForm(QWidget):
-    """Some of the settings, one below the other.
+    """Some of the fields of a settings class, one below the other.
 
     ``changed`` carries the name and the value of a setting that the user changed.
+
+    Parameters
+    ----------
+    names
+        The fields, in order.
+    model
+        The settings class.
+    offered
+        Fields of which the user chooses among a few values, and these values.
     """
 
     changed = Signal(str, object)
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        model: type[BaseModel] = Settings,
+        offered: Mapping[str, Sequence[int]] = FACTOR,
+    ) -> None:
         super().__init__()
         self.fields: dict[str, ValueWidget] = {}
         rows = QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for name in names:
-            info = Settings.model_fields[name]
-            field = self.fields[name] = _make_field(name, info)
+            info = model.model_fields[name]
+            field = self.fields[name] = _make_field(name, info, offered)
             self._listen(name, field, info)
-            label = QLabel(info.title)
+            label = QLabel(info.title or _readable(name))
             label.setToolTip(info.description)
             rows.addRow(label, field.native)
             if healthy := healthy_range(info):
@@ -51,13 +71,13 @@ class SettingsForm(QWidget):
                 hint.setEnabled(False)
                 rows.addRow("", hint)
 
-    def show_settings(self, settings: Settings) -> None:
+    def show_settings(self, settings: BaseModel) -> None:
         """Show these values."""
         for name, field in self.fields.items():
             value = getattr(settings, name)
             with field.changed.blocked():
                 if isinstance(field, LineEdit):
-                    field.value = f"{value:g}"
+                    field.value = value if isinstance(value, str) else f"{value:g}"
                     continue
                 if isinstance(field, ComboBox) and value not in field.choices:
                     field.choices = (*field.choices, value)
@@ -87,21 +107,29 @@ def healthy_range(info: FieldInfo) -> str:
     return found[1] if found else ""
 
 
-def _make_field(name: str, info: FieldInfo) -> ValueWidget:
+def _make_field(name: str, info: FieldInfo, offered: Mapping[str, Sequence[int]]) -> ValueWidget:
     options: dict[str, Any] = {"tooltip": info.description}
-    if name == "factor":
-        field = ComboBox(choices=(info.default,), **options)
+    if name in offered:
+        field = ComboBox(choices=tuple(offered[name]), **options)
     elif name == "device":
         field = ComboBox(choices=_DEVICES, **options)
-    elif info.annotation is float:
+    elif info.annotation in {float, str}:
         # A text field shows 5e-05 as such; a spin box would show 0.00.
         field = LineEdit(**options)
     else:
         if info.annotation is int:
             options |= _bounds(info)
+        elif info.annotation is bool:
+            options["text"] = ""
         field = create_widget(info.default, annotation=info.annotation, options=options)
     field.native.setObjectName(name)
     return field
+
+
+def _readable(name: str) -> str:
+    """Return a label for a field that has no title: 'ada_kimg' becomes 'ADA kimg'."""
+    words = [word.upper() if word in ACRONYMS else word for word in name.split("_")]
+    return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
 
 
 def _bounds(info: FieldInfo) -> dict[str, int]:

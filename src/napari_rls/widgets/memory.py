@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import platformdirs
 
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.catalogue import find_bundle
+from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import DEFAULT_BUNDLE, Settings, SettingsError
+
+_BUNDLES = "bundles.json"
 
 
 def settings_file() -> Path:
@@ -39,4 +43,30 @@ def remember(settings: Settings, path: Path) -> str:
         settings.save(path)
     except OSError as error:
         return f"The settings cannot be remembered in {path}: {error.strerror}."
+    return ""
+
+
+def known_bundles(settings: Path) -> tuple[str, ...]:
+    """Return the bundle files that were used before and are still there.
+
+    The list lies beside the file of the settings.
+    """
+    try:
+        listed = json.loads(settings.with_name(_BUNDLES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    files = listed if isinstance(listed, list) else []
+    return tuple(file for file in files if isinstance(file, str) and Path(file).is_file())
+
+
+def know_bundle(file: str, settings: Path) -> str:
+    """Keep a bundle file in the list; return why that was not possible, or nothing."""
+    path = settings.with_name(_BUNDLES)
+    listed = list(dict.fromkeys([*known_bundles(settings), file]))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as draft:
+            draft.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        return f"The bundle cannot be remembered in {path}: {error.strerror}."
     return ""

@@ -1,0 +1,365 @@
+"""The dock widget "Train a bundle": a view of the state that passes wishes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari
+from magicgui.widgets import ComboBox, PushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QGridLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.training.settings import TrainSettings
+from napari_rls.widgets.dock import COLOURS, FULL, UpAndDown
+from napari_rls.widgets.fields import SettingsForm
+from napari_rls.widgets.memory import settings_file
+from napari_rls.widgets.state import Level, Message, Phase, Progress
+from napari_rls.widgets.train_controller import TrainController
+from napari_rls.widgets.train_curves import CurvesPlot
+from napari_rls.widgets.train_plan import Plan
+from napari_rls.widgets.train_state import Curves, TrainState
+from napari_rls.widgets.worker import launch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIZES = {"size": (64, 128, 256)}
+
+MAIN = ("size", "kimg")
+HIDDEN = frozenset({"channels", "intensity"})
+MORE = tuple(name for name in TrainSettings.model_fields if name not in {*MAIN, *HIDDEN})
+ABOUT = ("name", "licence", "attribution", "pixel_size")
+MORE_OF_PLAN = ("start", "grow_kimg", "fit_samples", "fit_epochs")
+
+IMAGES = "TIFF images (*.tif *.tiff)"
+FACTS = {
+    "Images/s": (0, 0, 1),
+    "ADA p": (0, 2, 1),
+    "KID": (1, 0, 3),
+    "Best KID": (2, 0, 3),
+    "Device": (3, 0, 3),
+}
+"""What is told of a run, and where: row, column, columns that the value may take."""
+
+EM_DASH = "\N{EM DASH}"
+
+
+class TrainWidget(QWidget):
+    """Train a bundle on images of one's own.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer that shows crops and samples.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        # The proxy that napari hands to plugins wraps layers too, see SuperResolveWidget.
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.state = TrainState()
+        memory = settings_file().with_name("training.json")
+        self.controller = TrainController(self._viewer, self.state, launch, memory)
+        self._build()
+        self._connect()
+        self._show_all()
+        self.destroyed.connect(self.controller.close)
+
+    # -- parts -------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.images = _text()
+        self.files = PushButton(text="Files...", tooltip="TIFF files of whole fields")
+        self.whole_folder = PushButton(text="Folder...", tooltip="All TIFF files of a folder")
+        self.open_layers = PushButton(text="Open layers", tooltip="Files of the open image layers")
+        self.channels = SettingsForm(("channels", "pattern"), Plan)
+        self.dna = ComboBox(tooltip="The channel that shows nuclei, which cells are centred on.")
+        self.nuclei = SettingsForm(tuple(NucleusSettings.model_fields), NucleusSettings, {})
+        self.main = SettingsForm(MAIN, TrainSettings, SIZES)
+        self.more = SettingsForm(MORE, TrainSettings, {})
+        self.more_of_plan = SettingsForm(MORE_OF_PLAN, Plan, {})
+        self.about = SettingsForm(ABOUT, Plan, {})
+        self.place = _text()
+        self.choose_place = PushButton(text="...", tooltip="Folder of the bundle and its run")
+        self.find = PushButton(text="Find cells", tooltip="Cut the crops and show some of them")
+        self.train = PushButton(text="Train")
+        self.cancel = PushButton(text="Cancel", tooltip="Stop after this step; a run can go on")
+        self.open_run = PushButton(text="Open run...", tooltip="Go on with a run: choose NAME-run")
+        self.use = PushButton(text="Use this bundle", tooltip="Choose it in Super-resolve cells")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, FULL)
+        self.message, self.found, self.warnings = _text(), _text(), _text()
+        self.warnings.setStyleSheet(COLOURS[Level.WARNING])
+        self.facts = {name: _text() for name in FACTS}
+        self.curves = CurvesPlot()
+
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self._settings_area(), "Settings")
+        self.tabs.addTab(self._training_area(), "Progress")
+        whole = QVBoxLayout(self)
+        whole.addWidget(self.tabs, stretch=1)
+        whole.addLayout(self._buttons())
+        for widget in (self.bar, self.warnings, self.message):
+            whole.addWidget(widget)
+
+    def _settings_area(self) -> QWidget:
+        self.settings_area = QWidget()
+        column = QVBoxLayout(self.settings_area)
+        column.setContentsMargins(0, 0, 0, 0)
+        dna = _rows()
+        dna.addRow("DNA channel", self.dna.native)
+        place = _rows()
+        place.addRow("Folder", _side_by_side(self.place, self.choose_place.native))
+        sources = (self.files.native, self.whole_folder.native, self.open_layers.native)
+        column.addWidget(
+            _group(
+                "Images",
+                _side_by_side(*sources),
+                self.images,
+                self.found,
+                self.channels,
+                dna,
+                _folded("Finding nuclei", self.nuclei),
+            )
+        )
+        more = _folded("More settings", self.more, self.more_of_plan)
+        column.addWidget(_group("Training", self.main, more))
+        column.addWidget(_group("Bundle", self.about, place))
+        column.addStretch()
+        self.area = UpAndDown(self.settings_area)
+        return self.area
+
+    def _training_area(self) -> QWidget:
+        facts = QGridLayout()
+        for name, (row, column, span) in FACTS.items():
+            facts.addWidget(QLabel(name), row, column)
+            facts.addWidget(self.facts[name], row, column + 1, 1, span)
+        facts.setColumnStretch(1, 1)
+        facts.setColumnStretch(3, 1)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(facts)
+        column.addWidget(self.curves, stretch=1)
+        return UpAndDown(content)
+
+    def _buttons(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.addWidget(self.find.native, 0, 0)
+        grid.addWidget(self.train.native, 0, 1)
+        grid.addWidget(self.open_run.native, 1, 0)
+        grid.addWidget(self.cancel.native, 1, 1)
+        grid.addWidget(self.use.native, 2, 0, 1, 2)
+        return grid
+
+    # -- wishes of the user ------------------------------------------------------------
+
+    def _connect(self) -> None:
+        control = self.controller
+        self.files.changed.connect(self._choose_files)
+        self.whole_folder.changed.connect(self._choose_folder)
+        self.open_layers.changed.connect(control.choose_open_images)
+        for form in (self.channels, self.about, self.more_of_plan):
+            form.changed.connect(control.change)
+        self.dna.changed.connect(lambda name: control.change("dna_channel", name))
+        self.nuclei.changed.connect(control.change_nuclei)
+        for form in (self.main, self.more):
+            form.changed.connect(control.change_setting)
+        self.choose_place.changed.connect(self._choose_place)
+        self.find.changed.connect(control.find_cells)
+        self.train.changed.connect(control.train)
+        self.cancel.changed.connect(control.cancel)
+        self.open_run.changed.connect(self._choose_run)
+        self.use.changed.connect(self._use_bundle)
+        events = self.state.events
+        events.plan.connect(self._show_plan)
+        events.found.connect(self._show_found)
+        events.phase.connect(self._show_phase)
+        events.training.connect(self._show_training)
+        events.progress.connect(self._show_progress)
+        events.message.connect(self._show_message)
+        events.warnings.connect(self._show_warnings)
+        events.device.connect(self._show_device)
+        events.curves.connect(self._show_curves)
+        events.begun.connect(self._show_phase)
+        events.bundle.connect(self._show_phase)
+
+    def _choose_files(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Images to train on", "", IMAGES)
+        if names:
+            self.controller.choose_images(names)
+
+    def _choose_folder(self) -> None:
+        if name := QFileDialog.getExistingDirectory(self, "Folder of the images to train on"):
+            self.controller.choose_images([name])
+
+    def _choose_place(self) -> None:
+        before = str(self.state.plan.folder)
+        if name := QFileDialog.getExistingDirectory(self, "Where the bundle goes", before):
+            self.controller.change("folder", Path(name))
+
+    def _choose_run(self) -> None:
+        before = str(self.state.plan.folder)
+        if name := QFileDialog.getExistingDirectory(self, "Folder of the run", before):
+            self.controller.open_run(Path(name))
+
+    def _use_bundle(self) -> None:
+        """Choose the bundle in the widget that super-resolves, which is opened if need be."""
+        _, widget = self._viewer.window.add_plugin_dock_widget(
+            "napari-rls", "Super-resolve cells", tabify=True
+        )
+        if widget.state.phase is not Phase.IDLE:
+            text = "Super-resolve cells is at work; choose the bundle there when it is done."
+            self._show_message(Message(text, Level.WARNING))
+            return
+        widget.controller.change("bundle", str(self.state.bundle))
+        dock = widget.parent()
+        dock.show()
+        dock.raise_()
+
+    # -- showing the state -------------------------------------------------------------
+
+    def _show_all(self) -> None:
+        state = self.state
+        self._show_plan(state.plan)
+        self._show_found(state.found)
+        self._show_phase()
+        self._show_progress(state.progress)
+        self._show_message(state.message)
+        self._show_warnings(state.warnings)
+        self._show_device(state.device)
+        self._show_curves(state.curves)
+
+    def _show_plan(self, plan: Plan) -> None:
+        self.images.setText(_listed(plan.images))
+        self.images.setToolTip("\n".join(plan.images[:30]))
+        for form in (self.channels, self.about, self.more_of_plan):
+            form.show_settings(plan)
+        for form in (self.main, self.more):
+            form.show_settings(plan.settings)
+        self.nuclei.show_settings(plan.nuclei)
+        with self.dna.changed.blocked():
+            self.dna.choices = ()
+            self.dna.choices = plan.channel_names
+            if plan.dna_channel in plan.channel_names:
+                self.dna.value = plan.dna_channel
+        self.place.setText(str(plan.folder))
+        self.place.setToolTip(f"{plan.bundle}\n{plan.run_folder}")
+
+    def _show_found(self, text: str) -> None:
+        self.found.setText(text)
+        self.found.setVisible(bool(text))
+
+    def _show_phase(self, _: Any = None) -> None:
+        state = self.state
+        idle = state.phase is Phase.IDLE
+        self.settings_area.setEnabled(idle)
+        for button in (self.find, self.train, self.open_run):
+            button.enabled = idle
+        self.cancel.enabled = state.phase is Phase.RUNNING
+        self.use.enabled = idle and state.bundle is not None
+        self.train.text = "Resume" if state.begun else "Train"
+        name = state.plan.run_folder.name
+        self.train.tooltip = f"Go on with the run in {name}" if state.begun else "Begin the run"
+
+    def _show_training(self, training: bool) -> None:
+        if training:
+            self.tabs.setCurrentIndex(1)
+
+    def _show_progress(self, progress: Progress) -> None:
+        # See SuperResolveWidget: the bar is not to draw the whole window by itself.
+        self.bar.setUpdatesEnabled(False)
+        self.bar.setFormat(progress.text)
+        self.bar.setValue(round(progress.share * FULL))
+        self.bar.setUpdatesEnabled(True)
+
+    def _show_message(self, message: Message) -> None:
+        self.message.setText(message.text)
+        self.message.setToolTip(message.text)
+        self.message.setStyleSheet(COLOURS[message.level])
+        self.message.setVisible(bool(message.text))
+
+    def _show_warnings(self, warnings: Sequence[str]) -> None:
+        self.warnings.setText("\n".join(warnings))
+        self.warnings.setVisible(bool(warnings))
+
+    def _show_device(self, text: str) -> None:
+        self.facts["Device"].setText(text or EM_DASH)
+
+    def _show_curves(self, curves: Curves) -> None:
+        self.curves.show_curves(curves)
+        report = curves.reports[-1] if curves.reports else None
+        score = curves.scores[-1] if curves.scores else None
+        texts = {
+            "Images/s": f"{report.images_per_second:.1f}" if report else EM_DASH,
+            "ADA p": f"{report.ada_p:.3f}" if report else EM_DASH,
+            "KID": f"{score.kid:.4f} \N{PLUS-MINUS SIGN} {score.kid_std:.4f}" if score else EM_DASH,
+            "Best KID": EM_DASH,
+        }
+        if best := curves.best:
+            texts["Best KID"] = f"{best.kid:.4f} at {best.images / 1000:.1f} kimg"
+        for name, text in texts.items():
+            self.facts[name].setText(text)
+
+
+def _text() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # A long path must not widen the dock.
+    label.setMinimumWidth(1)
+    return label
+
+
+def _rows() -> QFormLayout:
+    rows = QFormLayout()
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return rows
+
+
+def _side_by_side(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for k, widget in enumerate(widgets):
+        row.addWidget(widget, stretch=1 if k == 0 else 0)
+    return row
+
+
+def _group(title: str, *parts: QWidget | QFormLayout | QHBoxLayout) -> QGroupBox:
+    group = QGroupBox(title)
+    column = QVBoxLayout(group)
+    for part in parts:
+        if isinstance(part, QWidget):
+            column.addWidget(part)
+        else:
+            column.addLayout(part)
+    return group
+
+
+def _folded(title: str, *parts: QWidget) -> QCollapsible:
+    folded = QCollapsible(title)
+    for part in parts:
+        folded.addWidget(part)
+    return folded
+
+
+def _listed(images: Sequence[str]) -> str:
+    if not images:
+        return "None chosen"
+    if len(images) == 1:
+        return images[0]
+    return f"{len(images)} files, from {Path(images[0]).name} to {Path(images[-1]).name}"

@@ -1,0 +1,145 @@
+"""What the training thread does: looks at images, cuts cells, trains, and tells of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_rls.widgets.train_plan import HALF, Plan
+from napari_rls.workflow.train_inputs import find_images
+from napari_rls.workflow.train_job import JobUpdate, train_bundle
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_rls.models.stylegan2 import Generator
+    from napari_rls.training.run_folder import Report, Score
+
+SAMPLES = 18
+"""Generated images that are shown."""
+
+SAMPLE_SECONDS, SAMPLE_SHARE = 10.0, 0.03
+"""Least time from one drawing of samples to the next, and their greatest share of all time."""
+
+
+@dataclass(frozen=True, eq=False)
+class News:
+    """A message of the thread; ``finished`` tells that it must not be left out.
+
+    Parameters
+    ----------
+    channels
+        Names of the channels of the images that were looked at.
+    update
+        What the training job has just done.
+    samples
+        New images of the averaged generator (n, C, H, W), -1 to 1.
+    history
+        Reports and scores so far, as training at one size begins or goes on.
+    """
+
+    channels: tuple[str, ...] = ()
+    update: JobUpdate | None = None
+    samples: NDArray[np.float32] | None = None
+    history: tuple[tuple[Report, ...], tuple[Score, ...]] | None = None
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """Find out what the channels of the images are called."""
+
+    plan: Plan
+
+    def updates(self) -> Iterator[News]:
+        """Read the first image."""
+        from napari_rls.workflow.read import read_stack
+
+        first = find_images(self.plan.images)[0]
+        yield News(channels=read_stack(first).channels, finished=True)
+
+
+@dataclass(frozen=True)
+class FindCells:
+    """Cut the crops and show them; a run with the same plan uses them again."""
+
+    plan: Plan
+
+    def updates(self) -> Iterator[News]:
+        """Begin the training job, and end it where training would begin."""
+        _load()
+        with closing(train_bundle(self.plan.job())) as updates:
+            for update in updates:
+                yield News(update=update, finished=update.crops is not None)
+                if update.crops is not None:
+                    return
+
+
+@dataclass(frozen=True)
+class Train:
+    """The whole job, from images to a bundle."""
+
+    plan: Plan
+
+    def updates(self) -> Iterator[News]:
+        """Run the job; draw samples now and then."""
+        _load()
+        sampler = Sampler(self.plan.settings.seed)
+        size: int | None = None
+        with closing(train_bundle(self.plan.job())) as updates:
+            for update in updates:
+                step = update.step
+                if step is None:
+                    yield News(update=update, finished=True)
+                    continue
+                history = None
+                if size != update.size:
+                    size, history = update.size, self._history(update.size)
+                    self.plan.keep()
+                samples = sampler.draw(step.average, last=step.finished)
+                told = step.report or step.score or step.warning or step.finished
+                must = bool(told) or samples is not None or history is not None
+                yield News(update=update, samples=samples, history=history, finished=must)
+
+    def _history(self, size: int | None) -> tuple[tuple[Report, ...], tuple[Score, ...]]:
+        from napari_rls.training.run_folder import RunFolder
+
+        folder: Path = self.plan.run_folder
+        place = RunFolder(folder if size == self.plan.settings.size else folder / HALF)
+        return tuple(place.reports()), tuple(place.scores())
+
+
+def _load() -> None:
+    """Import here what takes long, while nothing is to be drawn yet."""
+    for name in ("torch", "napari_rls.training.run", "matplotlib.backends.backend_agg"):
+        import_module(name)
+
+
+class Sampler:
+    """Draws the same z at every time, as often as training is hardly slower for it."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._next = 0.0
+
+    def draw(self, average: Generator, *, last: bool = False) -> NDArray[np.float32] | None:
+        """Return images of a generator, between two steps, if it is time for them."""
+        began = time.monotonic()
+        if began < self._next and not last:
+            return None
+        import torch
+
+        rng = torch.Generator().manual_seed(self._seed)
+        z = torch.randn(SAMPLES, average.arch.z_dim, generator=rng)
+        with torch.no_grad():
+            device = next(average.parameters()).device
+            images: NDArray[np.float32] = average(z.to(device)).float().cpu().numpy()
+        now = time.monotonic()
+        self._next = now + max(SAMPLE_SECONDS, (now - began) / SAMPLE_SHARE)
+        return images
