@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_job import CARD, SETTINGS, full_disk, images, job, run, write_fields
 
+from napari_rls.evaluation.features import NAME
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.checkpoint import load_generator
@@ -52,6 +53,8 @@ def test_stages_and_what_they_tell(folder: Path) -> None:
     plan = job(folder)
     updates = run(plan)
     assert stages(updates) == ["crops", "training", "fitting", "done"]
+    (unscored,) = [update for update in updates if "not scored" in update.message]
+    assert "that takes at least 10 held-out crops" in unscored.message
     (cut,) = [update for update in updates if update.crops]
     assert cut.crops is not None
     assert (len(cut.crops.training), len(cut.crops.validation)) == (9, 3)
@@ -163,9 +166,9 @@ def test_other_words_need_no_other_fit(folder: Path) -> None:
     plan = job(folder)
     run(plan)
     first = bundle_of(plan)
-    assert stages(run(plan)) == ["crops", "done"]
+    assert "fitting" not in stages(run(plan))
     assert bundle_of(plan).manifest.content_hash == first.manifest.content_hash
-    assert stages(run(replace(plan, card=replace(CARD, title="Another")))) == ["crops", "done"]
+    assert "fitting" not in stages(run(replace(plan, card=replace(CARD, title="Another"))))
     other = bundle_of(plan)
     assert other.manifest.title == "Another"
     same = {"title": "A tiny one", "content_hash": first.manifest.content_hash}
@@ -193,6 +196,24 @@ def test_the_bundle_is_made_of_the_best_generator(folder: Path) -> None:
     assert (training.features, training.validation) == ("none such", 3)
 
 
+def test_generators_are_scored_by_the_crops_held_out(folder: Path) -> None:
+    for k in range(4, 8):
+        (folder / "fields" / f"f{k}.tif").write_bytes((folder / "fields" / "f0.tif").read_bytes())
+    plan = job(
+        folder,
+        settings=SETTINGS.model_copy(update={"size": 32, "snapshot_kimg": 0.02}),
+        validation=(str(folder / "fields" / "f[4-7].tif"),),
+    )
+    updates = run(plan)
+    assert not [update for update in updates if "not scored" in update.message]
+    scores = [update.step.score for update in updates if update.step and update.step.score]
+    assert [score.images for score in scores] == [20, 40]
+    best = min(scores, key=lambda score: score.kid)
+    training = bundle_of(plan).manifest.training
+    assert (training.kid, training.fid, training.features) == (best.kid, best.fid, NAME)
+    assert training.kimg == best.images / 1000
+
+
 def test_a_manifest_in_place_of_words(folder: Path) -> None:
     draft = draft_manifest(CARD, SETTINGS, 300)
     note = {"note": "stretched", "low": 0.0, "high": 255.0}
@@ -210,6 +231,11 @@ def test_a_manifest_in_place_of_words(folder: Path) -> None:
     assert (manifest.training.data, manifest.training.images) == ("Four fields.", 9)
     with pytest.raises(InputError, match="not one of this size and channels"):
         run(replace(plan, settings=SETTINGS.model_copy(update={"size": 32})))
+
+
+def test_start_weights_that_are_not_there(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no file .*x\.safetensors to start from"):
+        run(job(folder, start=folder / "x.safetensors"))
 
 
 def test_words_that_cannot_stand_are_refused_before_anything_is_cut(folder: Path) -> None:

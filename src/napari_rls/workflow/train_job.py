@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_rls.evaluation.scores import Scorer
     from napari_rls.models.bundle import Bundle
     from napari_rls.training.run import Progress
 
@@ -148,7 +149,8 @@ def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
     if job.grow_kimg:
         start = yield from _grown(job, settings, crops)
         settings = settings.model_copy(update={"warmup_kimg": _warmup(settings)})
-    yield from _trained(job.folder, settings, crops.training.data, start)
+    scorer = yield from _scorer(crops)
+    yield from _trained(job.folder, settings, crops.training.data, start, scorer)
     bundle = yield from _fitted(job, draft)
     with writing(job.out):
         job.out.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +162,8 @@ def _draft(job: TrainJob) -> Manifest:
     settings, card = job.settings, job.card
     if job.grow_kimg and job.start is not None:
         raise InputError("A run that grows starts from scratch; leave out the start weights.")
+    if job.start is not None and not job.start.is_file():
+        raise InputError(f"There is no file {job.start} to start from.")
     if job.grow_kimg:
         _half(job)
         if settings.kimg <= _warmup(settings):
@@ -249,15 +253,32 @@ def _grown(
     return grown_start(folder, small, settings)
 
 
+def _scorer(crops: TrainingCrops) -> Generator[JobUpdate, None, Scorer | None]:
+    """Return what compares generated images with the held-out crops, None if that cannot be."""
+    from napari_rls.evaluation.features import SMALLEST
+    from napari_rls.evaluation.scores import FEWEST, Scorer
+
+    data = crops.validation.data
+    if len(data) < FEWEST or data.shape[-1] < SMALLEST:
+        yield JobUpdate(
+            "training",
+            f"Generators are not scored, since that takes at least {FEWEST} held-out crops of at "
+            f"least {SMALLEST} x {SMALLEST} pixels; the bundle is made of the last one.",
+        )
+        return None
+    return Scorer(data, crops.intensity.low, crops.intensity.high)
+
+
 def _trained(
     folder: Path,
     settings: TrainSettings,
     data: NDArray[np.generic],
     start: Path | None,
+    scorer: Scorer | None = None,
 ) -> Generator[JobUpdate, None, None]:
     from napari_rls.training.run import train
 
-    with closing(train(data, settings, folder, start=start)) as steps:
+    with closing(train(data, settings, folder, start=start, scorer=scorer)) as steps:
         for step in steps:
             yield JobUpdate("training", step.warning, step=step, size=settings.size)
 
