@@ -82,7 +82,9 @@ def test_help_shows_every_setting(
             assert f"default {info.default})" in text
 
 
-@pytest.mark.parametrize("command", [(), ("bundles",), ("bundles", "info"), ("demo",), ("train",)])
+@pytest.mark.parametrize(
+    "command", [(), ("bundles",), ("bundles", "info"), ("demo",), ("simulate",), ("train",)]
+)
 def test_help_of_the_rest(command: tuple[str, ...]) -> None:
     assert "Usage:" in run(*command, "--help").stdout
 

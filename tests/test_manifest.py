@@ -36,6 +36,8 @@ def test_what_the_plugin_offers(manifest):
     assert [s.display_name for s in offered.sample_data] == [
         "Generated LR cells (not real)",
         "BBBC013 (download)",
+        "Simulated Golgi cells (not real)",
+        "Simulated translocation cells (not real)",
     ]
     menus = {MenuId(name) for name in offered.menus}
     assert menus <= MenuId.contributables()

@@ -22,6 +22,7 @@ from napari_rls.workflow.samples import (
     DownloadError,
     bbbc013_wells,
     draw_prior_sample,
+    draw_sample,
     fetch_bbbc013,
     read_bbbc013,
 )
@@ -46,6 +47,12 @@ def test_prior_sample_says_that_it_is_not_real(tiny_bundle: Bundle) -> None:
     for stack in (sample.lr, sample.truth):
         assert PRIOR_LABEL in stack.name
         assert {crop.condition for crop in stack.crops} == {PRIOR_LABEL}
+
+
+def test_a_bundle_of_no_known_assay_draws_its_own_cells(tiny_bundle: Bundle) -> None:
+    sample, own = draw_sample(tiny_bundle, 2, 4, 1), draw_prior_sample(tiny_bundle, 2, 4, 1)
+    np.testing.assert_array_equal(sample.truth.data, own.truth.data)
+    assert sample.label == PRIOR_LABEL
 
 
 def test_prior_sample_is_seeded(tiny_bundle: Bundle) -> None:

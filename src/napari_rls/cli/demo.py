@@ -1,4 +1,4 @@
-"""``napari-rls demo``: the main job on cells that the embedded bundle draws itself."""
+"""``napari-rls demo``: the main job on cells that are simulated or that the bundle draws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_rls.cli.options import build, options_of
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, SearchProgress, exit_code, say
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.samples import PRIOR_LABEL, PriorSample, draw_prior_sample
+from napari_rls.workflow.samples import Sample, draw_sample
 from napari_rls.workflow.write import result_stack, write_result, write_stack
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def demo(
     cells: Annotated[int, typer.Option(min=1, max=1000, help="Cells to draw.")] = 12,
     **options: Any,
 ) -> None:
-    """Super-resolve cells that the bundle itself draws: generated samples, not real cells.
+    """Super-resolve cells that are not real: simulated ones, or drawn by the bundle itself.
 
+    They are simulated where the bundle is of an assay that can be simulated.
     Opens napari with the plugin at work on them where there is a display. Otherwise writes
     the LR, SR and true images (OME-TIFF) and a contact sheet (PNG), and says where; the
     options below, but for --no-window, are about these files.
@@ -58,7 +59,7 @@ def demo(
         from napari_rls.models.bundle import load_bundle
 
         bundle = load_bundle(settings.bundle)
-        sample = draw_prior_sample(bundle, cells, settings.factor, settings.seed)
+        sample = draw_sample(bundle, cells, settings.factor, settings.seed)
     with exit_code(FAILED):
         result = _search(sample, bundle, settings)
         for path in write_demo(out or FOLDER, sample, result):
@@ -71,7 +72,7 @@ def has_display() -> bool:
     return sys.platform != "linux" or any(os.environ.get(name) for name in names)
 
 
-def write_demo(folder: Path, sample: PriorSample, result: Collector) -> list[Path]:
+def write_demo(folder: Path, sample: Sample, result: Collector) -> list[Path]:
     """Write LR, SR and true images and the contact sheet; return their paths."""
     from napari_rls.workflow.contact_sheet import contact_sheet, write_png
 
@@ -85,20 +86,20 @@ def write_demo(folder: Path, sample: PriorSample, result: Collector) -> list[Pat
         folder / "demo_truth.ome.tif",
         folder / "demo.png",
     ]
-    title = PRIOR_LABEL.capitalize()
+    title = sample.label.capitalize()
     write_stack(paths[0], sample.lr, description=f"{title}.", colours=colours)
     write_result(paths[1], result)
     write_stack(paths[2], sample.truth, description=f"{title}.", colours=colours)
     rows = {
         f"LR\n(degraded {factor}x)": sample.lr.data,
         "SR\n(generated)": result_stack(result).data,
-        "truth\n(generated sample)": sample.truth.data,
+        "truth\n(not real cells)": sample.truth.data,
     }
     write_png(paths[3], contact_sheet(rows, colours, f"{title}: {manifest.name}"))
     return paths
 
 
-def _search(sample: PriorSample, bundle: Bundle, settings: Settings) -> Collector:
+def _search(sample: Sample, bundle: Bundle, settings: Settings) -> Collector:
     from napari_rls.workflow.super_resolve import super_resolve
 
     result = Collector(sample.lr, bundle.manifest.hr_size)

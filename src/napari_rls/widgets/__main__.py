@@ -6,15 +6,17 @@ import argparse
 
 import napari
 
+from napari_rls.search.settings import DEFAULT_BUNDLE
 from napari_rls.widgets.dock import SuperResolveWidget
+from napari_rls.workflow.samples import SIMULATED_FOR
 
-SAMPLE = "generated-lr-cells"
+SAMPLE = f"simulated-{SIMULATED_FOR[DEFAULT_BUNDLE]}"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Open napari with the widget and, if asked for, generated LR cells; return when closed."""
+    """Open napari with the widget and, if asked for, simulated cells; return when closed."""
     parser = argparse.ArgumentParser(prog="python -m napari_rls.widgets", description=__doc__)
-    parser.add_argument("--sample", action="store_true", help="open generated LR cells (not real)")
+    parser.add_argument("--sample", action="store_true", help="open simulated cells (not real)")
     parser.add_argument("--run", action="store_true", help="super-resolve what is open at once")
     options = parser.parse_args(arguments)
     _, widget = open_viewer(sample=options.sample)
@@ -24,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def open_viewer(*, sample: bool) -> tuple[napari.Viewer, SuperResolveWidget]:
-    """Return a viewer and the widget docked in it; with ``sample``, with generated LR cells."""
+    """Return a viewer and the widget docked in it; with ``sample``, with simulated cells."""
     viewer = napari.Viewer()
     if sample:
         viewer.open_sample("napari-rls", SAMPLE)

@@ -25,8 +25,9 @@ def read_layers(path: str) -> list[LayerData]:
     """Return one image layer per channel, with crop records and provenance as metadata."""
     header = _our_header(path) or Header()
     name = Path(path).name.removesuffix(".tiff").removesuffix(".tif").removesuffix(".ome")
-    if header.record.get("generated"):
-        name = f"{name} (generated)"
+    for mark in ("generated", "simulated"):
+        if header.record.get(mark):
+            name = f"{name} ({mark})"
     return layer_data(read_stack(path), name, colours=header.colours, record=header.record)
 
 

@@ -1,4 +1,4 @@
-"""Cells to try the search on: drawn from a bundle's own prior, or fetched (BBBC013)."""
+"""Cells to try the search on: simulated, drawn from a bundle's own prior, or fetched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from napari_rls.simulate.assays import AssayName
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
+from napari_rls.workflow.simulate import (
+    FRESH_SEED,
+    SIMULATED_LABEL,
+    SimulateSettings,
+    simulate,
+)
 from napari_rls.workflow.stack import CellStack, Crop, InputError
 
 if TYPE_CHECKING:
@@ -19,6 +26,12 @@ if TYPE_CHECKING:
 
 PRIOR_LABEL = "generated sample, not real cells"
 """How cells that a bundle has drawn are called wherever they appear."""
+
+SIMULATED_FOR: dict[str, AssayName] = {
+    "bbbc013-translocation-64": "translocation",
+    "golgi-simulated-128": "golgi",
+}
+"""The assay whose simulated cells a bundle, by its name, can super-resolve."""
 
 BBBC013_URL = "https://data.broadinstitute.org/bbbc/BBBC013/BBBC013_v1_images_bmp.zip"
 BBBC013_LICENCE = (
@@ -30,16 +43,36 @@ _BBBC013_IMAGE = re.compile(r"Channel([12])-\d+-([A-H])-(\d\d)\.bmp$", re.IGNORE
 
 
 @dataclass(frozen=True)
-class PriorSample:
-    """Cells that a bundle has drawn: their LR images and the truth behind them."""
+class Sample:
+    """Cells that are not real: their LR images, the truth behind them, and what they are."""
 
     lr: CellStack
     truth: CellStack
+    label: str
 
 
-def draw_prior_sample(
-    bundle: Bundle, count: int = 12, factor: int = 8, seed: int = 0
-) -> PriorSample:
+def draw_sample(bundle: Bundle, count: int = 12, factor: int = 8, seed: int = 0) -> Sample:
+    """Make cells that a bundle can super-resolve, and degrade them.
+
+    Simulated cells where the bundle is of an assay that can be simulated
+    (:data:`SIMULATED_FOR`), which no bundle has seen; else the bundle's own, see
+    :func:`draw_prior_sample`.
+
+    Raises
+    ------
+    InputError
+        If the factor does not divide the bundle's HR size.
+    """
+    assay = SIMULATED_FOR.get(bundle.manifest.name)
+    if assay is None:
+        return draw_prior_sample(bundle, count, factor, seed)
+    seed = (FRESH_SEED + seed) % 2**31
+    size = bundle.manifest.hr_size
+    truth = simulate(SimulateSettings(assay=assay, cells=count, seed=seed, size=size)).hr
+    return Sample(degrade_stack(truth, DegradeSettings(factor=factor)), truth, SIMULATED_LABEL)
+
+
+def draw_prior_sample(bundle: Bundle, count: int = 12, factor: int = 8, seed: int = 0) -> Sample:
     """Draw cells from a bundle's own prior and degrade them.
 
     z ~ N(0, I) through the generator, in the bundle's intensity unit, then antialiased
@@ -67,7 +100,7 @@ def draw_prior_sample(
         crops=(Crop(file=name, condition=PRIOR_LABEL),) * count,
         name=name,
     )
-    return PriorSample(degrade_stack(truth, DegradeSettings(factor=factor)), truth)
+    return Sample(degrade_stack(truth, DegradeSettings(factor=factor)), truth, PRIOR_LABEL)
 
 
 class Progress(Protocol):
