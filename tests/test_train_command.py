@@ -161,7 +161,7 @@ def test_a_file_for_each_channel_growing_and_images_to_validate_on(tmp_path: Pat
     assert "6 crops to train on and 6 to validate on, from 4 fields" in done.stderr
     assert "First at 8 x 8 pixels." in done.stderr
     assert "Now at 16 x 16 pixels." in done.stderr
-    assert "training, 8 px" in done.stderr
+    assert "\n8 px " in done.stderr
     assert load_bundle(out(tmp_path)).manifest.channel_names == ("DNA", "GFP")
     again = ["--resume", "--overwrite"]
     run(tmp_path / "A*.tif", "--out", out(tmp_path), *words, *more, *held, *again)

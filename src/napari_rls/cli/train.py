@@ -228,7 +228,7 @@ class _View:
     def __init__(self) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=10),  # All must stand in 80 columns.
             *(TextColumn(f"{{task.fields[{name}]}}") for name in self._COLUMNS),
             console=console,
             redirect_stdout=False,
@@ -255,8 +255,7 @@ class _View:
         self._progress.start()
         if size not in self._bars:
             blank: dict[str, Any] = dict.fromkeys(self._COLUMNS, "")
-            title = f"training, {size} px"
-            self._bars[size] = self._progress.add_task(title, total=None, **blank)
+            self._bars[size] = self._progress.add_task(f"{size} px", total=None, **blank)
         minutes, seconds = divmod(round(step.seconds_left), 60)
         fields: dict[str, Any] = {
             "kimg": f"{step.images / 1000:.2f}/{step.images_planned / 1000:g} kimg",
@@ -266,6 +265,6 @@ class _View:
             fields["speed"] = f"{step.report.images_per_second:.1f} images/s"
             fields["ada"] = f"ADA p {step.report.ada_p:.3f}"
         if step.score:
-            fields["kid"] = f"KID {step.score.kid:.4f}{' (best)' if step.best else ''}"
+            fields["kid"] = f"KID {step.score.kid:.3g}"
         done = min(step.images, step.images_planned)
         self._progress.update(self._bars[size], total=step.images_planned, completed=done, **fields)
