@@ -2,7 +2,8 @@
 
     xvfb-run -a -s "-screen 0 1400x900x24" python docs/screenshot_train.py FOLDER
 
-FOLDER holds images of BBBC013 (channels DNA and FKHR-GFP).
+FOLDER holds images of BBBC013 (channels DNA and FKHR-GFP). The run starts from the embedded
+bundle, so that there are cells to be seen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from tempfile import TemporaryDirectory
 import napari
 from qtpy.QtWidgets import QApplication
 
+from napari_rls.models.catalogue import find_bundle
+from napari_rls.search.settings import DEFAULT_BUNDLE
 from napari_rls.widgets.state import Phase
 
 IMAGES = Path(__file__).parent / "images"
@@ -53,17 +56,16 @@ def main() -> None:
 
     with TemporaryDirectory() as folder:
         control.change("folder", Path(folder))
-        for name, value in {"report_kimg": 0.1, "threads": 1, "snapshot_kimg": 0.5}.items():
+        for name, value in {"report_kimg": 0.1, "threads": 1, "snapshot_kimg": 0.2}.items():
             control.change_setting(name, value)
+        control.change("start", str(find_bundle(DEFAULT_BUNDLE)))
         control.change("fit_samples", 2000)
         control.change("fit_epochs", 2)
         control.change_setting("kimg", options.kimg)
-        picture("train-empty.png")
         control.choose_images([str(options.folder / options.wells)])
         idle()
         widget.find.native.click()
         idle()
-        picture("train-found.png")
         widget.train.native.click()
         while state.progress.share * options.kimg < options.stop_kimg * 0.8:
             wait(0.1)
@@ -72,13 +74,10 @@ def main() -> None:
         picture("train.png")
         control.cancel()
         idle()
-        picture("train-stopped.png")
         control.change_setting("kimg", options.stop_kimg)
         widget.train.native.click()
         idle()
         picture("train-done.png")
-        widget.use.native.click()
-        picture("train-used.png")
         viewer.close()
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, LineEdit, create_widget
+from magicgui.widgets import ComboBox, LineEdit, SpinBox, create_widget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
@@ -24,6 +24,9 @@ ADVANCED = tuple(name for name in Settings.model_fields if name not in (*MAIN, "
 
 FACTOR = {"factor": (Settings.model_fields["factor"].default,)}
 """The choice of the scale factor, until it is known what fits."""
+
+SPIN_WIDTH = 115
+"""Pixels that six digits need between the buttons."""
 
 ACRONYMS = frozenset({"ada", "ema", "r1"})
 
@@ -122,6 +125,8 @@ def _make_field(name: str, info: FieldInfo, offered: Mapping[str, Sequence[int]]
         elif info.annotation is bool:
             options["text"] = ""
         field = create_widget(info.default, annotation=info.annotation, options=options)
+    if isinstance(field, SpinBox):
+        field.native.setMinimumWidth(SPIN_WIDTH)
     field.native.setObjectName(name)
     return field
 

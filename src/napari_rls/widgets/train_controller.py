@@ -193,7 +193,9 @@ class TrainController:
                 self.layers.show_samples(news.samples, update.step.images)
         elif update.bundle is not None:
             state.bundle = update.bundle
-        elif update.message and update.crops is None:
+        elif update.stage == "training":
+            self._say(update.message)
+        elif update.crops is None:
             share = 1.0 if update.stage == "fitting" else 0.0
             state.progress = Progress(share, update.message)
 

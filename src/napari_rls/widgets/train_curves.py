@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from napari_rls.widgets.train_state import Curves
 
-PAUSE, SHARE = 1.5, 0.05
-"""Least time between two drawings, in seconds, and their greatest share of the GUI thread's."""
+FASTEST, SLOWEST = 1.5, 10.0
+"""Least and greatest time between two drawings, in seconds."""
 
-HEIGHT = 340
+SHARE = 0.1
+"""Share of the GUI thread's time that drawing may take, where that is possible."""
+
+HEIGHT = 300
 MARGINS = {"left": 0.19, "right": 0.98, "top": 0.95, "bottom": 0.11, "hspace": 0.2}
 COLOURS = ("#4c9be8", "#e8a33d", "#7fc97f")
 
@@ -72,9 +75,9 @@ class CurvesPlot(QWidget):
             axes.set_facecolor(back)
 
     def _draw(self) -> None:
-        began = time.perf_counter()
         if not self.axes:
             self._make()
+        began = time.perf_counter()
         assert self._curves is not None
         curves = self._curves
         losses, ada, kid = self.axes
@@ -112,11 +115,12 @@ class CurvesPlot(QWidget):
         self._label(kid, "KID")
         kid.set_xlabel("kimg", color=self._ink, fontsize=8)
         self._canvas.draw()
-        self._pause = max(PAUSE, (time.perf_counter() - began) / SHARE)
+        self._pause = min(max((time.perf_counter() - began) / SHARE, FASTEST), SLOWEST)
 
     def _label(self, axes: Axes, name: str) -> None:
         axes.set_ylabel(name, color=self._ink, fontsize=8)
         axes.tick_params(colors=self._ink, labelsize=7)
+        axes.yaxis.get_offset_text().set(color=self._ink, fontsize=7)
         axes.grid(alpha=0.2)
         for spine in axes.spines.values():
             spine.set_color(self._ink)

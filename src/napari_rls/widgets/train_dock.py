@@ -307,11 +307,11 @@ class TrainWidget(QWidget):
         texts = {
             "Images/s": f"{report.images_per_second:.1f}" if report else EM_DASH,
             "ADA p": f"{report.ada_p:.3f}" if report else EM_DASH,
-            "KID": f"{score.kid:.4f} \N{PLUS-MINUS SIGN} {score.kid_std:.4f}" if score else EM_DASH,
+            "KID": f"{score.kid:.3g} \N{PLUS-MINUS SIGN} {score.kid_std:.2g}" if score else EM_DASH,
             "Best KID": EM_DASH,
         }
         if best := curves.best:
-            texts["Best KID"] = f"{best.kid:.4f} at {best.images / 1000:.1f} kimg"
+            texts["Best KID"] = f"{best.kid:.3g} at {best.images / 1000:.1f} kimg"
         for name, text in texts.items():
             self.facts[name].setText(text)
 

@@ -81,8 +81,8 @@ class Plan(BaseModel):
         default=0.0,
         ge=0,
         le=100_000,
-        title="Half size first (kimg)",
-        description="Thousands of images to train on at half the size first; 0: none.",
+        title="Half size first",
+        description="Thousands of images (kimg) to train on at half the size first; 0: none.",
     )
     fit_samples: int = Field(
         default=100_000,
