@@ -91,7 +91,7 @@ def _append(file: Path, records: bytes, size: int) -> None:
 
 def _record(step: int, **content: object) -> bytes:
     """Return an event as a record: length and content, each with its checksum."""
-    event = Event(step=step, wall_time=time.time(), **content).SerializeToString()
+    event: bytes = Event(step=step, wall_time=time.time(), **content).SerializeToString()
     length = struct.pack("<Q", len(event))
     checks = [struct.pack("<I", masked_crc32c(part)) for part in (length, event)]
     return length + checks[0] + event + checks[1]
