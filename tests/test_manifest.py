@@ -32,7 +32,7 @@ def test_every_command_is_something_to_call(manifest):
 
 def test_what_the_plugin_offers(manifest):
     offered = manifest.contributions
-    assert [w.display_name for w in offered.widgets] == ["Super-resolve cells"]
+    assert [w.display_name for w in offered.widgets] == ["Super-resolve cells", "Train a bundle"]
     assert [s.display_name for s in offered.sample_data] == [
         "Generated LR cells (not real)",
         "BBBC013 (download)",
