@@ -1,11 +1,10 @@
 """Make the embedded bundle ``bbbc013-translocation-64`` of the images of BBBC013.
 
-    python recipes/bbbc013_translocation_64.py DATA START.safetensors OUT.rls.safetensors
+    python recipes/bbbc013_translocation_64.py DATA OUT.rls.safetensors
 
 DATA is a folder of BBBC013v1 as two-channel TIFF files (DNA, FKHR-GFP) named by well,
-A01.ome.tif to H12.ome.tif. START holds the weights that the generator starts from, under
-the state-dict names of stylegan2-ada-pytorch. Everything is seeded. Ctrl-C keeps a
-checkpoint; the same command goes on with it.
+A01.ome.tif to H12.ome.tif. The generator starts from random weights. Everything is seeded.
+Ctrl-C keeps a checkpoint; the same command goes on with it.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ SETTINGS = TrainSettings(
     size=64,
     channels=("DNA", "FKHR-GFP"),
     kimg=500,
-    warmup_kimg=20,
-    ema_rampup=0,
     precision="float32",
     threads=1,
 )
@@ -82,7 +79,6 @@ def main() -> None:
     """Train, fit and write the bundle; go on with the run if there is one."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder of A01.ome.tif to H12.ome.tif")
-    parser.add_argument("start", type=Path, help="weights to start from")
     parser.add_argument("out", type=Path, help="bundle to write, NAME.rls.safetensors")
     parser.add_argument("--run", type=Path, help="folder of the run (default OUT-run)")
     given = parser.parse_args()
@@ -93,7 +89,6 @@ def main() -> None:
         out=given.out,
         folder=given.run or given.out.with_name(f"{given.out.name.partition('.')[0]}-run"),
         validation=(str(given.data / "B*.tif"),),
-        start=given.start,
         fit_samples=SAMPLES,
     )
     try:

@@ -137,10 +137,10 @@ def test_the_full_size_starts_from_the_half(folder: Path) -> None:
     run(plan, stop_at=(16, 4))
     small = load_file(plan.folder / "half" / "checkpoint.safetensors")
     now = RunFolder(plan.folder).checkpoint
-    large = load_generator(now, SETTINGS.architecture, part="average.").state_dict()
-    shared = [name for name in large if f"average.{name}" in small]
+    large = load_generator(now, SETTINGS.architecture, part="generator.").state_dict()
+    shared = [name for name in large if f"generator.{name}" in small]
     assert len(shared) > 20
-    assert all(torch.equal(large[name], small[f"average.{name}"]) for name in shared)
+    assert all(torch.equal(large[name], small[f"generator.{name}"]) for name in shared)
     assert not large["synthesis.b16.torgb.weight"].any()
 
 

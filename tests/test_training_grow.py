@@ -8,7 +8,8 @@ import torch
 from tiny_job import SETTINGS
 
 from napari_rls.models.stylegan2 import Generator, fir_filter, upsample
-from napari_rls.training.grow import grow, halved
+from napari_rls.training.discriminator import Discriminator, halve
+from napari_rls.training.grow import grow, grow_discriminator, halved
 from napari_rls.training.settings import TrainingError
 
 LARGE = SETTINGS.architecture
@@ -60,3 +61,35 @@ def test_halved_images_are_means_of_four_pixels() -> None:
     assert half.shape == (1, 2, 2, 2)
     assert half.dtype == np.float32
     assert half[0, 1, 0, 1] == image[0, 1, :2, 2:].astype(float).mean()
+
+
+@torch.no_grad()
+def test_grown_discriminator_judges_as_the_old_one_does_halved_images() -> None:
+    torch.manual_seed(4)
+    old = Discriminator(SMALL)
+    for parameter in old.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    new = grow_discriminator(old, LARGE, seed=1)
+    images = torch.randn(8, 2, 16, 16)
+    expected = old(halve(images, fir_filter()))
+    assert expected.std() > 0.01
+    torch.testing.assert_close(new(images), expected)
+    again = grow_discriminator(old, LARGE, seed=1).state_dict()
+    assert all(torch.equal(again[k], v) for k, v in new.state_dict().items())
+
+
+def test_the_new_block_of_the_discriminator_learns() -> None:
+    new = grow_discriminator(Discriminator(SMALL), LARGE)
+    new(torch.randn(4, 2, 16, 16)).square().sum().backward()
+    for name in ("fromrgb", "conv0", "conv1", "skip"):
+        gradient = new.get_parameter(f"b16.{name}.weight").grad
+        assert gradient is not None
+        assert gradient.abs().max() > 0
+
+
+def test_too_narrow_a_discriminator_does_not_grow() -> None:
+    narrow = {"image_channels": LARGE.width(16) // 2 + 1}
+    with pytest.raises(TrainingError, match="set channel_last to"):
+        grow_discriminator(
+            Discriminator(SMALL.model_copy(update=narrow)), LARGE.model_copy(update=narrow)
+        )

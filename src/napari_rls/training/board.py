@@ -45,7 +45,10 @@ class Board:
     """
 
     def __init__(self, folder: Path, images: int) -> None:
-        self.file = folder / f"events.out.tfevents.{time.time():.0f}.{images:09d}"
+        # Readers take files in the order of their names: each start needs a later one.
+        stamps = [int(f.name.split(".")[3]) for f in folder.glob("events.out.tfevents.*.*")]
+        stamp = max([int(time.time()), *(s + 1 for s in stamps)])
+        self.file = folder / f"events.out.tfevents.{stamp}.{images:09d}"
         self.images = images
 
     def add_report(self, report: Report) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from torch import Tensor, nn
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.models.whole_file import whole_file
+from napari_rls.training.discriminator import Discriminator
 from napari_rls.training.settings import TrainingError
 from napari_rls.training.trainer import Trainer
 
 _KEY = "napari-rls-training"
 _FORMAT = 1
+_DISCRIMINATOR = "discriminator."
 
 
 def save_checkpoint(path: Path, trainer: Trainer) -> None:
@@ -153,6 +156,53 @@ def load_generator(path: Path, arch: Architecture, part: str = "generator.") -> 
     return generator
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a run starts from: a generator, and the discriminator that it was trained with.
+
+    Without the latter a new discriminator has to learn first what the generator knows.
+    """
+
+    generator: Generator
+    discriminator: Discriminator | None = None
+
+
+def load_start(path: Path, arch: Architecture) -> Start:
+    """Read what a run of this shape starts from: a checkpoint, a bundle or bare weights.
+
+    Raises
+    ------
+    TrainingError
+        As :func:`load_generator`, and if the discriminator is of another shape.
+    """
+    generator = load_generator(path, arch)
+    tensors = _part(load_file(path), _DISCRIMINATOR)
+    if not tensors:
+        return Start(generator)
+    discriminator = Discriminator(arch)
+    try:
+        discriminator.load_state_dict(tensors)
+    except RuntimeError:
+        raise TrainingError(
+            f"{path} cannot be the start of this run: its discriminator has not the shape that "
+            "the settings ask for."
+        ) from None
+    return Start(generator, discriminator)
+
+
+def save_start(path: Path, start: Start, note: Mapping[str, str]) -> None:
+    """Write what a run can start from, whole or not at all.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be written.
+    """
+    parts = (("generator.", start.generator), (_DISCRIMINATOR, start.discriminator))
+    tensors = {p + k: t for p, net in parts if net is not None for k, t in net.state_dict().items()}
+    write_safely(path, tensors, {"architecture": start.generator.arch.model_dump_json(), **note})
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
@@ -195,7 +245,7 @@ def _networks(trainer: Trainer) -> tuple[tuple[str, nn.Module], ...]:
     return (
         ("generator.", trainer.generator),
         ("average.", trainer.average),
-        ("discriminator.", trainer.discriminator),
+        (_DISCRIMINATOR, trainer.discriminator),
     )
 
 

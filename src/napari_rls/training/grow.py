@@ -1,8 +1,8 @@
-"""Double the size of a trained generator, so that it learns large structures at little cost.
+"""Double the size of trained networks, so that they learn large structures at little cost.
 
 After Karras et al., "Progressive Growing of GANs", 2018, with StyleGAN2's skip
 connections in place of a fade-in: the image of the new size starts as the upsampled
-image of the old one.
+image of the old one, and the discriminator as one that sees images halved.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_rls.models.architecture import Architecture
-from napari_rls.models.stylegan2 import Generator
-from napari_rls.training.checkpoint import load_generator, read_note, save_generator
+from napari_rls.models.stylegan2 import LEAK, SQRT2, Generator
+from napari_rls.training.checkpoint import Start, load_start, read_note, save_start
+from napari_rls.training.discriminator import Discriminator
 from napari_rls.training.run_folder import RunFolder
 from napari_rls.training.settings import TrainingError, TrainSettings
 
@@ -57,17 +58,62 @@ def grow(small: Generator, arch: Architecture, seed: int = 0) -> Generator:
     return large
 
 
-def grown_start(half: Path, small: TrainSettings, settings: TrainSettings) -> Path:
-    """Grow the averaged generator of a complete run at half the size; return its file.
+def grow_discriminator(small: Discriminator, arch: Architecture, seed: int = 0) -> Discriminator:
+    """Return a discriminator of twice the size that judges as ``small`` does halved images.
+
+    Blocks of the sizes that both have are copied. In the new block some weights are set
+    so that it computes ``small``'s first features of the image, halved by the FIR filter:
+    every channel travels as its positive and its negative part, since a leaky ReLU
+    keeps neither whole. The others are random of ``seed``, and cut off at the end.
 
     Raises
     ------
     TrainingError
-        If the run cannot be read or the weights cannot be written.
+        If ``arch`` has too few feature maps at full size for two of each channel.
     """
-    average = load_generator(RunFolder(half).checkpoint, small.architecture, part="average.")
-    grown = grow(average, settings.architecture, settings.seed)
-    save_generator(_file(half), grown, {_KIMG: str(small.kimg)})
+    channels, width = arch.image_channels, arch.width(arch.resolution)
+    if width < 2 * channels:
+        raise TrainingError(
+            f"{channels} channels need at least {2 * channels} feature maps at full size to "
+            f"double the size of a run; set channel_last to {2 * channels} or more."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        large = Discriminator(arch)
+    large.load_state_dict(small.state_dict(), strict=False)
+    old = small.get_submodule(f"b{small.arch.resolution}").fromrgb
+    new = large.get_submodule(f"b{arch.resolution}")
+    identity = torch.eye(channels)
+    parts = torch.cat([identity, -identity])  # of an image, positive and negative
+    # lrelu(x) - lrelu(-x) = (1 + LEAK) x, twice, times the gain of each ReLU.
+    whole = torch.cat([identity, -identity], 1) / ((1 + LEAK) * SQRT2)
+    again = parts @ whole
+    last = SQRT2 * old.weight[:, :, 0, 0] * old.weight_gain @ whole
+    with torch.no_grad():
+        for conv, matrix in ((new.fromrgb, parts), (new.conv0, again), (new.conv1, last)):
+            centre = conv.weight.shape[-1] // 2
+            rows, columns = matrix.shape
+            conv.weight[:rows] = 0
+            conv.weight[:rows, :columns, centre, centre] = matrix / conv.weight_gain
+        new.conv1.bias.copy_(SQRT2 * old.bias)
+        new.skip.weight.zero_()
+    return large
+
+
+def grown_start(half: Path, small: TrainSettings, settings: TrainSettings) -> Path:
+    """Grow the networks of a complete run at half the size; return their file.
+
+    Raises
+    ------
+    TrainingError
+        If the run cannot be read, its networks cannot grow, or they cannot be written.
+    """
+    start = load_start(RunFolder(half).checkpoint, small.architecture)
+    arch, seed = settings.architecture, settings.seed
+    generator = grow(start.generator, arch, seed)
+    assert start.discriminator is not None  # a checkpoint holds both
+    discriminator = grow_discriminator(start.discriminator, arch, seed)
+    save_start(_file(half), Start(generator, discriminator), {_KIMG: str(small.kimg)})
     return _file(half)
 
 

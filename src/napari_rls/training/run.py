@@ -17,7 +17,7 @@ from napari_rls.models.stylegan2 import Generator
 from napari_rls.search.device import choose_device, computes_in_bfloat16
 from napari_rls.training.checkpoint import (
     load_checkpoint,
-    load_generator,
+    load_start,
     read_numbers,
     save_checkpoint,
 )
@@ -104,7 +104,8 @@ def train(
     folder
         The run's folder; see :class:`~napari_rls.training.run_folder.RunFolder`.
     start
-        Bundle or weights of a generator to start from; None starts from scratch.
+        Checkpoint of another run, bundle, or weights of a generator to start from; of a
+        checkpoint the discriminator goes on too. None starts from scratch.
     scorer
         Is given G_ema with every snapshot and at the end, and says how far its images
         are from held-out real ones; the best generator so far is kept. None: no scores.
@@ -137,8 +138,11 @@ def _trainer(
 ) -> Trainer:
     """Return a trainer where the run in ``place`` stands, or at its very start."""
     if not resumable:
-        first = None if start is None else load_generator(start, settings.architecture)
-        return Trainer(settings, device, _dtype(settings, device), first)
+        dtype = _dtype(settings, device)
+        if start is None:
+            return Trainer(settings, device, dtype)
+        first = load_start(start, settings.architecture)
+        return Trainer(settings, device, dtype, first.generator, first.discriminator)
     # The machine may be another one; the arithmetic stays what it was.
     dtype: torch.dtype = getattr(torch, str(read_numbers(place.checkpoint)["dtype"]))
     trainer = Trainer(settings, device, dtype)

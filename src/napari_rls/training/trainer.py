@@ -71,6 +71,8 @@ class Trainer:
         Where to compute, and the type of the feature maps.
     start
         Generator to go on from, or None for random weights.
+    judge
+        Discriminator to go on from, or None for random weights.
 
     Attributes
     ----------
@@ -86,6 +88,7 @@ class Trainer:
         device: torch.device,
         dtype: torch.dtype,
         start: Generator | None = None,
+        judge: Discriminator | None = None,
     ) -> None:
         self.settings = settings
         self.device = device
@@ -97,6 +100,8 @@ class Trainer:
             discriminator = Discriminator(settings.architecture)
         if start is not None:
             generator.load_state_dict(start.state_dict())
+        if judge is not None:
+            discriminator.load_state_dict(judge.state_dict())
         self.generator = _placed(generator, device)
         self.discriminator = _placed(discriminator, device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()

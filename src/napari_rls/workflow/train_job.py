@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Stage = Literal["crops", "training", "fitting", "done"]
 T = TypeVar("T")
 
-WARMUP = 10.0
+WARMUP = 4.0
 """kimg in which D learns alone after the size has doubled, unless the settings say otherwise."""
 
 
