@@ -10,9 +10,11 @@ import pytest
 import tifffile
 from tiny_job import SETTINGS, images, returned, write_fields
 
-from napari_rls.workflow.stack import InputError
+from napari_rls.models.manifest import Intensity
+from napari_rls.workflow.stack import CellStack, Crop, InputError
 from napari_rls.workflow.train import TrainingCrops, prepare
 from napari_rls.workflow.train_inputs import find_fields, find_images, parse_channels, read_field
+from napari_rls.workflow.write import write_stack
 
 CHANNELS = SETTINGS.channels
 
@@ -197,3 +199,24 @@ def test_a_dna_channel_that_is_not_there(tmp_path: Path) -> None:
     folder = write_fields(tmp_path / "fields")
     with pytest.raises(InputError, match="has no channel Hoechst: its 2 channels are DNA, GFP"):
         crops(folder, dna_channel="Hoechst")
+
+
+def test_images_of_the_crops_size_are_crops_already(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, 4000, (10, 2, 16, 16), dtype=np.uint16)
+    for name, part in (("a", cells[:6]), ("b", cells[6:])):
+        stack = CellStack(part, CHANNELS, pixel_size_um=0.2, crops=(Crop("made"),) * len(part))
+        write_stack(tmp_path / f"{name}.ome.tif", stack, description="crops")
+    made = crops(tmp_path, validation="b.ome.tif")
+    np.testing.assert_array_equal(made.training.data, cells[:6])
+    np.testing.assert_array_equal(made.validation.data, cells[6:])
+    assert (made.at_border, made.training.pixel_size_um) == (0, 0.2)
+
+
+def test_intensities_that_are_given_stay(tmp_path: Path) -> None:
+    folder = write_fields(tmp_path / "fields")
+    given = Intensity(low=10, high=90, unit="counts")
+    settings = SETTINGS.model_copy(update={"intensity": given})
+    fields = find_fields([str(folder)], CHANNELS)
+    assert returned(prepare(fields, settings)).intensity == given
+    assert returned(prepare(fields, SETTINGS)).intensity.high == 255

@@ -99,7 +99,7 @@ def test_crops_are_cut_once(folder: Path, dtype: str) -> None:
     (cut,) = [update.crops for update in stopped if update.crops]
     resumed = run(plan)
     (kept,) = [update.crops for update in resumed if update.crops]
-    assert not [u for u in resumed if "crops cut" in u.message]
+    assert not [u for u in resumed if "nuclei dropped" in u.message]
     for one, two in ((cut.training, kept.training), (cut.validation, kept.validation)):
         np.testing.assert_array_equal(one.data, two.data)
         assert one.data.dtype == two.data.dtype == np.dtype(dtype)
@@ -111,7 +111,7 @@ def test_other_images_are_cut_anew_and_refused(folder: Path) -> None:
     plan = job(folder)
     run(plan, stop_at=(16, 12))
     (folder / "run" / "crops-training.ome.tif").write_bytes(b"damaged")
-    assert any("crops cut" in update.message for update in run(plan, stop_at=(16, 20)))
+    assert any("nuclei dropped" in update.message for update in run(plan, stop_at=(16, 20)))
     (folder / "fields" / "f3.tif").unlink()
     with pytest.raises(TrainingError, match="holds a run of other settings"):
         run(plan)

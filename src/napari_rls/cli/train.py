@@ -97,7 +97,7 @@ def train(
         typer.Option(
             "--start",
             metavar="FILE",
-            help="Bundle of the same shape whose generator to start from.",
+            help="Checkpoint of a run of the same shape to start from, or a bundle.",
         ),
     ] = None,
     grow_kimg: Annotated[

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.manifest import Intensity
 from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.crops import cut_crops, join
+from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.fit import unusable_cells
 from napari_rls.workflow.read import channel_index
-from napari_rls.workflow.stack import CellStack, InputError
+from napari_rls.workflow.stack import CellStack, Crop, InputError
 from napari_rls.workflow.train_inputs import FieldFiles, read_field
 
 _PERCENTILES = (0.1, 99.9)
@@ -66,7 +66,8 @@ def prepare(
 ) -> Generator[str, None, TrainingCrops]:
     """Cut the crops of a training run, split by field; yield a sentence about every field.
 
-    Fields may differ in size, but not in channels, pixel type or pixel size.
+    Fields may differ in size, but not in channels, pixel type or pixel size. Images of
+    the crops' own size are crops already and are taken as they are.
 
     Parameters
     ----------
@@ -74,7 +75,8 @@ def prepare(
         Whole fields. Channels are taken by the names in ``settings`` where a file has
         all of them, and as they come otherwise.
     settings
-        Size and names of the channels of the crops, batch size, seed of the split.
+        Size and names of the channels of the crops, batch size, seed of the split, and
+        the intensities, which are chosen by :func:`intensity_of` if left out.
     validation
         Fields to validate on; those that are in ``fields`` too are not trained on. If
         empty, a tenth of the crops is held out, by field.
@@ -104,7 +106,9 @@ def prepare(
     for k, files in enumerate(every, start=1):
         field = read_field(files, settings.channels, sources)
         dna = channel_index(field, dna_channel)
-        cut = cut_crops(field, settings.size, dna_channel=dna, settings=nuclei)
+        cut = _ready(field, settings.size) or cut_crops(
+            field, settings.size, dna_channel=dna, settings=nuclei
+        )
         bad = unusable_cells(cut.stack) if len(cut.stack) else {}
         good = [k for k in range(len(cut.stack)) if k not in bad]
         cuts.append(_take(cut.stack, good))
@@ -112,7 +116,7 @@ def prepare(
         at_border += cut.at_border
         unusable += len(bad)
         yield (
-            f"{files.files[0].name} ({k} of {len(every)}): {len(good)} crops cut, "
+            f"{files.files[0].name} ({k} of {len(every)}): {len(good)} crops, "
             f"{cut.at_border + len(bad)} nuclei dropped."
         )
     crops = join(cuts, name="training crops")
@@ -124,8 +128,10 @@ def prepare(
     _check_number(len(first), settings.batch_size)
     if not second:
         raise InputError("The validation images hold no cell; give others.")
-    pixels = [sample for name, sample in samples.items() if name not in held_out]
-    intensity = intensity_of(pixels, crops.data.dtype)
+    intensity = settings.intensity
+    if intensity == Intensity():
+        pixels = [sample for name, sample in samples.items() if name not in held_out]
+        intensity = intensity_of(pixels, crops.data.dtype)
     training, validating = _take(crops, first), _take(crops, second)
     return TrainingCrops(training, validating, len(every), at_border, unusable, intensity)
 
@@ -157,6 +163,14 @@ def intensity_of(fields: Sequence[NDArray[np.floating]], dtype: np.dtype[np.gene
         raise InputError("The images have no contrast; are they the right ones?")
     note = "0.1th to 99.9th percentile over all training fields, the widest of the channels."
     return Intensity(low=float(low.min()), high=float(high.max()), note=note)
+
+
+def _ready(field: CellStack, size: int) -> CropCut | None:
+    """Return images that are crops already; of their records only the file is needed."""
+    if field.data.shape[-2:] != (size, size):
+        return None
+    crops = (Crop(field.name),) * len(field)
+    return CropCut(replace(field, leading="N", crops=crops), at_border=0)
 
 
 def _held_out(names: Sequence[str], seed: int) -> set[str]:

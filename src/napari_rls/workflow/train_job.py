@@ -47,9 +47,9 @@ class TrainJob:
     Parameters
     ----------
     images
-        Files, folders and glob patterns of whole fields.
+        Files, folders and glob patterns of whole fields, or of crops of the full size.
     settings
-        How to train; the intensities are taken from the images.
+        How to train; intensities that are left out are taken from the images.
     card
         What the user says of the bundle, or a manifest whose gaps are to be filled in.
     out
@@ -188,7 +188,7 @@ def _crops(job: TrainJob) -> Generator[JobUpdate, None, TrainingCrops]:
     words = {
         "sources": job.sources,
         "pattern": job.pattern,
-        **job.settings.model_dump(include={"size", "channels", "seed"}),
+        **job.settings.model_dump(include={"size", "channels", "seed", "intensity"}),
         "dna_channel": job.dna_channel,
         "nuclei": job.nuclei.model_dump(),
     }
