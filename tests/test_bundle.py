@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from napari_rls.models.bundle_file import BundleError, read_manifest, verify
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
 from napari_rls.models.manifest import EncoderSpec, Manifest
 from napari_rls.training.assemble import assemble
+from napari_rls.training.checkpoint import load_start
+from napari_rls.training.discriminator import Discriminator
 
 
 @pytest.fixture
@@ -44,6 +47,21 @@ def test_round_trip(tiny_bundle: Bundle, saved: Path) -> None:
     w = tiny_bundle.draw_w(10, seed=1)
     assert torch.allclose(back.flow.log_prob(w), tiny_bundle.flow.log_prob(w), rtol=1e-2)
     assert not any(p.requires_grad for p in back.generator.parameters())
+
+
+def test_a_discriminator_is_kept_for_whoever_trains_on(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    judge = Discriminator(tiny_bundle.manifest.architecture)
+    path = tmp_path / "with.rls.safetensors"
+    kept = replace(tiny_bundle, discriminator=judge.state_dict()).save(path)
+    assert kept.manifest.content_hash != tiny_bundle.save(tmp_path / "x").manifest.content_hash
+    images = tiny_bundle.generator(tiny_bundle.draw_z(4, 0))
+    expected = judge(images)
+    judge.load_state_dict(load_bundle(path).discriminator)
+    torch.testing.assert_close(judge(images), expected, rtol=0.01, atol=0.01)
+    started = load_start(path, tiny_bundle.manifest.architecture)
+    assert started.discriminator is not None
+    assert torch.equal(started.discriminator(images), judge(images))
 
 
 def test_the_hash_is_of_the_content(tiny_bundle: Bundle, saved: Path, tmp_path: Path) -> None:

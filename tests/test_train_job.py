@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_job import CARD, SETTINGS, full_disk, images, job, run, write_fields
 
 from napari_rls.evaluation.features import NAME
@@ -142,6 +142,31 @@ def test_the_full_size_starts_from_the_half(folder: Path) -> None:
     assert len(shared) > 20
     assert all(torch.equal(large[name], small[f"generator.{name}"]) for name in shared)
     assert not large["synthesis.b16.torgb.weight"].any()
+
+
+def test_a_run_starts_from_both_networks_of_a_bundle(folder: Path) -> None:
+    first = job(folder)
+    run(first)
+    second = job(
+        folder, start=first.out, folder=folder / "second", out=folder / "b.rls.safetensors"
+    )
+    learning = replace(second, settings=SETTINGS.model_copy(update={"learning_rate": 1e-9}))
+    run(learning, stop_at=(16, 4))
+    before, after = (load_file(RunFolder(j.folder).checkpoint) for j in (first, learning))
+    names = [name for name in before if name.startswith("discriminator.")]
+    assert len(names) > 10
+    for name in names:
+        torch.testing.assert_close(after[name], before[name], rtol=1e-3, atol=1e-3)
+
+
+def test_a_start_of_another_shape_is_refused(folder: Path) -> None:
+    first = job(folder)
+    run(first)
+    tensors = load_file(first.out)
+    tensors["discriminator.b4.out.weight"] = torch.zeros(1, 3)
+    save_file(tensors, folder / "other.safetensors")
+    with pytest.raises(TrainingError, match="its discriminator has not the shape"):
+        run(replace(first, start=folder / "other.safetensors", folder=folder / "x"))
 
 
 def test_a_growing_run_goes_on_only_as_it_was(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model bundle in memory: generator, flow, encoders and manifest."""
+"""A model bundle in memory: generator, flow, encoders, manifest, and a discriminator's weights."""
 
 from __future__ import annotations
 
@@ -22,18 +22,25 @@ MAPPING_BATCH = 10_000
 _EXACT = ("generator.", "flow.mean", "flow.std")
 """Names of tensors that are stored in float32."""
 
+_DISCRIMINATOR = "discriminator."
+"""Tensors of which a bundle may have none or any: only a training knows what it needs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """Generator, flow, encoders and manifest of one model bundle; weights take no gradient.
 
     ``encoders`` holds, by scale factor, what estimates the start of the search.
+    ``discriminator`` holds, by its names in the network's state dict, the weights of the
+    discriminator that the generator was trained with, if they are known: training starts
+    from them, the search has no use for them.
     """
 
     manifest: Manifest
     generator: Generator
     flow: WFlow
     encoders: Mapping[int, LatentEncoder] = field(default_factory=dict)
+    discriminator: Mapping[str, Tensor] = field(default_factory=dict)
 
     def draw_z(self, count: int, seed: int) -> Tensor:
         """Draw z ~ N(0, I), shape (count, z_dim), on the CPU so that a seed means one thing."""
@@ -59,13 +66,13 @@ class Bundle:
                 f"encoder.{factor}.{name}": parameter.detach()
                 for name, parameter in encoder.named_parameters()
             }
-        return tensors
+        return tensors | {f"{_DISCRIMINATOR}{k}": v for k, v in self.discriminator.items()}
 
     def save(self, path: Path) -> Bundle:
         """Write the bundle to ``path``; return it with its content hash filled in.
 
-        The generator is stored in float32; flow and encoders, which only guide the
-        search, in float16.
+        The generator is stored in float32; all else, which only guides the search or a
+        training, in float16.
         """
         tensors = {
             name: tensor if name.startswith(_EXACT) else tensor.half()
@@ -99,6 +106,12 @@ def load_bundle(name_or_file: str | Path) -> Bundle:
     tensors = bundle_file.read_tensors(path)
     with torch.device("meta"):
         expected = empty_bundle(manifest).tensors()
+    judge = {
+        name.removeprefix(_DISCRIMINATOR): tensor.float()
+        for name, tensor in tensors.items()
+        if name.startswith(_DISCRIMINATOR)
+    }
+    expected |= {f"{_DISCRIMINATOR}{name}": tensor for name, tensor in judge.items()}
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in expected or name not in tensors:
             what = "is missing" if name in expected else "does not belong there"
@@ -115,4 +128,4 @@ def load_bundle(name_or_file: str | Path) -> Bundle:
     bundle = empty_bundle(manifest)
     for name, tensor in bundle.tensors().items():
         tensor.copy_(tensors[name])
-    return bundle
+    return replace(bundle, discriminator=judge)

@@ -6,13 +6,14 @@ from collections.abc import Generator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.bundle_file import SUFFIX, BundleError
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.stylegan2 import Generator as Network
 from napari_rls.training.assemble import assemble
-from napari_rls.training.checkpoint import load_generator, read_numbers
+from napari_rls.training.checkpoint import load_generator, load_start, read_numbers
 from napari_rls.training.run_folder import RunFolder
 from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_manifest import with_training
@@ -37,6 +38,18 @@ def chosen(folder: Path, draft: Manifest) -> tuple[Network, Manifest]:
     return generator, with_training(draft, read_numbers(place.checkpoint)["images"], None)
 
 
+def judge(folder: Path, draft: Manifest) -> dict[str, Tensor]:
+    """Return the weights of a run's discriminator, from which a further run can start.
+
+    Raises
+    ------
+    TrainingError
+        If they cannot be read.
+    """
+    start = load_start(RunFolder(folder).checkpoint, draft.architecture)
+    return {} if start.discriminator is None else start.discriminator.state_dict()
+
+
 def fitted(
     generator: Network, draft: Manifest, folder: Path, *, seed: int, epochs: int
 ) -> Generator[str, None, Bundle]:
@@ -55,7 +68,8 @@ def fitted(
     Returns
     -------
     Bundle
-        The bundle; its text may be another than that of the kept one.
+        The bundle, without a discriminator; its text may be another than that of the
+        kept one.
 
     Raises
     ------

@@ -284,11 +284,12 @@ def _trained(
 
 
 def _fitted(job: TrainJob, draft: Manifest) -> Generator[JobUpdate, None, Bundle]:
-    from napari_rls.workflow.train_fit import chosen, fitted
+    from napari_rls.workflow.train_fit import chosen, fitted, judge
 
     generator, draft = chosen(job.folder, draft)
     fit = fitted(generator, draft, job.folder, seed=job.settings.seed, epochs=job.fit_epochs)
-    return (yield from _told("fitting", fit))
+    bundle = yield from _told("fitting", fit)
+    return replace(bundle, discriminator=judge(job.folder, draft))
 
 
 def _told(stage: Stage, work: Generator[str, None, T]) -> Generator[JobUpdate, None, T]:
