@@ -29,6 +29,7 @@ SETTINGS = TrainSettings(
     size=64,
     channels=("DNA", "FKHR-GFP"),
     kimg=500,
+    decay_after_kimg=400,
     precision="float32",
     threads=1,
 )

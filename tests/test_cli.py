@@ -354,6 +354,27 @@ def test_bundles_info(tiny_bundle_file: Path, tiny_bundle: Bundle) -> None:
     assert "There is no bundle 'x'" in run("bundles", "info", "x", code=1).stderr
 
 
+def test_bundles_info_tells_how_far_generated_cells_are_from_real_ones(
+    tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    def told(**training: object) -> str:
+        manifest = tiny_bundle.manifest
+        changed = manifest.training.model_copy(update=training)
+        described = manifest.model_copy(update={"training": changed})
+        replace(tiny_bundle, manifest=described).save(tmp_path / "tiny.rls.safetensors")
+        return " ".join(run("bundles", "info", tmp_path / "tiny.rls.safetensors").stdout.split())
+
+    features = "napari-rls features v1"
+    text = told(images=9153, kimg=250.5, validation=1815, kid=0.1234, fid=34.2, features=features)
+    assert "9,153 crops, none, 250.5 thousand images shown" in text
+    assert f"KID 0.123, FID 34.2 ({features}), against 1,815 held-out crops" in text
+    # An unbiased distance may fall below 0.
+    assert f"Distance KID -0.002 ({features}) Flow" in told(kid=-0.002, features=features)
+    text = told()
+    assert "KID" not in text
+    assert "FID" not in text
+
+
 def test_bundles_verify(tiny_bundle_file: Path, tmp_path: Path) -> None:
     assert f"{tiny_bundle_file}: whole" in run("bundles", "verify", tiny_bundle_file).stdout
     content = bytearray(tiny_bundle_file.read_bytes())

@@ -266,6 +266,30 @@ def test_start_weights_are_taken_and_warmup_leaves_them(tmp_path: Path) -> None:
         next(train(crops(), settings(w_dim=16), tmp_path / "third", start=start))
 
 
+def test_the_step_size_falls_at_last_and_resuming_knows_it(tmp_path: Path) -> None:
+    falling = settings(decay_after_kimg=0.04, decay_half_kimg=0.02)
+    np.testing.assert_allclose([falling.decay(n) for n in (0, 40, 60, 100)], [1, 1, 0.5, 0.125])
+    assert settings().decay(10**9) == 1
+
+    def weights(name: str, chosen: TrainSettings, until: int) -> dict[str, torch.Tensor]:
+        iteration = train(crops(), chosen, tmp_path / name)
+        next(p for p in iteration if p.images == until)
+        iteration.close()
+        return {k: v for k, v in state(tmp_path / name).items() if k.startswith(("gen", "disc"))}
+
+    def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+        return all(torch.equal(one[n], two[n]) for n in one if not n.endswith("w_avg"))
+
+    assert same(weights("falling", falling, 44), weights("constant", settings(), 44))
+    went_on = weights("falling", falling, 80)
+    assert not same(went_on, weights("constant", settings(), 80))
+    assert same(went_on, weights("through", falling, 80))
+    frozen = settings(decay_after_kimg=0.04, decay_half_kimg=1e-6)
+    at_once = weights("frozen", frozen, 44)
+    # Where nothing is left of the step size, nothing moves any more.
+    assert same(at_once, weights("frozen", frozen, 80))
+
+
 def load_generator_of(folder: Path) -> Generator:
     """G_ema of a run's checkpoint."""
     generator = Generator(settings().architecture)

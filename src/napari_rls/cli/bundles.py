@@ -15,7 +15,7 @@ from napari_rls.cli.reporting import FAILED, exit_code, problem, say
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.bundle_file import verify as verify_file
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
-from napari_rls.models.manifest import Manifest
+from napari_rls.models.manifest import Manifest, Training
 
 bundles = typer.Typer(help="List, describe, verify and import model bundles.", no_args_is_help=True)
 bundles.command("import")(import_checkpoint)
@@ -93,6 +93,7 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Intensities", f"{unit.low:g} to {unit.high:g} {unit.unit}. {unit.note}".rstrip()),
         ("Generator", f"StyleGAN2, w of {arch.w_dim} dimensions, {arch.num_ws} layers"),
         ("Trained on", f"{shown}{training.data}{kimg}"),
+        *_distances(training),
         ("Flow", flow),
         ("Intended use", manifest.intended_use),
         ("Limits", manifest.limits),
@@ -102,3 +103,12 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Content hash", manifest.content_hash),
         ("File", str(path)),
     ]
+
+
+def _distances(training: Training) -> list[tuple[str, str]]:
+    values = {"KID": training.kid, "FID": training.fid}
+    known = ", ".join(f"{name} {value:.3g}" for name, value in values.items() if value is not None)
+    if not known:
+        return []
+    crops = f", against {training.validation:,} held-out crops" if training.validation else ""
+    return [("Distance", f"{known} ({training.features or 'features not named'}){crops}")]

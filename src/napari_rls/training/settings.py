@@ -42,6 +42,16 @@ class TrainSettings(BaseModel):
     )
     batch_size: int = Field(default=16, ge=2, le=512, description="Images in a step.")
     learning_rate: float = Field(default=0.0025, gt=0, le=0.1, description="Step size of Adam.")
+    decay_after_kimg: float = Field(
+        default=0.0,
+        ge=0,
+        le=100_000,
+        description="kimg after which the step size falls, so that a small batch comes to rest; "
+        "0: never.",
+    )
+    decay_half_kimg: float = Field(
+        default=25.0, gt=0, le=100_000, description="kimg in which a falling step size halves."
+    )
     r1_gamma: float = Field(
         default=0.3, ge=0, le=1000, description="Weight of the gradient penalty R1."
     )
@@ -117,6 +127,12 @@ class TrainSettings(BaseModel):
     def _architecture_exists(self) -> TrainSettings:
         _ = self.architecture
         return self
+
+    def decay(self, images: int) -> float:
+        """Return the factor of the step size after so many images."""
+        beyond = images / 1000 - self.decay_after_kimg
+        falls = self.decay_after_kimg and beyond > 0
+        return 0.5 ** (beyond / self.decay_half_kimg) if falls else 1.0
 
     @property
     def architecture(self) -> Architecture:

@@ -110,6 +110,7 @@ class Trainer:
         self.adam_g = lazy_adam(self.generator.parameters(), rate, lazy)
         self.rate_g = self.adam_g.param_groups[0]["lr"]
         self.adam_d = lazy_adam(self.discriminator.parameters(), rate, settings.r1_interval)
+        self.rate_d = self.adam_d.param_groups[0]["lr"]
         self.ada = AdaptiveP(settings.ada_target, settings.ada_kimg, settings.ada_start)
         # A trained G must not be pulled towards the path lengths 0 of an untrained one.
         self.path_mean = torch.full((), 0.0 if start is None else torch.nan, device=device)
@@ -120,6 +121,7 @@ class Trainer:
         """Show one batch: D, R1 when due, G, path lengths when due, averages, ADA's p."""
         settings, nan = self.settings, torch.full((), torch.nan)
         warming = self.images < settings.warmup_kimg * 1000
+        self._set_rates()
         real = crops.batch(self.images, settings.batch_size)
         if settings.mirror:
             real = mirrored(real, self.streams.mirror)
@@ -131,7 +133,6 @@ class Trainer:
         if self.steps % settings.r1_interval == 0 and settings.r1_gamma:
             r1 = self._r1_step(real)
         if not warming:
-            self._set_generator_rate()
             g_loss = self._generator_step(fake)
             if self.steps % settings.path_interval == 0 and settings.path_weight:
                 path_length = self._path_step()
@@ -179,17 +180,19 @@ class Trainer:
         self.discriminator.requires_grad_(True)
         return loss.detach()
 
-    def _set_generator_rate(self) -> None:
-        """Let G's step size rise from 0 after a warm-up, in as many kimg.
+    def _set_rates(self) -> None:
+        """Let G's step size rise from 0 after a warm-up, in as many kimg, and both decay at last.
 
         Adam takes full steps however faint D's gradient is: at full rate G would run away
         from a D that has only begun to know it, and D would never catch up.
         """
         settings = self.settings
         since = (self.images + settings.batch_size) / 1000 - settings.warmup_kimg
-        share = min(since / settings.warmup_kimg, 1.0) if settings.warmup_kimg else 1.0
-        for group in self.adam_g.param_groups:
-            group["lr"] = self.rate_g * share
+        share = min(max(since, 0) / settings.warmup_kimg, 1.0) if settings.warmup_kimg else 1.0
+        decay = settings.decay(self.images)
+        for adam, rate in ((self.adam_g, self.rate_g * share), (self.adam_d, self.rate_d)):
+            for group in adam.param_groups:
+                group["lr"] = rate * decay
 
     def _path_step(self) -> Tensor:
         ws = self._mixed_ws(max(1, self.settings.batch_size // PATH_SHARE))
