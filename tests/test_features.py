@@ -148,3 +148,39 @@ def test_distances_grow_with_what_is_wrong_with_real_cells(cells: torch.Tensor) 
         kids = [same.kid, *map(kid, steps)]
         assert kids == sorted(kids), name
         assert kids[-1] > same.kid + 4 * same.kid_std, name
+
+
+def test_distances_grow_as_real_cells_lose_resolution(cells: torch.Tensor) -> None:
+    real, other = features(cells[:400]), cells[400:600]
+    kids, fids = [], []
+    for factor in (1, 4, 8, 16):
+        small = F.interpolate(other, scale_factor=1 / factor, mode="bicubic", antialias=True)
+        enlarged = F.interpolate(small, size=(64, 64), mode="bicubic").clamp(-1, 1)
+        found = distances(real, features(enlarged))
+        kids.append(found.kid)
+        fids.append(found.fid)
+    assert np.diff(kids).min() > 0.2
+    assert np.diff(fids).min() > 20
+
+
+def test_images_that_show_no_cell_are_far_from_cells_but_not_beyond_measure(
+    cells: torch.Tensor,
+) -> None:
+    real, other = features(cells[:400]), cells[400:600]
+    blurs = distances(real, features(blurred(other, 3.0)))
+    absurd = {"noise": noise_images(200, 2, 64), "black": torch.full_like(other, -1)}
+    for name, images in absurd.items():
+        found = distances(real, features(images))
+        assert 1000 > found.kid > 2 * blurs.kid, name
+        assert 10_000 > found.fid > 1.5 * blurs.fid, name
+
+
+def test_distances_of_images_out_of_range_grow_slowly() -> None:
+    """Untrained generators leave -1 to 1; a cubic kernel would turn that into 1e12 and more."""
+    rng = torch.Generator().manual_seed(1)
+    real = features(noise_images(40, 2, 64) / 10)
+    images = torch.randn(40, 2, 64, 64, generator=rng)
+    kids = [distances(real, features(images * 10**k)).kid for k in (0, 1, 6)]
+    assert kids == sorted(kids)
+    assert kids[0] > 1
+    assert kids[-1] < 1e9

@@ -1,5 +1,7 @@
 """KID and FID against plain numpy and scipy, and the scorer that a training run calls."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -71,6 +73,29 @@ def test_distances_refuse_what_cannot_be_compared() -> None:
         distances(cloud(20), cloud(20, width=24))
     with pytest.raises(ValueError, match="5 real and 20 generated images are too few"):
         distances(cloud(5), cloud(20))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_images_without_finite_features_are_refused_before_they_end_the_process(
+    value: float,
+) -> None:
+    images = torch.zeros(12, 2, 16, 16)
+    images[3, 1, 5, 5] = value
+    broken = features(images)
+    whole = features(torch.zeros(12, 2, 16, 16))
+    with pytest.raises(ValueError, match="1 of 12 generated images have features that are not"):
+        distances(whole, broken)
+    with pytest.raises(ValueError, match="1 of 12 real images have features that are not finite"):
+        distances(broken, whole)
+
+
+def test_a_generator_that_has_diverged_has_no_score(tiny_bundle: Bundle) -> None:
+    generator = copy.deepcopy(tiny_bundle.generator)
+    scorer = Scorer(real_crops(tiny_bundle), 0, 255, samples=20)
+    with torch.no_grad():
+        next(generator.mapping.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="20 of 20 generated images have"):
+        scorer(generator)
 
 
 def real_crops(bundle: Bundle, count: int = 30) -> np.ndarray:

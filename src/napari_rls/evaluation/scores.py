@@ -69,7 +69,8 @@ def distances(real: Tensor, generated: Tensor, *, seed: int = 0) -> Distances:
     Raises
     ------
     ValueError
-        If there are fewer than :data:`FEWEST` of either, or they do not match.
+        If there are fewer than :data:`FEWEST` of either, they do not match, or not all
+        of them are finite.
     """
     _check(real, generated)
     # Slow to import, and needed only here.
@@ -193,3 +194,12 @@ def _check(real: Tensor, generated: Tensor) -> None:
             f"{len(real)} real and {len(generated)} generated images are too few for KID; at "
             f"least {FEWEST} of each are needed."
         )
+    for name, given in (("real", real), ("generated", generated)):
+        bad = int((~given.isfinite().all(1)).sum())
+        # The eigenvalues that FID needs end the whole process where there is a NaN.
+        if bad:
+            raise ValueError(
+                f"{bad} of {len(given)} {name} images have features that are not finite, so "
+                "there is no distance: pixels are not finite or far too large, as those of a "
+                "generator that has diverged."
+            )
