@@ -286,7 +286,7 @@ def test_a_full_disk(folder: Path) -> None:
     run(plan, stop_at=(16, 12))
     run(plan)
     first = plan.out.read_bytes()
-    with full_disk(1000), pytest.raises(TrainingError, match=r"Cannot write .*tiny\.rls\.safe"):
+    with full_disk(5000), pytest.raises(TrainingError, match=r"Cannot write .*tiny\.rls\.safe"):
         run(plan)
     assert plan.out.read_bytes() == first
 
