@@ -2,9 +2,8 @@
 
     python docs/training_figures.py RUN CROPS OUT_PREFIX [--source simulated]
 
-RUN is the folder of a run; CROPS are held-out crops, its crops-validation.ome.tif or an .npy
-file (N, C, H, W) in the unit of the run. Writes OUT_PREFIX-curves.png and
-OUT_PREFIX-samples.png. Everything is seeded.
+RUN is the folder of a run; CROPS are held-out crops: its crops-validation.ome.tif, or an .npy
+file (N, C, H, W) in its unit. Writes OUT_PREFIX-curves.png and OUT_PREFIX-samples.png.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
@@ -45,15 +44,14 @@ def draw_curves(run: RunFolder, settings: TrainSettings, best: Score) -> Image.I
     reports = pd.DataFrame([asdict(report) for report in (*earlier, *run.reports())])
     kimg = reports["images"] / 1000
     kimg[len(earlier) :] += before
-    canvas = FigureCanvasAgg(Figure(figsize=(9, 9), dpi=150, layout="constrained"))
-    panels = canvas.figure.subplots(3, 1, sharex=True, height_ratios=(1.5, 1, 1))
-    scores, ada, losses = panels
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    panels = scores, ada, losses = figure.subplots(3, sharex=True, height_ratios=(1.5, 1, 1))
     _draw_scores(scores, run.scores(), best, before)
+    ada.set_ylabel("augmentation (ADA)")
     ada.plot(kimg, reports["ada_p"], color=BLUE, label="ADA's probability p")
     ada.plot(kimg, reports["real_sign"], color=ORANGE, label="mean sign of D on real images")
     target = f"the sign that ADA steers to ({settings.ada_target:g})"
     ada.axhline(settings.ada_target, color=INK, linewidth=1, linestyle="--", label=target)
-    ada.set_ylabel("augmentation (ADA)")
     losses.plot(kimg, reports["discriminator_loss"], color=BLUE, label="discriminator D")
     losses.plot(kimg, reports["generator_loss"], color=ORANGE, label="generator G")
     losses.set(ylabel="loss", xlabel="training images shown, in thousands (kimg)")
@@ -65,13 +63,13 @@ def draw_curves(run: RunFolder, settings: TrainSettings, best: Score) -> Image.I
     events = {before: f"{settings.size // 2} px before, {settings.size} px after"}
     if settings.decay_after_kimg:
         events[before + settings.decay_after_kimg] = "step size falls"
-    for event in (event for event in events if 0 < event < kimg.max()):
+    for event in (e for e in events if 0 < e < kimg.max()):
         scores.annotate(events[event], (event, 1.01), **ABOVE)
         for axes in panels:
             axes.axvline(event, color=INK, linewidth=1, linestyle=":")
-    canvas.draw()
+    figure.savefig(file := BytesIO(), dpi=150)
     # Few colours make a small file.
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(64)
+    return Image.open(file).convert("RGB").quantize(64)
 
 
 def _draw_scores(kid: Axes, scores: list[Score], best: Score, before: float) -> None:
@@ -90,9 +88,9 @@ def _draw_scores(kid: Axes, scores: list[Score], best: Score, before: float) -> 
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_ylabel(f"{name}, lower is better (log scale)", color=colour)
         axes.tick_params(axis="y", which="both", colors=colour)
-    shown = (kid_line, band, fid_line, ring)
     names = ("KID", "± standard deviation", "FID", f"best: {where:g} kimg, KID {best.kid:.3g}")
-    kid.legend(shown, names, loc="lower left", bbox_to_anchor=(0, 1.06), ncols=4, frameon=False)
+    lines, above = (kid_line, band, fid_line, ring), (0, 1.06)
+    kid.legend(lines, names, loc="lower left", bbox_to_anchor=above, ncols=4, frameon=False)
 
 
 @torch.no_grad()
@@ -100,8 +98,8 @@ def generated(weights: Path, settings: TrainSettings, count: int) -> NDArray[np.
     """Return the first random images of a generator at truncation 1, in the run's unit."""
     generator = load_generator(weights, settings.architecture)
     rng = torch.Generator().manual_seed(SEED)
-    ws = generator.mapping(torch.randn(count, settings.z_dim, generator=rng))
-    images = generator.synthesis(generator.broadcast(ws), "random", rng=rng).numpy()
+    ws = generator.broadcast(generator.mapping(torch.randn(count, settings.z_dim, generator=rng)))
+    images = generator.synthesis(ws, "random", rng=rng).numpy()
     channels, unit = len(settings.channels), settings.intensity
     return IntensityMap("bundle", (unit.low,) * channels, (unit.high,) * channels).decode(images)
 
@@ -121,8 +119,7 @@ def draw_samples(
         f"{TILE // settings.size}x; random cells, none chosen; generated at truncation 1"
     )
     sheet = contact_sheet(rows, PALETTE[: len(settings.channels)], title)
-    # 64 levels a colour: nobody sees it, and noise needs far fewer bytes.
-    return sheet.point(lambda level: level & ~3)
+    return sheet.point(lambda level: level & ~3)  # 64 levels a colour: the file is far smaller
 
 
 def main() -> None:
