@@ -108,6 +108,7 @@ def main() -> None:
         folder=run,
         validation=(str(_simulated(cells, "validation")),),
         grow_kimg=HALF_SIZE_KIMG,
+        generator="last",
         fit_samples=SAMPLES,
     )
     try:

@@ -221,6 +221,23 @@ def test_the_bundle_is_made_of_the_best_generator(folder: Path) -> None:
     assert (training.features, training.validation) == ("none such", 3)
 
 
+def test_the_last_generator_is_taken_on_demand_with_its_own_score(folder: Path) -> None:
+    plan = job(folder)
+    run(plan)
+    place = RunFolder(plan.folder)
+    place.add_best(Generator(SETTINGS.architecture), Score(20, -1.0, 0.001, 12.5, "f"), {})
+    place.add_score(Score(20, -1.0, 0.001, 12.5, "f"))
+    place.add_score(Score(40, 3.0, 0.1, 99.0, "f"))
+    run(plan)
+    assert bundle_of(plan).manifest.training.kid == -1.0
+    assert "training" not in stages([u for u in run(replace(plan, generator="last")) if u.step])
+    made = bundle_of(plan)
+    weights = load_generator(place.checkpoint, SETTINGS.architecture, part="average.").state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in made.generator.state_dict().items())
+    training = made.manifest.training
+    assert (training.kimg, training.kid, training.fid) == (0.04, 3.0, 99.0)
+
+
 def test_generators_are_scored_by_the_crops_held_out(folder: Path) -> None:
     for k in range(4, 8):
         (folder / "fields" / f"f{k}.tif").write_bytes((folder / "fields" / "f0.tif").read_bytes())

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -119,6 +119,13 @@ def train(
         float | None,
         typer.Option(min=1e-6, help="Side of a pixel in micrometres; else what the files say."),
     ] = None,
+    generator: Annotated[
+        Literal["best", "last"],
+        typer.Option(
+            help="Generator to make a bundle of: the best by KID, or the last one. With --resume "
+            "on a run that is done, it makes another bundle of that run."
+        ),
+    ] = "best",
     fit_samples: Annotated[
         int,
         typer.Option(min=100, help="Generated samples that flow and encoders are fitted to."),
@@ -159,6 +166,7 @@ def train(
             nuclei=build(NucleusSettings, _part(options, NucleusSettings)),
             start=start,
             grow_kimg=grow_kimg,
+            generator=generator,
             fit_samples=fit_samples,
             fit_epochs=fit_epochs,
         )

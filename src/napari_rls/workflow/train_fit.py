@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,10 +20,14 @@ from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_manifest import with_training
 
 
-def chosen(folder: Path, draft: Manifest) -> tuple[Network, Manifest]:
+Which = Literal["best", "last"]
+"""Which generator of a run: the one of lowest KID, or the average at its end."""
+
+
+def chosen(folder: Path, draft: Manifest, which: Which = "best") -> tuple[Network, Manifest]:
     """Return the generator of a run to make a bundle of, and the manifest that says how good it is.
 
-    It is the one of lowest KID where the run has scores, else the last average.
+    Where the run has no scores it is always the last average.
 
     Raises
     ------
@@ -30,12 +35,14 @@ def chosen(folder: Path, draft: Manifest) -> tuple[Network, Manifest]:
         If the generator cannot be read.
     """
     place = RunFolder(folder)
-    score = place.best_score()
-    if score is not None:
+    best = place.best_score()
+    if best is not None and which == "best":
         generator = load_generator(place.best, draft.architecture)
-        return generator, with_training(draft, score.images, score)
+        return generator, with_training(draft, best.images, best)
     generator = load_generator(place.checkpoint, draft.architecture, part="average.")
-    return generator, with_training(draft, read_numbers(place.checkpoint)["images"], None)
+    images = read_numbers(place.checkpoint)["images"]
+    score = next((s for s in place.scores() if s.images == images), None)
+    return generator, with_training(draft, images, score)
 
 
 def judge(folder: Path, draft: Manifest) -> dict[str, Tensor]:

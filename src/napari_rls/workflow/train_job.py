@@ -73,6 +73,10 @@ class TrainJob:
     grow_kimg
         Thousands of images to train on at half the size first, in the folder ``half``
         within ``folder``; 0 trains at full size from the start.
+    generator
+        The generator to make a bundle of: ``best``, of lowest KID where the run has scores,
+        or ``last``, the average at the end. KID sees grain and sharpness above all, so
+        that the two can differ; look at the sheets of samples.
     fit_samples, fit_epochs
         Generated samples that flow and encoders are fitted to, and the flow's passes
         over them.
@@ -90,6 +94,7 @@ class TrainJob:
     nuclei: NucleusSettings = field(default_factory=NucleusSettings)
     start: Path | None = None
     grow_kimg: float = 0
+    generator: Literal["best", "last"] = "best"
     fit_samples: int = 100_000
     fit_epochs: int = 40
 
@@ -127,8 +132,8 @@ def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
     """Cut crops, train a generator, fit flow and encoders, write the bundle.
 
     Closing the iteration or Ctrl-C keeps a checkpoint; the same job goes on with it and
-    ends with the same weights as if it had gone through. The bundle is made of the
-    generator of lowest KID where the run has one, else of the last average.
+    ends with the same weights as if it had gone through. Another bundle can be made of a
+    run that is done by the same job with another ``generator``.
 
     Raises
     ------
@@ -286,7 +291,7 @@ def _trained(
 def _fitted(job: TrainJob, draft: Manifest) -> Generator[JobUpdate, None, Bundle]:
     from napari_rls.workflow.train_fit import chosen, fitted, judge
 
-    generator, draft = chosen(job.folder, draft)
+    generator, draft = chosen(job.folder, draft, job.generator)
     fit = fitted(generator, draft, job.folder, seed=job.settings.seed, epochs=job.fit_epochs)
     bundle = yield from _told("fitting", fit)
     return replace(bundle, discriminator=judge(job.folder, draft))
