@@ -1,6 +1,6 @@
-"""Make the figures of a bundle's page: how a run went, and what its best generator draws.
+"""Make the figures of a bundle's page: how a run went, and what its generator draws.
 
-    python docs/training_figures.py RUN CROPS OUT_PREFIX [--source simulated]
+    python docs/training_figures.py RUN CROPS OUT_PREFIX [--generator last] [--source simulated]
 
 RUN is the folder of a run; CROPS are held-out crops: its crops-validation.ome.tif, or an .npy
 file (N, C, H, W) in its unit. Writes OUT_PREFIX-curves.png and OUT_PREFIX-samples.png.
@@ -37,7 +37,7 @@ BLUE, ORANGE, GREEN, INK = "#0072b2", "#d55e00", "#008060", "#606060"
 ABOVE = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": INK}
 
 
-def draw_curves(run: RunFolder, settings: TrainSettings, best: Score) -> Image.Image:
+def draw_curves(run: RunFolder, settings: TrainSettings, taken: Score) -> Image.Image:
     """Draw scores, ADA and losses over the kimg of both stages, if there are two."""
     earlier = RunFolder(run.path / "half").reports()
     before = earlier[-1].images / 1000 if earlier else 0
@@ -46,7 +46,7 @@ def draw_curves(run: RunFolder, settings: TrainSettings, best: Score) -> Image.I
     kimg[len(earlier) :] += before
     figure = Figure(figsize=(9, 9), layout="constrained")
     panels = scores, ada, losses = figure.subplots(3, sharex=True, height_ratios=(1.5, 1, 1))
-    _draw_scores(scores, run.scores(), best, before)
+    _draw_scores(scores, run.scores(), taken, before)
     ada.set_ylabel("augmentation (ADA)")
     ada.plot(kimg, reports["ada_p"], color=BLUE, label="ADA's probability p")
     ada.plot(kimg, reports["real_sign"], color=ORANGE, label="mean sign of D on real images")
@@ -72,15 +72,15 @@ def draw_curves(run: RunFolder, settings: TrainSettings, best: Score) -> Image.I
     return Image.open(file).convert("RGB").quantize(64)
 
 
-def _draw_scores(kid: Axes, scores: list[Score], best: Score, before: float) -> None:
+def _draw_scores(kid: Axes, scores: list[Score], taken: Score, before: float) -> None:
     table = pd.DataFrame([asdict(score) for score in scores])
-    kimg, where = table["images"] / 1000 + before, best.images / 1000 + before
+    kimg, where = table["images"] / 1000 + before, taken.images / 1000 + before
     fid = kid.twinx()
     (fid_line,) = fid.plot(kimg, table["fid"], "s-", color=ORANGE, markersize=4, linewidth=1)
     (kid_line,) = kid.plot(kimg, table["kid"], "o-", color=BLUE, markersize=5)
     low, high = table["kid"] - table["kid_std"], table["kid"] + table["kid_std"]
     band = kid.fill_between(kimg, low, high, color=BLUE, alpha=0.3, linewidth=0)
-    (ring,) = kid.plot(where, best.kid, "o", color=GREEN, ms=13, mfc="none", mew=2)
+    (ring,) = kid.plot(where, taken.kid, "o", color=GREEN, ms=13, mfc="none", mew=2)
     for axes, name, colour in ((kid, "KID", BLUE), (fid, "FID", ORANGE)):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -88,15 +88,20 @@ def _draw_scores(kid: Axes, scores: list[Score], best: Score, before: float) -> 
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_ylabel(f"{name}, lower is better (log scale)", color=colour)
         axes.tick_params(axis="y", which="both", colors=colour)
-    names = ("KID", "± standard deviation", "FID", f"best: {where:g} kimg, KID {best.kid:.3g}")
+    names = ("KID", "± standard deviation", "FID", f"bundle: {where:g} kimg, KID {taken.kid:.3g}")
     lines, above = (kid_line, band, fid_line, ring), (0, 1.06)
     kid.legend(lines, names, loc="lower left", bbox_to_anchor=above, ncols=4, frameon=False)
 
 
 @torch.no_grad()
-def generated(weights: Path, settings: TrainSettings, count: int) -> NDArray[np.float32]:
+def generated(
+    run: RunFolder, which: str, settings: TrainSettings, count: int
+) -> NDArray[np.float32]:
     """Return the first random images of a generator at truncation 1, in the run's unit."""
-    generator = load_generator(weights, settings.architecture)
+    if which == "best":
+        generator = load_generator(run.best, settings.architecture)
+    else:
+        generator = load_generator(run.checkpoint, settings.architecture, part="average.")
     rng = torch.Generator().manual_seed(SEED)
     ws = generator.broadcast(generator.mapping(torch.randn(count, settings.z_dim, generator=rng)))
     images = generator.synthesis(ws, "random", rng=rng).numpy()
@@ -129,20 +134,23 @@ def main() -> None:
     parser.add_argument("crops", type=Path, help="held-out crops, TIFF or .npy")
     parser.add_argument("out", help="what the names of both figures begin with")
     parser.add_argument("--source", default="real", help='"simulated" where crops are not real')
+    parser.add_argument(
+        "--generator", choices=["best", "last"], default="best", help="the one in the bundle"
+    )
     given = parser.parse_args()
     run = RunFolder(given.run)
-    best = run.best_score()
-    if best is None:
-        raise SystemExit(f"{run.path} has no best generator; wait for the first score of the run.")
+    taken = run.best_score() if given.generator == "best" else next(reversed(run.scores()), None)
+    if taken is None:
+        raise SystemExit(f"{run.path} has no scores; wait for the first score of the run.")
     record = json.loads((run.path / "run.json").read_text(encoding="utf-8"))["settings"]
     settings = TrainSettings.model_validate(record)
     is_array = given.crops.suffix == ".npy"
     crops = np.load(given.crops, mmap_mode="r") if is_array else read_stack(given.crops).data
-    images = generated(run.best, settings, ROWS * COLUMNS)
+    images = generated(run, given.generator, settings, ROWS * COLUMNS)
     samples = draw_samples(crops, images, settings, given.source)
     Path(given.out).parent.mkdir(parents=True, exist_ok=True)
     write_png(Path(f"{given.out}-samples.png"), samples)
-    write_png(Path(f"{given.out}-curves.png"), draw_curves(run, settings, best))
+    write_png(Path(f"{given.out}-curves.png"), draw_curves(run, settings, taken))
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ DRAFT = Manifest(
         held_out_error=(1.0, 1.0, 1.0, 1.0),
     ),
     training=Training(
-        data="BBBC013v1, rows A, D, E, G, H (60 wells); row B was held out to choose the best "
-        "generator by KID, rows C and F were not used.",
+        data="BBBC013v1, rows A, D, E, G, H (60 wells); row B is held out for KID and FID, "
+        "rows C and F were not used.",
     ),
     licence="CC BY 3.0",
     attribution="Trained on image set BBBC013v1, provided by Ilya Ravkin, available from the "
@@ -90,6 +90,7 @@ def main() -> None:
         out=given.out,
         folder=given.run or given.out.with_name(f"{given.out.name.partition('.')[0]}-run"),
         validation=(str(given.data / "B*.tif"),),
+        generator="last",
         fit_samples=SAMPLES,
     )
     try:

@@ -78,8 +78,7 @@ DRAFT = Manifest(
     ),
     training=Training(
         data="Simulated cells of napari-rls (napari-rls simulate --assay golgi, seed 0), half with "
-        "a compact Golgi, half with a scattered one; cells of seed 1 were held out to choose the "
-        "best generator by KID.",
+        "a compact Golgi, half with a scattered one; cells of seed 1 are held out for KID and FID.",
     ),
     licence="BSD-3-Clause",
     attribution="Trained on cells simulated by napari-rls.",
