@@ -2,7 +2,7 @@
 
 Distances such as FID and KID compare the features of real and generated images.
 The usual features are those of a classifier of RGB photographs, which is 90 MB to
-download, wants 299 x 299 pixels and knows nothing of cells. This network is 0.5 MB,
+download, wants 299 x 299 pixels and knows nothing of cells. This network is 0.3 MB,
 comes with the package, takes any number of channels at 64 pixels and more, and
 was taught to tell doses of drugs in real cells and to name what was done to an
 image: blur, noise, warp, a channel taken from another cell (docs/features.md).
