@@ -19,7 +19,6 @@ from napari_rls.training.run_folder import RunFolder
 from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_manifest import with_training
 
-
 Which = Literal["best", "last"]
 """Which generator of a run: the one of lowest KID, or the average at its end."""
 
