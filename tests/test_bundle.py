@@ -167,13 +167,15 @@ def test_a_write_that_fails_leaves_the_old_file(
 
 def test_embedded_bundles_are_whole_and_small() -> None:
     files = embedded_bundles()
-    assert "bbbc013-translocation-64" in files
+    assert set(files) == {"bbbc013-translocation-64", "golgi-simulated-128"}
+    assert sum(path.stat().st_size for path in files.values()) <= 20_000_000
     for name, path in files.items():
-        assert path.stat().st_size <= 8_000_000
         manifest = verify(path)
         assert manifest.name == name
         assert find_bundle(name) == path
-        assert "BBBC013v1" in manifest.attribution
+        source = "BBBC013v1" if name.startswith("bbbc013") else "simulated by napari-rls"
+        assert source in manifest.attribution
+        assert manifest.training.kimg
 
 
 def test_assembled_bundle_estimates_w_from_lr(tiny_bundle: Bundle, tmp_path: Path) -> None:

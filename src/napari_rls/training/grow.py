@@ -17,7 +17,7 @@ from torch import nn
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.stylegan2 import LEAK, SQRT2, Generator
 from napari_rls.training.checkpoint import Start, load_start, read_note, save_start
-from napari_rls.training.discriminator import Discriminator
+from napari_rls.training.discriminator import Discriminator, DiscriminatorBlock
 from napari_rls.training.run_folder import RunFolder
 from napari_rls.training.settings import TrainingError, TrainSettings
 
@@ -81,8 +81,7 @@ def grow_discriminator(small: Discriminator, arch: Architecture, seed: int = 0) 
         torch.manual_seed(seed)
         large = Discriminator(arch)
     large.load_state_dict(small.state_dict(), strict=False)
-    old = small.get_submodule(f"b{small.arch.resolution}").fromrgb
-    new = large.get_submodule(f"b{arch.resolution}")
+    old, new = _first(small).fromrgb, _first(large)
     identity = torch.eye(channels)
     parts = torch.cat([identity, -identity])  # of an image, positive and negative
     # lrelu(x) - lrelu(-x) = (1 + LEAK) x, twice, times the gain of each ReLU.
@@ -95,9 +94,18 @@ def grow_discriminator(small: Discriminator, arch: Architecture, seed: int = 0) 
             rows, columns = matrix.shape
             conv.weight[:rows] = 0
             conv.weight[:rows, :columns, centre, centre] = matrix / conv.weight_gain
+        assert new.conv1.bias is not None  # only the skip is linear
+        assert old.bias is not None
         new.conv1.bias.copy_(SQRT2 * old.bias)
         new.skip.weight.zero_()
     return large
+
+
+def _first(discriminator: Discriminator) -> DiscriminatorBlock:
+    """Return the block that sees the image."""
+    block = discriminator.get_submodule(f"b{discriminator.arch.resolution}")
+    assert isinstance(block, DiscriminatorBlock)
+    return block
 
 
 def grown_start(half: Path, small: TrainSettings, settings: TrainSettings) -> Path:

@@ -137,6 +137,7 @@ def _trainer(
     resumable: bool,
 ) -> Trainer:
     """Return a trainer where the run in ``place`` stands, or at its very start."""
+    dtype: torch.dtype
     if not resumable:
         dtype = _dtype(settings, device)
         if start is None:
@@ -144,7 +145,7 @@ def _trainer(
         first = load_start(start, settings.architecture)
         return Trainer(settings, device, dtype, first.generator, first.discriminator)
     # The machine may be another one; the arithmetic stays what it was.
-    dtype: torch.dtype = getattr(torch, str(read_numbers(place.checkpoint)["dtype"]))
+    dtype = getattr(torch, str(read_numbers(place.checkpoint)["dtype"]))
     trainer = Trainer(settings, device, dtype)
     load_checkpoint(place.checkpoint, trainer)
     place.cut(trainer.images)
