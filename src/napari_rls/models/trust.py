@@ -1,0 +1,75 @@
+"""How far a bundle's results can be trusted at a scale factor, as seen on held-out crops.
+
+It is measured once, with cells whose HR image is known, and stored in the manifest:
+what LR residuals and log-densities are usual, and how wide intervals must be.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Text = Annotated[str, Field(max_length=10_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Correction(_Part):
+    """Split-conformal correction of the intervals of one measurement (Lei et al. 2018).
+
+    With m the mean and sd the standard deviation of a cell's values over its samples, the
+    interval of the k-th level is m + ``below[k]`` s to m + ``above[k]`` s, where
+    s = sqrt(sd^2 + ``floor``^2): the two are quantiles of (truth - m) / s on ``cells``
+    cells that the generator was not trained on.
+    """
+
+    column: Text
+    cells: int = Field(ge=1, description="Cells on which it was fitted.")
+    floor: float = Field(ge=0, description="Least spread of a cell, in the column's unit.")
+    levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        description="Shares of cells whose true value the intervals hold."
+    )
+    below: tuple[float, ...]
+    above: tuple[float, ...]
+    median: float = Field(description="Median of the same quotients.")
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Correction:
+        if not len(self.levels) == len(self.below) == len(self.above):
+            raise ValueError("a correction needs one lower and one upper factor per level")
+        return self
+
+
+class Domain(_Part):
+    """Usual LR residuals and latent log-densities: quantiles at equal steps from 0 to 1.
+
+    A cell is out of the ordinary if the share of held-out cells with a larger residual, or
+    with a lower log-density, is below ``threshold``; together the two rules flag the share
+    ``false_alarms`` of the held-out cells.
+    """
+
+    cells: int = Field(ge=1, description="Cells on which it was measured.")
+    lr_residual: tuple[float, ...] = Field(
+        min_length=2, description="Mean over channels, as a share of the intensity range."
+    )
+    log_density: tuple[float, ...] = Field(min_length=2, description="P_w in nats.")
+    threshold: float = Field(ge=0, le=1)
+    false_alarms: float = Field(ge=0, le=1)
+
+
+class Trust(_Part):
+    """What was measured for one scale factor, with which settings and on which crops."""
+
+    factor: int = Field(ge=2, le=256)
+    data: Text = Field(description="The held-out crops.")
+    settings: dict[str, str | int | float | bool] = Field(
+        description="Settings of the search and of the samples."
+    )
+    measurement: dict[str, object] = Field(
+        default={}, description="Settings of the measurements that were corrected."
+    )
+    domain: Domain
+    corrections: tuple[Correction, ...] = ()
