@@ -8,8 +8,9 @@ from tiny_model import random_bundle
 from widget_bench import lr_cells
 
 from napari_rls.widgets.inputs import read_cells, sources
-from napari_rls.widgets.sr_layers import SrLayers, upsample
+from napari_rls.widgets.sr_layers import SrLayers
 from napari_rls.widgets.state import Inputs
+from napari_rls.workflow.upsample import upsample
 
 MANIFEST = random_bundle().manifest
 
@@ -127,6 +128,7 @@ def test_upsampling_keeps_pixel_centres_and_constants():
     fine = upsample(ramp, 4)
     np.testing.assert_allclose(fine[16, 8:24], (np.arange(8, 24) + 0.5) / 4 - 0.5, atol=0.03)
     np.testing.assert_allclose(upsample(np.full((2, 2), 7.0), 16), 7.0, rtol=1e-5)
+    np.testing.assert_allclose(upsample(ramp[:5], 4), fine[:20], atol=1e-5)
 
 
 def test_cells_are_overwritten_in_place_and_only_those_named():

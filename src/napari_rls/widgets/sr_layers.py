@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
 
 from napari_rls.widgets.inputs import Source, full_resolution
 from napari_rls.workflow.collect import PROVENANCE_KEY
+from napari_rls.workflow.upsample import upsample
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -93,16 +93,6 @@ class SrLayers:
         for layer in self.layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-
-
-def upsample(lr: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
-    """Upsample images (..., y, x) by a cubic spline, pixel centres kept in place."""
-    # The spline is linear and separable: zooming the unit vectors gives its matrix.
-    size = lr.shape[-1]
-    spline = zoom(np.eye(size), (factor, 1), order=3, mode="nearest", grid_mode=True)
-    spline = spline.astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        return spline @ lr.astype(np.float32) @ spline.T
 
 
 def placement(source: Source, factor: float) -> dict[str, Any]:
