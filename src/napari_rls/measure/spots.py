@@ -85,18 +85,23 @@ class Spots:
     share
         Share of the cell's light that is in spots, both above the cell's background (the
         median outside spots); NaN without a cell.
-    found
-        Whether there is a nucleus in the centre, and so a cell to look for spots in.
+    nucleus_mask
+        Where the cell's nucleus is (H, W); nowhere without one.
     """
 
     labels: NDArray[np.int32]
     areas: NDArray[np.float64]
     distances: NDArray[np.float64]
     share: float
-    found: bool
+    nucleus_mask: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.areas)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a nucleus in the centre, and so a cell to look for spots in."""
+        return bool(self.nucleus_mask.any())
 
     @property
     def mean_area(self) -> float:
@@ -154,7 +159,8 @@ def find_spots(
     nuclei = find_nuclei(image[dna], settings.nucleus).labels
     own = central_nucleus(nuclei, settings.reach)
     if own == 0 or not np.isfinite(values).all():
-        return Spots(np.zeros(values.shape, np.int32), np.empty(0), np.empty(0), np.nan, False)
+        nowhere = np.zeros(values.shape, np.bool_)
+        return Spots(nowhere.astype(np.int32), np.empty(0), np.empty(0), np.nan, nowhere)
     away, nearest = ndimage.distance_transform_edt(nuclei == 0, return_indices=True)
     cell = (nuclei[tuple(nearest)] == own) & (away <= settings.cell_radius)
     smooth = ndimage.gaussian_filter(values, settings.smoothing)
@@ -172,7 +178,7 @@ def find_spots(
         sizes[kept].astype(np.float64),
         np.asarray(ndimage.mean(away, labels, numbers), np.float64).reshape(len(kept)),
         _share(values, cell, labels > 0),
-        True,
+        nuclei == own,
     )
 
 

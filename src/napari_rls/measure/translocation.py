@@ -57,22 +57,40 @@ class TranslocationSettings(BaseModel):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Translocation:
     """Measurements of one cell; NaN where there is no nucleus or no ring.
 
-    ``nucleus`` and ``cytoplasm`` are the mean intensities of the signal channel, in its
-    own unit, after the background was subtracted; ``nucleus_area`` is in square pixels.
+    Parameters
+    ----------
+    nucleus_mask, ring_mask
+        Where nucleus and ring are (H, W); nowhere without them.
+    nucleus, cytoplasm
+        Mean intensities of the signal channel, in its own unit, after the background was
+        subtracted.
+    nucleus_area
+        Area of the nucleus in square pixels.
+    correlation
+        Pearson's correlation of the two channels in the nucleus; NaN where one of them is
+        constant.
     """
 
+    nucleus_mask: NDArray[np.bool_]
+    ring_mask: NDArray[np.bool_]
     nucleus: float = np.nan
     cytoplasm: float = np.nan
     nucleus_area: float = np.nan
+    correlation: float = np.nan
 
     @property
     def ratio(self) -> float:
         """``nucleus / cytoplasm``; NaN unless the cytoplasm is brighter than 0."""
         return self.nucleus / self.cytoplasm if self.cytoplasm > 0 else np.nan
+
+    @property
+    def log2_ratio(self) -> float:
+        """Logarithm of the ratio to base 2; NaN unless both means are brighter than 0."""
+        return float(np.log2(self.ratio)) if self.ratio > 0 else np.nan
 
 
 def measure_translocation(
@@ -104,25 +122,26 @@ def measure_translocation(
     """
     settings = settings or TranslocationSettings()
     values = np.asarray(image[signal], np.float64)
+    nowhere = np.zeros(values.shape, np.bool_)
     labels = find_nuclei(image[dna], settings.nucleus).labels
     own = central_nucleus(labels, settings.reach)
     if own == 0 or not np.isfinite(values).all():
-        return Translocation()
+        return Translocation(nowhere, nowhere)
     nucleus = labels == own
-    distance = ndimage.distance_transform_edt(~nucleus)
-    ring = (distance > settings.gap) & (distance <= settings.gap + settings.width)
-    others = (labels > 0) & ~nucleus
-    if others.any():
-        ring &= ndimage.distance_transform_edt(~others) > settings.gap
+    ring = _ring(labels, own, settings)
     area = float(nucleus.sum())
+    correlation = _correlation(np.asarray(image[dna], np.float64)[nucleus], values[nucleus])
     if ring.sum() < MIN_PIXELS:
-        return Translocation(nucleus_area=area)
+        return Translocation(nucleus, nowhere, nucleus_area=area, correlation=correlation)
     dark = settings.background_percentile
     background = 0.0 if dark is None else float(np.percentile(values, dark))
     return Translocation(
+        nucleus,
+        ring,
         float(values[nucleus].mean()) - background,
         float(values[ring].mean()) - background,
         area,
+        correlation,
     )
 
 
@@ -137,3 +156,25 @@ def translocation_ratio(
     See :func:`measure_translocation`.
     """
     return measure_translocation(image, dna, signal, settings).ratio
+
+
+def _ring(
+    labels: NDArray[np.int32], own: int, settings: TranslocationSettings
+) -> NDArray[np.bool_]:
+    """Return the ring around a nucleus, without other nuclei and the gap around them."""
+    nucleus = labels == own
+    distance = ndimage.distance_transform_edt(~nucleus)
+    ring: NDArray[np.bool_] = (distance > settings.gap) & (
+        distance <= settings.gap + settings.width
+    )
+    others = (labels > 0) & ~nucleus
+    if others.any():
+        ring &= ndimage.distance_transform_edt(~others) > settings.gap
+    return ring
+
+
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return np.nan
+    first, second = first - first.mean(), second - second.mean()
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
