@@ -25,8 +25,8 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.degrade import DegradeSettings
-from napari_rls.workflow.read import read_stack
-from napari_rls.workflow.stack import CellStack
+from napari_rls.workflow.read import read_frames, read_samples, read_stack
+from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.super_resolve import super_resolve
 from napari_rls.workflow.write import write_stack
 
@@ -57,6 +57,7 @@ def lr(tmp_path: Path) -> Path:
 def resolve(tmp_path: Path, tiny_bundle_file: Path) -> Callable[..., Result]:
     def resolve(*args: object, code: int = 0, steps: int = 4) -> Result:
         out = ("--out", tmp_path / "out", "--bundle", tiny_bundle_file, "--steps", steps)
+        args = args if "--samples" in args else (*args, "--samples", 0)
         return run("super-resolve", *args, *out, code=code)
 
     return resolve
@@ -122,7 +123,9 @@ def test_sr_file_is_what_the_api_gives(
     lr: Path, tmp_path: Path, tiny_bundle: Bundle, resolve: Callable[..., Result]
 ) -> None:
     resolve(lr, "--seed", 5, "--lambda-w", "1e-4", "--lambda-c", 0.02, "--batch-size", 2)
-    settings = Settings(factor=4, steps=4, seed=5, lambda_w=1e-4, lambda_c=0.02, batch_size=2)
+    settings = Settings(
+        factor=4, steps=4, seed=5, lambda_w=1e-4, lambda_c=0.02, batch_size=2, samples=0
+    )
     stack = read_stack(lr)
     expected = Collector(stack, 32)
     for update in super_resolve(stack, tiny_bundle, settings):
@@ -182,6 +185,22 @@ def test_channels_are_mapped(
     sr, mapped = (read_stack(tmp_path / "out" / f"{n}_SR4x.ome.tif") for n in ("lr", "swapped"))
     np.testing.assert_array_equal(sr.data, mapped.data)
     assert mapped.channels == ("nucleus", "protein")
+
+
+def test_samples_are_written_beside_the_sr_file(
+    lr: Path, tmp_path: Path, resolve: Callable[..., Result]
+) -> None:
+    done = resolve(lr, "--samples", 3, "--sample-steps", 3)
+    sr, path = (tmp_path / "out" / f"lr_SR4x{end}.ome.tif" for end in ("", "_samples"))
+    assert done.stdout.split() == [str(sr), str(tmp_path / "out" / "lr_SR4x.json"), str(path)]
+    frames, header = read_frames(path)
+    assert frames.shape == (3, 3, 2, 32, 32)
+    assert header.record["frames"] == "sample"
+    assert header.record["generated"] is True
+    record = json.loads((tmp_path / "out" / "lr_SR4x.json").read_text())
+    np.testing.assert_array_equal(read_samples(path, read_stack(sr), record), frames)
+    with pytest.raises(InputError, match=r"holds samples of another run than lr_SR4x\.ome\.tif"):
+        read_samples(path, read_stack(sr), {**record, "started": "before"})
 
 
 @pytest.mark.parametrize(("option", "frames"), [(("--trace",), 2), (("--trace-every", 5), 3)])

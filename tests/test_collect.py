@@ -17,7 +17,7 @@ from napari_rls.workflow.trace import Trace
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
 
-SETTINGS = Settings(factor=4, steps=5, batch_size=2, seed=3)
+SETTINGS = Settings(factor=4, steps=5, batch_size=2, seed=3, samples=0)
 
 
 @pytest.fixture
@@ -111,3 +111,37 @@ def test_trace_of_a_stopped_run_ends_where_it_stopped(lr: CellStack, tiny_bundle
     finite = np.isfinite(trace.frames).all((2, 3, 4))
     assert finite[:, [0, 2]].all()
     assert finite[:, 3].tolist() == [True, False, False]
+
+
+def test_samples_are_gathered_beside_the_best(lr: CellStack, tiny_bundle: Bundle) -> None:
+    settings = SETTINGS.model_copy(update={"samples": 3, "sample_steps": 4})
+    result = Collector(lr, tiny_bundle.manifest.hr_size)
+    trace = Trace(result, 2)
+    statuses = []
+    for update in super_resolve(lr, tiny_bundle, settings):
+        result.add(update)
+        trace.add(update)
+        statuses.append(result.cells[0].status)
+    assert statuses == ["searching"] * 4 + ["sampling"] * 4 + ["done"] * 10
+    assert result.complete
+    assert result.samples is not None
+    assert result.samples.shape == (3, *result.sr.shape)
+    assert np.isfinite(result.samples[:, [0, 2, 3]]).all()
+    assert np.isnan(result.samples[:, 1]).all()
+    np.testing.assert_array_equal(result.sr, collect(lr, tiny_bundle).sr)
+    assert all(cell.steps == 5 for cell in result.cells if cell.status == "done")
+    assert trace.steps == [2, 4, 5]
+    np.testing.assert_array_equal(trace.frames[-1], result.sr)
+
+
+def test_a_run_stopped_while_sampling_keeps_the_search(lr: CellStack, tiny_bundle: Bundle) -> None:
+    settings = SETTINGS.model_copy(update={"samples": 3, "sample_steps": 4})
+    result = Collector(lr, tiny_bundle.manifest.hr_size)
+    for update in super_resolve(lr, tiny_bundle, settings):
+        result.add(update)
+        if update.step == 7:
+            break
+    assert result.samples is None
+    assert result.cells[0].status == "sampling"
+    assert result.provenance()["complete"] is False
+    np.testing.assert_array_equal(result.sr[[0, 2]], collect(lr, tiny_bundle).sr[[0, 2]])

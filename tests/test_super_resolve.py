@@ -16,7 +16,7 @@ from napari_rls.workflow.samples import draw_prior_sample
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.super_resolve import Update
 
-QUICK = Settings(factor=4, steps=20, learning_rate=0.1, batch_size=3)
+QUICK = Settings(factor=4, steps=20, learning_rate=0.1, batch_size=3, samples=0)
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +153,36 @@ def test_stretching_a_flat_channel_keeps_it() -> None:
     image[0, 0] = np.arange(64).reshape(8, 8) * 1000
     chosen = choose_map(image, EIGHT_BIT)
     assert np.allclose(chosen.decode(chosen.encode(image)), image, atol=0.01)
+
+
+SAMPLED = QUICK.model_copy(update={"samples": 3, "sample_steps": 12})
+
+
+def test_samples_follow_the_search(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
+    updates = list(super_resolve(lr, tiny_bundle, SAMPLED))
+    assert [u.step for u in updates] == [*range(1, 33)] * 2
+    assert {u.steps for u in updates} == {32}
+    assert [u.cells_done for u in updates if u.finished] == [3, 5]
+    assert [u.step for u in updates if u.samples is not None] == [30, 32] * 2
+    assert [u.found for u in updates[:32]] == [False] * 19 + [True] * 13
+    assert updates[-1].seconds_left == 0
+    plain = last(lr, tiny_bundle)
+    np.testing.assert_array_equal(updates[-1].sr, plain.sr)
+    samples = updates[-1].samples
+    assert samples is not None
+    assert samples.shape == (3, 2, 2, 32, 32)
+    assert samples.dtype == np.float32
+    assert (samples.std(0) > 0).any((1, 2, 3)).all()
+    # In the LR image's unit, and nearer to the LR image than that of another cell.
+    near = np.abs(degrade(samples.reshape(-1, 2, 32, 32), 4).reshape(3, 2, 2, 8, 8) - lr[3:])
+    assert near.mean() < 0.8 * np.abs(lr[3:] - lr[:2]).mean()
+
+
+def test_samples_repeat_and_follow_the_seed(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
+    first, again = (last(lr, tiny_bundle, SAMPLED).samples for _ in range(2))
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(first, again)
+    other = last(lr, tiny_bundle, SAMPLED.model_copy(update={"seed": 1})).samples
+    assert other is not None
+    assert not np.allclose(first, other)

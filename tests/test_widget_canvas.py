@@ -17,7 +17,7 @@ pytestmark = pytest.mark.canvas
 @pytest.fixture
 def viewer(make_napari_viewer, tiny_bundle_file):
     settings_file().parent.mkdir(parents=True)
-    Settings(bundle=str(tiny_bundle_file), steps=3, batch_size=2).save(settings_file())
+    Settings(bundle=str(tiny_bundle_file), steps=3, batch_size=2, samples=0).save(settings_file())
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.resize(1200, 800)
     return viewer

@@ -20,7 +20,7 @@ def viewer():
 
 @pytest.fixture
 def widget(qtbot, viewer, tiny_bundle_file):
-    Settings(bundle=str(tiny_bundle_file), steps=3).save(_made(settings_file()))
+    Settings(bundle=str(tiny_bundle_file), steps=3, samples=0).save(_made(settings_file()))
     widget = SuperResolveWidget(viewer)
     for event in ("inserted", "removed", "renamed"):
         getattr(viewer.layers.events, event).connect(widget.reset_choices)

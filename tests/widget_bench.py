@@ -55,7 +55,12 @@ class Bench:
         self.memory = memory
         self.manifest = read_manifest(bundle)
         self.controller = Controller(self.viewer, self.state, self.thread.launch, memory)
-        for name, value in {"bundle": str(bundle), "steps": steps, **settings}.items():
+        for name, value in {
+            "bundle": str(bundle),
+            "steps": steps,
+            "samples": 0,
+            **settings,
+        }.items():
             self.controller.change(name, value)
 
     def add_lr(self, data=None, **options):

@@ -1,7 +1,7 @@
 """Several latents per cell that are all consistent with its LR image: samples of a posterior.
 
-The RLS objective E(w) of a cell is read as an energy: p(w | y) ~ exp(-E(w) / T), with the
-temperature T = lambda_w, at which one nat of P_w is one nat. Two ways to draw from it:
+The RLS objective E(w) of a cell is read as an energy: p(w | y) ~ exp(-E(w) / T). At the
+temperature T = lambda_w one nat of P_w is one nat. Two ways to draw from it:
 
 ``bound``: a Gaussian q over W+ latents, chosen by the evidence lower bound (Jordan et al.
 1999; reparametrised as by Kingma & Welling 2014),
@@ -32,10 +32,10 @@ from napari_rls.search.objective import Objective
 
 Posterior = Literal["bound", "paper"]
 
-LEARNING_RATE = 0.1
+LEARNING_RATE = 0.05
 """Step size of Adam on logarithms and, in units of W's standard deviations, on latents."""
 
-FIRST_SPREAD = 0.1
+FIRST_SPREAD = 0.3
 """Standard deviation at the start, as a share of that of W."""
 
 INVERSE_GAMMA = (0.1, 0.95)
@@ -198,10 +198,9 @@ def draw_samples(
     samples: int,
     temperature: float,
     steps: int,
-    every: int,
     rng: torch.Generator,
 ) -> Iterator[Samples]:
-    """Fit samples to the posterior of every cell and yield them as they form.
+    """Fit samples to the posterior of every cell and yield them after every step.
 
     Parameters
     ----------
@@ -221,8 +220,6 @@ def draw_samples(
         T.
     steps
         Iterations of Adam.
-    every
-        Steps between two yields; the last step always is one.
     rng
         Source of all random numbers, on the CPU.
     """
@@ -240,9 +237,7 @@ def draw_samples(
         (-bound.sum()).backward()
         _mend(parameters)
         adam.step()
-        if step % every == 0 or step == steps:
-            with torch.no_grad():
-                yield Samples(step, fitted.samples(), bound.detach())
+        yield Samples(step, fitted.samples().detach(), bound.detach())
 
 
 def log_gaussian(ws: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:

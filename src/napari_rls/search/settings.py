@@ -94,6 +94,41 @@ class Settings(BaseModel):
             "Stop a cell after this many steps without a better objective; 0 runs every step."
         ),
     )
+    samples: int = Field(
+        default=5,
+        ge=0,
+        le=100,
+        title="Samples",
+        description=(
+            "Further SR images of every cell that fit its LR image too, for error bars; 0 makes "
+            "none, 1 gives no error bar."
+        ),
+    )
+    posterior: Literal["bound", "paper"] = Field(
+        default="bound",
+        title="Posterior",
+        description=(
+            "What samples are drawn from: 'bound', the Gaussian that an evidence bound chooses, "
+            "or 'paper', the published form, whose samples lie too close together."
+        ),
+    )
+    temperature: float = Field(
+        default=2e-4,
+        gt=0,
+        le=1,
+        title="Temperature",
+        description=(
+            "By how much a sample's objective may lie above the best: higher draws samples "
+            "farther apart. Corrections of intervals hold for the bundle's own."
+        ),
+    )
+    sample_steps: int = Field(
+        default=40,
+        ge=1,
+        le=10_000,
+        title="Sampling steps",
+        description="Iterations in which the samples are fitted.",
+    )
     start: Literal["encoder", "mean"] = Field(
         default="encoder",
         title="Start",
@@ -107,7 +142,7 @@ class Settings(BaseModel):
         ge=0,
         le=2**31 - 1,
         title="Seed",
-        description="Seed of the random latent vectors of the start 'mean'.",
+        description="Seed of the samples and of the random latent vectors of the start 'mean'.",
     )
     intensity: Literal["auto", "bundle", "stretch"] = Field(
         default="auto",

@@ -24,6 +24,7 @@ from napari_rls.widgets.inputs import (
     sources,
 )
 from napari_rls.widgets.memory import know_bundle, known_bundles, recall, remember
+from napari_rls.widgets.sample_layers import SampleLayers
 from napari_rls.widgets.sr_layers import SrLayers
 from napari_rls.widgets.state import Inputs, Level, Message, Phase, Progress, State
 from napari_rls.widgets.worker import Job
@@ -32,8 +33,10 @@ from napari_rls.workflow.fit import check_fit, unusable_cells
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari.components import ViewerModel
     from napari.utils.events import Event
+    from numpy.typing import NDArray
 
     from napari_rls.workflow.super_resolve import Update
 
@@ -52,6 +55,7 @@ class _Run:
     token: int
     sr: SrLayers
     collector: Collector
+    samples: SampleLayers | None = None
     stop: Callable[[], None] = lambda: None
 
 
@@ -78,6 +82,7 @@ class Controller:
         self._guessing = True
         self._token = 0
         self._run: _Run | None = None
+        self._samples: SampleLayers | None = None
         self._comparison = Comparison(viewer, state)
         viewer.layers.events.removed.connect(self._layer_removed)
         settings, note = recall(memory)
@@ -236,6 +241,15 @@ class Controller:
         except InputError as error:
             self._say(str(error), Level.WARNING)
 
+    def show_sample_statistics(self) -> None:
+        """Add mean and standard deviation of the last run's samples as layers."""
+        if self._samples is None:
+            self._say(
+                "There are no samples: set Samples to 2 or more and super-resolve.", Level.WARNING
+            )
+        else:
+            self._samples.show_statistics()
+
     def close(self) -> None:
         """End the run and keep what was reached; called when the widget is gone."""
         self.state.events.disconnect()
@@ -254,6 +268,8 @@ class Controller:
         first = run.collector.run is None
         run.collector.add(message)
         run.sr.show(message.cells, message.sr)
+        if message.samples is not None:
+            self._show_samples(run, message.cells, message.samples)
         if first:
             run.sr.mark(run.collector.provenance())
             info = message.run
@@ -261,6 +277,14 @@ class Controller:
         self.state.progress = describe_progress(message)
         if run.collector.complete:
             self._settle("Done")
+
+    def _show_samples(
+        self, run: _Run, cells: NDArray[np.intp], samples: NDArray[np.float32]
+    ) -> None:
+        if run.samples is None:
+            visible = not self.state.comparing
+            run.samples = SampleLayers(self.viewer, run.sr.layers, len(samples), visible=visible)
+        run.samples.show(cells, samples)
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, USER_ERRORS):
@@ -279,9 +303,12 @@ class Controller:
         state.phase = Phase.STOPPING
         run.stop()
         cells = run.collector.cells
-        reached = [cell for cell in cells if cell.status in ("searching", "done", "failed")]
+        reached = [
+            cell for cell in cells if cell.status in ("searching", "sampling", "done", "failed")
+        ]
         if reached:
             run.sr.settle(run.collector.sr, run.collector.provenance())
+            self._samples = run.samples
         else:
             self._comparison.stop()
             run.sr.remove()
@@ -290,12 +317,20 @@ class Controller:
         kept = f"{len(reached)} of {len(cells)} cells" if reached else "no SR image was reached"
         notes = [
             why or f"{outcome}: {kept} in {run.collector.seconds:.1f} s.",
+            self._settle_samples(run),
             describe_cells(skipped, len(cells), "skipped"),
             describe_cells(failed, len(cells), "kept at the last good step"),
         ]
         state.progress = Progress(1.0 if outcome == "Done" else 0.0)
         worst = Level.WARNING if level is Level.INFO and (skipped or failed) else level
         self._say(" ".join(filter(None, notes)), worst)
+
+    def _settle_samples(self, run: _Run) -> str:
+        """Hide the samples behind the result and return a sentence that says where they are."""
+        if run.samples is None:
+            return ""
+        run.samples.settle(run.collector.provenance())
+        return f"The samples are in the hidden layer {run.samples.layers[0].name!r}."
 
     def _ended(self, run: _Run) -> None:
         """Be ready for the next run: the thread of this one is over."""

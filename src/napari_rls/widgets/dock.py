@@ -72,6 +72,9 @@ class SuperResolveWidget(QWidget):
         self.cancel = PushButton(text="Cancel")
         self.compare = PushButton(text="Side by side", tooltip="LR | SR | GT, contrast linked")
         self.compare.native.setCheckable(True)
+        self.statistics = PushButton(
+            text="Mean and SD of samples", tooltip="As layers, of the last run's samples"
+        )
         self.save = PushButton(text="Save settings...")
         self.load = PushButton(text="Load settings...")
         self.bar = QProgressBar()
@@ -109,7 +112,8 @@ class SuperResolveWidget(QWidget):
         grid = QGridLayout()
         grid.addWidget(self.run.native, 0, 0)
         grid.addWidget(self.cancel.native, 0, 1)
-        grid.addWidget(self.compare.native, 1, 0, 1, 2)
+        grid.addWidget(self.compare.native, 1, 0)
+        grid.addWidget(self.statistics.native, 1, 1)
         grid.addWidget(self.save.native, 2, 0)
         grid.addWidget(self.load.native, 2, 1)
         return grid
@@ -126,6 +130,7 @@ class SuperResolveWidget(QWidget):
         self.run.changed.connect(control.start)
         self.cancel.changed.connect(control.cancel)
         self.compare.changed.connect(self._toggle_compare)
+        self.statistics.changed.connect(control.show_sample_statistics)
         self.save.changed.connect(self._save)
         self.load.changed.connect(self._load)
         events = self.state.events

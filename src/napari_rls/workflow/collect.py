@@ -26,8 +26,9 @@ _SOFTWARE = ("napari-rls", "torch", "numpy", "nflows")
 class CellRecord:
     """What the search reached for one cell.
 
-    ``status`` is ``waiting``, ``searching``, ``done``, ``failed`` (numbers stopped being
-    finite; the best image before that is kept) or ``skipped``, with the ``reason``.
+    ``status`` is ``waiting``, ``searching``, ``sampling``, ``done``, ``failed`` (numbers
+    stopped being finite; the best image before that is kept) or ``skipped``, with the
+    ``reason``.
     ``lr_residual`` is the mean absolute difference between the degraded SR image and the
     LR image per channel, in the LR image's unit; ``log_density`` is P_w in nats.
     """
@@ -56,6 +57,9 @@ class Collector:
         SR images (N, C, H, W), float32, in the LR image's unit; NaN for cells not reached.
     cells
         One record per cell.
+    samples
+        Samples of the posterior (S, N, C, H, W), float32, NaN for cells not reached; None
+        as long as there are none.
     """
 
     def __init__(self, lr: CellStack, hr_size: int) -> None:
@@ -63,6 +67,7 @@ class Collector:
         shape = (len(lr), len(lr.channels), hr_size, hr_size)
         self.sr: NDArray[np.float32] = np.full(shape, np.nan, np.float32)
         self.cells = [CellRecord() for _ in range(len(lr))]
+        self.samples: NDArray[np.float32] | None = None
         self.run: Run | None = None
         self.seconds = 0.0
         self._started = datetime.now(UTC)
@@ -75,8 +80,13 @@ class Collector:
         self.run = update.run
         self.seconds = update.seconds
         self.sr[update.cells] = update.sr
+        if update.samples is not None:
+            if self.samples is None:
+                shape = (len(update.samples), *self.sr.shape)
+                self.samples = np.full(shape, np.nan, np.float32)
+            self.samples[:, update.cells] = update.samples
         for k, cell in enumerate(update.cells):
-            self.cells[cell] = _record(update, k)
+            self.cells[cell] = _record(update, k, self.cells[cell].steps)
 
     @property
     def complete(self) -> bool:
@@ -108,14 +118,16 @@ class Collector:
         return {**record, **(_run_record(self.run) if self.run else {})}
 
 
-def _record(update: Update, k: int) -> CellRecord:
+def _record(update: Update, k: int, steps: int) -> CellRecord:
+    searching = update.step <= update.run.settings.steps
     failed = bool(update.failed[k])
-    status = "failed" if failed else "done" if update.finished else "searching"
+    reached = "done" if update.finished else "sampling" if update.found else "searching"
+    status = "failed" if failed else reached
     finite = bool(np.isfinite(update.objective[k]))
     return CellRecord(
         status=status,
         reason="the search left the range of finite numbers" if failed else "",
-        steps=update.step,
+        steps=update.step if searching else steps,
         objective=float(update.objective[k]) if finite else None,
         log_density=float(update.log_density[k]) if finite else None,
         lr_residual=tuple(float(r) for r in update.lr_residual[k]),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -53,6 +54,55 @@ def read_stack(path: Path | str) -> CellStack:
     stack = _stack(array, axes, header, path.name)
     crops = header.crops if len(header.crops) == len(stack) else ()
     return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops)
+
+
+def read_frames(path: Path | str) -> tuple[NDArray[np.float32], Header]:
+    """Read the samples or steps of a run, (F, N, C, H, W), float32, and the file's header.
+
+    Parameters
+    ----------
+    path
+        A file that :func:`~napari_rls.workflow.write.write_frames` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            header, array = _header(tiff), tiff.asarray()
+        # tifffile drops axes of length 1.
+        each = (len(header.record["cells"]), len(header.channels), *array.shape[-2:])
+        return array.reshape(-1, *each).astype(np.float32, copy=False), header
+    except Exception as error:  # noqa: BLE001  damaged files raise all sorts of errors
+        raise _unreadable(path, error) from None
+
+
+def read_samples(path: Path, like: CellStack, record: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Read the samples (S, N, C, H, W) that belong to SR cells.
+
+    Parameters
+    ----------
+    path
+        A file that :func:`~napari_rls.workflow.write.write_samples` wrote.
+    like, record
+        The SR cells and their provenance.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is of another run.
+    """
+    frames, header = read_frames(path)
+    same = header.record.get("started") == record.get("started")
+    if not same or frames.shape[1:] != like.data.shape:
+        raise InputError(
+            f"{path.name} holds samples of another run than {like.name}; super-resolve again, or "
+            "move it away."
+        )
+    return frames
 
 
 def choose_channels(stack: CellStack, wanted: Sequence[str], needed: Sequence[str]) -> CellStack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,9 +20,16 @@ from napari_rls.search.degradation import Bicubic
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.engine import State, search
 from napari_rls.search.objective import Objective
+from napari_rls.search.posterior import Axes, draw_samples
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.fit import check_fit, unusable_cells
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor, stack_from_array
+
+AXES_DRAWS = 10_000
+"""Random w whose covariance scales the samples."""
+
+SAMPLES_EVERY = 10
+"""Steps of the sampling between two updates that show samples."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Update:
     cells
         Indices into the LR stack, (n,).
     step, steps
-        Steps made of the steps planned for this batch.
+        Steps made of the steps planned for this batch, those of the sampling included.
     sr
         Best SR images so far (n, C, H, W), float32, in the LR image's unit.
     latents
@@ -66,10 +73,15 @@ class Update:
     lr_residual
         Mean absolute difference between the degraded SR image and the LR image, per
         cell and channel (n, C), in the LR image's unit.
+    samples
+        Samples of the posterior (S, n, C, H, W), float32, in the LR image's unit, as they
+        form: in some updates of the sampling, the last among them; otherwise None.
     failed
         Cells whose search broke off because a number was not finite, (n,).
+    found
+        Whether the search of the batch is over; ``sr`` is then remade in float32.
     finished
-        Whether the batch is done; its images are then remade in float32.
+        Whether the batch is done, samples included.
     cells_done
         Cells of the run that are done.
     seconds, seconds_left
@@ -86,7 +98,9 @@ class Update:
     log_density: NDArray[np.float32]
     cross: NDArray[np.float32]
     lr_residual: NDArray[np.float32]
+    samples: NDArray[np.float32] | None
     failed: NDArray[np.bool_]
+    found: bool
     finished: bool
     cells_done: int
     seconds: float
@@ -163,10 +177,14 @@ class _Batches:
         self.exact = FrozenSynthesis(bundle.generator.synthesis, torch.float32, device)
         self.log_density = FrozenDensity(bundle.flow, device)
         self.bundle = bundle
+        settings = run.settings
+        self.steps = settings.steps + (settings.sample_steps if settings.samples else 0)
+        if settings.samples:
+            self.axes = Axes.of(bundle.draw_w(AXES_DRAWS, settings.seed)).to(device)
 
     def updates(self, usable: list[int]) -> Iterator[Update]:
         settings = self.run.settings
-        clock = _Clock(len(usable) * settings.steps)
+        clock = _Clock(len(usable) * self.steps)
         done = 0
         for first in range(0, len(usable), settings.batch_size):
             cells = np.array(usable[first : first + settings.batch_size])
@@ -190,10 +208,57 @@ class _Batches:
                 patience=settings.patience,
             )
             for state in states:
-                finished = state.step == settings.steps or not bool(state.running.any())
+                found = state.step == settings.steps or not bool(state.running.any())
+                if found:
+                    with torch.no_grad():
+                        state = replace(state, image=self.exact(state.ws))  # noqa: PLW2901
+                finished = found and not settings.samples
                 done += len(cells) if finished else 0
-                work = done * settings.steps + (0 if finished else len(cells) * state.step)
-                yield self._update(objective, state, cells, finished, done, clock.read(work))
+                work = done * self.steps + (0 if finished else len(cells) * state.step)
+                update = self._update(objective, state, cells, done, clock.read(work))
+                yield replace(update, found=found, finished=finished)
+            if settings.samples:
+                for step, samples in self._samples(objective, state, int(cells[0])):
+                    finished = step == settings.sample_steps
+                    done += len(cells) if finished else 0
+                    begun = 0 if finished else len(cells) * (settings.steps + step)
+                    seconds, left = clock.read(done * self.steps + begun)
+                    yield replace(
+                        update,
+                        step=settings.steps + step,
+                        samples=samples,
+                        found=True,
+                        finished=finished,
+                        cells_done=done,
+                        seconds=seconds,
+                        seconds_left=left,
+                    )
+
+    def _samples(
+        self, objective: Objective, found: State, first: int
+    ) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
+        """Draw samples around what was found; yield the step and, now and then, their images."""
+        settings = self.run.settings
+        drawn = draw_samples(
+            objective,
+            self.fast,
+            found.ws,
+            self.axes,
+            form=settings.posterior,
+            samples=settings.samples,
+            temperature=settings.temperature,
+            steps=settings.sample_steps,
+            rng=torch.Generator().manual_seed(settings.seed + first),
+        )
+        for now in drawn:
+            last = now.step == settings.sample_steps
+            if not last and now.step % SAMPLES_EVERY:
+                yield now.step, None
+                continue
+            synthesis = self.exact if last else self.fast
+            with torch.no_grad():
+                images = torch.stack([synthesis(ws) for ws in now.ws])
+            yield now.step, self.run.intensity.decode(_numpy(images))
 
     @torch.no_grad()
     def _start(self, lr: Tensor) -> Tensor:
@@ -210,25 +275,25 @@ class _Batches:
         objective: Objective,
         state: State,
         cells: NDArray[np.intp],
-        finished: bool,
         done: int,
         seconds: tuple[float, float],
     ) -> Update:
-        image = self.exact(state.ws) if finished else state.image
-        difference = (self.degrade(image) - objective.lr).abs().mean((2, 3))
+        difference = (self.degrade(state.image) - objective.lr).abs().mean((2, 3))
         return Update(
             run=self.run,
             cells=cells,
             step=state.step,
-            steps=self.run.settings.steps,
-            sr=self.run.intensity.decode(_numpy(image)),
+            steps=self.steps,
+            sr=self.run.intensity.decode(_numpy(state.image)),
             latents=_numpy(state.ws),
             objective=_numpy(state.terms.total),
             log_density=_numpy(state.terms.log_density),
             cross=_numpy(state.terms.cross),
             lr_residual=(_numpy(difference) * self.run.intensity.unit_span).astype(np.float32),
+            samples=None,
             failed=state.failed.cpu().numpy(),
-            finished=finished,
+            found=False,
+            finished=False,
             cells_done=done,
             seconds=seconds[0],
             seconds_left=seconds[1],

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.ome import ome_metadata
 from napari_rls.workflow.super_resolve import Update
-from napari_rls.workflow.write import GENERATED, result_stack, write_ome
+from napari_rls.workflow.write import write_frames
 
 
 class Trace:
-    """Frames of a run, every ``every`` steps and after the last one.
+    """Frames of the search of a run, every ``every`` steps and after the last one.
 
     Parameters
     ----------
@@ -39,12 +38,12 @@ class Trace:
     def add(self, update: Update) -> None:
         """Take the update's images over if its step is one of the trace's."""
         if not self.frames.size:
-            self._planned = update.steps
-            count = -(-update.steps // self.every)
+            self._planned = update.run.settings.steps
+            count = -(-self._planned // self.every)
             self.frames = np.full((count, *self.result.sr.shape), np.nan, np.float32)
-        if update.finished or update.step % self.every == 0:
-            frame = (update.step - 1) // self.every
-            last = None if update.finished else frame + 1
+        if update.found or update.step % self.every == 0:
+            frame = (min(update.step, self._planned) - 1) // self.every
+            last = None if update.found else frame + 1
             self.frames[frame:last, update.cells] = update.sr
 
     @property
@@ -53,19 +52,11 @@ class Trace:
         return [min(k * self.every, self._planned) for k in range(1, len(self.frames) + 1)]
 
     def write(self, path: Path) -> None:
-        """Write the frames as OME-TIFF: T is the step, Z the cell.
+        """Write the frames, see :func:`~napari_rls.workflow.write.write_frames`.
 
         Raises
         ------
         OSError
             If the file cannot be written.
         """
-        stack = result_stack(self.result)
-        record = self.result.provenance() | {"trace_steps": self.steps}
-        metadata = ome_metadata(
-            stack,
-            title=f"{stack.name} trace ({GENERATED})",
-            description=f"{record['warning']} T is the step of the search, Z is the cell.",
-            record=record,
-        )
-        write_ome(path, self.frames, metadata | {"axes": "TZCYX"})
+        write_frames(path, self.result, self.frames, "step", {"trace_steps": self.steps})

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 GENERATED = "generated pixels, not measured"
 """How SR images are called wherever they appear."""
 
+FRAMES_KEY = "frames"
+"""Key of the record of a file with several images per cell: what a frame is."""
+
 _OME_LEADING = ("T", "Z")
 _OME_INTEGERS = frozenset(("int8", "int16", "int32", "uint8", "uint16", "uint32"))
 
@@ -119,6 +122,60 @@ def write_result(path: Path, result: Collector) -> None:
         record=record,
     )
     write_json(record_path(path), record)
+
+
+def write_frames(
+    path: Path, result: Collector, frames: NDArray[np.float32], kind: str, record: Mapping[str, Any]
+) -> None:
+    """Write several images per cell as OME-TIFF, whole or not at all: T is the frame, Z the cell.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    result
+        The run that they are of.
+    frames
+        Images (F, N, C, H, W), float32, in the LR image's unit.
+    kind
+        What a frame is: ``step`` or ``sample``.
+    record
+        What the record says beside the run's own.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    stack = result_stack(result)
+    record = {**result.provenance(), **record, FRAMES_KEY: kind}
+    metadata = ome_metadata(
+        stack,
+        title=f"{stack.name} {kind}s ({GENERATED})",
+        description=f"{record['warning']} T is the {kind}, Z is the cell.",
+        record=record,
+    )
+    write_ome(path, frames, metadata | {"axes": "TZCYX"})
+
+
+def write_samples(path: Path, result: Collector) -> None:
+    """Write the samples of a run as OME-TIFF, see :func:`write_frames`.
+
+    Raises
+    ------
+    ValueError
+        If the run has none.
+    OSError
+        If the file cannot be written.
+    """
+    if result.samples is None:
+        raise ValueError("the run has no samples")
+    write_frames(path, result, result.samples, "sample", {})
+
+
+def samples_path(image: Path) -> Path:
+    """Return the path of the samples beside an SR file."""
+    return image.with_name(f"{stem(image)}_samples.ome.tif")
 
 
 def record_path(image: Path) -> Path:
