@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_rls.models.architecture import Architecture
+from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""Version 2 added ``measurement`` and ``trust``; files of version 1 read as before."""
 
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$")]
@@ -107,7 +109,7 @@ class Manifest(_Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1, 2] = FORMAT_VERSION
     name: Name
     title: Text
     architecture: Architecture
@@ -120,6 +122,12 @@ class Manifest(_Part):
     flow_fit: FlowFit
     encoder: EncoderSpec | None = None
     training: Training
+    measurement: dict[str, Any] = Field(
+        default={}, description="Settings of the measurement that suits the cells."
+    )
+    trust: tuple[Trust, ...] = Field(
+        default=(), description="What held-out crops say of the results, by scale factor."
+    )
     licence: Text
     attribution: Text
     intended_use: Text
@@ -137,6 +145,8 @@ class Manifest(_Part):
         for factor in self.encoder.factors if self.encoder else ():
             if self.architecture.resolution % factor:
                 raise ValueError(f"the HR size is no multiple of the encoder's factor {factor}")
+        if len({trust.factor for trust in self.trust}) != len(self.trust):
+            raise ValueError("each factor can have one entry of trust")
         if len({c.name for c in self.channels}) != len(self.channels):
             raise ValueError("channel names must differ")
         return self
@@ -145,6 +155,10 @@ class Manifest(_Part):
     def hr_size(self) -> int:
         """Side of the HR image, in pixels."""
         return self.architecture.resolution
+
+    def trust_at(self, factor: int) -> Trust | None:
+        """Return what is known of the results at a scale factor, or None."""
+        return next((trust for trust in self.trust if trust.factor == factor), None)
 
     @property
     def channel_names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ what LR residuals and log-densities are usual, and how wide intervals must be.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -68,7 +68,7 @@ class Trust(_Part):
     settings: dict[str, str | int | float | bool] = Field(
         description="Settings of the search and of the samples."
     )
-    measurement: dict[str, object] = Field(
+    measurement: dict[str, Any] = Field(
         default={}, description="Settings of the measurements that were corrected."
     )
     domain: Domain
