@@ -104,6 +104,21 @@ class Spots:
         return bool(self.nucleus_mask.any())
 
     @property
+    def nucleus_area(self) -> float:
+        """Area of the nucleus in square pixels; NaN without a cell."""
+        return float(self.nucleus_mask.sum()) if self.found else np.nan
+
+    @property
+    def count(self) -> float:
+        """Number of spots; NaN without a cell."""
+        return float(len(self)) if self.found else np.nan
+
+    @property
+    def mean_distance(self) -> float:
+        """Mean distance from the nucleus in pixels; NaN without spots."""
+        return float(self.distances.mean()) if len(self) else np.nan
+
+    @property
     def mean_area(self) -> float:
         """Mean area in square pixels; NaN without spots."""
         return float(self.areas.mean()) if len(self) else np.nan
