@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from synthetic_cells import field
 
-from napari_rls.workflow.crops import PlateMap, cut_crops, join, well_of
+from napari_rls.workflow.crops import cut_crops, join
+from napari_rls.workflow.plate_map import PlateMap, well_of
 from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.stack import CellStack, Crop, InputError
 

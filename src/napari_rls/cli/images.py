@@ -18,8 +18,9 @@ from napari_rls.cli.reporting import (
     say,
 )
 from napari_rls.measure.nuclei import NucleusSettings
-from napari_rls.workflow.crops import CropCut, PlateMap, cut_crops, join
+from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
+from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.read import channel_index, read_stack
 from napari_rls.workflow.write import write_stack
 

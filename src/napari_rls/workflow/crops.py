@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from napari_rls.measure.nuclei import NucleusSettings, find_nuclei
+from napari_rls.workflow.plate_map import PlateMap, well_of
 from napari_rls.workflow.stack import CellStack, Crop, InputError
-
-_WELL = re.compile(r"(?<![A-Za-z0-9])([A-Pa-p])[-_]?(\d{1,2})(?![0-9])")
-_CONDITION = "condition"
-_PLACE = frozenset(("well", "file", "row", "column"))
 
 
 @dataclass(frozen=True)
@@ -27,61 +21,6 @@ class CropCut:
 
     stack: CellStack
     at_border: int
-
-
-class PlateMap:
-    """Well and condition of every image file, from a CSV file.
-
-    The table needs a column ``well`` or ``file``. The condition is the column
-    ``condition`` if there is one, otherwise all other columns but ``row`` and
-    ``column``, as in ``drug=wortmannin; dose=3``; empty entries are left out.
-
-    Parameters
-    ----------
-    path
-        The CSV file.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is no CSV table, or lacks both columns.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        except FileNotFoundError:
-            raise InputError(f"There is no plate map {path}.") from None
-        except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise InputError(f"{path.name} cannot be read as a plate map ({reason}).") from None
-        columns = {str(column).strip().lower(): str(column) for column in table.columns}
-        if not {"well", "file"} & set(columns):
-            raise InputError(
-                f"{path.name} has no column 'well' or 'file'; a plate map needs one of them."
-            )
-        self._wells: dict[str, tuple[str, str]] = {}
-        self._files: dict[str, tuple[str, str]] = {}
-        for _, row in table.iterrows():
-            values = {name: str(row[column]).strip() for name, column in columns.items()}
-            entry = (_normal_well(values.get("well", "")), _condition(values))
-            if entry[0]:
-                self._wells[entry[0]] = entry
-            if values.get("file"):
-                self._files[values["file"]] = entry
-
-    def find(self, file: str) -> tuple[str, str]:
-        """Return well and condition of an image file, "" where the map does not know it."""
-        if file in self._files:
-            return self._files[file]
-        well = well_of(file)
-        return self._wells.get(well, (well, ""))
-
-
-def well_of(file: str) -> str:
-    """Return the well that a file name gives, as in ``B03.ome.tif``, or ""."""
-    found = _WELL.search(Path(file).name)
-    return f"{found[1].upper()}{int(found[2]):02d}" if found else ""
 
 
 def cut_crops(
@@ -168,14 +107,3 @@ def join(stacks: Sequence[CellStack], name: str) -> CellStack:
         crops=tuple(crop for stack in stacks for crop in stack.crops),
         name=name,
     )
-
-
-def _normal_well(text: str) -> str:
-    return well_of(text) or text
-
-
-def _condition(values: dict[str, str]) -> str:
-    if _CONDITION in values:
-        return values[_CONDITION]
-    rest = {name: value for name, value in values.items() if name not in _PLACE and value}
-    return "; ".join(f"{name}={value}" for name, value in rest.items())

@@ -1,0 +1,152 @@
+"""What was done to each well or file of a plate, from a CSV file."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from napari_rls.workflow.stack import InputError
+
+_WELL = re.compile(r"(?<![A-Za-z0-9])([A-Pa-p])[-_]?(\d{1,2})(?![0-9])")
+_CONDITION, _DOSE = "condition", "dose"
+_PLACE = frozenset(("well", "file", "row", "column"))
+_KNOWN = frozenset(("well", "file", _CONDITION, _DOSE))
+
+
+class PlateMap:
+    """Well and condition of every image file, from a CSV file.
+
+    The table needs a column ``well`` or ``file``; capitals do not matter. The condition is
+    the column ``condition`` if there is one, otherwise all other columns but ``row`` and
+    ``column``, as in ``drug=wortmannin; dose=3``; empty entries are left out.
+
+    Parameters
+    ----------
+    path
+        The CSV file.
+
+    Attributes
+    ----------
+    name, sha256
+        Name and digest of the file.
+    others
+        Names of the columns besides well, file, condition and dose.
+    has_doses
+        Whether there is a column ``dose``.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no CSV table, lacks both columns, or names a well or a
+        file twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            content = path.read_bytes()
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        except FileNotFoundError:
+            raise InputError(f"There is no plate map {path}.") from None
+        except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise InputError(f"{path.name} cannot be read as a plate map ({reason}).") from None
+        self.name = path.name
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        columns = {str(column).strip().lower(): str(column) for column in table.columns}
+        if not {"well", "file"} & set(columns):
+            raise InputError(
+                f"{path.name} has no column 'well' or 'file'; a plate map needs one of them."
+            )
+        self.others = tuple(name for name in columns if name not in _KNOWN)
+        self.has_doses = _DOSE in columns
+        self._wells: dict[str, Mapping[str, str] | None] = {}
+        self._files: dict[str, Mapping[str, str]] = {}
+        for _, row in table.iterrows():
+            values = {name: str(row[column]).strip() for name, column in columns.items()}
+            self._add(values | {"well": normal_well(values.get("well", ""))})
+
+    def find(self, file: str) -> tuple[str, str]:
+        """Return well and condition of an image file, "" where the map does not know it."""
+        entry = self.entry(file)
+        return (well_of(file), "") if entry is None else (entry["well"], condition_of(entry))
+
+    def entry(self, file: str, well: str = "") -> Mapping[str, str] | None:
+        """Return the row of an image file, or of its well; None if the map knows neither.
+
+        Parameters
+        ----------
+        file
+            Name of the file.
+        well
+            Its well, if known; else the one in its name.
+
+        Returns
+        -------
+        Mapping or None
+            Entries by the column's name in lower case.
+        """
+        if file in self._files:
+            return self._files[file]
+        return self._wells.get(normal_well(well) or well_of(file))
+
+    def dose(self, entry: Mapping[str, str]) -> float:
+        """Return the dose of a row; NaN where the map tells none.
+
+        Raises
+        ------
+        InputError
+            If it is no number of 0 or more.
+        """
+        text = entry.get(_DOSE, "")
+        try:
+            dose = float(text or "nan")
+        except ValueError:
+            dose = -1.0
+        if dose < 0 or math.isinf(dose):
+            raise InputError(
+                f"{self.name} has the dose {text!r} in {entry['well'] or entry['file']}; doses are "
+                "numbers of 0 or more in one unit, without the unit."
+            )
+        return dose
+
+    def _add(self, entry: Mapping[str, str]) -> None:
+        well, file = entry["well"], entry.get("file", "")
+        if file:
+            if file in self._files:
+                raise InputError(f"{self.name} has two rows of the file {file}; keep one of them.")
+            self._files[file] = entry
+        elif well in self._wells:
+            raise InputError(f"{self.name} has two rows of the well {well}; keep one of them.")
+        if well:
+            # Files of one well on two plates: only their names tell what was done to them.
+            known = self._wells.get(well, entry)
+            self._wells[well] = entry if known is not None and _same(known, entry) else None
+
+
+def condition_of(entry: Mapping[str, str]) -> str:
+    """Return the condition that a row of a plate map tells, see :class:`PlateMap`."""
+    if _CONDITION in entry:
+        return entry[_CONDITION]
+    rest = {name: value for name, value in entry.items() if name not in _PLACE and value}
+    return "; ".join(f"{name}={value}" for name, value in rest.items())
+
+
+def well_of(file: str) -> str:
+    """Return the well that a file name gives, as in ``B03.ome.tif``, or ""."""
+    found = _WELL.search(Path(file).name)
+    return f"{found[1].upper()}{int(found[2]):02d}" if found else ""
+
+
+def normal_well(text: str) -> str:
+    """Return the name of a well as a letter and two digits, or as it is if it is no such name."""
+    return well_of(text) or text
+
+
+def _same(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
+    names = (first.keys() | second.keys()) - {"file"}
+    return all(first.get(name) == second.get(name) for name in names)
