@@ -227,6 +227,8 @@ def measure_cell(
 def column_names(settings: MeasureSettings, *, micrometres: bool) -> dict[str, Column]:
     """Return the columns of an assay by their names, in the table's order.
 
+    A column in micrometres follows the one in pixels.
+
     Parameters
     ----------
     settings

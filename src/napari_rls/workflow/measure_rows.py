@@ -1,0 +1,141 @@
+"""Which cells the rows of a measurement table are of: names, places, wells, conditions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_rls.evaluation.tables import CELL, CONDITION, DOSE, WELL
+from napari_rls.workflow.measure_columns import FILE, IDENTITY, X, Y
+from napari_rls.workflow.plate_map import PlateMap, condition_of, well_of
+from napari_rls.workflow.stack import CellStack, Crop, InputError
+
+_KIND = re.compile(r"(?:[ _-](?:LR|SR|HR|GT)(?:\d+x)?|[ _-]samples|\.ome|\.tiff?)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns that are the same for every kind of image of some cells, and complaints."""
+
+    columns: dict[str, list[Any]]
+    warnings: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The cells' names."""
+        return self.columns[CELL]
+
+
+def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> Rows:
+    """Name cells and say where they come from and what was done to them.
+
+    Parameters
+    ----------
+    stacks
+        Images of the same cells, of any kinds. What one of them knows of the crops counts
+        for all.
+    plate_map
+        What was done to the wells; without it, what the crops say.
+
+    Raises
+    ------
+    InputError
+        If two stacks hold different cells, or the plate map cannot be used.
+    """
+    known = [stack for stack in stacks if stack.crops]
+    for other in known[1:]:
+        _check_same(known[0], other)
+    first = known[0] if known else stacks[0]
+    crops = first.crops or (Crop(),) * len(first)
+    files = [crop.file or first.name for crop in crops]
+    wells = [crop.well or well_of(file) for crop, file in zip(crops, files, strict=True)]
+    columns: dict[str, list[Any]] = {
+        CELL: _numbered([source_name(file) for file in files]),
+        FILE: files,
+        WELL: wells,
+        CONDITION: [crop.condition for crop in crops],
+    }
+    added, warnings = _from_map(plate_map, files, wells) if plate_map else ({}, ())
+    columns |= added
+    columns[Y] = [np.nan if crop.y is None else crop.y for crop in crops]
+    columns[X] = [np.nan if crop.x is None else crop.x for crop in crops]
+    return Rows(columns, warnings)
+
+
+def source_name(name: str) -> str:
+    """Return a file's name without its type and endings such as ``_SR8x``, ``_LR`` or ``_samples``.
+
+    Files of one experiment that hold different kinds of image so get the same name.
+    """
+    while (shorter := _KIND.sub("", name)) and shorter != name:
+        name = shorter
+    return name
+
+
+def _numbered(sources: Sequence[str]) -> list[str]:
+    counts: Counter[str] = Counter()
+    names = []
+    for source in sources:
+        names.append(f"{source}#{counts[source]}")
+        counts[source] += 1
+    return names
+
+
+def _check_same(first: CellStack, other: CellStack) -> None:
+    for k, pair in enumerate(zip(first.crops, other.crops, strict=True)):
+        mine, its = ((source_name(c.file), c.well, c.y, c.x) for c in pair)
+        if mine != its:
+            raise InputError(
+                f"{first.name} and {other.name} hold different cells: number {k} is from "
+                f"{_place(pair[0])} in the one and from {_place(pair[1])} in the other; give files "
+                "of the same cells in the same order."
+            )
+
+
+def _place(crop: Crop) -> str:
+    where = "" if crop.y is None or crop.x is None else f" at y {crop.y:g}, x {crop.x:g}"
+    return f"{crop.file or crop.well or 'an unknown file'}{where}"
+
+
+def _from_map(
+    plate_map: PlateMap, files: Sequence[str], wells: Sequence[str]
+) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """Return the columns that a plate map gives, and a complaint of wells that it lacks."""
+    names = _added_names(plate_map)
+    entries = [plate_map.entry(file, well) for file, well in zip(files, wells, strict=True)]
+    columns: dict[str, list[Any]] = {
+        WELL: [e["well"] or w if e else w for e, w in zip(entries, wells, strict=True)],
+        CONDITION: [condition_of(e) if e else "" for e in entries],
+    }
+    if plate_map.has_doses:
+        columns[DOSE] = [plate_map.dose(e) if e else np.nan for e in entries]
+    for name, column in names.items():
+        columns[column] = [e[name] if e else "" for e in entries]
+    missing = {w or f for e, w, f in zip(entries, wells, files, strict=True) if e is None}
+    if not missing:
+        return columns, ()
+    named = ", ".join(sorted(missing))
+    warning = f"{plate_map.name} does not tell the condition of {named}; it is left empty."
+    return columns, (warning,)
+
+
+def _added_names(plate_map: PlateMap) -> dict[str, str]:
+    """Return the table's columns for the map's other columns, by the map's names."""
+    taken = {name.lower() for name in IDENTITY}
+    columns: dict[str, str] = {}
+    for name in plate_map.others:
+        plain = re.sub(r"\W+", "_", name).strip("_")
+        column = f"Metadata_{plain[:1].upper()}{plain[1:]}"
+        if not plain or column.lower() in taken:
+            raise InputError(
+                f"The column {name!r} of {plate_map.name} cannot become {column} in the table, "
+                "which has such a column already; rename it."
+            )
+        taken.add(column.lower())
+        columns[name] = column
+    return columns
