@@ -1,0 +1,128 @@
+"""Measurement tables as AnnData files (.h5ad).
+
+The layout is that of anndata's on-disk format: anndata 0.1.0, dataframe, array, string-array
+and string 0.2.0 (https://anndata.readthedocs.io/en/stable/fileformat-prose.html). It is
+written directly, since anndata's own releases tie pandas to a version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_rls.workflow.stack import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+_KEY = "napari_rls"
+_INDEX = "_index"
+
+
+def write_h5ad(path: Path, table: pd.DataFrame, description: Mapping[str, Any]) -> None:
+    """Write a table: measured float columns to X, all others to obs, the description to uns.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    table
+        Columns of text, numbers or booleans.
+    description
+        Types of the columns and the record, whose units and meanings become columns of var.
+
+    Raises
+    ------
+    InputError
+        If a column that is not measured has a name with a slash.
+    """
+    import h5py
+
+    measured = [n for n, t in description["columns"].items() if t == "float64" and _is_measured(n)]
+    others = {name: table[name] for name in description["columns"] if name not in measured}
+    for name in others:
+        if "/" in name:
+            raise InputError(f"AnnData files allow no '/' in names; rename the column {name!r}.")
+    meanings = description["record"].get("columns", {})
+    var = {
+        key: [meanings.get(name, {}).get(key, "") for name in measured]
+        for key in ("unit", "meaning")
+    }
+    with h5py.File(path, "w") as file:
+        _mark(file, "anndata", "0.1.0")
+        _array(file, "X", table[measured].to_numpy(np.float64))
+        _frame(file, "obs", [str(k) for k in range(len(table))], others)
+        _frame(file, "var", measured, var)
+        for name in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+            _mark(file.create_group(name), "dict", "0.1.0")
+        text = json.dumps(description, allow_nan=False)
+        _mark(file["uns"].create_dataset(_KEY, data=text), "string", "0.2.0")
+
+
+def read_h5ad(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read a table and its description, also where anndata has saved the file again.
+
+    Cells and columns that were taken out stay out.
+
+    Raises
+    ------
+    ValueError
+        If the file holds no table of ours.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if f"uns/{_KEY}" not in file:
+            raise ValueError("napari-rls did not write it")
+        description = json.loads(file[f"uns/{_KEY}"][()].decode())
+        measured = _values(file["var"][file["var"].attrs[_INDEX]])
+        found = dict(zip(measured, file["X"][()].T, strict=True))
+        found |= {name: _values(column) for name, column in file["obs"].items()}
+    return pd.DataFrame({n: found[n] for n in description["columns"] if n in found}), description
+
+
+def _is_measured(name: str) -> bool:
+    return not name.startswith(("Metadata_", "Quality_"))
+
+
+def _frame(
+    file: h5py.File, name: str, index: Sequence[str], columns: Mapping[str, Sequence[Any]]
+) -> None:
+    import h5py
+
+    group = file.create_group(name)
+    _mark(group, "dataframe", "0.2.0")
+    group.attrs[_INDEX] = _INDEX
+    group.attrs["column-order"] = np.array(list(columns), h5py.string_dtype())
+    for key, values in {_INDEX: index, **columns}.items():
+        numbers = isinstance(values, pd.Series) and values.dtype.kind in "biuf"
+        _array(group, key, np.array(values, None if numbers else object))
+
+
+def _array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
+    import h5py
+
+    text = values.dtype.kind == "O"
+    data = group.create_dataset(name, data=values, dtype=h5py.string_dtype() if text else None)
+    _mark(data, "string-array" if text else "array", "0.2.0")
+
+
+def _values(column: h5py.Dataset | h5py.Group) -> NDArray[Any]:
+    """Return the values of a column; anndata saves text that repeats as categories."""
+    if column.attrs["encoding-type"] == "categorical":
+        found: NDArray[Any] = _values(column["categories"])[column["codes"][()]]
+    elif column.attrs["encoding-type"] == "string-array":
+        found = column.asstr()[()]
+    else:
+        found = column[()]
+    return found
+
+
+def _mark(item: h5py.Group | h5py.Dataset, kind: str, version: str) -> None:
+    item.attrs["encoding-type"], item.attrs["encoding-version"] = kind, version
