@@ -10,6 +10,7 @@ from napari_rls import __version__
 from napari_rls.cli.bundles import bundles
 from napari_rls.cli.demo import demo
 from napari_rls.cli.images import crops, degrade
+from napari_rls.cli.measure import measure
 from napari_rls.cli.simulate import simulate
 from napari_rls.cli.super_resolve import super_resolve
 from napari_rls.cli.train import train
@@ -25,6 +26,7 @@ app.command()(super_resolve)
 app.command()(crops)
 app.command()(degrade)
 app.command()(simulate)
+app.command()(measure)
 app.command()(train)
 app.add_typer(bundles, name="bundles")
 
@@ -47,6 +49,7 @@ def main(
     """Super-resolve single-cell microscopy images by Regularized Latent Search.
 
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
-    become SR cells with 'super-resolve'. 'simulate' makes HR cells of known truth. 'train' makes
-    a bundle of your own images. 'demo' shows it all without any data of your own.
+    become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all.
+    'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images. 'demo'
+    shows it all without any data of your own.
     """
