@@ -10,15 +10,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from napari_rls.cli.calibrate import calibrate
 from napari_rls.cli.import_checkpoint import import_checkpoint
 from napari_rls.cli.reporting import FAILED, exit_code, problem, say
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.bundle_file import verify as verify_file
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
 from napari_rls.models.manifest import Manifest, Training
+from napari_rls.models.trust import Trust
 
-bundles = typer.Typer(help="List, describe, verify and import model bundles.", no_args_is_help=True)
+bundles = typer.Typer(
+    help="List, describe, verify, import and calibrate model bundles.", no_args_is_help=True
+)
 bundles.command("import")(import_checkpoint)
+bundles.command("calibrate")(calibrate)
 
 NameOrFile = Annotated[
     str, typer.Argument(metavar="NAME_OR_FILE", help="An embedded bundle's name, or a file.")
@@ -95,6 +100,7 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Trained on", f"{shown}{training.data}{kimg}"),
         *_distances(training),
         ("Flow", flow),
+        *[(f"Trust at {trust.factor}x", _trust(trust)) for trust in manifest.trust],
         ("Intended use", manifest.intended_use),
         ("Limits", manifest.limits),
         ("Licence", manifest.licence),
@@ -103,6 +109,12 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Content hash", manifest.content_hash),
         ("File", str(path)),
     ]
+
+
+def _trust(trust: Trust) -> str:
+    names = ", ".join(correction.column for correction in trust.corrections)
+    corrected = f"intervals corrected of {names}" if names else "no interval corrected"
+    return f"{trust.domain.cells:,} cells of {trust.data}; {corrected}"
 
 
 def _distances(training: Training) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ what LR residuals and log-densities are usual, and how wide intervals must be.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -73,3 +74,7 @@ class Trust(_Part):
     )
     domain: Domain
     corrections: tuple[Correction, ...] = ()
+
+    def differences(self, settings: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
+        """Return which of the named settings are not those of the held-out crops."""
+        return tuple(n for n in names if settings.get(n) != self.settings.get(n))

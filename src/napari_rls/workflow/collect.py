@@ -136,6 +136,7 @@ def _record(update: Update, k: int, steps: int) -> CellRecord:
 
 def _run_record(run: Run) -> dict[str, Any]:
     manifest = run.manifest
+    trust = manifest.trust_at(run.settings.factor)
     return {
         "bundle": {
             "name": manifest.name,
@@ -143,6 +144,7 @@ def _run_record(run: Run) -> dict[str, Any]:
             "licence": manifest.licence,
             "attribution": manifest.attribution,
             "channels": list(manifest.channel_names),
+            "trust": trust.model_dump(mode="json") if trust else None,
         },
         "settings": run.settings.model_dump(),
         "device": run.device,

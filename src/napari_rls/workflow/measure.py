@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,19 @@ from napari_rls.measure.cells import (
     column_names,
     measure_cell,
 )
+from napari_rls.measure.domain import Verdict
 from napari_rls.measure.intervals import summarise
-from napari_rls.models.trust import Correction
+from napari_rls.models.trust import Correction, Domain
 from napari_rls.workflow.measure_columns import (
+    DENSITY_PERCENTILE,
     FLAGS,
     INTERVAL,
     LOG_DENSITY,
     LR_RESIDUAL,
+    OUT_OF_DOMAIN,
     PIXEL_SIZE,
+    POOR_FIT,
+    RESIDUAL_PERCENTILE,
     dictionary,
     interval_columns,
 )
@@ -34,6 +39,7 @@ from napari_rls.workflow.measure_rows import Rows, rows_of
 from napari_rls.workflow.measure_sets import ImageSet, at_one_size, find_channels
 from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.trust import Known, judge_cells, known_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +78,11 @@ def measure(
     *,
     plate_map: PlateMap | None = None,
     factor: int | None = None,
-    corrections: Mapping[str, Correction] | None = None,
 ) -> Iterator[MeasureUpdate]:
     """Measure cells in every kind of image, and SR images on each of their samples.
+
+    What the bundle of SR images knows of results like them, from their record, corrects
+    intervals and flags cells; see :mod:`napari_rls.workflow.trust`.
 
     Parameters
     ----------
@@ -87,8 +95,6 @@ def measure(
         Conditions of the wells; without it, what the crops say.
     factor
         How much LR images are upsampled; without it, to the size of the other images.
-    corrections
-        Corrections of the intervals, by measured column.
 
     Yields
     ------
@@ -121,13 +127,14 @@ def measure(
             done += count
             yield MeasureUpdate(done, total)
         labels[one.kind] = _labels(cells)
+        known = known_of(one.record, settings)
         values = _values(cells, columns)
         if sampled:
             values = _with_intervals(
-                values, draws, columns, corrections or {}, one.stack.pixel_size_um
+                values, draws, columns, known.corrections, one.stack.pixel_size_um
             )
-        interval = _interval_text(count - 1, columns, corrections or {})
-        frames.append(_frame(one, rows, cells, values, interval))
+        interval = _interval_text(count - 1, known)
+        frames.append(_frame(one, rows, cells, values, interval, known.domain))
     table = pd.concat(frames, ignore_index=True)
     record = table_record(sets, settings, plate_map, factor)
     record["warnings"] = list(rows.warnings)
@@ -168,7 +175,9 @@ def join(parts: Sequence[Measurements]) -> tuple[pd.DataFrame, dict[str, Any]]:
     return table, record
 
 
-def quality_columns(record: Mapping[str, Any], cells: int) -> dict[str, NDArray[Any]]:
+def quality_columns(
+    record: Mapping[str, Any], cells: int, domain: Domain | None = None
+) -> dict[str, NDArray[Any]]:
     """Return what the record of SR images says of the quality of their cells.
 
     Parameters
@@ -177,6 +186,8 @@ def quality_columns(record: Mapping[str, Any], cells: int) -> dict[str, NDArray[
         Provenance of the images; empty for images that are not SR.
     cells
         Number of cells N.
+    domain
+        What is ordinary for their bundle, if it is known.
 
     Returns
     -------
@@ -196,9 +207,15 @@ def quality_columns(record: Mapping[str, Any], cells: int) -> dict[str, NDArray[
         )
     residuals = [cell.get("lr_residual") or [np.nan] for cell in found]
     densities = [cell.get("log_density") for cell in found]
+    nothing, none = np.full(cells, np.nan), np.zeros(cells, np.bool_)
+    verdict = judge_cells(record, domain) if domain else Verdict(nothing, nothing, none, none)
     return {
         LR_RESIDUAL: np.array([np.mean(residual) for residual in residuals], np.float64),
+        RESIDUAL_PERCENTILE: verdict.residual_percentile,
         LOG_DENSITY: np.array(densities, np.float64),
+        DENSITY_PERCENTILE: verdict.density_percentile,
+        POOR_FIT: verdict.poor_fit,
+        OUT_OF_DOMAIN: verdict.out_of_domain,
     }
 
 
@@ -252,13 +269,14 @@ def _frame(
     cells: Sequence[MeasuredCell],
     values: Mapping[str, NDArray[np.float64]],
     interval: str,
+    domain: Domain | None,
 ) -> pd.DataFrame:
     """Return the rows of one kind of image."""
     count = len(cells)
     size = images.stack.pixel_size_um
     flags = [cell.flags for cell in cells]
     quality: dict[str, NDArray[Any]] = {n: np.array([f[n] for f in flags]) for n in flags[0]}
-    quality |= quality_columns(images.record, count)
+    quality |= quality_columns(images.record, count, domain)
     raised = [name for name, column in quality.items() if column.dtype == np.bool_]
     named = [
         ";".join(name.removeprefix("Quality_") for name in raised if quality[name][k])
@@ -277,14 +295,12 @@ def _frame(
     )
 
 
-def _interval_text(
-    samples: int, columns: Mapping[str, Column], corrections: Collection[str]
-) -> str:
+def _interval_text(samples: int, known: Known) -> str:
     """Return how the intervals of a row were made."""
     if not samples:
         return ""
-    own = [name for name, column in columns.items() if not column.micrometres]
-    corrected = [name for name in own if name in corrections]
-    how = "corrected" if corrected else "uncorrected"
-    which = f": {', '.join(corrected)}" if 0 < len(corrected) < len(own) else ""
-    return f"{samples} {'sample' if samples == 1 else 'samples'}, {how}{which}"
+    drawn = f"{samples} {'sample' if samples == 1 else 'samples'}"
+    if not known.corrections:
+        return f"{drawn}, uncorrected: no correction, as {known.why_not}"
+    cells = max(correction.cells for correction in known.corrections.values())
+    return f"{drawn}, corrected (split-conformal, {cells} cells of {known.data})"

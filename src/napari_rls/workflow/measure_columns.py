@@ -17,6 +17,9 @@ from napari_rls.measure.cells import (
 FILE, Y, X = "Metadata_File", "Metadata_Y", "Metadata_X"
 PIXEL_SIZE, INTERVAL = "Metadata_PixelSize_um", "Metadata_Interval"
 LR_RESIDUAL, LOG_DENSITY = "Quality_LRResidual", "Quality_LogDensity"
+RESIDUAL_PERCENTILE = "Quality_LRResidualPercentile"
+DENSITY_PERCENTILE = "Quality_LogDensityPercentile"
+POOR_FIT, OUT_OF_DOMAIN = "Quality_PoorFit", "Quality_OutOfDomain"
 FLAGS = "Quality_Flags"
 
 IDENTITY: dict[str, tuple[str, str]] = {
@@ -48,7 +51,32 @@ QUALITY: dict[str, tuple[str, str]] = {
         "image unit",
         "Mean absolute difference between the degraded SR image and the LR image; SR only.",
     ),
+    RESIDUAL_PERCENTILE: (
+        "percent",
+        (
+            "Share of the bundle's held-out cells with a smaller LR residual, each as a share of the "
+            "intensity range; SR of a calibrated bundle only."
+        ),
+    ),
     LOG_DENSITY: ("nats", "Log-density of the latent vectors, P_w; SR only."),
+    DENSITY_PERCENTILE: (
+        "percent",
+        (
+            "Share of the bundle's held-out cells with a lower log-density; SR of a calibrated bundle "
+            "only."
+        ),
+    ),
+    POOR_FIT: (
+        "yes or no",
+        "The LR residual is larger than that of nearly all held-out cells: SR does not fit LR.",
+    ),
+    OUT_OF_DOMAIN: (
+        "yes or no",
+        (
+            "The log-density is lower than that of nearly all held-out cells: the bundle has not seen "
+            "such cells. Both rules together flag 5 % of the held-out cells."
+        ),
+    ),
     FLAGS: ("text", "Names of the columns above that are yes, without 'Quality_', joined by ;"),
 }
 """Unit and meaning of the columns that tell how far to trust a row."""

@@ -56,6 +56,24 @@ def read_stack(path: Path | str) -> CellStack:
     return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops)
 
 
+def read_record(path: Path | str) -> Mapping[str, Any]:
+    """Read the provenance that napari-rls wrote into a TIFF file; empty if it wrote none.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or unreadable.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return _header(tiff).record
+    except Exception as error:  # noqa: BLE001  damaged files raise all sorts of errors
+        raise _unreadable(path, error) from None
+
+
 def read_frames(path: Path | str) -> tuple[NDArray[np.float32], Header]:
     """Read the samples or steps of a run, (F, N, C, H, W), float32, and the file's header.
 

@@ -1,0 +1,110 @@
+"""How often intervals hold the true value, as drawn and corrected, on cells with known truth.
+
+    python benchmarks/coverage.py SR.ome.tif --gt HR.ome.tif --assay translocation --out F.csv
+
+The samples lie beside the SR file. The correction is fitted to one half of the cells and
+tried on the other, both ways round, so that no cell is judged by a correction that has seen
+it. Halves are of whole wells where they are known, dealt in turn along the plate, and drawn
+by lot otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_rls.measure.cells import MeasureSettings
+from napari_rls.measure.domain import fit_domain, judge
+from napari_rls.measure.intervals import LEVELS, fit_correction, interval
+from napari_rls.workflow.read import read_record, read_samples, read_stack
+from napari_rls.workflow.stack import CellStack
+from napari_rls.workflow.trust import measured, residual_and_density
+from napari_rls.workflow.write import samples_path
+
+
+def halves(stack: CellStack) -> NDArray[np.intp]:
+    """Return the half, 0 or 1, of every cell."""
+    wells = [crop.well for crop in stack.crops]
+    if len(set(wells)) < 4:
+        return np.random.default_rng(0).permutation(len(stack)) % 2
+    order = {well: k % 2 for k, well in enumerate(sorted(set(wells)))}
+    return np.array([order[well] for well in wells])
+
+
+def coverage(draws: NDArray, truth: NDArray, half: NDArray[np.intp], level: float) -> list[float]:
+    """Return coverage as drawn and corrected, and the median widths of both."""
+    known = np.isfinite(truth)
+    raw = interval(draws, level)
+    low, high = np.full(len(truth), np.nan), np.full(len(truth), np.nan)
+    for k in (0, 1):
+        correction = fit_correction("x", draws[:, half != k], truth[half != k])
+        own = interval(draws[:, half == k], level, correction)
+        low[half == k], high[half == k] = own
+    found = []
+    for low_end, high_end in (raw, (low, high)):
+        usable = known & np.isfinite(low_end)
+        inside = (low_end <= truth) & (truth <= high_end)
+        found += [float(inside[usable].mean()), float(np.median((high_end - low_end)[usable]))]
+    return [found[0], found[2], found[1], found[3]]
+
+
+def false_alarms(residual: NDArray, density: NDArray, half: NDArray[np.intp]) -> float:
+    """Return the share of cells that a domain fitted to the other half flags."""
+    flagged = np.zeros(len(half), bool)
+    for k in (0, 1):
+        domain = fit_domain(residual[half != k], density[half != k])
+        verdict = judge(domain, residual[half == k], density[half == k])
+        flagged[half == k] = verdict.poor_fit | verdict.out_of_domain
+    return float(flagged.mean())
+
+
+def main() -> None:
+    """Print coverage per measurement and level, and the rate of false alarms."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sr", type=Path)
+    parser.add_argument("--gt", type=Path, required=True)
+    parser.add_argument("--assay", choices=("translocation", "spots"), required=True)
+    parser.add_argument("--out", type=Path, help="CSV to write.")
+    options = parser.parse_args()
+    sr, gt, record = read_stack(options.sr), read_stack(options.gt), read_record(options.sr)
+    samples = read_samples(samples_path(options.sr), sr, record)
+    settings = MeasureSettings(assay=options.assay)
+    truth = measured(gt.data, gt, settings)
+    best = measured(sr.data, sr, settings)
+    drawn = [measured(images, sr, settings) for images in samples]
+    half = halves(sr)
+    rows = []
+    for name in truth:
+        draws = np.stack([values[name] for values in drawn])
+        error = np.abs(best[name] - truth[name])
+        for level in LEVELS:
+            raw, corrected, width, wider = coverage(draws, truth[name], half, level)
+            rows.append(
+                {
+                    "column": name,
+                    "level": level,
+                    "drawn": raw,
+                    "corrected": corrected,
+                    "width": width,
+                    "width_corrected": wider,
+                    "error_sr": float(np.nanmedian(error)),
+                    "error_mean": float(np.nanmedian(np.abs(np.nanmean(draws, 0) - truth[name]))),
+                    "spread_truth": float(np.nanstd(truth[name])),
+                    "cells": int(np.isfinite(truth[name]).sum()),
+                }
+            )
+    table = pd.DataFrame(rows)
+    print(table.round(3).to_string(index=False))
+    alarms = false_alarms(*residual_and_density(record), half)
+    print(json.dumps({"false_alarms": round(alarms, 3), "settings": record["settings"]}))
+    if options.out:
+        table.to_csv(options.out, index=False)
+
+
+if __name__ == "__main__":
+    main()
