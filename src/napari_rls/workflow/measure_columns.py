@@ -54,16 +54,16 @@ QUALITY: dict[str, tuple[str, str]] = {
     RESIDUAL_PERCENTILE: (
         "percent",
         (
-            "Share of the bundle's held-out cells with a smaller LR residual, each as a share of the "
-            "intensity range; SR of a calibrated bundle only."
+            "Share of the bundle's held-out cells with a smaller LR residual, each as a share of "
+            "the intensity range; SR of a calibrated bundle only."
         ),
     ),
     LOG_DENSITY: ("nats", "Log-density of the latent vectors, P_w; SR only."),
     DENSITY_PERCENTILE: (
         "percent",
         (
-            "Share of the bundle's held-out cells with a lower log-density; SR of a calibrated bundle "
-            "only."
+            "Share of the bundle's held-out cells with a lower log-density; SR of a calibrated "
+            "bundle only."
         ),
     ),
     POOR_FIT: (
@@ -73,8 +73,8 @@ QUALITY: dict[str, tuple[str, str]] = {
     OUT_OF_DOMAIN: (
         "yes or no",
         (
-            "The log-density is lower than that of nearly all held-out cells: the bundle has not seen "
-            "such cells. Both rules together flag 5 % of the held-out cells."
+            "The log-density is lower than that of nearly all held-out cells: the bundle has not "
+            "seen such cells. Both rules together flag 5 % of the held-out cells."
         ),
     ),
     FLAGS: ("text", "Names of the columns above that are yes, without 'Quality_', joined by ;"),

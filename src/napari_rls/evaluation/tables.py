@@ -1,0 +1,149 @@
+"""Read the tidy table of an assay: a row per cell and kind of image.
+
+Columns are ``Metadata_Image`` (GT, HR, SR, LR bicubic, ...), ``Metadata_Cell``,
+``Metadata_Well``, ``Metadata_Condition``, where known ``Metadata_Dose``, and measurements
+named as CellProfiler names them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+IMAGE, CELL, WELL = "Metadata_Image", "Metadata_Cell", "Metadata_Well"
+CONDITION, DOSE = "Metadata_Condition", "Metadata_Dose"
+
+KINDS = ("GT", "HR", "SR", "LR bicubic")
+"""Order of the kinds of image in results and figures; others follow as they come."""
+
+
+class TableError(ValueError):
+    """A table cannot be used; the message says why and what to do, in one sentence."""
+
+
+def parts_of(condition: object) -> dict[str, str]:
+    """Return the entries of a condition such as ``drug=wortmannin; dose=3``.
+
+    Names are lower case; a part without ``=`` is its own name, with "" as its value.
+    """
+    entries = (part.partition("=") for part in str(condition).split(";") if part.strip())
+    return {name.strip().lower(): value.strip() for name, _, value in entries}
+
+
+def dose_of(condition: object) -> float:
+    """Return the dose of a condition such as ``drug=wortmannin; dose=3``, in its own unit.
+
+    NaN where no part is called ``dose``, or where it is not a finite number of 0 or more.
+    A number with a unit behind it is none, since units could differ between wells.
+    """
+    try:
+        dose = float(parts_of(condition).get("dose", "nan"))
+    except ValueError:
+        return math.nan
+    return dose if math.isfinite(dose) and dose >= 0 else math.nan
+
+
+def kinds_of(table: pd.DataFrame) -> list[str]:
+    """Return the kinds of image of a table, in the order of :data:`KINDS`."""
+    found = [str(kind) for kind in table[IMAGE].dropna().unique()]
+    return [k for k in KINDS if k in found] + [k for k in found if k not in KINDS]
+
+
+def values_of(table: pd.DataFrame, column: str, *needed: str) -> pd.DataFrame:
+    """Return a table with a float column ``value`` of a measurement, NaN where not finite.
+
+    Parameters
+    ----------
+    table
+        A tidy table.
+    column
+        The measurement.
+    needed
+        Other columns that have to be there; ``Metadata_Image`` always has.
+
+    Raises
+    ------
+    TableError
+        If a column is missing, the measurement holds no numbers, or there are no rows.
+    """
+    for name in (IMAGE, *needed, column):
+        if name not in table.columns:
+            measured = [str(c) for c in table.columns if not str(c).startswith("Metadata_")]
+            raise TableError(
+                f"The table has no column {name!r}; its measurements are "
+                f"{', '.join(measured) or 'none'}."
+            )
+    if table.empty:
+        raise TableError("The table has no rows; measure some cells first.")
+    try:
+        values = table[column].astype(np.float64)
+    except (TypeError, ValueError):
+        raise TableError(
+            f"Column {column!r} holds something else than numbers; choose a measurement."
+        ) from None
+    return table.assign(value=values.where(np.isfinite(values)))
+
+
+def in_condition(table: pd.DataFrame, condition: str) -> pd.Series[bool]:
+    """Return which rows are of a condition.
+
+    They are those with all of its parts, so that ``control=negative`` stands for
+    ``drug=wortmannin; control=negative`` too.
+
+    Raises
+    ------
+    TableError
+        If there are none.
+    """
+    wanted = parts_of(condition).items()
+    names = table[CONDITION].fillna("").astype(str)
+    matching = [name for name in names.unique() if wanted and wanted <= parts_of(name).items()]
+    if not matching:
+        raise TableError(
+            f"There is no condition {condition!r}; the table has "
+            f"{', '.join(repr(name) for name in names.unique()[:12])}."
+        )
+    return names.isin(matching)
+
+
+def with_doses(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose ``Metadata_Dose`` is a finite number of 0 or more, or NaN.
+
+    What ``Metadata_Dose`` does not tell is read from ``Metadata_Condition`` by
+    :func:`dose_of`.
+
+    Raises
+    ------
+    TableError
+        If no row has a dose, or doses are of more than one drug (``drug=...`` in the
+        condition); dose 0 may bear any drug's name.
+    """
+    doses: pd.Series[float] = pd.Series(np.nan, table.index, dtype=float)
+    if DOSE in table.columns:
+        doses = pd.to_numeric(table[DOSE], errors="coerce").astype(float)
+        doses = doses.where(np.isfinite(doses) & (doses >= 0))
+    if CONDITION in table.columns:
+        doses = doses.fillna(table[CONDITION].map(dose_of).astype(float))
+        treated = table.loc[doses > 0, CONDITION]
+        drugs = sorted({parts_of(name).get("drug", "") for name in treated.unique()})
+        if len(drugs) > 1:
+            raise TableError(
+                f"The doses are of more than one drug ({', '.join(drugs)}); give the rows of one."
+            )
+    if doses.isna().all():
+        raise TableError(
+            "No cell has a dose; the table needs numbers in 'Metadata_Dose' or conditions such "
+            "as 'dose=3', without a unit."
+        )
+    return table.assign(**{DOSE: doses})
+
+
+def well_means(table: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Return the mean ``value`` of each kind of image, well and ``by``.
+
+    Cells without a value or without a well have no part in it.
+    """
+    used = table[table["value"].notna() & table[WELL].notna() & (table[WELL] != "")]
+    return used.groupby([IMAGE, *by, WELL])["value"].mean().reset_index()
