@@ -147,7 +147,7 @@ COLUMNS: dict[AssayName, tuple[Column, ...]] = {
         Column(
             "Spots_Distance_Nuclei_Mean",
             "pixels",
-            "Mean distance of the spots' centres from the nucleus's border; 0 above the nucleus.",
+            "Mean distance of the spots from the nucleus's border; 0 above the nucleus.",
             "mean_distance",
             1,
         ),
