@@ -19,11 +19,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_rls.measure.cells import MeasureSettings
-from napari_rls.measure.domain import fit_domain, judge
+from napari_rls.measure.domain import Evidence, fit_domain, judge
 from napari_rls.measure.intervals import LEVELS, fit_correction, interval
 from napari_rls.workflow.read import read_record, read_samples, read_stack
 from napari_rls.workflow.stack import CellStack
-from napari_rls.workflow.trust import measured, residual_and_density
+from napari_rls.workflow.trust import evidence_of, measured
 from napari_rls.workflow.write import samples_path
 
 
@@ -53,12 +53,11 @@ def coverage(draws: NDArray, truth: NDArray, half: NDArray[np.intp], level: floa
     return [found[0], found[2], found[1], found[3]]
 
 
-def false_alarms(residual: NDArray, density: NDArray, half: NDArray[np.intp]) -> float:
+def false_alarms(evidence: Evidence, half: NDArray[np.intp]) -> float:
     """Return the share of cells that a domain fitted to the other half flags."""
     flagged = np.zeros(len(half), bool)
     for k in (0, 1):
-        domain = fit_domain(residual[half != k], density[half != k])
-        verdict = judge(domain, residual[half == k], density[half == k])
+        verdict = judge(fit_domain(evidence[half != k]), evidence[half == k])
         flagged[half == k] = verdict.poor_fit | verdict.out_of_domain
     return float(flagged.mean())
 
@@ -100,7 +99,7 @@ def main() -> None:
             )
     table = pd.DataFrame(rows)
     print(table.round(3).to_string(index=False))
-    alarms = false_alarms(*residual_and_density(record), half)
+    alarms = false_alarms(evidence_of(sr.data, record), half)
     print(json.dumps({"false_alarms": round(alarms, 3), "settings": record["settings"]}))
     if options.out:
         table.to_csv(options.out, index=False)

@@ -1,4 +1,4 @@
-"""Whether a cell looks like those that a bundle knows: by its LR residual and log-density."""
+"""Whether a cell is like those that a bundle knows: by its LR residual, log-density and look."""
 
 from __future__ import annotations
 
@@ -16,23 +16,49 @@ FALSE_ALARMS = 0.05
 STEPS = 100
 """Steps between the quantiles that a manifest stores."""
 
+DARK = 0.01
+"""Share of the intensity range below which differences do not count."""
+
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of SR cells.
+
+    ``residual`` (N,) is the LR residual (see :func:`residual_share`), ``log_density`` (N,)
+    P_w in nats, ``look`` (N, K) comes from :func:`look`; NaN where something is not known.
+    """
+
+    residual: Floats
+    log_density: Floats
+    look: Floats
+
+    def __getitem__(self, cells: NDArray[np.generic]) -> Evidence:
+        return Evidence(self.residual[cells], self.log_density[cells], self.look[cells])
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """How ordinary cells are; all arrays are (N,).
 
-    ``residual_percentile`` and ``density_percentile`` are the share of held-out cells, in
-    percent, with a smaller LR residual and with a lower log-density. ``poor_fit`` marks
-    residuals that are too large, ``out_of_domain`` log-densities that are too low. Cells
-    of which nothing is known have NaN and no mark.
+    The percentiles are the share of held-out cells, in percent, with a smaller LR residual,
+    a lower log-density and a less strange look. ``poor_fit`` marks residuals that are too
+    large, ``out_of_domain`` log-densities that are too low and looks that are too strange.
+    Cells of which nothing is known have NaN and no mark.
     """
 
     residual_percentile: Floats
     density_percentile: Floats
+    look_percentile: Floats
     poor_fit: NDArray[np.bool_]
     out_of_domain: NDArray[np.bool_]
+
+    @classmethod
+    def of_nothing(cls, cells: int) -> Verdict:
+        """Return the verdict on cells of which nothing is known."""
+        nothing, no = np.full(cells, np.nan), np.zeros(cells, np.bool_)
+        return cls(nothing, nothing, nothing, no, no)
 
 
 def residual_share(
@@ -51,53 +77,113 @@ def residual_share(
     return np.asarray((np.asarray(lr_residual, np.float64) / span).mean(1))
 
 
-def fit_domain(residual: Floats, log_density: Floats) -> Domain:
-    """Describe the held-out cells of a bundle.
+def look(
+    sr: NDArray[np.generic], low: Sequence[float], high: Sequence[float], factor: int
+) -> Floats:
+    """Describe SR images (N, C, H, W) as they are at the LR scale, (N, K).
 
-    A cell's rank is the smaller of two shares of held-out cells: those with a larger
-    residual, and those with a lower log-density. The threshold is the rank below which
-    :data:`FALSE_ALARMS` of them lie.
+    Of block means over ``factor`` pixels: per channel the logarithms of mean, standard
+    deviation and maximum and of the centre over the mean, and the correlation of every two
+    channels. An LR image tells no more; what SR adds is the generator's and always looks
+    ordinary.
 
     Parameters
     ----------
-    residual
-        :func:`residual_share` of every cell (N,).
-    log_density
-        P_w in nats (N,).
+    sr
+        The images, in their unit.
+    low, high
+        Intensities of each channel that the generator sees as -1 and 1.
+    factor
+        HR size divided by LR size.
+    """
+    count, channels, height, width = sr.shape
+    bottom, top = (np.asarray(x, np.float64)[:, None, None] for x in (low, high))
+    share = (sr.astype(np.float64) - bottom) / (top - bottom)
+    blocks = share.reshape(count, channels, height // factor, factor, width // factor, factor)
+    small = blocks.mean((3, 5))
+    rows, columns = (slice(size // 4, size - size // 4) for size in small.shape[-2:])
+    mean, deviation = small.mean((2, 3)), small.std((2, 3))
+    logs = [_log(x) for x in (mean, deviation, small.max((2, 3)))]
+    centre = _log(small[:, :, rows, columns].mean((2, 3))) - logs[0]
+    apart = small - mean[..., None, None]
+    products = np.einsum("nchw,ndhw->ncd", apart, apart) / apart[0, 0].size
+    scale = deviation[:, :, None] * deviation[:, None] + DARK**2
+    first, second = np.triu_indices(channels, 1)
+    return np.concatenate([*logs, centre, (products / scale)[:, first, second]], 1)
+
+
+def fit_domain(evidence: Evidence) -> Domain:
+    """Describe the held-out cells of a bundle.
+
+    A cell's rank is the smallest of three shares of held-out cells: those with a larger
+    residual, with a lower log-density and with a stranger look. The threshold is the rank
+    below which :data:`FALSE_ALARMS` of them lie.
 
     Raises
     ------
     ValueError
-        If there is no cell with finite numbers.
+        If there are too few cells with finite numbers to tell a look from another.
     """
-    known = np.isfinite(residual) & np.isfinite(log_density)
-    if not known.any():
-        raise ValueError("no cell has a finite LR residual and log-density")
+    finite = [np.isfinite(evidence.residual), np.isfinite(evidence.log_density)]
+    known = np.all([*finite, np.isfinite(evidence.look).all(1)], axis=0)
+    if known.sum() <= 2 * evidence.look.shape[1]:
+        raise ValueError(f"only {known.sum()} held-out cells have finite numbers")
+    own = evidence[known]
+    centre = own.look.mean(0)
+    # What does not vary at all must not count without bound.
+    covariance = np.cov(own.look.T) + 1e-6 * np.eye(len(centre))
+    precision = np.asarray(np.linalg.inv(covariance), np.float64)
+    distance = _distance(own.look, centre, precision)
     grid = np.linspace(0, 1, STEPS + 1)
-    residuals, densities = (np.quantile(x[known], grid) for x in (residual, log_density))
-    rank = np.minimum(1 - _share_below(residuals, residual), _share_below(densities, log_density))
-    return Domain(
-        cells=int(known.sum()),
-        lr_residual=tuple(map(float, residuals)),
-        log_density=tuple(map(float, densities)),
-        threshold=float(np.quantile(rank[known], FALSE_ALARMS)),
+    quantiles = [np.quantile(x, grid) for x in (own.residual, own.log_density, distance)]
+    residuals, densities, distances = (tuple(map(float, x)) for x in quantiles)
+    domain = Domain(
+        cells=len(distance),
+        lr_residual=residuals,
+        log_density=densities,
+        distance=distances,
+        centre=tuple(map(float, centre)),
+        precision=tuple(tuple(map(float, row)) for row in precision),
+        threshold=0,
         false_alarms=FALSE_ALARMS,
     )
+    rank = np.min(_ranks(domain, own), axis=0)
+    return domain.model_copy(update={"threshold": float(np.quantile(rank, FALSE_ALARMS))})
 
 
-def judge(domain: Domain, residual: Floats, log_density: Floats) -> Verdict:
-    """Compare cells with the held-out ones; parameters as those of :func:`fit_domain`."""
-    smaller = _share_below(np.array(domain.lr_residual), residual)
-    lower = _share_below(np.array(domain.log_density), log_density)
+def judge(domain: Domain, evidence: Evidence) -> Verdict:
+    """Compare cells with the held-out ones."""
+    larger, lower, stranger = _ranks(domain, evidence)
     return Verdict(
-        100 * smaller,
+        100 * (1 - larger),
         100 * lower,
-        (1 - smaller) < domain.threshold,
-        lower < domain.threshold,
+        100 * (1 - stranger),
+        larger < domain.threshold,
+        (lower < domain.threshold) | (stranger < domain.threshold),
     )
 
 
-def _share_below(quantiles: Floats, values: Floats) -> Floats:
+def _ranks(domain: Domain, evidence: Evidence) -> tuple[Floats, Floats, Floats]:
+    """Return the shares of held-out cells that are farther out, by each of the three rules."""
+    distance = _distance(evidence.look, np.array(domain.centre), np.array(domain.precision))
+    return (
+        1 - _share_below(domain.lr_residual, evidence.residual),
+        _share_below(domain.log_density, evidence.log_density),
+        1 - _share_below(domain.distance, distance),
+    )
+
+
+def _distance(looks: Floats, centre: Floats, precision: Floats) -> Floats:
+    """Return Mahalanobis distances (N,)."""
+    apart = looks - centre
+    return np.asarray(np.sqrt(np.einsum("ni,ij,nj->n", apart, precision, apart)))
+
+
+def _share_below(quantiles: Sequence[float], values: Floats) -> Floats:
     """Return the share of held-out cells below each value; NaN for NaN."""
     shares = np.interp(values, quantiles, np.linspace(0, 1, len(quantiles)))
     return np.where(np.isfinite(values), shares, np.nan)
+
+
+def _log(share: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(share, 0) + DARK))

@@ -45,11 +45,13 @@ class Correction(_Part):
 
 
 class Domain(_Part):
-    """Usual LR residuals and latent log-densities: quantiles at equal steps from 0 to 1.
+    """Usual LR residuals, log-densities and looks: quantiles at equal steps from 0 to 1.
 
-    A cell is out of the ordinary if the share of held-out cells with a larger residual, or
-    with a lower log-density, is below ``threshold``; together the two rules flag the share
-    ``false_alarms`` of the held-out cells.
+    A cell is out of the ordinary if the share of held-out cells with a larger residual, a
+    lower log-density, or a stranger look is below ``threshold``; together the three rules
+    flag the share ``false_alarms`` of the held-out cells. How strange a look is is its
+    Mahalanobis distance: ``centre`` and ``precision`` are mean and inverse covariance of
+    :func:`~napari_rls.measure.domain.look` over the held-out cells.
     """
 
     cells: int = Field(ge=1, description="Cells on which it was measured.")
@@ -57,6 +59,9 @@ class Domain(_Part):
         min_length=2, description="Mean over channels, as a share of the intensity range."
     )
     log_density: tuple[float, ...] = Field(min_length=2, description="P_w in nats.")
+    distance: tuple[float, ...] = Field(min_length=2, description="Mahalanobis distance.")
+    centre: tuple[float, ...]
+    precision: tuple[tuple[float, ...], ...]
     threshold: float = Field(ge=0, le=1)
     false_alarms: float = Field(ge=0, le=1)
 

@@ -18,7 +18,6 @@ from napari_rls.measure.cells import (
     column_names,
     measure_cell,
 )
-from napari_rls.measure.domain import Verdict
 from napari_rls.measure.intervals import summarise
 from napari_rls.models.trust import Correction, Domain
 from napari_rls.workflow.measure_columns import (
@@ -26,6 +25,7 @@ from napari_rls.workflow.measure_columns import (
     FLAGS,
     INTERVAL,
     LOG_DENSITY,
+    LOOK_PERCENTILE,
     LR_RESIDUAL,
     OUT_OF_DOMAIN,
     PIXEL_SIZE,
@@ -176,7 +176,7 @@ def join(parts: Sequence[Measurements]) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def quality_columns(
-    record: Mapping[str, Any], cells: int, domain: Domain | None = None
+    record: Mapping[str, Any], images: NDArray[np.generic], domain: Domain | None = None
 ) -> dict[str, NDArray[Any]]:
     """Return what the record of SR images says of the quality of their cells.
 
@@ -184,8 +184,8 @@ def quality_columns(
     ----------
     record
         Provenance of the images; empty for images that are not SR.
-    cells
-        Number of cells N.
+    images
+        The images (N, C, H, W).
     domain
         What is ordinary for their bundle, if it is known.
 
@@ -199,6 +199,7 @@ def quality_columns(
     InputError
         If the record is of another number of cells.
     """
+    cells = len(images)
     found = record.get("cells", [{}] * cells)
     if len(found) != cells:
         raise InputError(
@@ -207,13 +208,13 @@ def quality_columns(
         )
     residuals = [cell.get("lr_residual") or [np.nan] for cell in found]
     densities = [cell.get("log_density") for cell in found]
-    nothing, none = np.full(cells, np.nan), np.zeros(cells, np.bool_)
-    verdict = judge_cells(record, domain) if domain else Verdict(nothing, nothing, none, none)
+    verdict = judge_cells(images, record, domain)
     return {
         LR_RESIDUAL: np.array([np.mean(residual) for residual in residuals], np.float64),
         RESIDUAL_PERCENTILE: verdict.residual_percentile,
         LOG_DENSITY: np.array(densities, np.float64),
         DENSITY_PERCENTILE: verdict.density_percentile,
+        LOOK_PERCENTILE: verdict.look_percentile,
         POOR_FIT: verdict.poor_fit,
         OUT_OF_DOMAIN: verdict.out_of_domain,
     }
@@ -276,7 +277,7 @@ def _frame(
     size = images.stack.pixel_size_um
     flags = [cell.flags for cell in cells]
     quality: dict[str, NDArray[Any]] = {n: np.array([f[n] for f in flags]) for n in flags[0]}
-    quality |= quality_columns(images.record, count, domain)
+    quality |= quality_columns(images.record, images.stack.data, domain)
     raised = [name for name, column in quality.items() if column.dtype == np.bool_]
     named = [
         ";".join(name.removeprefix("Quality_") for name in raised if quality[name][k])

@@ -19,6 +19,7 @@ PIXEL_SIZE, INTERVAL = "Metadata_PixelSize_um", "Metadata_Interval"
 LR_RESIDUAL, LOG_DENSITY = "Quality_LRResidual", "Quality_LogDensity"
 RESIDUAL_PERCENTILE = "Quality_LRResidualPercentile"
 DENSITY_PERCENTILE = "Quality_LogDensityPercentile"
+LOOK_PERCENTILE = "Quality_LookPercentile"
 POOR_FIT, OUT_OF_DOMAIN = "Quality_PoorFit", "Quality_OutOfDomain"
 FLAGS = "Quality_Flags"
 
@@ -66,6 +67,14 @@ QUALITY: dict[str, tuple[str, str]] = {
             "bundle only."
         ),
     ),
+    LOOK_PERCENTILE: (
+        "percent",
+        (
+            "Share of the bundle's held-out cells with a less strange look at the LR scale "
+            "(brightness, contrast, centre, correlation of channels); SR of a calibrated bundle "
+            "only."
+        ),
+    ),
     POOR_FIT: (
         "yes or no",
         "The LR residual is larger than that of nearly all held-out cells: SR does not fit LR.",
@@ -73,8 +82,9 @@ QUALITY: dict[str, tuple[str, str]] = {
     OUT_OF_DOMAIN: (
         "yes or no",
         (
-            "The log-density is lower than that of nearly all held-out cells: the bundle has not "
-            "seen such cells. Both rules together flag 5 % of the held-out cells."
+            "The log-density is lower, or the look stranger, than that of nearly all held-out "
+            "cells: the bundle has not seen such cells. With the rule before, 5 % of the held-out "
+            "cells are flagged."
         ),
     ),
     FLAGS: ("text", "Names of the columns above that are yes, without 'Quality_', joined by ;"),

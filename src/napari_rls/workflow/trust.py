@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from napari_rls.measure.cells import MeasureSettings, column_names, measure_cell
-from napari_rls.measure.domain import Verdict, fit_domain, judge, residual_share
+from napari_rls.measure.domain import Evidence, Verdict, fit_domain, judge, look, residual_share
 from napari_rls.measure.intervals import fit_correction
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.trust import Correction, Domain, Trust
@@ -71,21 +71,27 @@ def known_of(record: Mapping[str, Any], settings: MeasureSettings) -> Known:
     return Known(by_column, "", trust.data, trust.domain)
 
 
-def residual_and_density(record: Mapping[str, Any]) -> tuple[Floats, Floats]:
-    """Return LR residual, as a share of the intensity range, and P_w of SR cells, (N,) each.
-
-    NaN for cells of which the record holds none.
-    """
+def evidence_of(sr: NDArray[np.generic], record: Mapping[str, Any]) -> Evidence:
+    """Return what SR images (N, C, H, W) and their record say of how ordinary they are."""
     cells, intensity = record["cells"], record["intensity"]
     nothing = [np.nan] * len(intensity["low"])
     residual = np.array([cell["lr_residual"] or nothing for cell in cells], np.float64)
     density = np.array([cell["log_density"] for cell in cells], np.float64)
-    return residual_share(residual, intensity["low"], intensity["high"]), density
+    low, high = intensity["low"], intensity["high"]
+    return Evidence(
+        residual_share(residual, low, high),
+        density,
+        look(sr, low, high, record["settings"]["factor"]),
+    )
 
 
-def judge_cells(record: Mapping[str, Any], domain: Domain) -> Verdict:
-    """Compare the SR cells of a record with those that their bundle knows."""
-    return judge(domain, *residual_and_density(record))
+def judge_cells(
+    sr: NDArray[np.generic], record: Mapping[str, Any], domain: Domain | None
+) -> Verdict:
+    """Compare SR images (N, C, H, W) with those that their bundle knows, if it is known."""
+    if domain is None:
+        return Verdict.of_nothing(len(sr))
+    return judge(domain, evidence_of(sr, record))
 
 
 def calibrate(
@@ -140,7 +146,7 @@ def calibrate(
         data=data,
         settings={name: own[name] for name in (*SEARCH, *SAMPLING)},
         measurement=settings.model_dump(mode="json"),
-        domain=fit_domain(*residual_and_density(record)),
+        domain=fit_domain(evidence_of(sr.data, record)),
         corrections=tuple(correction for correction in fitted if correction is not None),
     )
 
