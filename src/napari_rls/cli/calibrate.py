@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_rls.cli.options import build
+from napari_rls.cli.measure import MeasureFile, measure_settings
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, say
-from napari_rls.measure.cells import AssayName, MeasureSettings
+from napari_rls.measure.cells import AssayName
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.workflow.read import read_record, read_samples, read_stack
 from napari_rls.workflow.stack import InputError
@@ -36,10 +35,7 @@ def calibrate(
         str, typer.Option("--data", help="Name of the held-out crops, for the bundle's manifest.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar=f"NAME{SUFFIX}", help="Bundle to write.")],
-    settings_file: Annotated[
-        Path | None,
-        typer.Option("--settings", metavar="FILE", help="Settings of the measurement, JSON."),
-    ] = None,
+    settings_file: MeasureFile = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the bundle.")] = False,
 ) -> None:
     """Measure on held-out cells how far to trust a bundle, and store it in its manifest.
@@ -53,8 +49,7 @@ def calibrate(
         if not out.name.endswith(SUFFIX) or out.is_dir():
             raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
         check_new([out], overwrite=overwrite)
-        given = json.loads(settings_file.read_text("utf-8")) if settings_file else {}
-        chosen = build(MeasureSettings, {**given, "assay": assay})
+        chosen = measure_settings(assay, settings_file)
     with exit_code(FAILED):
         from napari_rls.models.bundle import load_bundle
         from napari_rls.workflow.trust import calibrate as trust_of
@@ -82,7 +77,7 @@ def calibrate(
             update={
                 "format_version": 2,
                 "trust": tuple(found[factor] for factor in sorted(found)),
-                "measurement": chosen.model_dump(mode="json"),
+                "measurement": found[min(found)].measurement,
             }
         )
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -22,6 +22,7 @@ from napari_rls.workflow.measure import measure as updates
 from napari_rls.workflow.measure_files import read_images
 from napari_rls.workflow.measure_sets import ImageSet, Kind
 from napari_rls.workflow.plate_map import PlateMap
+from napari_rls.workflow.read import read_record
 from napari_rls.workflow.table import table_paths, write_table
 
 MeasureFile = Annotated[
@@ -66,7 +67,10 @@ _Options = create_model(  # type: ignore[call-overload]
 
 
 def measure_settings(
-    assay: AssayName | None, file: Path | None, options: Mapping[str, Any] | None = None
+    assay: AssayName | None,
+    file: Path | None,
+    options: Mapping[str, Any] | None = None,
+    usual: Mapping[str, Any] | None = None,
 ) -> MeasureSettings:
     """Make settings: the assay's own, changed by a file, changed by options.
 
@@ -78,13 +82,15 @@ def measure_settings(
         Settings as JSON, or None.
     options
         Options of the command by name; ``nucleus_`` stands before those of nuclei.
+    usual
+        Settings to take where there is no file.
 
     Raises
     ------
     SettingsError
         If there is no assay, the file cannot be read, or a name or value is wrong.
     """
-    stored = _stored(file) if file else {}
+    stored = _stored(file) if file else dict(usual or {})
     assay = assay or stored.get("assay")
     if assay not in _ASSAYS:
         raise SettingsError(f"Say what to measure: --assay {' or --assay '.join(_ASSAYS)}.")
@@ -122,7 +128,11 @@ def measure(
     ],
     assay: Annotated[
         AssayName | None,
-        typer.Option("--assay", show_default=False, help="What is measured."),
+        typer.Option(
+            "--assay",
+            show_default=False,
+            help="What is measured; without it, what the bundle of SR cells suggests.",
+        ),
     ] = None,
     gt: Annotated[
         list[Path] | None,
@@ -173,7 +183,8 @@ def measure(
     on. A CSV table has its record in a JSON file beside it. Ctrl-C writes nothing.
     """
     with exit_code(WRONG_USAGE):
-        settings = measure_settings(assay, settings_file, given(options))
+        usual = None if assay or settings_file else _usual(files)
+        settings = measure_settings(assay, settings_file, given(options), usual)
         paths = table_paths(out)
         check_new(paths, overwrite=overwrite)
         plate = PlateMap(plate_map) if plate_map else None
@@ -185,6 +196,16 @@ def measure(
         say(warning)
     for path in paths:
         typer.echo(path)
+
+
+def _usual(files: Sequence[Path]) -> Mapping[str, Any] | None:
+    """Return the settings that the bundle of the first SR file suggests, if there is one."""
+    for file in files:
+        bundle = read_record(file).get("bundle", {})
+        if bundle.get("measurement"):
+            say(f"Measuring as the bundle {bundle['name']} suggests.")
+            return dict(bundle["measurement"])
+    return None
 
 
 def _measured(

@@ -144,6 +144,7 @@ def _run_record(run: Run) -> dict[str, Any]:
             "licence": manifest.licence,
             "attribution": manifest.attribution,
             "channels": list(manifest.channel_names),
+            "measurement": manifest.measurement,
             "trust": trust.model_dump(mode="json") if trust else None,
         },
         "settings": run.settings.model_dump(),
