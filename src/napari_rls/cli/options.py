@@ -87,8 +87,7 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
     kind = field.annotation
     metavar = None
     if get_origin(field.annotation) is Literal:
-        # Numbers too are taken as text; the settings class turns them back.
-        kind, metavar = str, "|".join(str(choice) for choice in kinds)
+        kind, metavar = type(kinds[0]), "|".join(str(choice) for choice in kinds)
     elif kinds:
         kind = kinds[0]
     flag = name.replace("_", "-")

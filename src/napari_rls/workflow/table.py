@@ -149,8 +149,11 @@ def _parsed(texts: pd.Series[str], kind: str | None) -> pd.Series[Any] | NDArray
             raise ValueError(f"{texts.name} must be True or False")
         return texts == "True"
     elif kind != TEXT:
-        # numpy reads the digits exactly; not every version of pandas does.
-        return np.array([text or "nan" for text in texts], np.str_).astype(kind)
+        try:
+            # numpy reads the digits exactly; not every version of pandas does.
+            return np.array([text or "nan" for text in texts], np.str_).astype(kind)
+        except ValueError:
+            raise ValueError(f"{texts.name} must be numbers") from None
     return texts
 
 

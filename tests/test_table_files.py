@@ -1,0 +1,284 @@
+"""Tables in files: what is read is what was written, in a layout that others can read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+from pyarrow import parquet
+
+from napari_rls.measure.cells import MeasureSettings
+from napari_rls.workflow.measure import measure
+from napari_rls.workflow.measure_sets import ImageSet
+from napari_rls.workflow.simulate import SimulateSettings, simulate
+from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.table import read_table, table_paths, write_table
+
+ENDINGS = ("csv", "parquet", "h5ad")
+
+RECORD = {
+    "generated": True,
+    "settings": {"gap": 1.0, "names": ["µ", ""], "none": None},
+    "columns": {"Math_Ratio": {"unit": "none", "meaning": "A ratio."}},
+}
+
+
+def awkward() -> pd.DataFrame:
+    """Whatever a table can hold: odd text, numbers that need all their digits, none at all."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "Metadata_Image": ["LR", "SR", "GT", "é µ 細胞", "", "a,\"b\";'c'"],
+            "Metadata_Cell": ["NA", "nan", "None", "x\ny", "x\r\ny\rz", " blank\t"],
+            "Metadata_Well": ["1e5", "001", "True", "inf", "-", "1.0"],
+            "Metadata_Dose": [0, 1e-9, np.nan, 0.1, 1 / 3, np.inf],
+            "Nuclei_Nothing": [np.nan] * 6,
+            "Math_Ratio": np.exp(rng.normal(0, 30, 6)),
+            "Negative_{odd/name}": -rng.random(6),
+            "Cells_Children_Spots_Count": np.arange(6) - 3,
+            "Single": rng.random(6).astype(np.float32),
+            "Quality_NoNucleus": [True, False] * 3,
+            "Quality_Flags": [""] * 6,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def measured() -> tuple[pd.DataFrame, dict[str, object]]:
+    made = simulate(SimulateSettings(assay="golgi", cells=4, seed=1, size=96))
+    samples = made.hr.data[None] + np.random.default_rng(0).normal(0, 5, (3, *made.hr.data.shape))
+    sets = [ImageSet("SR", made.hr, samples.astype(np.float32)), ImageSet("GT", made.hr)]
+    *_, last = measure(sets, MeasureSettings(assay="spots"))
+    return last.result.table, last.result.record
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_measured_table_reads_back_equal(
+    tmp_path: Path, measured: tuple[pd.DataFrame, dict[str, object]], ending: str
+) -> None:
+    path = tmp_path / "new" / f"table.{ending}"
+    table, record = measured
+    write_table(path, table, record)
+    read, its_record = read_table(path)
+    assert_frame_equal(read, table, check_exact=True)
+    assert its_record == record
+    assert sorted(p.name for p in path.parent.iterdir()) == sorted(
+        p.name for p in table_paths(path)
+    )
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("rows", [6, 1, 0])
+def test_an_awkward_table_reads_back_equal(tmp_path: Path, ending: str, rows: int) -> None:
+    path = tmp_path / f"table.{ending}"
+    table = awkward().iloc[:rows]
+    write_table(path, table, RECORD)
+    read, record = read_table(path)
+    assert_frame_equal(read, table, check_exact=True, check_index_type=False)
+    assert record == RECORD
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_older_file_is_replaced(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table.{ending}"
+    write_table(path, awkward(), RECORD)
+    changed = awkward().drop(columns="Single").iloc[2:]
+    write_table(path, changed, {})
+    read, record = read_table(path)
+    assert_frame_equal(read, changed.reset_index(drop=True))
+    assert record == {}
+
+
+def test_csv_and_parquet_are_plain_to_others(tmp_path: Path) -> None:
+    table = awkward()
+    for ending in ("csv", "parquet"):
+        write_table(tmp_path / f"table.{ending}", table, RECORD)
+    plain = pd.read_csv(tmp_path / "table.csv")
+    assert list(plain) == list(table)
+    np.testing.assert_allclose(plain["Math_Ratio"], table["Math_Ratio"], rtol=1e-14)
+    assert plain["Nuclei_Nothing"].isna().all()
+    assert json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["record"] == RECORD
+    assert_frame_equal(pd.read_parquet(tmp_path / "table.parquet"), table)
+    metadata = parquet.read_schema(tmp_path / "table.parquet").metadata
+    assert json.loads(metadata[b"napari-rls"])["record"] == RECORD
+
+
+def test_anndata_files_have_the_layout_of_anndata(tmp_path: Path) -> None:
+    """The listing is that of a file of anndata 0.12.19 with such a table."""
+    table = pd.DataFrame(
+        {
+            "A": [1.0, 2.0],
+            "Metadata_Cell": ["a", "b"],
+            "B": [3.0, np.nan],
+            "Metadata_Y": [1.0, 2.0],
+            "Quality_NoNucleus": [True, False],
+            "Count": [1, 2],
+        }
+    )
+    record = {"columns": {"A": {"unit": "pixels", "meaning": "A length."}}}
+    path = tmp_path / "table.h5ad"
+    write_table(path, table, record)
+    nothing, array, text = ("dict", "0.1.0", None), ("array", "0.2.0"), ("string-array", "0.2.0")
+    expected = {
+        "/": ("anndata", "0.1.0", None),
+        "X": (*array, "float64"),
+        "obs": ("dataframe", "0.2.0", None),
+        "obs/_index": (*text, "text"),
+        "obs/Count": (*array, "int64"),
+        "obs/Metadata_Cell": (*text, "text"),
+        "obs/Metadata_Y": (*array, "float64"),
+        "obs/Quality_NoNucleus": (*array, "bool"),
+        "uns": nothing,
+        "uns/napari_rls": ("string", "0.2.0", "text"),
+        "var": ("dataframe", "0.2.0", None),
+        "var/_index": (*text, "text"),
+        "var/meaning": (*text, "text"),
+        "var/unit": (*text, "text"),
+        **dict.fromkeys(("layers", "obsm", "obsp", "varm", "varp"), nothing),
+    }
+    with h5py.File(path) as file:
+        found = {"/": _marks(file)}
+        file.visititems(lambda name, item: found.update({name: _marks(item)}))
+        assert found == expected
+        np.testing.assert_array_equal(file["X"], table[["A", "B"]])
+        assert list(file["var/_index"].asstr()) == ["A", "B"]
+        assert list(file["var/unit"].asstr()) == ["pixels", ""]
+        assert list(file["obs/_index"].asstr()) == ["0", "1"]
+        assert file["obs"].attrs["_index"] == file["var"].attrs["_index"] == "_index"
+        others = ["Metadata_Cell", "Metadata_Y", "Quality_NoNucleus", "Count"]
+        assert list(file["obs"].attrs["column-order"]) == others
+        assert list(file["var"].attrs["column-order"]) == ["unit", "meaning"]
+
+
+def _marks(item: h5py.Group | h5py.Dataset) -> tuple[str, str, str | None]:
+    kind = None
+    if isinstance(item, h5py.Dataset):
+        kind = "text" if h5py.check_string_dtype(item.dtype) else str(item.dtype)
+    return item.attrs["encoding-type"], item.attrs["encoding-version"], kind
+
+
+def test_text_that_anndata_has_made_categories_reads_back(tmp_path: Path) -> None:
+    path = tmp_path / "table.h5ad"
+    table = awkward().drop(columns="Single")
+    write_table(path, table, RECORD)
+    with h5py.File(path, "a") as file:
+        values = file["obs/Metadata_Image"].asstr()[()]
+        del file["obs/Metadata_Image"]
+        categories, codes = np.unique(values.astype(str), return_inverse=True)
+        group = file["obs"].create_group("Metadata_Image")
+        group.attrs.update({"encoding-type": "categorical", "encoding-version": "0.2.0"})
+        group["codes"] = codes.astype(np.int8)
+        group["codes"].attrs["encoding-type"] = "array"
+        group.create_dataset(
+            "categories", data=categories.astype(object), dtype=h5py.string_dtype()
+        )
+        group["categories"].attrs["encoding-type"] = "string-array"
+    assert_frame_equal(read_table(path)[0], table)
+
+
+def test_a_csv_without_its_record_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    table = awkward().drop(columns="Single")
+    write_table(path, table, RECORD)
+    (tmp_path / "table.json").unlink()
+    read, record = read_table(path)
+    assert record == {}
+    assert_frame_equal(read, table)
+
+
+def test_columns_added_by_hand_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_table(path, pd.DataFrame({"Metadata_Cell": ["a", "b"], "Math_Ratio": [1.0, 2.0]}), {})
+    path.write_text("Metadata_Cell,Mine,Math_Ratio\na,3,1\nb,4,\n", encoding="utf-8")
+    expected = pd.DataFrame(
+        {"Metadata_Cell": ["a", "b"], "Mine": [3, 4], "Math_Ratio": [1.0, np.nan]}
+    )
+    assert_frame_equal(read_table(path)[0], expected)
+
+
+@pytest.mark.parametrize("name", ["table.xlsx", "table", "table.csv.gz"])
+def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
+    message = f"The table {tmp_path / name} must be a file that ends in .csv, .parquet or .h5ad."
+    for call in (
+        lambda: write_table(tmp_path / name, awkward(), {}),
+        lambda: read_table(tmp_path / name),
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_missing_and_damaged_files(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table.{ending}"
+    with pytest.raises(InputError, match=f"^There is no table {re.escape(str(path))}\\.$"):
+        read_table(path)
+    write_table(path, awkward(), RECORD)
+    path.write_bytes(b"\x93\xff\x00" + path.read_bytes()[100:])
+    with pytest.raises(InputError, match=rf"^table\.{ending} cannot be read as a table of .*again"):
+        read_table(path)
+
+
+def test_tables_of_others_are_no_measurements(tmp_path: Path) -> None:
+    awkward().to_parquet(tmp_path / "other.parquet")
+    with h5py.File(tmp_path / "other.h5ad", "w") as file:
+        file["X"] = np.zeros(3)
+    for ending in ("parquet", "h5ad"):
+        with pytest.raises(InputError, match=r"\(napari-rls did not write it\); measure again\.$"):
+            read_table(tmp_path / f"other.{ending}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Quality_NoNucleus,Math_Ratio\nmaybe,1\n", "Quality_NoNucleus must be True or False)"),
+        ("Quality_NoNucleus,Math_Ratio\nTrue,one\n", "Math_Ratio must be numbers)"),
+    ],
+)
+def test_entries_changed_to_something_else(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "table.csv"
+    write_table(path, pd.DataFrame({"Quality_NoNucleus": [True], "Math_Ratio": [1.0]}), {})
+    path.write_text(text, encoding="utf-8")
+    expected = f"table.csv cannot be read as a table of measurements ({message}"
+    with pytest.raises(InputError, match=f"^{re.escape(expected)}"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("mixed", ["a", 1]), ("missing", ["a", None]), ("time", pd.to_datetime(["2020", "2021"]))],
+)
+def test_columns_that_cannot_be_kept(
+    tmp_path: Path, ending: str, column: str, values: object
+) -> None:
+    message = f"Column {column!r} holds something else than text, numbers or yes and no, or lacks"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        write_table(tmp_path / f"table.{ending}", pd.DataFrame({column: values}), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_that_cannot_be_kept(tmp_path: Path) -> None:
+    twice = pd.DataFrame([[1.0, 2.0]], columns=["a", "a"])
+    with pytest.raises(InputError, match=r"^Two columns of the table have the same name; rename"):
+        write_table(tmp_path / "table.csv", twice, {})
+    slash = pd.DataFrame({"Metadata_a/b": ["x"]})
+    with pytest.raises(InputError, match=r"^AnnData files allow no '/' in names; rename the"):
+        write_table(tmp_path / "table.h5ad", slash, {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_fails_leaves_the_older_table(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table.{ending}"
+    write_table(path, awkward(), RECORD)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_table(path, awkward().iloc[:2], {"number": np.nan})
+    assert_frame_equal(read_table(path)[0], awkward())
+    assert len(list(tmp_path.iterdir())) == len(table_paths(path))
