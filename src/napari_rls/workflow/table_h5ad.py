@@ -114,10 +114,17 @@ def _array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
 
 
 def _values(column: h5py.Dataset | h5py.Group) -> NDArray[Any]:
-    """Return the values of a column; anndata saves text that repeats as categories."""
-    if column.attrs["encoding-type"] == "categorical":
+    """Return the values of a column.
+
+    anndata saves text that repeats as categories, and other text with a mask of what is
+    missing.
+    """
+    kind = column.attrs["encoding-type"]
+    if kind == "categorical":
         found: NDArray[Any] = _values(column["categories"])[column["codes"][()]]
-    elif column.attrs["encoding-type"] == "string-array":
+    elif kind == "nullable-string-array":
+        found = _values(column["values"])
+    elif kind == "string-array":
         found = column.asstr()[()]
     else:
         found = column[()]
