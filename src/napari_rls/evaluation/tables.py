@@ -1,6 +1,6 @@
 """Read the tidy table of an assay: a row per cell and kind of image.
 
-Columns are ``Metadata_Image`` (GT, HR, SR, LR bicubic, ...), ``Metadata_Cell``,
+Columns are ``Metadata_Image`` (GT, HR, SR, LR, ...), ``Metadata_Cell``,
 ``Metadata_Well``, ``Metadata_Condition``, where known ``Metadata_Dose``, and measurements
 named as CellProfiler names them.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 IMAGE, CELL, WELL = "Metadata_Image", "Metadata_Cell", "Metadata_Well"
 CONDITION, DOSE = "Metadata_Condition", "Metadata_Dose"
 
-KINDS = ("GT", "HR", "SR", "LR bicubic")
+KINDS = ("GT", "HR", "SR", "LR")
 """Order of the kinds of image in results and figures; others follow as they come."""
 
 

@@ -1,0 +1,335 @@
+"""Figures of a tidy table of cells: conditions, doses, agreement with the truth, intervals.
+
+Every function returns a :class:`Plot`: a matplotlib figure of its own, made without pyplot,
+and which cell every point of it is, so that a view can select cells by their points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from napari_rls.evaluation.agreement import agreement, interval_columns
+from napari_rls.evaluation.hill import dose_response, hill
+from napari_rls.evaluation.statistics import compare_conditions
+from napari_rls.evaluation.tables import (
+    CELL,
+    CONDITION,
+    DOSE,
+    IMAGE,
+    WELL,
+    TableError,
+    in_condition,
+    kinds_of,
+    values_of,
+    well_means,
+    with_doses,
+)
+from napari_rls.models.whole_file import whole_file
+
+COLOURS = {"GT": "#000000", "HR": "#000000", "SR": "#0072b2", "LR": "#e69f00"}
+"""Colours of the kinds of image, told apart with any colour vision (Okabe and Ito)."""
+
+OTHER_COLOUR = "#009e73"
+CHOSEN_COLOUR = "#d55e00"
+
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+"""Colours of lines that are no kind of image."""
+
+NAMES = {"SR": "SR (generated)", "LR": "LR, upsampled"}
+
+GENERATED_NOTE = "SR: generated pixels, not measured"
+
+FORMATS = (".png", ".svg")
+DPI = 200
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """A figure, and for every set of points in it the names of their cells, in order."""
+
+    figure: Figure
+    points: list[tuple[PathCollection, tuple[str, ...]]] = field(default_factory=list)
+
+    def cell_at(self, x: float, y: float, reach: float = 6) -> str | None:
+        """Return the cell whose point is nearest to a place in display pixels, if any is near.
+
+        Parameters
+        ----------
+        x, y
+            The place, from the lower left corner, as matplotlib's mouse events have it.
+        reach
+            Largest distance in pixels.
+        """
+        best, found = reach, None
+        for artist, cells in self.points:
+            places = artist.get_offset_transform().transform(np.asarray(artist.get_offsets()))
+            distance = np.hypot(*(places - (x, y)).T)
+            if len(cells) and np.nanmin(distance) <= best:
+                nearest = int(np.nanargmin(distance))
+                best, found = float(distance[nearest]), cells[nearest]
+        return found
+
+
+def box_plot(
+    table: pd.DataFrame,
+    column: str,
+    conditions: Sequence[str] | None = None,
+    highlight: Collection[str] = (),
+) -> Plot:
+    """Draw a box per condition and kind of image, as Gheisari & Genovesio 2024, Fig. 5.
+
+    Boxes go from the first to the third quartile with a line at the median; whiskers reach
+    the last cell within 1.5 of that range. With two conditions, the first is the negative
+    one and the area under the ROC curve of single cells stands under every kind.
+
+    Parameters
+    ----------
+    table
+        A tidy table.
+    column
+        The measurement.
+    conditions
+        Conditions, in full or some of their parts; all of the table if not given.
+    highlight
+        Cells to draw on top.
+
+    Raises
+    ------
+    TableError
+        If a column or condition is missing.
+    """
+    given = values_of(table, column, CONDITION, CELL)
+    every = [str(name) for name in given[CONDITION].fillna("").unique()]
+    groups = list(conditions) if conditions else every
+    kinds = kinds_of(given)
+    plot, axes = _start()
+    rng = np.random.default_rng(0)
+    step = 0.8 / len(kinds)
+    for k, kind in enumerate(kinds):
+        for g, group in enumerate(groups):
+            mask = in_condition(given, group) if group else given[CONDITION].fillna("") == ""
+            own = given[mask & (given[IMAGE] == kind) & given["value"].notna()]
+            if own.empty:
+                continue
+            place = g + (k - (len(kinds) - 1) / 2) * step
+            drawn = axes.boxplot(
+                own["value"].to_numpy(),
+                positions=[place],
+                widths=0.7 * step,
+                showfliers=False,
+                manage_ticks=False,
+            )
+            for part in (artist for artists in drawn.values() for artist in artists):
+                part.set_color(_colour(kind))
+            jitter = place + step * rng.uniform(-0.25, 0.25, len(own))
+            _scatter(plot, axes, jitter, own, kind, highlight, label=g == 0, alpha=0.35)
+    axes.set_xticks(range(len(groups)), [group or "(none)" for group in groups], rotation=20)
+    axes.set_ylabel(column)
+    axes.legend(frameon=False, fontsize="small")
+    if len(groups) == 2 and WELL in table.columns:
+        rows = compare_conditions(table, column, *groups)
+        texts = [f"{row[IMAGE]} {row['auc']:.3f}" for _, row in rows.iterrows()]
+        axes.set_title("AUC of single cells: " + ", ".join(texts), fontsize="small")
+    return plot
+
+
+def dose_response_plot(table: pd.DataFrame, column: str, highlight: Collection[str] = ()) -> Plot:
+    """Draw cells and wells against dose, with the Hill curve and its EC50.
+
+    A dose of 0 stands a decade left of the lowest other one. Cells are not drawn but for
+    those of ``highlight``; for the rest see :func:`box_plot`.
+
+    Raises
+    ------
+    TableError
+        If a column or doses are missing.
+    """
+    given = with_doses(values_of(table, column, WELL, CELL))
+    fits = dose_response(table, column)
+    wells = well_means(given, DOSE)
+    positive = wells.loc[wells[DOSE] > 0, DOSE]
+    nothing = float(positive.min()) / 10
+    plot, axes = _start()
+    for _, fit in fits.iterrows():
+        kind = str(fit[IMAGE])
+        own = wells[wells[IMAGE] == kind]
+        axes.plot(
+            own[DOSE].where(own[DOSE] > 0, nothing),
+            own["value"],
+            "o",
+            color=_colour(kind),
+            label=f"{_name(kind)}: {_ec50(fit)}",
+        )
+        if np.isfinite(fit["ec50"]):
+            doses = np.geomspace(nothing, positive.max(), 200)
+            curve = hill(doses, fit["bottom"], fit["top"], fit["ec50"], fit["slope"])
+            axes.plot(doses, curve, color=_colour(kind))
+            ends = np.clip([fit["ec50_low"], fit["ec50_high"]], nothing, positive.max())
+            axes.axvspan(*ends, color=_colour(kind), alpha=0.1)
+            axes.axvline(fit["ec50"], color=_colour(kind), linestyle=":")
+        chosen = given[(given[IMAGE] == kind) & given[CELL].isin(list(highlight))]
+        chosen = chosen[chosen["value"].notna() & chosen[DOSE].notna()]
+        places = chosen[DOSE].where(chosen[DOSE] > 0, nothing).to_numpy()
+        _scatter(plot, axes, places, chosen, kind, highlight)
+    axes.set_xscale("log")
+    axes.set_xlabel(f"dose (0 drawn at {nothing:g})")
+    axes.set_ylabel(f"{column}, mean of wells")
+    axes.legend(frameon=False, fontsize="small")
+    return plot
+
+
+def agreement_plot(
+    table: pd.DataFrame, column: str, reference: str = "GT", highlight: Collection[str] = ()
+) -> Plot:
+    """Draw each kind of image against the same cells of another, with intervals where there are.
+
+    Raises
+    ------
+    TableError
+        If a column or the reference is missing, or a cell is there twice.
+    """
+    rows = agreement(table, column, reference)
+    rows = rows[rows["per"] == "cell"].set_index(IMAGE)
+    given = values_of(table, column, WELL, CELL)
+    truth = given[given[IMAGE] == reference].set_index(CELL)["value"]
+    ends = interval_columns(table, column).get(0.9)
+    plot, axes = _start()
+    for kind in (kind for kind in kinds_of(given) if kind != reference):
+        own = given[given[IMAGE] == kind].assign(truth=lambda t: t[CELL].map(truth))
+        own = own[own["value"].notna() & own["truth"].notna()]
+        if ends and own[ends[0]].notna().any():
+            low, high = (own[end].to_numpy(np.float64) for end in ends)
+            axes.vlines(own["truth"], low, high, color=_colour(kind), alpha=0.15, linewidth=0.7)
+        linear, ranks = (rows[how][kind] for how in ("pearson", "spearman"))
+        text = f"{_name(kind)}: r {linear:.2f}, rho {ranks:.2f}"
+        places = own["truth"].to_numpy(np.float64)
+        _scatter(plot, axes, places, own, kind, highlight, label=text, alpha=0.5)
+    values = truth[np.isfinite(truth)]
+    axes.axline((float(values.median()),) * 2, slope=1, color="#888888", linestyle="--")
+    axes.set_xlabel(f"{column}, {_name(reference)}")
+    axes.set_ylabel(column)
+    axes.legend(frameon=False, fontsize="small")
+    return plot
+
+
+def reliability_plot(coverages: Mapping[str, pd.DataFrame]) -> Plot:
+    """Draw the observed against the nominal coverage of intervals.
+
+    Parameters
+    ----------
+    coverages
+        Tables of :func:`~napari_rls.evaluation.agreement.coverage` by the name of their line.
+    """
+    plot, axes = _start()
+    axes.plot([0, 1], [0, 1], color="#888888", linestyle="--", label="as they say")
+    for k, (name, rows) in enumerate(coverages.items()):
+        nominal, observed, low, high = (
+            rows[column].to_numpy(np.float64)
+            for column in ("nominal", "observed", "observed_low", "observed_high")
+        )
+        axes.errorbar(
+            nominal,
+            observed,
+            yerr=np.maximum([observed - low, high - observed], 0),
+            fmt="o-",
+            color=SERIES[k % len(SERIES)],
+            capsize=3,
+            label=name,
+        )
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set_xlabel("share of true values that the intervals are to hold")
+    axes.set_ylabel("share that they hold")
+    axes.legend(frameon=False, fontsize="small")
+    return plot
+
+
+def save_figure(path: Path, figure: Figure, record: Mapping[str, Any]) -> None:
+    """Write a figure as PNG or SVG with its provenance, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        A file that ends in .png or .svg.
+    figure
+        The figure.
+    record
+        What goes into the file's metadata.
+
+    Raises
+    ------
+    TableError
+        If the file is of another kind.
+    OSError
+        If it cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise TableError(f"{path.name} must end in .png or .svg; other formats are not written.")
+    text = f"{GENERATED_NOTE}. {record}" if record.get("generated") else str(record)
+    key = "Description"
+    with whole_file(path) as draft:
+        figure.savefig(draft, format=suffix[1:], dpi=DPI, metadata={key: text})
+
+
+def _start() -> tuple[Plot, Axes]:
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return Plot(figure), axes
+
+
+def _scatter(
+    plot: Plot,
+    axes: Axes,
+    x: Floats,
+    cells: pd.DataFrame,
+    kind: str,
+    highlight: Collection[str],
+    *,
+    label: bool | str = False,
+    alpha: float = 1.0,
+) -> None:
+    """Draw a point per cell, those of ``highlight`` again and larger."""
+    names = tuple(map(str, cells[CELL]))
+    y = cells["value"].to_numpy(np.float64)
+    text = label if isinstance(label, str) else _name(kind) if label else None
+    points = axes.scatter(x, y, s=10, color=_colour(kind), alpha=alpha, linewidths=0, label=text)
+    plot.points.append((points, names))
+    chosen = np.isin(names, list(highlight)) if highlight else np.zeros(len(names), np.bool_)
+    if chosen.any():
+        axes.scatter(
+            x[chosen],
+            y[chosen],
+            s=60,
+            facecolors="none",
+            edgecolors=CHOSEN_COLOUR,
+            linewidths=1.5,
+            zorder=5,
+        )
+
+
+def _ec50(fit: pd.Series[Any]) -> str:
+    if not np.isfinite(fit["ec50"]):
+        return str(fit["problem"])
+    found = f"EC50 {fit['ec50']:.3g} ({fit['ec50_low']:.3g} to {fit['ec50_high']:.3g})"
+    return f"{found}, {fit['problem']}" if fit["problem"] else found
+
+
+def _colour(kind: str) -> str:
+    return COLOURS.get(kind, OTHER_COLOUR)
+
+
+def _name(kind: str) -> str:
+    return NAMES.get(kind, kind)
