@@ -139,7 +139,7 @@ def box_plot(
     axes.set_ylabel(column)
     axes.legend(frameon=False, fontsize="small")
     if len(groups) == 2 and WELL in table.columns:
-        rows = compare_conditions(table, column, *groups)
+        rows = compare_conditions(table, column, groups[0], groups[1])
         texts = [f"{row[IMAGE]} {row['auc']:.3f}" for _, row in rows.iterrows()]
         axes.set_title("AUC of single cells: " + ", ".join(texts), fontsize="small")
     return plot
