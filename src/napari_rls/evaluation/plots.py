@@ -185,7 +185,7 @@ def dose_response_plot(table: pd.DataFrame, column: str, highlight: Collection[s
         _scatter(plot, axes, places, chosen, kind, highlight)
     axes.set_xscale("log")
     axes.set_xlabel(f"dose (0 drawn at {nothing:g})")
-    axes.set_ylabel(f"{column}, mean of wells")
+    axes.set_ylabel(f"{column},\nmean of wells")
     axes.legend(frameon=False, fontsize="small")
     return plot
 
