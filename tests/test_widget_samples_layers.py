@@ -71,6 +71,7 @@ def test_mean_and_deviation_on_request(bench: Bench) -> None:
     np.testing.assert_allclose(mean.data, samples.data.mean(0), rtol=1e-5)
     np.testing.assert_allclose(sd.data, samples.data.std(0, ddof=1), rtol=1e-4, atol=1e-4)
     assert sd.metadata[PROVENANCE_KEY]["generated"] is True
+    assert [layer.visible for layer in layers(bench, "sd")] == [False, True]
 
 
 def test_a_run_without_samples_has_no_such_layer(bench: Bench) -> None:

@@ -77,7 +77,10 @@ class SampleLayers:
             layer.visible = False
 
     def show_statistics(self) -> None:
-        """Add mean and standard deviation over the samples as layers in the SR layers' place."""
+        """Add mean and standard deviation over the samples as layers in the SR layers' place.
+
+        The deviation of the last channel is in view.
+        """
         for layer in self._further:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -96,7 +99,8 @@ class SampleLayers:
                 pixels.std(0, ddof=1),
                 name=like.name.replace("SR", "SR sd of samples", 1),
                 colormap="inferno",
-                blending="additive",
+                # One channel at a time: two deviations over each other tell nothing.
+                visible=like is self._sr[-1],
                 **shared,
             )
             self._further += [mean, deviation]
