@@ -16,6 +16,7 @@ from napari_rls.workflow.stack import stack_from_array
 class Step:
     number: int
     finished: bool = False
+    samples: object = None
 
 
 class FakeJob:
@@ -32,7 +33,8 @@ class FakeJob:
             for number in range(1, 41):
                 self.now += 0.01
                 self.made += 1
-                yield Step(number, finished=number in (20, 40))
+                samples = "drawn" if number == 13 else None
+                yield Step(number, finished=number in (20, 40), samples=samples)
             if self.error:
                 raise self.error
         finally:
@@ -42,7 +44,7 @@ class FakeJob:
         return self.now
 
 
-def test_updates_are_thinned_but_the_last_of_every_batch_comes():
+def test_updates_are_thinned_but_samples_and_the_last_of_every_batch_come():
     job = FakeJob()
     pace = Pace(job.clock)
     shown = []
@@ -50,15 +52,15 @@ def test_updates_are_thinned_but_the_last_of_every_batch_comes():
         shown.append(step.number)
         pace.shown(0.001)
     assert shown[0] == 1
-    assert {20, 40} <= set(shown)
-    assert len(shown) <= 0.4 / FASTEST + 3
+    assert {13, 20, 40} <= set(shown)
+    assert len(shown) <= 0.4 / FASTEST + 4
     assert job.closed
 
 
 def test_an_update_waits_until_the_last_one_is_drawn():
     job = FakeJob()
     shown = [step.number for step in messages(job, Event(), Pace(job.clock))]
-    assert shown == [1, 20, 40]  # never told that anything was drawn
+    assert shown == [1, 13, 20, 40]  # never told that anything was drawn
 
 
 def test_slow_drawing_makes_updates_rarer_up_to_a_limit():
