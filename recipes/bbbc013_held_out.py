@@ -1,4 +1,4 @@
-"""The held-out HR crops with which bbbc013-translocation-64 was calibrated.
+r"""The held-out HR crops with which bbbc013-translocation-64 was calibrated.
 
     python recipes/bbbc013_held_out.py DATA held_out.ome.tif
     for factor in 8 16; do
