@@ -184,7 +184,7 @@ def _check_intensities(hr: NDArray[np.generic], manifest: Manifest) -> None:
         If they lie outside its range, or fill almost none of it. Few pixels say nothing: the
         brightest of many crops are much brighter than those of a single one.
     """
-    ends = np.percentile(hr, _PERCENTILES, axis=(0, 2, 3))
+    ends = np.percentile(hr.astype(np.float32), _PERCENTILES, axis=(0, 2, 3))
     if choose_map(ends.T[None, :, None], manifest.intensity).mode != "bundle":
         unit = manifest.intensity
         raise InputError(
