@@ -16,6 +16,9 @@ from napari_rls.search.settings import SettingsError, first_problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
+WIDEST = 40
+"""Characters of a list of choices that the help has room for in front of the text."""
+
 
 def options_of(
     model: type[BaseModel],
@@ -87,7 +90,8 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
     kind = field.annotation
     metavar = None
     if get_origin(field.annotation) is Literal:
-        kind, metavar = type(kinds[0]), "|".join(str(choice) for choice in kinds)
+        choices = "|".join(str(choice) for choice in kinds)
+        kind, metavar = type(kinds[0]), choices if len(choices) <= WIDEST else "NAME"
     elif kinds:
         kind = kinds[0]
     flag = name.replace("_", "-")
@@ -103,7 +107,10 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
 def _help(field: FieldInfo, default: str | None) -> str:
     if default is None and field.default is not None:
         default = str(field.default)
-    notes = "; ".join(filter(None, (_range(field), default and f"default {default}")))
+    choices = [str(choice) for choice in get_args(field.annotation)]
+    many = get_origin(field.annotation) is Literal and len("|".join(choices)) > WIDEST
+    names = many and f"one of {', '.join(choices)}"
+    notes = "; ".join(filter(None, (_range(field), names, default and f"default {default}")))
     return f"{field.description} ({notes})" if notes else str(field.description)
 
 
