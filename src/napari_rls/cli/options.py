@@ -90,7 +90,7 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
     kind = field.annotation
     metavar = None
     if get_origin(field.annotation) is Literal:
-        choices = "|".join(str(choice) for choice in kinds)
+        choices = _choices(field)
         kind, metavar = type(kinds[0]), choices if len(choices) <= WIDEST else "NAME"
     elif kinds:
         kind = kinds[0]
@@ -104,12 +104,18 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
     return Annotated[kind | None, option]  # type: ignore[operator]
 
 
+def _choices(field: FieldInfo) -> str:
+    """Return the values that a field may have, or "" if they are not listed."""
+    if get_origin(field.annotation) is not Literal:
+        return ""
+    return "|".join(str(choice) for choice in get_args(field.annotation))
+
+
 def _help(field: FieldInfo, default: str | None) -> str:
     if default is None and field.default is not None:
         default = str(field.default)
-    choices = [str(choice) for choice in get_args(field.annotation)]
-    many = get_origin(field.annotation) is Literal and len("|".join(choices)) > WIDEST
-    names = many and f"one of {', '.join(choices)}"
+    choices = _choices(field)
+    names = f"one of {choices.replace('|', ', ')}" if len(choices) > WIDEST else ""
     notes = "; ".join(filter(None, (_range(field), names, default and f"default {default}")))
     return f"{field.description} ({notes})" if notes else str(field.description)
 
