@@ -246,6 +246,20 @@ def test_noise_that_is_given_takes_the_place_of_constant_noise(tiny_bundle: Bund
     torch.testing.assert_close(frozen(ws, silent), expected, atol=1e-5, rtol=1e-4)
 
 
+def test_noise_is_searched_in_bfloat16_too(tiny_bundle: Bundle) -> None:
+    network = tiny_bundle.generator.synthesis
+    exact, fast = FrozenSynthesis(network), FrozenSynthesis(network, torch.bfloat16)
+    ws = tiny_bundle.generator.broadcast(tiny_bundle.draw_w(2, 5))
+    maps = [random(2, *shape, seed=k) for k, shape in enumerate(exact.noise_shapes)]
+    slopes = []
+    for synthesis in (exact, fast):
+        first = maps[0].clone().requires_grad_()
+        synthesis(ws, [first, *maps[1:]]).square().sum().backward()
+        assert first.grad is not None
+        slopes.append(first.grad.flatten(1))
+    assert torch.nn.functional.cosine_similarity(*slopes).min() > 0.99
+
+
 def test_own_generators_start_as_the_bundles_and_leave_it_alone(tiny_bundle: Bundle) -> None:
     network = tiny_bundle.generator.synthesis
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -7,19 +7,18 @@ from torch import Tensor
 
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.gaussianity import ks_from_chi_squared
+from napari_rls.search.latents import PulseNormal
 
-PULSE_SLOPE = 5.0
 PULSE_SAMPLES = 100_000
 
 
 def pulse_gaussianise(w: Tensor, reference: Tensor) -> Tensor:
     """Return PULSE's normal form of w (N, d): leaky ReLU of slope 5, then whitening per dimension.
 
-    Mean and deviation are those of ``reference`` (M, d) after the leaky ReLU, which
-    undoes the mapping network's last one (Menon et al. 2020).
+    Mean and deviation are those of ``reference`` (M, d) after the leaky ReLU, as in the
+    search of PULSE.
     """
-    bent = torch.nn.functional.leaky_relu(reference, PULSE_SLOPE)
-    return (torch.nn.functional.leaky_relu(w, PULSE_SLOPE) - bent.mean(0)) / bent.std(0)
+    return PulseNormal.of(reference).normal(w)
 
 
 @torch.no_grad()

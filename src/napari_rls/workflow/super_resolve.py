@@ -99,8 +99,8 @@ def _start(settings: Settings, bundle: Bundle) -> str:
 
 def _no_network(manifest: Manifest, factor: int) -> str:
     there = ", ".join(f"{f}x" for f in manifest.pix2pix.factors) if manifest.pix2pix else ""
-    has = f"only for {there}" if there else "for no scale factor"
+    others = f", only for {there}" if there else ""
     return (
-        f"The bundle {manifest.name} has a Pix2Pix network {has}, not for {factor}x; train one "
-        "with 'napari-rls train-pix2pix', or choose another method."
+        f"The bundle {manifest.name} has no Pix2Pix network for {factor}x{others}; train one with "
+        "'napari-rls train-pix2pix', or choose another method."
     )
