@@ -20,7 +20,8 @@ from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.degradation import Bicubic
 from napari_rls.search.engine import State, search
-from napari_rls.search.method import BRGM_LOOKS, PULSE_ERROR, STAGES, Batch, Kit
+from napari_rls.search.kit import Batch, Kit
+from napari_rls.search.method import BRGM_LOOKS, PULSE_ERROR, STAGES
 from napari_rls.search.presets import PRESET_FIELDS
 from napari_rls.search.settings import METHODS, SettingsError
 from napari_rls.workflow.collect import Collector

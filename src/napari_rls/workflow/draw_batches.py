@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.degradation import Bicubic
-from napari_rls.search.method import cell_stream
+from napari_rls.search.kit import cell_stream
 from napari_rls.workflow.search_batches import as_numpy
 from napari_rls.workflow.updates import Clock, Run, Update
 

@@ -15,7 +15,8 @@ from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.search.degradation import Bicubic
 from napari_rls.search.engine import Plan, State, search
-from napari_rls.search.method import STAGES, Batch, Kit
+from napari_rls.search.kit import Batch, Kit
+from napari_rls.search.method import STAGES
 from napari_rls.search.objective import Objective
 from napari_rls.search.own_generator import cells_that_fit
 from napari_rls.search.posterior import Axes, draw_samples
