@@ -106,6 +106,11 @@ class Update:
     seconds: float
     seconds_left: float
 
+    @property
+    def must_show(self) -> bool:
+        """Whether a view that leaves out updates must not leave out this one."""
+        return self.finished or self.samples is not None
+
 
 def super_resolve(
     lr: CellStack | NDArray[np.generic],
