@@ -122,7 +122,7 @@ def _stack(inputs: Inputs, manifest: Manifest, *, pixels: bool) -> CellStack:
         if pick in picks[:k]:
             same = f"{wanted[picks.index(pick)]} and {wanted[k]}"
             raise InputError(f"{same} are set to the same channel; choose one for each.")
-    parts = [_layer_cells(layer, pixels=pixels, single=inputs.separate) for layer in inputs.lr]
+    parts = [layer_cells(layer, pixels=pixels, single=inputs.separate) for layer in inputs.lr]
     first = parts[0]
     for part in parts[1:]:
         if part.data.shape != first.data.shape:
@@ -144,7 +144,7 @@ def _stack(inputs: Inputs, manifest: Manifest, *, pixels: bool) -> CellStack:
     return replace(stack, data=np.broadcast_to(stack.data, (1, len(stack.channels), *size)))
 
 
-def _layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStack:
+def layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStack:
     """Return all channels of a layer; with ``single`` the layer is one channel."""
     data = full_resolution(layer)
     axes = [*layer.axis_labels, *(["s"] if layer.rgb else [])]
