@@ -74,7 +74,7 @@ class MeasureWidget(QWidget):
         self.picker = ImagePicker()
         self.factor = ComboBox(
             choices=[FITTING, *((f"{factor}x", factor) for factor in FACTORS)],
-            tooltip="How much LR images are upsampled by a cubic spline before they are measured.",
+            tooltip="How much LR images are upsampled bicubically before they are measured.",
         )
         self.common = MeasureForm(MeasureSettings, ("saturation",))
         self.assays = {

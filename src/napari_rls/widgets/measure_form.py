@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NONE = ("(none)", None)
 
 MEANING = {
-    "LR": "Low-resolution images; measured as upsampled by a cubic spline.",
+    "LR": "Low-resolution images; measured as upsampled bicubically.",
     "SR": "Generated images. Samples of theirs that are open give the intervals.",
     "GT": "True high-resolution images of the same cells.",
     "HR": "High-resolution images.",
