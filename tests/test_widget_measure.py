@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -283,3 +284,26 @@ def test_a_new_measurement_lets_go_of_the_old_link(bench):
     assert bench.state.link is not old
     assert len(bench.viewer.mouse_drag_callbacks) == len(callbacks)
     assert old._click not in bench.viewer.mouse_drag_callbacks
+
+
+def click(bench, world, *, dragged: bool = False) -> None:
+    """Click on a place in the world, as napari tells mouse callbacks."""
+    event = SimpleNamespace(
+        type="mouse_press", position=world, view_direction=None, dims_displayed=(1, 2)
+    )
+    callback = bench.state.link._click(bench.viewer, event)
+    next(callback)
+    event.type = "mouse_move" if dragged else "mouse_release"
+    with pytest.raises(StopIteration):
+        next(callback)
+
+
+def test_a_click_on_a_label_selects_its_cell_but_dragging_and_the_background_do_not(bench):
+    bench.add("plate", two_channels(RATIOS))
+    bench.measure()
+    bench.state.selected = (0,)
+    click(bench, (2.0, 23.0, 23.0), dragged=True)
+    click(bench, (2.0, 1.0, 1.0))
+    assert bench.state.selected == (0,)
+    click(bench, (2.0, 23.0, 23.0))
+    assert bench.state.selected == (2,)
