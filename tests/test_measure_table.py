@@ -120,6 +120,16 @@ def test_lr_images_are_measured_as_upsampled_bicubically() -> None:
     assert found.labels["LR"]["nucleus"].shape == (2, SIDE, SIDE)
 
 
+def test_intervals_end_at_what_a_measurement_can_be() -> None:
+    samples = np.stack([images([0.1]), images([3.0])])
+    table = run(ImageSet("SR", stack([1.5]), samples)).table
+    low, high = table[f"{RATIO}_q05"].iloc[0], table[f"{RATIO}_q95"].iloc[0]
+    assert low == 0  # Student's interval of 0.1 and 3 begins below -10
+    assert high > 10
+    log_ratio = RATIO.replace("Ratio", "Log2Ratio")
+    assert table[f"{log_ratio}_q05"].iloc[0] < -10
+
+
 def test_intervals_are_those_of_the_values_on_the_samples() -> None:
     drawn = np.array([[2.0, 4.0], [2.5, 4.0], [1.5, 4.0], [2.2, np.nan]])
     samples = np.stack([images(list(ratios)) for ratios in drawn])

@@ -121,7 +121,7 @@ def test_plots_show_conditions_statistics_and_the_selection(qtbot, dock, plots):
     qtbot.waitUntil(lambda: plots.plot is not None)
     assert plots.column.value == RATIO
     assert (plots.negative.value, plots.positive.value) == ("control", "drug")
-    assert plots.statistics.text().startswith("GT: 3 and 3 cells, AUC 1.000 (")
+    assert plots.statistics.toPlainText().startswith("GT: 3 and 3 cells, AUC 1.000 (")
     before = plots.plot
     dock.state.selected = (4,)
     qtbot.waitUntil(lambda: plots.plot is not before)

@@ -10,7 +10,7 @@ import pandas as pd
 from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from napari_rls.evaluation.agreement import coverage
 from napari_rls.evaluation.summary import summarise_conditions, summarise_doses
@@ -29,6 +29,9 @@ ALL = "(all)"
 PICTURES = "PNG (*.png);;SVG (*.svg)"
 SMALLEST = (240, 280)
 """Pixels, across and down, that axes, their names and a legend need."""
+
+STATISTICS_HEIGHT = 120
+"""Pixels; longer texts scroll."""
 
 WAIT = 50
 """Milliseconds in which changes are drawn together."""
@@ -89,10 +92,9 @@ class PlotsWidget(QWidget):
             self._rows.addRow(name, box.native)
         self._column = QVBoxLayout(self)
         self._column.addLayout(self._rows)
-        self.statistics = QLabel()
-        self.statistics.setWordWrap(True)
-        self.statistics.setTextFormat(Qt.TextFormat.PlainText)
-        self.statistics.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.statistics = QPlainTextEdit()
+        self.statistics.setReadOnly(True)
+        self.statistics.setMaximumHeight(STATISTICS_HEIGHT)
         self._column.addWidget(self.message, stretch=1)
         self._column.addWidget(self.statistics)
         self._column.addWidget(self.save.native)
@@ -150,7 +152,7 @@ class PlotsWidget(QWidget):
         self.save.enabled = self.plot is not None
         self.message.setVisible(self.plot is None)
         self.message.setText(problem)
-        self.statistics.setText("\n".join(statistics))
+        self.statistics.setPlainText("\n".join(statistics))
         self.statistics.setVisible(bool(statistics))
         if self.plot is not None:
             canvas = FigureCanvasQTAgg(self.plot.figure)
