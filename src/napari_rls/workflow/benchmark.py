@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_rls.evaluation.feature_sets import read_judges
 from napari_rls.evaluation.gaussianisation import transformed
+from napari_rls.evaluation.weight_files import MetricError
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.gaussianity import ks_from_chi_squared
@@ -95,12 +97,16 @@ def benchmark(
     Raises
     ------
     InputError
-        If the conditions asked for are not there, cells of classifier and test are the same,
-        or no method could run.
+        If features or the conditions asked for are not there, cells of classifier and test are
+        the same, or no method could run.
     OSError
         If a file cannot be written.
     """
     start = time.perf_counter()
+    try:
+        read_judges(settings.features)
+    except MetricError as error:
+        raise InputError(str(error)) from None
     pair = pair_of_conditions([crop.condition for crop in cells.hr.crops], settings)
     split = split_cells(cells, pair, settings.seed) if isinstance(pair, tuple) else pair
     jobs = plan(cells.hr, bundle.manifest, settings)

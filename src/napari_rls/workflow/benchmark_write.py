@@ -10,15 +10,16 @@ from typing import Any
 
 from napari_rls.models.whole_file import whole_file
 from napari_rls.workflow.benchmark import Benchmark
+from napari_rls.workflow.benchmark_report import report
 from napari_rls.workflow.write import write_json
 
-RECORD = "benchmark.json"
+RECORD, REPORT = "benchmark.json", "report.html"
 
 _SOFTWARE = ("napari-rls", "torch", "numpy", "torchmetrics", "scikit-learn")
 
 
 def write_benchmark(folder: Path, made: Benchmark) -> list[Path]:
-    """Write all tables and the record, each file whole or not at all; return their paths.
+    """Write tables, record and report, each file whole or not at all; return their paths.
 
     A table of an earlier call that could not be made this time is removed.
 
@@ -37,7 +38,9 @@ def write_benchmark(folder: Path, made: Benchmark) -> list[Path]:
             table.to_csv(draft, index=False, encoding="utf-8", lineterminator="\n")
         paths.append(path)
     write_json(folder / RECORD, record)
-    return [*paths, folder / RECORD]
+    with whole_file(folder / REPORT) as draft:
+        draft.write_text(report(made), encoding="utf-8")
+    return [*paths, folder / RECORD, folder / REPORT]
 
 
 def benchmark_record(made: Benchmark) -> dict[str, Any]:
