@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -72,11 +74,14 @@ def trace_plot(traces: pd.DataFrame, unit: str) -> Figure:
     error.set_ylabel(f"LR error ({unit})")
     objective.set_ylabel("objective: share of the way left")
     for axes in (error, objective):
-        axes.set_xscale("log")
         axes.set_yscale("log")
+        _log_x(axes)
         axes.set_xlabel("seconds a cell")
         axes.spines[["top", "right"]].set_visible(False)
     objective.set_ylim(1e-4, 1.5)
+    error.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    error.yaxis.set_major_formatter(FuncFormatter(_plain))
+    error.yaxis.set_minor_formatter(NullFormatter())
     error.legend(frameon=False, fontsize="x-small")
     return figure
 
@@ -113,9 +118,23 @@ def sensitivity_plot(rows: pd.DataFrame, usual: Mapping[str, float]) -> Figure:
                 markersize=4,
             )
             axes.axvline(usual[name], color="#888888", linestyle=":")
-            axes.set_xscale("log")
+            _log_x(axes)
             axes.set_xlabel(name)
             axes.spines[["top", "right"]].set_visible(False)
             if r == 0:
                 axes.set_title(f"{metric}\n{variant}", fontsize="x-small")
     return figure
+
+
+def _log_x(axes: Axes) -> None:
+    """Make the x axis logarithmic, its labels plain even where it spans less than a decade."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    subs = (1, 2, 5) if high < 100 * low else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _plain(value: float, _place: int) -> str:
+    return f"{value:g}"

@@ -121,7 +121,11 @@ def load(job: Job, folder: Path) -> RunResult | None:
     """Read what :func:`save` wrote; None if it is not there, incomplete or damaged."""
     try:
         record = json.loads((folder / f"{job.key}.json").read_text(encoding="utf-8"))
-        with np.load(folder / f"{job.key}.npz", allow_pickle=False) as arrays:
+        # numpy leaves a damaged file open that it has opened itself.
+        with (
+            (folder / f"{job.key}.npz").open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             names = [name for name in arrays.files if name.startswith("trace_")]
             trace = pd.DataFrame({name.removeprefix("trace_"): arrays[name] for name in names})
             samples = arrays["samples"] if "samples" in arrays.files else None
