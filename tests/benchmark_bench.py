@@ -38,9 +38,7 @@ SMALL: dict[str, Any] = {
 
 def hr_cells(wells: Sequence[str] = WELLS, seed: int = 1) -> CellStack:
     """Return simulated cells of 32 px, four of each well: half the wells negative, half positive."""
-    settings = SimulateSettings(
-        assay="translocation", cells=EACH * len(wells), seed=seed, size=32
-    )
+    settings = SimulateSettings(assay="translocation", cells=EACH * len(wells), seed=seed, size=32)
     drawn = simulate(settings).hr
     half = len(wells) // 2 * EACH
     # Simulated cells take turns in two conditions; wells are of one.
