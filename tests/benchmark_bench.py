@@ -37,7 +37,7 @@ SMALL: dict[str, Any] = {
 
 
 def hr_cells(wells: Sequence[str] = WELLS, seed: int = 1) -> CellStack:
-    """Return simulated cells of 32 px, four of each well: half the wells negative, half positive."""
+    """Return simulated cells of 32 px, four of each well; half the wells are negative."""
     settings = SimulateSettings(assay="translocation", cells=EACH * len(wells), seed=seed, size=32)
     drawn = simulate(settings).hr
     half = len(wells) // 2 * EACH
@@ -50,7 +50,7 @@ def hr_cells(wells: Sequence[str] = WELLS, seed: int = 1) -> CellStack:
     return replace(drawn, data=drawn.data[order], crops=crops)
 
 
-def _condition(negative: bool) -> str:  # noqa: FBT001
+def _condition(negative: bool) -> str:
     return f"drug=x; {NEGATIVE if negative else POSITIVE}"
 
 

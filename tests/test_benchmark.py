@@ -68,12 +68,11 @@ def test_metrics_are_those_of_the_images_that_were_searched(made: Made) -> None:
     truth = encode(outcome.cells.hr.data)
     ((_, found),) = outcome.of("main", method="rls")
     settings = {"bootstrap": 3, "seed": 0}
-    for method, images in (
-        ("rls", found.sr),
-        ("LR", upsample(degrade(outcome.cells.hr.data, 4), 4)),
-    ):
-        expected = score(encode(images), truth, **settings)
-        own = result.tables["table1"].query("method == @method").reset_index(drop=True)
+    images = {"rls": found.sr, "LR": upsample(degrade(outcome.cells.hr.data, 4), 4)}
+    for method, sr in images.items():
+        expected = score(encode(sr), truth, **settings)
+        table = result.tables["table1"]
+        own = table[table["method"] == method].reset_index(drop=True)
         pd.testing.assert_frame_equal(own[list(expected)], expected)
 
 
@@ -187,7 +186,7 @@ def test_a_method_that_cannot_run_is_reported_and_the_others_go_on(
     assert runs.loc["unregularised", "problem"] == ""
     assert list(result.tables["table1"]["method"].unique()) == ["LR", "unregularised"]
     assert "ablation" in result.missing
-    with pytest.raises(InputError, match="No method could run: .*pix2pix"):
+    with pytest.raises(InputError, match=r"No method could run: .*pix2pix"):
         finish(tmp_path, bundle, settings_of(methods=("pix2pix",)))
 
 

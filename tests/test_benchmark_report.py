@@ -183,11 +183,9 @@ def test_wrong_options_get_one_sentence(
 ) -> None:
     base = folder.parent
     bundle = base / "tiny.rls.safetensors"
-    result = CliRunner().invoke(
-        app,
-        ["benchmark", "--hr", str(base / "a.ome.tif"), "--bundle", str(bundle), *SMALL, *options]
-        + ["--out", str(tmp_path / "out")],
-    )
+    files = ["--hr", str(base / "a.ome.tif"), "--out", str(tmp_path / "out")]
+    arguments = ["benchmark", *files, "--bundle", str(bundle), *SMALL, *options]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code in (1, 2)
     assert sentence in re.sub(r"\s+", " ", result.output)
 

@@ -19,7 +19,15 @@ from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.gaussianity import ks_from_chi_squared
 from napari_rls.search.settings import SettingsError
 from napari_rls.workflow.benchmark_cells import BenchmarkCells, pair_of_conditions
-from napari_rls.workflow.benchmark_images import FACTOR, METHOD, Outcome, compared, metrics_of
+from napari_rls.workflow.benchmark_images import (
+    FACTOR,
+    METHOD,
+    Outcome,
+    compared,
+    metrics_of,
+    runs_table,
+    traces_table,
+)
 from napari_rls.workflow.benchmark_measures import (
     condition_differences,
     feature_errors,
@@ -265,43 +273,3 @@ class _Analysis:
                 for name, norms in self.norms.items()
             ]
         )
-
-
-def runs_table(outcome: Outcome) -> pd.DataFrame:
-    """Return a row per search: what it was, how long it took, what failed, why it did not run."""
-    rows = []
-    for job in outcome.jobs:
-        result = outcome.results.get(job.key)
-        rows.append(
-            {
-                "part": job.part,
-                FACTOR: job.settings.factor,
-                METHOD: job.settings.method,
-                "degradation": job.degradation,
-                "lambda_w": job.settings.lambda_w,
-                "lambda_c": job.settings.lambda_c,
-                "steps": job.settings.steps,
-                "cells": len(job.cells),
-                "failed": result.failed if result else len(job.cells),
-                "seconds": result.seconds if result else np.nan,
-                "seconds_per_cell": result.seconds_per_cell if result else np.nan,
-                "device": result.record["device"] if result else "",
-                "threads": job.settings.threads,
-                "problem": f"not run: {outcome.problems[job.key]}"
-                if job.key in outcome.problems
-                else "",
-                "key": job.key,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def traces_table(outcome: Outcome) -> pd.DataFrame:
-    """Return objective and LR error against time of the main searches, a row per step."""
-    parts = []
-    for job, result in outcome.of("main"):
-        trace = result.trace.copy()
-        trace.insert(0, METHOD, job.settings.method)
-        trace.insert(0, FACTOR, job.settings.factor)
-        parts.append(trace)
-    return pd.concat(parts, ignore_index=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ class Outcome:
     results: Mapping[str, RunResult]
     problems: Mapping[str, str]
 
-    @property
+    @cached_property
     def intensity(self) -> IntensityMap:
         """The map by which all images, true and SR, are brought to -1 to 1."""
         return choose_map(self.cells.hr.data, self.manifest.intensity)
@@ -141,6 +142,46 @@ def metrics_of(one: Compared, outcome: Outcome) -> tuple[pd.DataFrame, str]:
     for name, value in reversed(one.labels.items()):
         found.insert(0, name, value)
     return found, ""
+
+
+def runs_table(outcome: Outcome) -> pd.DataFrame:
+    """Return a row per search: what it was, how long it took, what failed, why it did not run."""
+    rows = []
+    for job in outcome.jobs:
+        result = outcome.results.get(job.key)
+        rows.append(
+            {
+                "part": job.part,
+                FACTOR: job.settings.factor,
+                METHOD: job.settings.method,
+                "degradation": job.degradation,
+                "lambda_w": job.settings.lambda_w,
+                "lambda_c": job.settings.lambda_c,
+                "steps": job.settings.steps,
+                "cells": len(job.cells),
+                "failed": result.failed if result else len(job.cells),
+                "seconds": result.seconds if result else np.nan,
+                "seconds_per_cell": result.seconds_per_cell if result else np.nan,
+                "device": result.record["device"] if result else "",
+                "threads": job.settings.threads,
+                "problem": f"not run: {outcome.problems[job.key]}"
+                if job.key in outcome.problems
+                else "",
+                "key": job.key,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def traces_table(outcome: Outcome) -> pd.DataFrame:
+    """Return objective and LR error against time of the main searches, a row per step."""
+    parts = []
+    for job, result in outcome.of("main"):
+        trace = result.trace.copy()
+        trace.insert(0, METHOD, job.settings.method)
+        trace.insert(0, FACTOR, job.settings.factor)
+        parts.append(trace)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _labels(method: str, job: Job) -> Labels:
