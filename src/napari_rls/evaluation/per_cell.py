@@ -52,10 +52,10 @@ def ms_ssim(sr: Tensor, truth: Tensor) -> Tensor:
     """Return the multiscale structural similarity (N,) of images (N, C, H, W), at most 1.
 
     The product over scales of the mean contrast-structure term, and of the whole SSIM
-    at the coarsest, each to its weight; the weights of scales that do not fit are left
-    out and the rest made to sum to 1. Negative means count as 0. The mean over channels.
-    SSIM is pytorch-msssim's, whose own ``ms_ssim`` refuses fewer than five scales; where
-    five fit, this is the same.
+    at the coarsest, each to its weight; the mean over channels. The weights of scales that
+    do not fit are left out, and the others raised to the sum of all five. Negative means
+    count as 0. SSIM is pytorch-msssim's, whose own ``ms_ssim`` refuses fewer than five
+    scales; where five fit, this is the same.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def ms_ssim(sr: Tensor, truth: Tensor) -> Tensor:
     if not scales:
         raise ValueError(f"MS-SSIM needs images of {WINDOW} pixels a side or more.")
     weights = torch.tensor(_WEIGHTS[:scales], dtype=torch.float64)
-    weights /= weights.sum()
+    weights *= sum(_WEIGHTS) / weights.sum()
     n, channels = sr.shape[:2]
     x, y = (images.double().flatten(0, 1)[:, None] for images in (sr, truth))
     product = torch.ones(n * channels, dtype=torch.float64)
