@@ -234,7 +234,10 @@ def test_measured_features_are_held_against_the_same_cells(made: Made) -> None:
     row = features.query("measurement == @column and method == 'rls' and per == 'cell'").iloc[0]
     assert row["n"] == len(both)
     expected = (both["rls"] - both["GT"]).abs().median()
-    assert row["median_absolute_error"] == pytest.approx(expected, nan_ok=True)
+    assert row["median_absolute_error"] == pytest.approx(expected)
+    assert row["error_low"] <= expected <= row["error_high"]
+    wells = features.query("per == 'well'")
+    assert wells[["error_low", "error_high"]].isna().all(axis=None)
 
 
 def test_pictures_show_cells_of_many_conditions() -> None:

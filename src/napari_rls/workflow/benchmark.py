@@ -240,7 +240,12 @@ class _Analysis:
         cells = pd.concat(parts, ignore_index=True)
         columns = measured_columns(settings, self.outcome.cells.hr)
         self.tables["cells"] = cells
-        self.tables["features"] = feature_errors(cells, columns)
+        self.tables["features"] = feature_errors(
+            cells,
+            columns,
+            bootstrap=self.outcome.settings.bootstrap,
+            seed=self.outcome.settings.seed,
+        )
         if isinstance(self.pair, tuple):
             self.tables["conditions"] = condition_differences(cells, columns, self.pair)
         else:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_rls.evaluation.agreement import agreement
 from napari_rls.evaluation.statistics import compare_conditions
-from napari_rls.evaluation.tables import IMAGE
+from napari_rls.evaluation.tables import CELL, IMAGE
 from napari_rls.measure.cells import AssayName, MeasureSettings, column_names
 from napari_rls.models.manifest import Manifest
 from napari_rls.workflow.benchmark_images import FACTOR, LR, METHOD, Outcome
@@ -56,15 +56,27 @@ def measured(outcome: Outcome, settings: MeasureSettings) -> Iterator[pd.DataFra
             yield _named(_measure(outcome, result.sr, settings), job.settings.method, factor)
 
 
-def feature_errors(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+def feature_errors(
+    table: pd.DataFrame, columns: list[str], *, bootstrap: int, seed: int
+) -> pd.DataFrame:
     """Return how far every measurement is from that on the true image, per cell and well.
 
-    See :func:`~napari_rls.evaluation.agreement.agreement`.
+    See :func:`~napari_rls.evaluation.agreement.agreement`; beside it, ``error_low`` and
+    ``error_high``, the 95 % bootstrap interval of the median absolute error per cell.
     """
     parts = []
     for factor, own in table.groupby(FACTOR, sort=False):
         for column in columns:
             found = agreement(own, column, GT).rename(columns={IMAGE: METHOD})
+            wide = own.pivot_table(index=CELL, columns=IMAGE, values=column)
+            ends = {
+                name: _median_interval((wide[name] - wide[GT]).abs(), bootstrap, seed)
+                for name in wide.columns
+            }
+            cells = found["per"] == "cell"
+            for k, name in enumerate(("error_low", "error_high")):
+                found[name] = [ends.get(m, (np.nan,) * 2)[k] for m in found[METHOD]]
+                found.loc[~cells, name] = np.nan
             found.insert(0, COLUMN, column)
             found.insert(0, FACTOR, factor)
             parts.append(found)
@@ -86,6 +98,16 @@ def condition_differences(
             found.insert(0, FACTOR, factor)
             parts.append(found)
     return pd.concat(parts, ignore_index=True)
+
+
+def _median_interval(errors: pd.Series[float], bootstrap: int, seed: int) -> tuple[float, float]:
+    """Return the 95 % percentile interval of a median over cells drawn again; NaN for one."""
+    known = errors.dropna().to_numpy(np.float64)
+    if len(known) < 2:
+        return np.nan, np.nan
+    draws = np.random.default_rng(seed).integers(len(known), size=(bootstrap, len(known)))
+    low, high = np.percentile(np.median(known[draws], axis=1), (2.5, 97.5))
+    return float(low), float(high)
 
 
 def _measure(

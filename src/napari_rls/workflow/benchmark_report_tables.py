@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -58,6 +59,15 @@ def error_table(made: Benchmark, factor: int, column: str) -> str:
         (per["well"], "spearman", "rank correlation per well", "higher"),
     ]
     entries = [_ranked(table[name], methods, better) for table, name, _, better in columns]
+    entries[0] = [
+        replace(entry, small=html.interval(low, high))
+        for entry, low, high in zip(
+            entries[0],
+            per["cell"]["error_low"],
+            per["cell"]["error_high"],
+            strict=True,
+        )
+    ]
     body: list[html.Row] = [
         [
             NAMES.get(method, method),
