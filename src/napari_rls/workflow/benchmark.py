@@ -124,6 +124,7 @@ def benchmark(
     total = sum(_work(job) for job in jobs)
     done = 0
     for job in jobs:
+        work = _work(job)
         found = results.get(job.key) or load(job, folder / RUNS)
         if found is not None:
             results[job.key] = found
@@ -135,12 +136,12 @@ def benchmark(
                     if isinstance(now, RunResult):
                         results[job.key] = now
                         continue
-                    step = 0.0 if now.finished else len(now.cells) * now.step
-                    own = now.cells_done * now.steps + step
-                    yield BenchmarkUpdate("Searching", job.label, done + own, total)
+                    batch = 0.0 if now.finished else len(now.cells) * now.step / now.steps
+                    share = (now.cells_done + batch) / len(job.cells)
+                    yield BenchmarkUpdate("Searching", job.label, done + share * work, total)
             except (InputError, SettingsError, BundleError) as error:
                 problems[job.key] = str(error)
-        done += _work(job)
+        done += work
     outcome = Outcome(cells, bundle.manifest, settings, jobs, results, problems)
     if not outcome.of("main"):
         raise InputError(f"No method could run: {next(iter(problems.values()))}")

@@ -143,7 +143,8 @@ class _Tracer:
         self._last = 0.0
 
     def add(self, update: Update) -> None:
-        if update.step <= update.run.settings.steps and update.samples is None:
+        settings = update.run.settings
+        if not settings.samples or update.step <= settings.steps:
             if update.step == 1:
                 self._batch_start = self._last
             finite = np.isfinite(update.objective)
