@@ -26,12 +26,12 @@ from napari_rls.widgets.measure_inputs import (
 )
 from napari_rls.widgets.measure_layers import CellLink, MeasureLayers
 from napari_rls.widgets.state import Level, Message, Phase, Progress
+from napari_rls.widgets.table_writer import save_table
 from napari_rls.workflow.measure import Measurements, measure
 from napari_rls.workflow.measure_columns import FLAGS
 from napari_rls.workflow.measure_sets import ImageSet, Kind
 from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.table import write_table
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -212,14 +212,7 @@ class MeasureController:
         if result is None:
             self._say("There is no table yet: measure first.", Level.WARNING)
             return
-        try:
-            write_table(path, result.table, result.record)
-        except InputError as error:
-            self._say(str(error), Level.ERROR)
-        except OSError as error:
-            self._say(f"The table cannot be written to {path}: {error.strerror}.", Level.ERROR)
-        else:
-            self._say(f"Table saved to {path}.")
+        self.state.message = save_table(path, result.table, result.record)
 
     def close(self) -> None:
         """End the run; the layers and their link with the selection stay."""

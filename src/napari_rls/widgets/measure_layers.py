@@ -14,7 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_rls.evaluation.tables import IMAGE
-from napari_rls.widgets.inputs import Source
+from napari_rls.widgets.inputs import Source, cell_in_view
 from napari_rls.widgets.sr_layers import placement
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.stack import find_axes
@@ -106,14 +106,7 @@ class MeasureLayers:
     @property
     def in_view(self) -> int | None:
         """The cell whose image is shown, or None where there are many or none."""
-        if self._cell_axis is None:
-            return 0
-        dims, layer = self._viewer.dims, self.nuclei
-        if self._cell_axis + dims.ndim - layer.ndim in dims.displayed:
-            return None
-        place = layer.world_to_data(dims.point[-layer.ndim :])
-        cell = round(float(place[self._cell_axis]))
-        return cell if 0 <= cell < len(self) else None
+        return cell_in_view(self._viewer, self.nuclei, self._cell_axis)
 
 
 class CellLink:

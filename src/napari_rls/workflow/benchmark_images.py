@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_rls.evaluation.metrics import score
 from napari_rls.models.intensity import IntensityMap, choose_map
 from napari_rls.models.manifest import Manifest
 from napari_rls.workflow.benchmark_cells import BenchmarkCells
 from napari_rls.workflow.benchmark_plan import CLEAN, Job, subset_of
 from napari_rls.workflow.benchmark_runs import RunResult, lr_cells
 from napari_rls.workflow.benchmark_settings import RIVALS, RLS, BenchmarkSettings
+from napari_rls.workflow.score_images import score_images
 from napari_rls.workflow.upsample import upsample
 
 LR = "LR"
@@ -124,21 +124,18 @@ def metrics_of(one: Compared, outcome: Outcome) -> tuple[pd.DataFrame, str]:
 
     Cells without a finite image have no part in it; ``n`` tells how many are left.
     """
-    usable = np.isfinite(one.images).all((1, 2, 3))
-    cells = np.array(one.cells)[usable]
-    encode = outcome.intensity.encode
     settings = outcome.settings
-    try:
-        found = score(
-            encode(one.images[usable]),
-            encode(outcome.truth(list(cells))),
-            features=settings.features,
-            bootstrap=settings.bootstrap,
-            seed=settings.seed,
-        )
-    except ValueError as error:
+    found, problem = score_images(
+        one.images,
+        outcome.truth(one.cells),
+        outcome.intensity,
+        features=settings.features,
+        bootstrap=settings.bootstrap,
+        seed=settings.seed,
+    )
+    if problem:
         name = ", ".join(str(value) for value in one.labels.values())
-        return pd.DataFrame(), f"No metrics of {name}: {str(error).rstrip('.')}."
+        return found, f"No metrics of {name}: {problem.rstrip('.')}."
     for name, value in reversed(one.labels.items()):
         found.insert(0, name, value)
     return found, ""

@@ -1,0 +1,63 @@
+"""Make docs/images/compare.png: methods on real cells side by side, and the table of metrics.
+
+    xvfb-run -a -s "-screen 0 1400x900x24" python docs/screenshot_compare.py FIELD.ome.tif
+
+FIELD.ome.tif is an image of BBBC013 (channels DNA and FKHR-GFP); cells are cut from it and
+degraded 8x.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import napari
+from screenshot import CELLS, IMAGES, wait
+
+from napari_rls.widgets.compare_dock import CompareWidget
+from napari_rls.widgets.samples import lr_and_gt_layers
+from napari_rls.widgets.state import Phase
+from napari_rls.workflow.crops import cut_crops
+from napari_rls.workflow.read import read_stack
+
+
+def main() -> None:
+    """Compare methods in a window and save pictures of it before, during and after."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("field", type=Path)
+    parser.add_argument("--out", type=Path, default=IMAGES)
+    options = parser.parse_args()
+    cells = cut_crops(read_stack(options.field), 64).stack
+    cells = replace(cells, data=cells.data[:CELLS], crops=cells.crops[:CELLS])
+    viewer = napari.Viewer()
+    viewer.window._qt_window.resize(1380, 860)
+    for entry in lr_and_gt_layers(cells, options.field.name.split(".")[0], {}):
+        viewer.add_layer(napari.layers.Layer.create(*entry))
+    _, widget = viewer.window.add_plugin_dock_widget("napari-rls", "Compare methods")
+    assert isinstance(widget, CompareWidget)
+    for method in ("unregularised", "pix2pix"):
+        widget.methods[method].value = True
+    viewer.dims.set_current_step(0, 0)
+    wait(1)
+    save(viewer, options.out / "compare-settings.png")
+    widget.run.native.click()
+    while widget.state.progress.share < 0.5 and widget.state.phase is Phase.RUNNING:
+        wait(0.1)
+    save(viewer, options.out / "compare-running.png")
+    while widget.state.phase is not Phase.IDLE:
+        wait(0.1)
+    print(widget.state.message.text)
+    widget.controller.export(options.out / "compare.csv")
+    wait(1)
+    save(viewer, options.out / "compare.png")
+    viewer.close()
+
+
+def save(viewer: napari.Viewer, path: Path) -> None:
+    """Save a picture of the whole window."""
+    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+
+
+if __name__ == "__main__":
+    main()
