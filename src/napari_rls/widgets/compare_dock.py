@@ -135,7 +135,6 @@ class CompareWidget(QWidget):
             title = QLabel(PRESETS[name].title.partition(" (")[0])
             title.setWordWrap(True)
             title.setToolTip(PRESETS[name].title)
-            title.setEnabled(False)
             grid.addWidget(box.native, k, 0)
             grid.addWidget(title, k, 1)
         return grid
@@ -170,7 +169,7 @@ class CompareWidget(QWidget):
         events.phase.connect(self._show_phase)
         events.progress.connect(self._show_progress)
         events.message.connect(self._show_message)
-        events.device.connect(self.device.setText)
+        events.device.connect(self._show_device)
         events.comparing.connect(self._show_comparing)
         events.turns.connect(self.table.show_turns)
 
@@ -211,7 +210,7 @@ class CompareWidget(QWidget):
         self._show_progress(self.state.progress)
         self._show_message(self.state.message)
         self._show_comparing()
-        self.device.setText(self.state.device)
+        self._show_device(self.state.device)
 
     def _show_settings(self) -> None:
         settings = self.state.settings
@@ -263,3 +262,6 @@ class CompareWidget(QWidget):
     def _show_comparing(self) -> None:
         with self.compare.changed.blocked():
             self.compare.native.setChecked(self.state.comparing)
+
+    def _show_device(self, text: str) -> None:
+        self.device.setText(text)
