@@ -16,7 +16,7 @@ from napari_rls.cli.reporting import FAILED, exit_code, problem, say
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.bundle_file import verify as verify_file
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
-from napari_rls.models.manifest import Manifest, Training
+from napari_rls.models.manifest import Manifest, Pix2PixNetwork, Training
 from napari_rls.models.trust import Trust
 
 bundles = typer.Typer(
@@ -100,6 +100,7 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Trained on", f"{shown}{training.data}{kimg}"),
         *_distances(training),
         ("Flow", flow),
+        *[(f"Pix2Pix at {net.factor}x", _pix2pix(net)) for net in _networks(manifest)],
         *[(f"Trust at {trust.factor}x", _trust(trust)) for trust in manifest.trust],
         ("Intended use", manifest.intended_use),
         ("Limits", manifest.limits),
@@ -109,6 +110,17 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Content hash", manifest.content_hash),
         ("File", str(path)),
     ]
+
+
+def _networks(manifest: Manifest) -> tuple[Pix2PixNetwork, ...]:
+    return manifest.pix2pix.networks if manifest.pix2pix else ()
+
+
+def _pix2pix(net: Pix2PixNetwork) -> str:
+    return (
+        f"{net.steps:,} steps on {net.images:,} crops of {net.data}; L1 on {net.validation:,} "
+        f"held-out crops {net.l1:.4f}, of bicubic upsampling {net.bicubic_l1:.4f}"
+    )
 
 
 def _trust(trust: Trust) -> str:

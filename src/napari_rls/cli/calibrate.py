@@ -12,6 +12,7 @@ from napari_rls.cli.measure import MeasureFile, measure_settings
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, say
 from napari_rls.measure.cells import AssayName
 from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.models.manifest import FORMAT_VERSION
 from napari_rls.workflow.read import read_record, read_samples, read_stack
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.write import samples_path
@@ -75,7 +76,7 @@ def calibrate(
             found[trust.factor] = trust
         manifest = loaded.manifest.model_copy(
             update={
-                "format_version": 2,
+                "format_version": FORMAT_VERSION,
                 "trust": tuple(found[factor] for factor in sorted(found)),
                 "measurement": found[min(found)].measurement,
             }

@@ -14,6 +14,7 @@ from napari_rls.cli.measure import measure
 from napari_rls.cli.simulate import simulate
 from napari_rls.cli.super_resolve import super_resolve
 from napari_rls.cli.train import train
+from napari_rls.cli.train_pix2pix import train_pix2pix
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +29,7 @@ app.command()(degrade)
 app.command()(simulate)
 app.command()(measure)
 app.command()(train)
+app.command()(train_pix2pix)
 app.add_typer(bundles, name="bundles")
 
 
@@ -50,6 +52,7 @@ def main(
 
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
     become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all.
-    'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images. 'demo'
-    shows it all without any data of your own.
+    'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images, and
+    'train-pix2pix' adds a rival of the search to one. 'demo' shows it all without any data of
+    your own.
     """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -12,24 +10,15 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import (
-    FAILED,
-    INTERRUPTED,
-    WRONG_USAGE,
-    check_new,
-    console,
-    exit_code,
-    say,
-)
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, console, exit_code, say
+from napari_rls.cli.resumable import check_places, kept, wrong_usage
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.search.settings import SettingsError
 from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
     from napari_rls.training.run import Progress as Step
-    from napari_rls.workflow.train_job import JobUpdate, TrainJob
+    from napari_rls.workflow.train_job import JobUpdate
 
 NOT_STATED = "not stated"
 FITTED = 100_000
@@ -170,11 +159,11 @@ def train(
             fit_samples=fit_samples,
             fit_epochs=fit_epochs,
         )
-        _check_places(job, resume=resume, overwrite=overwrite)
+        check_places(out, folder, resume=resume, overwrite=overwrite)
     with (
         exit_code(FAILED),
-        _wrong_usage(),
-        _kept(folder),
+        wrong_usage(),
+        kept(folder),
         _View() as view,
         closing(train_bundle(job)) as updates,
     ):
@@ -185,47 +174,6 @@ def train(
 
 def _part(options: dict[str, Any], model: type[NucleusSettings | TrainSettings]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in model.model_fields}
-
-
-def _check_places(job: TrainJob, *, resume: bool, overwrite: bool) -> None:
-    from napari_rls.workflow.train_files import begun
-
-    out, folder = job.out, job.folder
-    if not out.name.endswith(SUFFIX) or out.is_dir():
-        raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
-    check_new([out], overwrite=overwrite)
-    if begun(folder) and not resume:
-        raise InputError(
-            f"{folder} holds a run already; give --resume to go on with it, or another --run."
-        )
-    if resume and not begun(folder):
-        raise InputError(f"{folder} holds no run to resume; leave out --resume to start one.")
-
-
-@contextmanager
-def _wrong_usage() -> Iterator[None]:
-    """Tell images and options that cannot be used from a run that failed, by the exit code."""
-    try:
-        yield
-    except (InputError, SettingsError) as error:
-        with exit_code(WRONG_USAGE):
-            raise error from None
-
-
-@contextmanager
-def _kept(folder: Path) -> Iterator[None]:
-    """Take a kill like Ctrl-C, and say after either how to go on."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        from napari_rls.workflow.train_files import begun
-
-        kept = f": {folder} keeps the run; the same command with --resume goes on with it."
-        say(f"Stopped{kept if begun(folder) else '.'}")
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _View:

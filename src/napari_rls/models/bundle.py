@@ -1,4 +1,4 @@
-"""A model bundle in memory: generator, flow, encoders, manifest, and a discriminator's weights."""
+"""A model bundle in memory: its networks, its manifest, and a discriminator's weights."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.encoder import LatentEncoder, build_encoders
 from napari_rls.models.flow import WFlow
 from napari_rls.models.manifest import Manifest
+from napari_rls.models.pix2pix import UNet, build_unets
 from napari_rls.models.stylegan2 import Generator
 
 MAPPING_BATCH = 10_000
@@ -30,7 +31,8 @@ _DISCRIMINATOR = "discriminator."
 class Bundle:
     """Generator, flow, encoders and manifest of one model bundle; weights take no gradient.
 
-    ``encoders`` holds, by scale factor, what estimates the start of the search.
+    ``encoders`` holds, by scale factor, what estimates the start of the search, ``pix2pix``
+    what draws an SR image without any search.
     ``discriminator`` holds, by its names in the network's state dict, the weights of the
     discriminator that the generator was trained with, if they are known: training starts
     from them, the search has no use for them.
@@ -41,6 +43,7 @@ class Bundle:
     flow: WFlow
     encoders: Mapping[int, LatentEncoder] = field(default_factory=dict)
     discriminator: Mapping[str, Tensor] = field(default_factory=dict)
+    pix2pix: Mapping[int, UNet] = field(default_factory=dict)
 
     def draw_z(self, count: int, seed: int) -> Tensor:
         """Draw z ~ N(0, I), shape (count, z_dim), on the CPU so that a seed means one thing."""
@@ -66,6 +69,8 @@ class Bundle:
                 f"encoder.{factor}.{name}": parameter.detach()
                 for name, parameter in encoder.named_parameters()
             }
+        for factor, unet in self.pix2pix.items():
+            tensors |= {f"pix2pix.{factor}.{k}": v for k, v in unet.state_dict().items()}
         return tensors | {f"{_DISCRIMINATOR}{k}": v for k, v in self.discriminator.items()}
 
     def save(self, path: Path) -> Bundle:
@@ -88,9 +93,10 @@ def empty_bundle(manifest: Manifest) -> Bundle:
     generator = Generator(manifest.architecture).requires_grad_(False).eval()
     flow = WFlow(manifest.flow, torch.zeros(dim), torch.ones(dim)).requires_grad_(False).eval()
     encoders = build_encoders(manifest, flow.mean, flow.std)
-    for encoder in encoders.values():
-        encoder.requires_grad_(False).eval()
-    return Bundle(manifest, generator, flow, encoders)
+    unets = build_unets(manifest)
+    for network in (*encoders.values(), *unets.values()):
+        network.requires_grad_(False).eval()
+    return Bundle(manifest, generator, flow, encoders, pix2pix=unets)
 
 
 def load_bundle(name_or_file: str | Path) -> Bundle:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 2
-"""Version 2 added ``measurement`` and ``trust``; files of version 1 read as before."""
+FORMAT_VERSION: Final = 3
+"""Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``; older files read as before."""
 
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$")]
@@ -84,6 +84,35 @@ class EncoderSpec(_Part):
     )
 
 
+class Pix2PixNetwork(_Part):
+    """Shape and training of the U-Net of one scale factor."""
+
+    factor: int = Field(ge=2, le=256)
+    width: int = Field(ge=1, le=512, description="Feature maps of the first level.")
+    width_max: int = Field(ge=1, le=1024, description="Feature maps of a level at most.")
+    images: int = Field(ge=1, description="Number of training crops.")
+    validation: int = Field(ge=1, description="Number of held-out crops.")
+    steps: int = Field(ge=0, description="Steps of training.")
+    batch_size: int = Field(ge=1, description="Pairs in a step.")
+    seed: int
+    l1: float = Field(
+        ge=0, description="Mean absolute error on the held-out crops, of -1 to 1, no dropout."
+    )
+    bicubic_l1: float = Field(ge=0, description="The same of bicubic upsampling.")
+    data: Text = Field(description="The HR crops.")
+
+
+class Pix2PixSpec(_Part):
+    """The networks that draw an SR image at once, a rival of the search."""
+
+    networks: tuple[Pix2PixNetwork, ...]
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """Scale factors of the networks."""
+        return tuple(network.factor for network in self.networks)
+
+
 class Training(_Part):
     """What the generator was trained on, and for how long."""
 
@@ -109,7 +138,7 @@ class Manifest(_Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1, 2] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3] = FORMAT_VERSION
     name: Name
     title: Text
     architecture: Architecture
@@ -121,6 +150,7 @@ class Manifest(_Part):
     flow: FlowSpec
     flow_fit: FlowFit
     encoder: EncoderSpec | None = None
+    pix2pix: Pix2PixSpec | None = None
     training: Training
     measurement: dict[str, Any] = Field(
         default={}, description="Settings of the measurement that suits the cells."
@@ -145,6 +175,12 @@ class Manifest(_Part):
         for factor in self.encoder.factors if self.encoder else ():
             if self.architecture.resolution % factor:
                 raise ValueError(f"the HR size is no multiple of the encoder's factor {factor}")
+        factors = self.pix2pix.factors if self.pix2pix else ()
+        for factor in factors:
+            if self.architecture.resolution % factor:
+                raise ValueError(f"the HR size is no multiple of the Pix2Pix factor {factor}")
+        if len(set(factors)) != len(factors):
+            raise ValueError("each factor can have one Pix2Pix network")
         if len({trust.factor for trust in self.trust}) != len(self.trust):
             raise ValueError("each factor can have one entry of trust")
         if len({c.name for c in self.channels}) != len(self.channels):

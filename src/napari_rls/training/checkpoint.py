@@ -76,16 +76,8 @@ def load_checkpoint(path: Path, trainer: Trainer) -> None:
         As :func:`read_numbers`.
     """
     numbers = read_numbers(path)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from None
-    for prefix, network in _networks(trainer):
-        network.load_state_dict(_part(tensors, prefix))
-    for prefix, adam in _optimisers(trainer):
-        _restore_adam(adam, _part(tensors, prefix))
-    for name, stream in vars(trainer.streams).items():
-        stream.set_state(tensors[f"stream.{name}"])
+    tensors = read_tensors(path)
+    restore_state(tensors, _networks(trainer), _optimisers(trainer), vars(trainer.streams))
     trainer.path_mean = tensors["path_mean"].to(trainer.device)
     trainer.images, trainer.steps = numbers["images"], numbers["steps"]
     for name, value in numbers["ada"].items():
@@ -119,6 +111,20 @@ def read_note(path: Path) -> dict[str, str]:
         raise _damaged(path, error) from None
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file.
+
+    Raises
+    ------
+    TrainingError
+        If the file is damaged.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
+
+
 def annotate(path: Path, copy: Path, note: Mapping[str, str]) -> None:
     """Copy a safetensors file and add ``note`` to what stands beside its tensors.
 
@@ -140,10 +146,7 @@ def load_generator(path: Path, arch: Architecture, part: str = "generator.") -> 
     TrainingError
         If the file cannot be read or holds a generator of another shape.
     """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from None
+    tensors = read_tensors(path)
     tensors = _part(tensors, part) or tensors
     generator = Generator(arch)
     for name, tensor in generator.state_dict().items():
@@ -228,29 +231,53 @@ def write_safely(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         ) from None
 
 
-def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
-    for prefix, network in _networks(trainer):
+def state_tensors(
+    networks: Mapping[str, nn.Module],
+    optimisers: Mapping[str, torch.optim.Adam],
+    streams: Mapping[str, torch.Generator],
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield all that changes in a step under its name; the keys are prefixes of names."""
+    for prefix, network in networks.items():
         for name, tensor in network.state_dict().items():
             yield prefix + name, tensor
-    for prefix, adam in _optimisers(trainer):
+    for prefix, adam in optimisers.items():
         for index, parameter in enumerate(adam.param_groups[0]["params"]):
             for name, tensor in adam.state[parameter].items():
                 yield f"{prefix}{index}.{name}", tensor
-    for name, stream in vars(trainer.streams).items():
+    for name, stream in streams.items():
         yield f"stream.{name}", stream.get_state()
+
+
+def restore_state(
+    tensors: Mapping[str, Tensor],
+    networks: Mapping[str, nn.Module],
+    optimisers: Mapping[str, torch.optim.Adam],
+    streams: Mapping[str, torch.Generator],
+) -> None:
+    """Bring networks, optimisers and streams into the state of :func:`state_tensors`."""
+    for prefix, network in networks.items():
+        network.load_state_dict(_part(tensors, prefix))
+    for prefix, adam in optimisers.items():
+        _restore_adam(adam, _part(tensors, prefix))
+    for name, stream in streams.items():
+        stream.set_state(tensors[f"stream.{name}"])
+
+
+def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+    yield from state_tensors(_networks(trainer), _optimisers(trainer), vars(trainer.streams))
     yield "path_mean", trainer.path_mean
 
 
-def _networks(trainer: Trainer) -> tuple[tuple[str, nn.Module], ...]:
-    return (
-        ("generator.", trainer.generator),
-        ("average.", trainer.average),
-        (_DISCRIMINATOR, trainer.discriminator),
-    )
+def _networks(trainer: Trainer) -> dict[str, nn.Module]:
+    return {
+        "generator.": trainer.generator,
+        "average.": trainer.average,
+        _DISCRIMINATOR: trainer.discriminator,
+    }
 
 
-def _optimisers(trainer: Trainer) -> tuple[tuple[str, torch.optim.Adam], ...]:
-    return (("adam_g.", trainer.adam_g), ("adam_d.", trainer.adam_d))
+def _optimisers(trainer: Trainer) -> dict[str, torch.optim.Adam]:
+    return {"adam_g.": trainer.adam_g, "adam_d.": trainer.adam_d}
 
 
 def _restore_adam(adam: torch.optim.Adam, tensors: Mapping[str, Tensor]) -> None:

@@ -74,6 +74,31 @@ _SCORE = "score"
 """Key of the score in the metadata of the best generator."""
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a run's folder if need be and keep other processes out of it until the block ends.
+
+    Raises
+    ------
+    TrainingError
+        If another process trains in it, or it cannot be written.
+    """
+    lock = filelock.FileLock(folder / "run.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise TrainingError(
+            f"Another process is training in {folder}; wait for its end or choose another folder."
+        ) from None
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class RunFolder:
     """The files of one run.
 
@@ -120,23 +145,14 @@ class RunFolder:
             raise TrainingError(
                 f"{self.path} holds files but no training run; choose an empty or new folder."
             )
-        try:
-            for folder in (self.path, self.path / "samples", self.path / "snapshots"):
-                folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.path / "run.lock")
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise TrainingError(
-                f"Another process is training in {self.path}; wait for its end or choose "
-                "another folder."
-            ) from None
-        except OSError as error:
-            raise unwritable(self.path, error) from None
-        try:
+        with locked(self.path):
+            try:
+                for folder in (self.path / "samples", self.path / "snapshots"):
+                    folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise unwritable(self.path, error) from None
             _write_text(self._record, record.model_dump_json(indent=2) + "\n")
             yield self.checkpoint.exists()
-        finally:
-            lock.release()
 
     def _is_free(self) -> bool:
         """Whether the folder is new or empty, or a job has put the crops of this run there."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -13,16 +12,8 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.manifest import Manifest
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.train import TrainingCrops, prepare
-from napari_rls.workflow.train_files import (
-    check_free,
-    inputs_digest,
-    keep_crops,
-    kept_crops,
-    overview,
-    writing,
-)
-from napari_rls.workflow.train_inputs import find_fields
+from napari_rls.workflow.train_crops import HRImages, kept_or_cut
+from napari_rls.workflow.train_files import check_free, overview, writing
 from napari_rls.workflow.train_manifest import Card, draft_manifest, with_crops
 
 if TYPE_CHECKING:
@@ -32,6 +23,7 @@ if TYPE_CHECKING:
     from napari_rls.evaluation.scores import Scorer
     from napari_rls.models.bundle import Bundle
     from napari_rls.training.run import Progress
+    from napari_rls.workflow.train import TrainingCrops
 
 Stage = Literal["crops", "training", "fitting", "done"]
 T = TypeVar("T")
@@ -146,7 +138,7 @@ def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
     """
     draft = _draft(job)
     check_free(job.folder)
-    crops = yield from _crops(job)
+    crops = yield from _told("crops", kept_or_cut(_source(job), job.settings, job.folder))
     settings = job.settings.model_copy(update={"intensity": crops.intensity})
     draft = with_crops(draft, crops)
     yield JobUpdate("crops", crops.summary(), crops=crops, overview=overview(job.folder))
@@ -184,37 +176,10 @@ def _draft(job: TrainJob) -> Manifest:
     return card.model_copy(update={"flow_fit": fit})
 
 
-def _crops(job: TrainJob) -> Generator[JobUpdate, None, TrainingCrops]:
-    """Return the crops that the folder holds, or cut and keep them."""
-    channels = job.settings.channels
-    find = partial(find_fields, channels=channels, sources=job.sources, pattern=job.pattern)
-    fields = find(job.images)
-    apart = find(job.validation) if job.validation else []
-    words = {
-        "sources": job.sources,
-        "pattern": job.pattern,
-        **job.settings.model_dump(include={"size", "channels", "seed", "intensity"}),
-        "dna_channel": job.dna_channel,
-        "nuclei": job.nuclei.model_dump(),
-    }
-    digest = inputs_digest(fields, apart, words)
-    kept = kept_crops(job.folder, digest)
-    if kept is not None:
-        yield JobUpdate("crops", f"The crops in {job.folder} are of these images; no new cut.")
-        return kept
-    crops = yield from _told(
-        "crops",
-        prepare(
-            fields,
-            job.settings,
-            validation=apart,
-            sources=() if job.pattern else job.sources,
-            dna_channel=job.dna_channel,
-            nuclei=job.nuclei,
-        ),
+def _source(job: TrainJob) -> HRImages:
+    return HRImages(
+        job.images, job.validation, job.pattern, job.sources, job.dna_channel, job.nuclei
     )
-    keep_crops(job.folder, crops, digest)
-    return crops
 
 
 def _warmup(settings: TrainSettings) -> float:

@@ -1,0 +1,62 @@
+"""What the commands that train have in common: places, Ctrl-C, exit codes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from napari_rls.cli.reporting import INTERRUPTED, WRONG_USAGE, check_new, exit_code, say
+from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.search.settings import SettingsError
+from napari_rls.workflow.stack import InputError
+
+
+def check_places(out: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Check that the bundle can be written and the folder holds a run just if one is resumed.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    from napari_rls.workflow.train_files import begun
+
+    if not out.name.endswith(SUFFIX) or out.is_dir():
+        raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
+    check_new([out], overwrite=overwrite)
+    if begun(folder) and not resume:
+        raise InputError(
+            f"{folder} holds a run already; give --resume to go on with it, or another --run."
+        )
+    if resume and not begun(folder):
+        raise InputError(f"{folder} holds no run to resume; leave out --resume to start one.")
+
+
+@contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Tell images and options that cannot be used from a run that failed, by the exit code."""
+    try:
+        yield
+    except (InputError, SettingsError) as error:
+        with exit_code(WRONG_USAGE):
+            raise error from None
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Take a kill like Ctrl-C, and say after either how to go on."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        from napari_rls.workflow.train_files import begun
+
+        how = f": {folder} keeps the run; the same command with --resume goes on with it."
+        say(f"Stopped{how if begun(folder) else '.'}")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

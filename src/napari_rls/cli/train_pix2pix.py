@@ -1,0 +1,178 @@
+"""``napari-rls train-pix2pix``: add a network to a bundle that draws SR images at once."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from napari_rls.cli.options import build, options_of
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, console, exit_code, say
+from napari_rls.cli.resumable import check_places, kept, wrong_usage
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.bundle_file import SUFFIX, read_manifest
+from napari_rls.models.catalogue import find_bundle
+from napari_rls.training.pix2pix_settings import Pix2PixSettings
+from napari_rls.workflow.stack import InputError
+
+if TYPE_CHECKING:
+    from napari_rls.training.pix2pix import Progress as Step
+    from napari_rls.workflow.train_pix2pix import Pix2PixUpdate
+
+
+@options_of(NucleusSettings)
+@options_of(Pix2PixSettings)
+def train_pix2pix(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="HR.ome.tif...",
+            help="HR images with the bundle's channels: whole fields, of which crops are cut, or "
+            "stacks of crops of the bundle's size; files, folders, patterns.",
+        ),
+    ],
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="NAME_OR_FILE", help="Bundle to add it to.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar=f"NAME{SUFFIX}", help="Bundle to write.")],
+    channels: Annotated[
+        str,
+        typer.Option(
+            show_default=False,
+            help="Which of a file's channels each of the bundle's is, by name or by index from 0, "
+            "as in DNA=0,GFP=2 (default: the one of its name, or else the order in the file).",
+        ),
+    ] = "",
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGES",
+            show_default=False,
+            help="Images to look at and not to train on; may be repeated (default: a tenth of the "
+            "crops, by file).",
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            metavar="DIR",
+            show_default=False,
+            help="Folder of the run: crops, checkpoint, log (default NAME-run beside --out).",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that the folder holds.")
+    ] = False,
+    dna_channel: Annotated[
+        str, typer.Option(help="Channel that shows nuclei, by index from 0 or by name.")
+    ] = "0",
+    data: Annotated[
+        str, typer.Option(help="Name of the HR images, for the bundle's manifest.")
+    ] = "the user's own images",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the bundle.")] = False,
+    **options: Any,
+) -> None:
+    """Train a Pix2Pix network for one scale factor: a rival that the search is compared with.
+
+    Degrades HR crops, trains a U-Net against a PatchGAN discriminator to bring the HR crops back
+    (Isola et al. 2017), and writes the bundle with the network added; all else in it stays as it
+    is. Ctrl-C keeps a checkpoint; the same command with --resume goes on.
+    """
+    folder = run or out.with_name(out.name.removesuffix(SUFFIX) + "-run")
+    with exit_code(WRONG_USAGE):
+        from napari_rls.workflow.train_crops import HRImages
+        from napari_rls.workflow.train_pix2pix import Pix2PixJob
+        from napari_rls.workflow.train_pix2pix import train_pix2pix as work
+
+        nuclei = {k: v for k, v in options.items() if k in NucleusSettings.model_fields}
+        own = {k: v for k, v in options.items() if k in Pix2PixSettings.model_fields}
+        job = Pix2PixJob(
+            hr=HRImages(
+                tuple(images),
+                tuple(validation or ()),
+                sources=_sources(channels, bundle),
+                dna_channel=dna_channel,
+                nuclei=build(NucleusSettings, nuclei),
+            ),
+            bundle=bundle,
+            settings=build(Pix2PixSettings, own),
+            out=out,
+            folder=folder,
+            data=data,
+        )
+        check_places(out, folder, resume=resume, overwrite=overwrite)
+    with (
+        exit_code(FAILED),
+        wrong_usage(),
+        kept(folder),
+        _View() as view,
+        closing(work(job)) as updates,
+    ):
+        for update in updates:
+            view.show(update)
+    typer.echo(out)
+
+
+def _sources(channels: str, bundle: str) -> tuple[str, ...]:
+    """Return where a file has the bundle's channels, in the bundle's order; () if not told."""
+    from napari_rls.workflow.train_inputs import parse_channels
+
+    if not channels:
+        return ()
+    own = read_manifest(find_bundle(bundle)).channel_names
+    names, sources = parse_channels(channels)
+    if set(names) != set(own) or not sources:
+        raise InputError(
+            f"--channels {channels} must tell for each channel of the bundle which one of the file "
+            f"it is, as in {','.join(f'{name}={k}' for k, name in enumerate(own))}."
+        )
+    return tuple(sources[names.index(name)] for name in own)
+
+
+class _View:
+    """Messages, and a bar: steps, images a second, held-out L1, time left."""
+
+    _COLUMNS = ("steps", "speed", "l1", "left")
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=10),  # All must stand in 80 columns.
+            *(TextColumn(f"{{task.fields[{name}]}}") for name in self._COLUMNS),
+            console=console,
+            redirect_stdout=False,
+        )
+        self._bar: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._progress.stop()
+
+    def show(self, update: Pix2PixUpdate) -> None:
+        """Show an update."""
+        if update.message:
+            say(update.message)
+        if update.step:
+            self._show_step(update.step)
+
+    def _show_step(self, step: Step) -> None:
+        if self._bar is None:
+            self._progress.start()
+            blank: dict[str, Any] = dict.fromkeys(self._COLUMNS, "")
+            self._bar = self._progress.add_task("Pix2Pix", total=step.steps_planned, **blank)
+        minutes, seconds = divmod(round(step.seconds_left), 60)
+        fields: dict[str, Any] = {
+            "steps": f"{step.steps}/{step.steps_planned}",
+            "left": f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left",
+        }
+        if step.report:
+            fields["speed"] = f"{step.report.images_per_second:.0f} images/s"
+            fields["l1"] = f"L1 {step.report.held_out_l1:.4f}"
+        self._progress.update(self._bar, completed=step.steps, **fields)

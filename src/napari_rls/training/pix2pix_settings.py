@@ -1,0 +1,58 @@
+"""The settings of a Pix2Pix training: one class for command line, API and checkpoint."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Pix2PixSettings(BaseModel):
+    """All that determines a Pix2Pix training, beside the HR crops.
+
+    Weights, step size and Adam's moments are those of Isola et al. 2017, sections 3.3 and
+    6.2; widths and length are chosen for small crops and a CPU.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    factor: int = Field(default=8, ge=2, le=256, description="HR size divided by LR size.")
+    width: int = Field(
+        default=16, ge=1, le=512, description="Feature maps at full size; they double on halving."
+    )
+    width_max: int = Field(
+        default=64, ge=1, le=1024, description="Feature maps of a level at most."
+    )
+    steps: int = Field(default=6000, ge=1, le=10_000_000, description="Steps of training.")
+    batch_size: int = Field(default=16, ge=1, le=512, description="Pairs in a step.")
+    learning_rate: float = Field(
+        default=2e-4,
+        gt=0,
+        le=0.1,
+        description="Step size of Adam; it falls to 0 in the second half of the steps.",
+    )
+    l1_weight: float = Field(
+        default=100.0, ge=0, le=1e6, description="Weight of L1 beside the adversarial loss."
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of every random stream.")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:N or mps.",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="CPU threads; 0 leaves the choice to torch."
+    )
+    checkpoint_minutes: float = Field(
+        default=2.0, gt=0, le=1440, description="Minutes between checkpoints."
+    )
+    report_steps: int = Field(
+        default=250, ge=1, le=1_000_000, description="Steps from one look at held-out crops to the "
+        "next.",
+    )  # fmt: skip
+
+    def rate(self, steps: int) -> float:
+        """Return the step size after so many steps."""
+        return self.learning_rate * min(1.0, 2 * (1 - steps / self.steps))
+
+
+MAY_CHANGE = frozenset({"device", "threads", "checkpoint_minutes", "report_steps"})
+"""Settings that a resumed training may change: they alter no random number and no weight's path."""
