@@ -21,11 +21,6 @@ from napari_rls.workflow.updates import Run, Update
 
 __all__ = ["Run", "Update", "super_resolve"]
 
-    @property
-    def must_show(self) -> bool:
-        """Whether a view that leaves out updates must not leave out this one."""
-        return self.finished or self.samples is not None
-
 
 def super_resolve(
     lr: CellStack | NDArray[np.generic],
