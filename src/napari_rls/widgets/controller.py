@@ -116,9 +116,15 @@ class Controller:
             self._say(problem, Level.ERROR)
 
     def change(self, name: str, value: Any) -> None:
-        """Change one setting; one that is out of range is refused with a message."""
+        """Change one setting; one that is out of range is refused with a message.
+
+        A method brings its own lambdas, steps, step size, start and samples.
+        """
         try:
-            settings = Settings.parse({**self.state.settings.model_dump(), name: value})
+            if name == "method":
+                settings = self.state.settings.with_method(value)
+            else:
+                settings = Settings.parse({**self.state.settings.model_dump(), name: value})
         except SettingsError as error:
             self._say(str(error), Level.ERROR)
             self.state.events.settings.emit(self.state.settings)
@@ -217,7 +223,7 @@ class Controller:
         again = state.comparing
         self._comparison.stop()
         origin = sources(inputs.lr, inputs.separate, inputs.channels)
-        sr = SrLayers(self.viewer, origin, lr, manifest)
+        sr = SrLayers(self.viewer, origin, lr, manifest, settings.method)
         self._comparison.about(inputs, sr.layers, manifest)
         self._token += 1
         run = self._run = _Run(self._token, sr, Collector(lr, manifest.hr_size))

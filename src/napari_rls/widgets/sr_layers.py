@@ -39,13 +39,21 @@ class SrLayers:
         The LR cells.
     manifest
         The bundle's manifest, for colours and the HR size.
+    method
+        The method, for the layers' names.
     """
 
     def __init__(
-        self, viewer: ViewerModel, origin: Sequence[Source], lr: CellStack, manifest: Manifest
+        self,
+        viewer: ViewerModel,
+        origin: Sequence[Source],
+        lr: CellStack,
+        manifest: Manifest,
+        method: str = "rls",
     ) -> None:
         self._viewer = viewer
         factor = manifest.hr_size // lr.data.shape[-1]
+        kind = f"{factor}x" if method == "rls" else f"{factor}x {method}"
         first_look = upsample(lr.data, factor)
         self.layers: list[Image] = []
         for c, channel in enumerate(manifest.channels):
@@ -54,7 +62,7 @@ class SrLayers:
             pixels = np.ascontiguousarray(first_look[:, c])
             layer = viewer.add_image(
                 pixels.reshape(shape),
-                name=_name(source.layer.name, channel.name, factor, len(manifest.channels)),
+                name=_name(source.layer.name, channel.name, kind, len(manifest.channels)),
                 metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
                 contrast_limits=_contrast(source, lr.data[:, c]),
                 **channel_look(channel.colour, bottom=c == 0),
@@ -139,7 +147,7 @@ def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float
     return low, high if high > low else low + 1
 
 
-def _name(lr: str, channel: str, factor: int, channels: int) -> str:
-    name = f"SR {factor}x (generated) of {lr}"
+def _name(lr: str, channel: str, kind: str, channels: int) -> str:
+    name = f"SR {kind} (generated) of {lr}"
     known = channels == 1 or lr.lower().endswith(channel.lower())
     return name if known else f"{name} {channel}"

@@ -1,0 +1,283 @@
+"""The methods: what each is made of, for a batch of cells.
+
+A method is one or more stages. A stage makes a :class:`~napari_rls.search.engine.Plan`:
+data term, priors, latent parametrisation, projection and schedule. Each follows its
+authors' published algorithm; ``docs/methods.md`` tells what could not carry over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.flow import FrozenDensity
+from napari_rls.models.frozen import FrozenSynthesis
+from napari_rls.search.data_terms import (
+    AbsoluteError,
+    Distance,
+    FlooredSquares,
+    SquaresAndLooks,
+    enlarged,
+    grey_squares,
+)
+from napari_rls.search.degradation import Operator
+from napari_rls.search.engine import Plan, State
+from napari_rls.search.latents import Normalised, PulseNormal, WPlus
+from napari_rls.search.objective import Objective, rls_objective
+from napari_rls.search.own_generator import OwnGenerators
+from napari_rls.search.presets import MethodName
+from napari_rls.search.priors import NormalPrior, cosine_gaps, geocross
+from napari_rls.search.projection import KeepNear, KeepNorms
+from napari_rls.search.settings import Settings
+
+DRAWS = 10_000
+"""Random w whose mean, and for BRGM whose scale, the search takes."""
+
+REFINE_RATE = 1e-4
+"""Step size of RLS+ on latents, noise and weights."""
+
+REFINED_MAPS = 9
+"""Noise maps that RLS+ searches."""
+
+PULSE_DRAWS = 100_000
+"""Random w behind PULSE's normal form; the authors take ten times as many."""
+
+PULSE_MAPS = 5
+"""Noise maps that PULSE searches."""
+
+PULSE_ERROR = FlooredSquares(weight=100.0, floor=2e-3)
+
+BRGM_SQUARES = 1e-3
+"""Weight of BRGM's squared error of images in 0 to 255."""
+
+BRGM_LOOKS = 0.2
+"""Weight of BRGM's perceptual term at the start, as a share of that of the squared error."""
+
+BRGM_FAR = 16
+"""Factor above which BRGM weighs pairs of latent vectors ten times as much."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kit:
+    """What methods are made of, the same for all cells of a run.
+
+    Parameters
+    ----------
+    bundle
+        Generator, encoders and mapping network.
+    settings
+        The run's.
+    start
+        Where the search really starts: ``encoder``, ``mean`` or ``random``.
+    degrade
+        The operator D.
+    fast, exact
+        Synthesis for the search, and in float32 for the final images.
+    log_density
+        log p_F.
+    looks
+        How different two images look, for methods that compare that.
+    """
+
+    bundle: Bundle
+    settings: Settings
+    start: str
+    degrade: Operator
+    fast: FrozenSynthesis
+    exact: FrozenSynthesis
+    log_density: FrozenDensity
+    looks: Distance | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the search computes."""
+        return self.fast.device
+
+    @cached_property
+    def mean_w(self) -> Tensor:
+        """Mean of random w (d,), on the CPU."""
+        return self.bundle.mean_w(DRAWS, self.settings.seed)
+
+    @cached_property
+    def normal_prior(self) -> NormalPrior:
+        """BRGM's prior on latents."""
+        return NormalPrior.of(self.bundle.draw_w(DRAWS, self.settings.seed)).to(self.device)
+
+    @cached_property
+    def pulse_normal(self) -> PulseNormal:
+        """PULSE's transformation of w."""
+        return PulseNormal.of(self.bundle.draw_w(PULSE_DRAWS, self.settings.seed)).to(self.device)
+
+    @torch.no_grad()
+    def first_ws(self, batch: Batch) -> Tensor:
+        """Return the W+ latents (n, L, d) that a search starts at; all rows are equal."""
+        if self.start == "encoder":
+            w = self.bundle.encoders[self.settings.factor](batch.lr.cpu())
+        elif self.start == "mean":
+            w = self.mean_w.expand(len(batch.lr), -1)
+        else:
+            z = batch.normal(self.settings.seed, (self.bundle.manifest.architecture.z_dim,))
+            w = self.bundle.generator.mapping(z[0])
+        return self.bundle.generator.broadcast(w).to(self.device)
+
+    def noise(self, batch: Batch) -> list[Tensor]:
+        """Draw a noise map (n, 1, h, w) for each convolution."""
+        drawn = batch.normal(self.settings.seed, *self.fast.noise_shapes)
+        return [noise.to(self.device) for noise in drawn]
+
+
+def cell_stream(seed: int, cell: int) -> torch.Generator:
+    """Return a cell's own random numbers, which do not depend on the cells beside it."""
+    state = np.random.SeedSequence((seed, cell)).generate_state(1)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cells that are searched at once.
+
+    Parameters
+    ----------
+    lr
+        LR images (n, C, h, w) in -1 to 1, on the device of the search.
+    cells
+        Their numbers in the run, which random numbers depend on.
+    """
+
+    lr: Tensor
+    cells: tuple[int, ...]
+
+    def normal(self, seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
+        """Draw standard normal tensors (n, *shape) on the CPU, each cell's from its own stream."""
+        rows: list[list[Tensor]] = [[] for _ in shapes]
+        for cell in self.cells:
+            rng = cell_stream(seed, cell)
+            for row, shape in zip(rows, shapes, strict=True):
+                row.append(torch.randn(shape, generator=rng))
+        return [torch.stack(row) for row in rows]
+
+
+def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
+    """Plan Regularized Latent Search, with any lambdas (Gheisari & Genovesio 2024)."""
+    settings = kit.settings
+    return Plan(
+        objective=rls_objective(
+            batch.lr,
+            kit.degrade,
+            kit.log_density,
+            lambda_w=settings.lambda_w,
+            lambda_c=settings.lambda_c,
+            factor=settings.factor,
+            reading=settings.reading,
+        ),
+        latents=WPlus(kit.first_ws(batch), kit.fast),
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        schedule=settings.schedule,
+        patience=settings.patience,
+        exact=kit.exact,
+    )
+
+
+def refine(kit: Kit, batch: Batch, before: State | None) -> Plan:
+    """Plan the refinement of RLS+ around what RLS found (Gheisari & Genovesio 2023)."""
+    assert before is not None
+    own = OwnGenerators(kit.bundle.generator.synthesis, before.ws, REFINED_MAPS)
+    return Plan(
+        objective=Objective(batch.lr, kit.degrade, kit.log_density, AbsoluteError()),
+        latents=own,
+        project=KeepNear(own.ws, math.sqrt(own.ws.shape[2]), own.noise),
+        steps=kit.settings.refine_steps,
+        learning_rate=REFINE_RATE,
+        schedule="constant",
+    )
+
+
+def pulse(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
+    """Plan PULSE (Menon et al. 2020)."""
+    settings = kit.settings
+    arch = kit.bundle.manifest.architecture
+    shapes = ((arch.num_ws, arch.w_dim), *kit.fast.noise_shapes)
+    u, *noise = (x.to(kit.device) for x in batch.normal(settings.seed, *shapes))
+    noise[-1].zero_()
+    latents = Normalised(u, kit.pulse_normal, kit.fast, noise, PULSE_MAPS)
+    return Plan(
+        objective=Objective(
+            batch.lr,
+            kit.degrade,
+            kit.log_density,
+            PULSE_ERROR,
+            lambda_c=settings.lambda_c,
+            cross=geocross,
+        ),
+        latents=latents,
+        project=KeepNorms([latents.u, *(noise.flatten(1) for noise in latents.searched)]),
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        schedule=settings.schedule,
+        patience=settings.patience,
+        keep="last",
+        goal=PULSE_ERROR.least,
+        exact=kit.exact,
+    )
+
+
+def brgm(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
+    """Plan BRGM's search for the maximum a posteriori (Marinescu et al. 2020)."""
+    settings = kit.settings
+    latents = WPlus(kit.first_ws(batch), kit.fast, kit.noise(batch))
+    return Plan(
+        objective=Objective(
+            batch.lr,
+            kit.degrade,
+            kit.log_density,
+            _brgm_error(kit, batch, latents),
+            lambda_w=settings.lambda_w,
+            lambda_c=settings.lambda_c * (10 if settings.factor > BRGM_FAR else 1),
+            single=kit.normal_prior,
+            cross=cosine_gaps,
+        ),
+        latents=latents,
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        schedule=settings.schedule,
+        patience=settings.patience,
+        keep="last",
+        exact=kit.exact,
+    )
+
+
+@torch.no_grad()
+def _brgm_error(kit: Kit, batch: Batch, latents: WPlus) -> SquaresAndLooks:
+    """Return BRGM's data term, its perceptual part weighed as at the start of each cell."""
+    assert kit.looks is not None
+    size = kit.bundle.manifest.hr_size
+    first = kit.degrade(latents(torch.arange(len(batch.lr), device=kit.device)).image)
+    squares = BRGM_SQUARES * grey_squares(first, batch.lr)
+    looks = kit.looks(enlarged(first, size), enlarged(batch.lr, size))
+    return SquaresAndLooks(
+        BRGM_SQUARES, kit.looks, BRGM_LOOKS * squares / looks.clamp(min=1e-6), size
+    )
+
+
+Stage = Callable[[Kit, Batch, State | None], Plan]
+"""Plans a search; the last argument is what the stage before it found."""
+
+STAGES: Mapping[MethodName, tuple[Stage, ...]] = {
+    "rls": (rls,),
+    "rls-paper": (rls,),
+    "rls-plus": (rls, refine),
+    "pulse": (pulse,),
+    "brgm": (brgm,),
+    "unregularised": (rls,),
+    "rls-without-pw": (rls,),
+    "rls-without-pcross": (rls,),
+}
+"""The stages of every method that searches."""
