@@ -39,6 +39,19 @@ from napari_rls.models.whole_file import whole_file
 COLOURS = {"GT": "#000000", "HR": "#000000", "SR": "#0072b2", "LR": "#e69f00"}
 """Colours of the kinds of image, told apart with any colour vision (Okabe and Ito)."""
 
+METHOD_COLOURS = {
+    "rls": "#0072b2",
+    "rls-paper": "#56b4e9",
+    "rls-plus": "#004b76",
+    "pulse": "#d55e00",
+    "brgm": "#009e73",
+    "unregularised": "#cc79a7",
+    "rls-without-pw": "#8a5a83",
+    "rls-without-pcross": "#b0a000",
+    "pix2pix": "#888888",
+}
+"""Colours of methods, where SR images of several are in one figure."""
+
 OTHER_COLOUR = "#009e73"
 CHOSEN_COLOUR = "#d55e00"
 
@@ -133,7 +146,7 @@ def box_plot(
                 manage_ticks=False,
             )
             for part in (artist for artists in drawn.values() for artist in artists):
-                part.set_color(_colour(kind))
+                part.set_color(colour_of(kind))
             jitter = place + step * rng.uniform(-0.25, 0.25, len(own))
             text = _name(kind) + areas.get(kind, "") if g == 0 else None
             _scatter(plot, axes, jitter, own, kind, highlight, label=text, alpha=0.35)
@@ -167,16 +180,16 @@ def dose_response_plot(table: pd.DataFrame, column: str, highlight: Collection[s
             own[DOSE].where(own[DOSE] > 0, nothing),
             own["value"],
             "o",
-            color=_colour(kind),
+            color=colour_of(kind),
             label=f"{_name(kind)}: {_ec50(fit)}",
         )
         if np.isfinite(fit["ec50"]):
             doses = np.geomspace(nothing, positive.max(), 200)
             curve = hill(doses, fit["bottom"], fit["top"], fit["ec50"], fit["slope"])
-            axes.plot(doses, curve, color=_colour(kind))
+            axes.plot(doses, curve, color=colour_of(kind))
             ends = np.clip([fit["ec50_low"], fit["ec50_high"]], nothing, positive.max())
-            axes.axvspan(*ends, color=_colour(kind), alpha=0.1)
-            axes.axvline(fit["ec50"], color=_colour(kind), linestyle=":")
+            axes.axvspan(*ends, color=colour_of(kind), alpha=0.1)
+            axes.axvline(fit["ec50"], color=colour_of(kind), linestyle=":")
         chosen = given[(given[IMAGE] == kind) & given[CELL].isin(list(highlight))]
         chosen = chosen[chosen["value"].notna() & chosen[DOSE].notna()]
         places = chosen[DOSE].where(chosen[DOSE] > 0, nothing).to_numpy()
@@ -209,7 +222,7 @@ def agreement_plot(
         own = own[own["value"].notna() & own["truth"].notna()]
         if ends and own[ends[0]].notna().any():
             low, high = (own[end].to_numpy(np.float64) for end in ends)
-            axes.vlines(own["truth"], low, high, color=_colour(kind), alpha=0.15, linewidth=0.7)
+            axes.vlines(own["truth"], low, high, color=colour_of(kind), alpha=0.15, linewidth=0.7)
         linear, ranks = (rows[how][kind] for how in ("pearson", "spearman"))
         text = f"{_name(kind)}: r {linear:.2f}, rho {ranks:.2f}"
         places = own["truth"].to_numpy(np.float64)
@@ -315,7 +328,7 @@ def _scatter(
     """Draw a point per cell, those of ``highlight`` again and larger."""
     names = tuple(map(str, cells[CELL]))
     y = cells["value"].to_numpy(np.float64)
-    points = axes.scatter(x, y, s=10, color=_colour(kind), alpha=alpha, linewidths=0, label=label)
+    points = axes.scatter(x, y, s=10, color=colour_of(kind), alpha=alpha, linewidths=0, label=label)
     plot.points.append((points, names))
     chosen = np.isin(names, list(highlight)) if highlight else np.zeros(len(names), np.bool_)
     if chosen.any():
@@ -337,8 +350,9 @@ def _ec50(fit: pd.Series[Any]) -> str:
     return f"{found}, {fit['problem']}" if fit["problem"] else found
 
 
-def _colour(kind: str) -> str:
-    return COLOURS.get(kind, OTHER_COLOUR)
+def colour_of(kind: str) -> str:
+    """Return the colour of a kind of image or of a method."""
+    return COLOURS.get(kind) or METHOD_COLOURS.get(kind, OTHER_COLOUR)
 
 
 def _name(kind: str) -> str:
