@@ -152,7 +152,8 @@ def benchmark(
 
 def _work(job: Job) -> int:
     settings = job.settings
-    return len(job.cells) * (settings.steps + (settings.sample_steps if settings.samples else 0))
+    sampling = settings.sample_steps if settings.samples else 0
+    return len(job.cells) * (settings.search_steps + sampling)
 
 
 class _Analysis:

@@ -20,7 +20,7 @@ from napari_rls.workflow.score_images import score_images
 from napari_rls.workflow.upsample import upsample
 
 LR = "LR"
-"""Name of LR images, upsampled by a cubic spline, among the methods."""
+"""Name of LR images, upsampled bicubically, among the methods."""
 
 METHOD, FACTOR = "method", "factor"
 

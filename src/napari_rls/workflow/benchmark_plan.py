@@ -35,6 +35,9 @@ _SALT = 0.05
 _BLUR = 0.5
 """Deviation of the Gaussian blur in LR pixels; the paper gives no amounts."""
 
+_STEPS = ("steps", "refine_steps", "sample_steps")
+"""Settings that ``max_steps`` bounds."""
+
 _NOT_IN_KEY = {"bundle", "threads"}
 """Settings that change no pixel beyond rounding: the bundle's content stands for its name."""
 
@@ -178,11 +181,9 @@ class _Planner:
         }
         values |= changes or {}
         settings = Settings.parse(values)
-        if given.max_steps and settings.steps > given.max_steps:
-            settings = Settings.parse(values | {"steps": given.max_steps})
-        if given.max_steps and settings.samples and settings.sample_steps > given.max_steps:
-            bounded = {"steps": settings.steps, "sample_steps": given.max_steps}
-            settings = Settings.parse(values | bounded)
+        if given.max_steps:
+            steps = {name: min(getattr(settings, name), given.max_steps) for name in _STEPS}
+            settings = Settings.parse(values | steps)
         degrade = self._degradations(factor)[degradation]
         all_that_matters = {
             "version": version("napari-rls"),

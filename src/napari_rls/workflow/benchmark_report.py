@@ -100,7 +100,7 @@ def _table1(made: Benchmark) -> str:
         "other metrics each SR image with its own. KID leads: FID grows with every image that is "
         "missing. PSNR and MS-SSIM reward blur. The network behind a number, or the window, "
         "stands in the column's title; numbers of different ones cannot be compared. LR is the LR "
-        "image, upsampled by a cubic spline."
+        "image, upsampled bicubically."
     ) + "".join(metric_table(made, factor) for factor in made.outcome.settings.factors)
 
 
@@ -169,7 +169,7 @@ def _table2(made: Benchmark) -> str:
     return html.paragraph(
         "A logistic regression on standardised features (napari-rls features v1) tells the two "
         "conditions apart. It is trained on HR cells and tested on GT and SR images of other "
-        "cells; another one is trained and tested on LR images, upsampled by a cubic spline."
+        "cells; another one is trained and tested on LR images, upsampled bicubically."
     ) + "".join(phenotype_table(made, factor) for factor in made.outcome.settings.factors)
 
 

@@ -138,35 +138,39 @@ class _Tracer:
     """Means over all batches of a run, step by step; sampling is not traced."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, float, int, float, float]] = []
+        self._rows: list[dict[str, float]] = []
         self._batch_start = 0.0
         self._last = 0.0
 
     def add(self, update: Update) -> None:
         settings = update.run.settings
-        if not settings.samples or update.step <= settings.steps:
+        if not settings.samples or update.step <= settings.search_steps:
             if update.step == 1:
                 self._batch_start = self._last
-            finite = np.isfinite(update.objective)
-            objective = float(update.objective[finite].mean()) if finite.any() else np.nan
-            error = float(update.lr_residual.mean())
-            seconds = update.seconds - self._batch_start
-            self._rows.append((update.step, seconds, len(update.cells), objective, error))
+            objective = update.objective[np.isfinite(update.objective)]
+            error = update.lr_residual.mean(1)
+            error = error[np.isfinite(error)]
+            self._rows.append(
+                {
+                    STEP: update.step,
+                    "seconds": update.seconds - self._batch_start,
+                    "cells": len(update.cells),
+                    OBJECTIVE: float(objective.sum()),
+                    "with objective": len(objective),
+                    LR_ERROR: float(error.sum()),
+                    "with error": len(error),
+                }
+            )
         self._last = update.seconds
 
     def table(self) -> pd.DataFrame:
-        rows = pd.DataFrame(self._rows, columns=[STEP, "seconds", "cells", OBJECTIVE, LR_ERROR])
-        weighted = rows.assign(
-            **{name: rows[name] * rows["cells"] for name in (OBJECTIVE, LR_ERROR)}
-        )
-        sums = weighted.groupby(STEP, as_index=False)[
-            ["seconds", "cells", OBJECTIVE, LR_ERROR]
-        ].sum()
+        sums = pd.DataFrame(self._rows).groupby(STEP, as_index=False).sum()
+        # Where no cell has a value, 0 over 0 is NaN.
         return pd.DataFrame(
             {
                 STEP: sums[STEP],
                 SECONDS: sums["seconds"] / sums["cells"],
-                OBJECTIVE: sums[OBJECTIVE] / sums["cells"],
-                LR_ERROR: sums[LR_ERROR] / sums["cells"],
+                OBJECTIVE: sums[OBJECTIVE] / sums["with objective"],
+                LR_ERROR: sums[LR_ERROR] / sums["with error"],
             }
         )
