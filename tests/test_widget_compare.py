@@ -80,6 +80,16 @@ def test_columns_are_lr_then_methods_then_gt_with_linked_contrast(bench):
     assert len(bench.sr("rls")) == 2
 
 
+def test_many_methods_lie_in_two_rows(bench):
+    bench.add(hr_cells())
+    bench.choose("rls", "pulse", "unregularised")
+    bench.compare()
+    grid, layers = bench.viewer.canvas.grid, bench.viewer.layers
+    places = [grid.position(k, layers) for k, layer in enumerate(layers) if layer.visible]
+    assert places[::2] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert places[1::2] == places[::2]
+
+
 def test_a_method_that_cannot_run_leaves_no_layers_and_a_row_that_says_why(bench):
     bench.add(hr_cells())
     bench.choose("rls", "pix2pix")
@@ -350,7 +360,8 @@ def shown(dock, row: int) -> list[str]:
     return [item.text() if item else "" for item in items]
 
 
-def test_one_click_fills_the_table(qtbot, remembered, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("remembered")
+def test_one_click_fills_the_table(qtbot, tmp_path, monkeypatch):
     viewer = ViewerModel()
     add_cells(viewer, 10)
     dock = CompareWidget(viewer)
@@ -383,6 +394,8 @@ def test_one_click_fills_the_table(qtbot, remembered, tmp_path, monkeypatch):
     bold = [dock.table.item(row, 4).font().bold() for row in (0, 1)]
     assert bold == [psnr[0] > psnr[1], psnr[1] > psnr[0]]
     assert shown(dock, 2)[1].startswith("Not run: The bundle tiny")
+    assert dock.table.columnSpan(2, 1) == 7
+    assert dock.table.columnWidth(1) < 150
     assert shown(dock, 0)[-1] == ""
     path = tmp_path / "table.csv"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), "CSV (*.csv)"))
@@ -391,7 +404,8 @@ def test_one_click_fills_the_table(qtbot, remembered, tmp_path, monkeypatch):
     assert path.exists()
 
 
-def test_fields_and_state_follow_each_other(qtbot, remembered):
+@pytest.mark.usefixtures("remembered")
+def test_fields_and_state_follow_each_other(qtbot):
     dock = CompareWidget(ViewerModel())
     qtbot.addWidget(dock)
     dock.methods["rls-plus"].value = True
@@ -407,7 +421,8 @@ def test_fields_and_state_follow_each_other(qtbot, remembered):
     assert dock.state.settings.seed == 3
 
 
-def test_fields_are_locked_during_a_run_and_cancel_frees_them(qtbot, remembered):
+@pytest.mark.usefixtures("remembered")
+def test_fields_are_locked_during_a_run_and_cancel_frees_them(qtbot):
     viewer = ViewerModel()
     add_cells(viewer, 3)
     dock = CompareWidget(viewer)
@@ -426,7 +441,8 @@ def test_fields_are_locked_during_a_run_and_cancel_frees_them(qtbot, remembered)
 
 
 @pytest.mark.canvas
-def test_methods_fill_their_columns_on_screen(make_napari_viewer, remembered, qtbot):
+@pytest.mark.usefixtures("remembered")
+def test_methods_fill_their_columns_on_screen(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.resize(1200, 800)
     _, dock = viewer.window.add_plugin_dock_widget("napari-rls", "Compare methods")

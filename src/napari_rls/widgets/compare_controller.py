@@ -202,9 +202,7 @@ class CompareController(InputController):
             return range(min(self.state.count, origin[0].shape[axis]))
         cell = cell_in_view(self.viewer, origin[0].layer, axis)
         if cell is None:
-            raise InputError(
-                "No single LR cell is in view; choose other cells."
-            )
+            raise InputError("No single LR cell is in view; choose other cells.")
         return range(cell, cell + 1)
 
     def _add_layers(self, run: _Run, cells: range | None) -> None:

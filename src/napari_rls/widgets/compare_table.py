@@ -43,6 +43,7 @@ class CompareTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setWordWrap(False)
         self.verticalHeader().hide()
 
     def show_turns(self, turns: Sequence[Turn]) -> None:
@@ -59,13 +60,13 @@ class CompareTable(QTableWidget):
         self._head(told)
         for k, turn in enumerate(turns):
             self.setItem(k, 0, _name(turn.method))
-            if turn.words:
-                self._say(k, turn.words)
-                continue
-            for c, name in enumerate(told, start=1):
+            for c, name in enumerate(told if not turn.words else (), start=1):
                 self.setItem(k, c, _value(rows[turn.method], name, winners))
         self.resizeColumnsToContents()
-        self.resizeRowsToContents()
+        # Sentences lie over several columns and widen none.
+        for k, turn in enumerate(turns):
+            if turn.words:
+                self._say(k, turn.words)
 
     def _head(self, told: Mapping[str, Mapping[str, str]]) -> None:
         self.setHorizontalHeaderItem(0, QTableWidgetItem("method"))
