@@ -48,7 +48,6 @@ def main() -> None:
     while widget.state.phase is not Phase.IDLE:
         wait(0.1)
     print(widget.state.message.text)
-    widget.controller.export(options.out / "compare.csv")
     wait(1)
     save(viewer, options.out / "compare.png")
     viewer.close()

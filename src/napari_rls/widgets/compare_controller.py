@@ -9,18 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_rls.search.settings import METHODS, Settings
+from napari_rls.widgets.compare_layers import CompareLayers
 from napari_rls.widgets.compare_state import Cells, Turn
 from napari_rls.widgets.comparison import Comparison
 from napari_rls.widgets.controller import describe_cells
 from napari_rls.widgets.input_controller import InputController, explain
-from napari_rls.widgets.inputs import Source, cell_in_view, read_truth, sources
-from napari_rls.widgets.sr_layers import SrLayers
+from napari_rls.widgets.inputs import cell_in_view, read_truth, sources
 from napari_rls.widgets.state import Level, Phase, Progress
 from napari_rls.widgets.table_writer import save_table
-from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.compare_results import (
     BICUBIC,
     MethodResult,
@@ -31,6 +28,7 @@ from napari_rls.workflow.compare_results import (
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari.components import ViewerModel
     from napari.utils.events import Event
     from numpy.typing import NDArray
@@ -59,20 +57,12 @@ class CompareJob:
 
 
 @dataclass(eq=False)
-class _Column:
-    """The layers of one method and what it reached."""
-
-    sr: SrLayers
-    collector: Collector
-
-
-@dataclass(eq=False)
 class _Run:
-    """A comparison: its layers by method, what it works on, and how to stop it."""
+    """A comparison: what it works on, where it shows, and how to stop it."""
 
     token: int
     job: CompareJob
-    columns: dict[str, _Column] = field(default_factory=dict)
+    layers: CompareLayers
     began: float = field(default_factory=time.monotonic)
     stop: Callable[[], None] = lambda: None
 
@@ -142,12 +132,13 @@ class CompareController(InputController):
         self._comparison.stop()
         settings = settings_of(state.settings, state.methods, state.max_steps)
         self._token += 1
-        run = self._run = _Run(self._token, CompareJob(lr, settings, truth))
+        layers = CompareLayers(self.viewer, self._comparison, state, lr, cells)
+        run = self._run = _Run(self._token, CompareJob(lr, settings, truth), layers)
         state.phase = Phase.RUNNING
         state.turns = tuple(map(Turn, (BICUBIC, *state.methods)))
         state.progress = Progress(0.0, "Loading the bundle")
         self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
-        self._add_layers(run, cells)
+        self.compare()
         run.stop = self._launch(
             run.job, partial(self._receive, run.token), partial(self._ended, run)
         )
@@ -183,7 +174,10 @@ class CompareController(InputController):
         self._comparison.stop()
         self.viewer.layers.events.removed.disconnect(self._layer_removed)
 
-    # -- layers ------------------------------------------------------------------------
+    def _layer_removed(self, event: Event) -> None:
+        self._comparison.forget(event.value)
+        if self._run and event.value in self._run.layers and not self._run.layers.present:
+            self._settle("Cancelled", "Every SR layer was removed: the comparison was cancelled.")
 
     def _cells(self) -> range | None:
         """Return the chosen cells, None for all.
@@ -205,44 +199,6 @@ class CompareController(InputController):
             raise InputError("No single LR cell is in view; choose other cells.")
         return range(cell, cell + 1)
 
-    def _add_layers(self, run: _Run, cells: range | None) -> None:
-        """Show the LR image, upsampled, for every method until it has reached a cell."""
-        inputs, manifest = self.state.inputs, self.state.manifest
-        origin = sources(inputs.lr, inputs.separate, inputs.channels, cells)
-        for own in run.job.settings:
-            sr = SrLayers(self.viewer, origin, run.job.lr, manifest, own.method)
-            run.columns[own.method] = _Column(sr, Collector(run.job.lr, manifest.hr_size))
-        self._comparison.about(inputs, [c.sr.layers for c in run.columns.values()], manifest)
-        self._bring_into_view(origin[0])
-        self.compare()
-
-    def _bring_into_view(self, source: Source) -> None:
-        """Show a cell that is compared, if none is in view."""
-        layer, axis = source.layer, source.cell_axis
-        if axis is None or source.cells is None:
-            return
-        if cell_in_view(self.viewer, layer, axis) not in source.cells:
-            place = np.zeros(layer.ndim)
-            place[axis] = source.first_cell
-            dims = self.viewer.dims
-            dims.set_point(axis + dims.ndim - layer.ndim, layer.data_to_world(place)[axis])
-
-    def _remove(self, run: _Run, methods: Sequence[str]) -> None:
-        """Take the layers of methods out of the viewer; the others move together."""
-        again = self.state.comparing
-        for method in methods:
-            run.columns.pop(method).sr.remove()
-        if methods and again and run.columns:
-            self._comparison.start()
-
-    def _layer_removed(self, event: Event) -> None:
-        self._comparison.forget(event.value)
-        run = self._run
-        columns = run.columns.values() if run else ()
-        mine = any(event.value in column.sr.layers for column in columns)
-        if mine and not any(column.sr.present for column in columns):
-            self._settle("Cancelled", "Every SR layer was removed: the comparison was cancelled.")
-
     # -- messages of the thread ---------------------------------------------------------
 
     def _receive(self, token: int, message: CompareUpdate | Exception) -> None:
@@ -253,7 +209,10 @@ class CompareController(InputController):
         if isinstance(message, Exception):
             self._settle("Stopped", explain(message, "comparison"), Level.ERROR)
             return
-        self._show(run, message)
+        run.layers.show(message)
+        if message.search is not None:
+            info = message.search.run
+            state.device = f"Device: {info.device_reason}, {info.precision}"
         state.turns = tuple(
             Turn(turn.method, message.share, message.result)
             if turn.method == message.method
@@ -264,24 +223,6 @@ class CompareController(InputController):
             self._settle("Done")
         else:
             state.progress = Progress(message.whole, self._describe(message))
-
-    def _show(self, run: _Run, message: CompareUpdate) -> None:
-        """Show what a message holds in the layers of its method."""
-        column = run.columns.get(message.method)
-        if column is None:
-            return
-        search, result = message.search, message.result
-        if search is not None:
-            first = column.collector.run is None
-            column.collector.add(search)
-            column.sr.show(search.cells, search.sr)
-            if first:
-                column.sr.mark(column.collector.provenance())
-                self.state.device = f"Device: {search.run.device_reason}, {search.run.precision}"
-        if result is not None and result.ran:
-            column.sr.settle(result.sr, dict(result.record))
-        elif result is not None:
-            self._remove(run, [message.method])
 
     def _describe(self, message: CompareUpdate) -> str:
         methods = [turn.method for turn in self.state.turns]
@@ -298,17 +239,7 @@ class CompareController(InputController):
         self._token += 1
         state.phase = Phase.STOPPING
         run.stop()
-        unfinished = [turn.method for turn in state.turns if turn.result is None]
-        nothing = []
-        for method in (name for name in unfinished if name in run.columns):
-            column = run.columns[method]
-            if column.collector.reached:
-                column.sr.settle(column.collector.sr, column.collector.provenance())
-            else:
-                nothing.append(method)
-        self._remove(run, nothing)
-        if not run.columns:
-            self._comparison.stop()
+        run.layers.settle()
         state.turns = tuple(replace(turn, ended=turn.result is None) for turn in state.turns)
         state.progress = Progress(1.0 if outcome == "Done" else 0.0)
         seconds = time.monotonic() - run.began
