@@ -23,10 +23,9 @@ from napari_rls.workflow.read import read_stack
 
 
 def main() -> None:
-    """Compare methods in a window and save pictures of it before, during and after."""
+    """Compare methods in a window and save a picture of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("field", type=Path)
-    parser.add_argument("--out", type=Path, default=IMAGES)
     options = parser.parse_args()
     cells = cut_crops(read_stack(options.field), 64).stack
     cells = replace(cells, data=cells.data[:CELLS], crops=cells.crops[:CELLS])
@@ -40,22 +39,13 @@ def main() -> None:
         widget.methods[method].value = True
     viewer.dims.set_current_step(0, 0)
     wait(1)
-    save(viewer, options.out / "compare-settings.png")
     widget.run.native.click()
-    while widget.state.progress.share < 0.5 and widget.state.phase is Phase.RUNNING:
-        wait(0.1)
-    save(viewer, options.out / "compare-running.png")
     while widget.state.phase is not Phase.IDLE:
         wait(0.1)
     print(widget.state.message.text)
     wait(1)
-    save(viewer, options.out / "compare.png")
+    viewer.window.screenshot(str(IMAGES / "compare.png"), canvas_only=False, flash=False)
     viewer.close()
-
-
-def save(viewer: napari.Viewer, path: Path) -> None:
-    """Save a picture of the whole window."""
-    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
 
 
 if __name__ == "__main__":

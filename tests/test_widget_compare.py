@@ -380,7 +380,7 @@ def test_one_click_fills_the_table(qtbot, tmp_path, monkeypatch):
         "PSNR",
         "MS-SSIM",
         "LR residual",
-        "seconds per cell",
+        "s per cell",
     ]
     assert "napari-rls features v1" in head[1].toolTip()
     assert "lower is better" in head[1].toolTip()
@@ -444,7 +444,7 @@ def test_fields_are_locked_during_a_run_and_cancel_frees_them(qtbot):
 @pytest.mark.usefixtures("remembered")
 def test_methods_fill_their_columns_on_screen(make_napari_viewer, qtbot):
     viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1200, 800)
+    viewer.window._qt_window.resize(1100, 600)
     _, dock = viewer.window.add_plugin_dock_widget("napari-rls", "Compare methods")
     add_cells(viewer, 2)
     run_to_end(qtbot, dock, "rls", "unregularised")

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 BASELINE = "The LR image, upsampled bicubically, without any model"
 UNKNOWN = "Too few cells for it, or nothing to measure; the message below says more."
+LEAST_WIDTH = 460
+"""Pixels in which every column has room."""
+
 HEADINGS = {
     "perceptual distance": "perceptual\ndistance",
     LR_RESIDUAL: "LR\nresidual",
-    SECONDS: "seconds\nper cell",
+    SECONDS: "s per\ncell",
 }
 
 
@@ -45,6 +48,7 @@ class CompareTable(QTableWidget):
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setWordWrap(False)
         self.verticalHeader().hide()
+        self.setMinimumWidth(LEAST_WIDTH)
 
     def show_turns(self, turns: Sequence[Turn]) -> None:
         """Show a comparison, finished or not."""
@@ -95,7 +99,7 @@ def _value(row: pd.Series, name: str, winners: Mapping[str, str]) -> QTableWidge
         item = QTableWidgetItem("")
         item.setToolTip(UNKNOWN)
         return item
-    item = QTableWidgetItem(f"{value:.3g}")
+    item = QTableWidgetItem(f"{value:#.3g}".rstrip("."))
     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     low, high = row.get(name + LOW, np.nan), row.get(name + HIGH, np.nan)
     cells = f"{row['cells']} {'cell' if row['cells'] == 1 else 'cells'}"
