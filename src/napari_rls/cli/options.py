@@ -17,6 +17,9 @@ from napari_rls.search.settings import SettingsError, first_problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
+WIDEST = 40
+"""Characters of a list of choices that the help has room for in front of the text."""
+
 
 class ListCommand(TyperCommand):
     """A command without arguments whose list options take several values: ``--hr A B C``."""
@@ -107,7 +110,8 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
     kind = field.annotation
     metavar = None
     if get_origin(field.annotation) is Literal:
-        kind, metavar = type(kinds[0]), "|".join(str(choice) for choice in kinds)
+        choices = _choices(field)
+        kind, metavar = type(kinds[0]), choices if len(choices) <= WIDEST else "NAME"
     elif kinds:
         kind = kinds[0]
     flag = name.replace("_", "-")
@@ -120,10 +124,19 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
     return Annotated[kind | None, option]  # type: ignore[operator]
 
 
+def _choices(field: FieldInfo) -> str:
+    """Return the values that a field may have, or "" if they are not listed."""
+    if get_origin(field.annotation) is not Literal:
+        return ""
+    return "|".join(str(choice) for choice in get_args(field.annotation))
+
+
 def _help(field: FieldInfo, default: str | None) -> str:
     if default is None and field.default is not None:
         default = str(field.default)
-    notes = "; ".join(filter(None, (_range(field), default and f"default {default}")))
+    choices = _choices(field)
+    names = f"one of {choices.replace('|', ', ')}" if len(choices) > WIDEST else ""
+    notes = "; ".join(filter(None, (_range(field), names, default and f"default {default}")))
     return f"{field.description} ({notes})" if notes else str(field.description)
 
 

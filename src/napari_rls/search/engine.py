@@ -155,7 +155,8 @@ def _finite_gradients(variables: tuple[Tensor, ...], cells: Tensor) -> Tensor:
     finite = torch.ones_like(cells, dtype=torch.bool)
     for variable in variables:
         assert variable.grad is not None
-        finite &= variable.grad.flatten(1).isfinite().all(1)[cells]
+        rows = variable.grad.reshape(len(variable), -1)
+        finite &= rows.isfinite().all(1)[cells]
     return finite
 
 

@@ -57,8 +57,8 @@ PULSE_ERROR = FlooredSquares(weight=100.0, floor=2e-3)
 BRGM_SQUARES = 1e-3
 """Weight of BRGM's squared error of images in 0 to 255."""
 
-BRGM_LOOKS = 0.2
-"""Weight of BRGM's perceptual term at the start, as a share of that of the squared error."""
+BRGM_LOOKS = 0.37
+"""BRGM's perceptual term at the start, as a share of the squared error: as with VGG16."""
 
 BRGM_FAR = 16
 """Factor above which BRGM weighs pairs of latent vectors ten times as much."""

@@ -45,8 +45,8 @@ class Settings(BaseModel):
         default="rls",
         title="Method",
         description=(
-            "What finds the SR image: 'rls', or a rival or an ablation to compare it with. "
-            "Choosing one sets lambdas, steps, learning rate, start and samples to its defaults."
+            "What makes SR images: 'rls', or a method to compare it with. Choosing one sets "
+            "lambdas, steps, learning rate, start and samples to its defaults."
         ),
     )
     bundle: str = Field(
@@ -68,8 +68,7 @@ class Settings(BaseModel):
         title="lambda_w",
         description=(
             "Weight of P_w, which keeps every latent vector where the bundle has seen images: "
-            "higher is more typical, lower follows the LR image more (healthy: 1e-6 to 5e-4). "
-            "For 'brgm', weight of its own prior."
+            "higher is more typical, lower follows the LR image more (healthy: 1e-6 to 5e-4)."
         ),
     )
     lambda_c: float = Field(
@@ -79,8 +78,7 @@ class Settings(BaseModel):
         title="lambda_c",
         description=(
             "Weight of P_cross, which keeps coarse and fine latent vectors together: "
-            "higher is more coherent, lower follows the LR image more (healthy: 0.005 to 0.05). "
-            "For 'pulse' and 'brgm', weight of their own terms on pairs of vectors."
+            "higher is more coherent, lower follows the LR image more (healthy: 0.005 to 0.05)."
         ),
     )
     reading: Literal["scaled", "mean", "sum"] = Field(
@@ -88,8 +86,8 @@ class Settings(BaseModel):
         title="Normalisation",
         description=(
             "How the terms of RLS's objective are summed: 'scaled' weighs the LR image by its "
-            "number of pixels, so that the lambdas fit every factor; 'mean' does not; 'sum' takes the "
-            "formula as printed."
+            "number of pixels, so that the lambdas fit every factor; 'mean' does not; 'sum' takes "
+            "the formula as printed."
         ),
     )
     steps: int = Field(

@@ -81,8 +81,8 @@ class SearchBatches:
             cells = np.array(usable[first : first + self.size])
             encoded = torch.from_numpy(self.run.intensity.encode(self.lr[cells]))
             batch = Batch(encoded.to(self.kit.device), tuple(cells.tolist()))
-            for step in self._states(batch):
-                plan, state, found = step
+            for now in self._states(batch):
+                plan, state, found = now
                 finished = found and not settings.samples
                 done += len(cells) if finished else 0
                 work = done * self.steps + (0 if finished else len(cells) * state.step)
