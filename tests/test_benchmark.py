@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from benchmark_bench import WELLS, cells_of, finish, hr_cells, measuring_bundle, settings_of
 
 from napari_rls.evaluation.metrics import score
 from napari_rls.models.bundle import Bundle
+from napari_rls.models.pix2pix import UNet
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.benchmark import RUNS, Benchmark, BenchmarkUpdate, benchmark
 from napari_rls.workflow.benchmark_images import Compared, metrics_of
 from napari_rls.workflow.benchmark_plan import plan, shown_cells, subset_of
+from napari_rls.workflow.benchmark_report import report
 from napari_rls.workflow.benchmark_runs import RunResult, load
 from napari_rls.workflow.degrade import degrade
 from napari_rls.workflow.stack import CellStack, Crop, InputError
@@ -188,6 +191,25 @@ def test_a_method_that_cannot_run_is_reported_and_the_others_go_on(
     assert "ablation" in result.missing
     with pytest.raises(InputError, match=r"No method could run: .*pix2pix"):
         finish(tmp_path, bundle, settings_of(methods=("pix2pix",)))
+
+
+def test_methods_of_two_stages_and_of_one_step_are_compared_alike(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = UNet(2, 32, 4, 4, 8).requires_grad_(False).eval()
+    able = replace(bundle, pix2pix={4: network})
+    settings = settings_of(methods=("pix2pix", "rls-plus", "pulse"), subset=2)
+    result, _ = finish(tmp_path, able, settings)
+    assert not result.outcome.problems
+    assert result.tables["table1"]["method"].nunique() == 4
+    traces = result.tables["traces"].groupby("method")
+    drawn, refined = traces.get_group("pix2pix"), traces.get_group("rls-plus")
+    assert len(drawn) == 1
+    assert list(refined["step"]) == [1, 2, 3, 4]  # two of the search, two of the refinement
+    assert np.isfinite(result.tables["traces"]["lr_error"]).all()
+    assert "data:image/png" in report(result)
 
 
 def test_cells_without_an_image_are_left_out_and_counted(made: Made) -> None:

@@ -213,7 +213,8 @@ def _time(made: Benchmark) -> str:
         found += html.figure(
             trace_plot(own, unit),
             f"At {factor}x: mean absolute error of the degraded SR image from the LR image, and "
-            "the method's objective, against seconds a cell.",
+            "the method's objective, against seconds a cell. The refinement of rls-plus has "
+            "another objective than its search, so that its curve jumps.",
         )
     return found
 
