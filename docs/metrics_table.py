@@ -43,7 +43,7 @@ def main() -> None:
         "blur, sigma 1 px": gaussian_filter(truth, (0, 0, 1, 1)),
         "blur, sigma 2 px": gaussian_filter(truth, (0, 0, 2, 2)),
         **{
-            f"degraded {f}x, enlarged by cubic spline": upsample(degrade(truth, f), f)
+            f"degraded {f}x, enlarged bicubically": upsample(degrade(truth, f), f)
             for f in (4, 8, 16)
         },
     }
