@@ -35,8 +35,6 @@ def main() -> None:
         viewer.add_layer(napari.layers.Layer.create(*entry))
     _, widget = viewer.window.add_plugin_dock_widget("napari-rls", "Compare methods")
     assert isinstance(widget, CompareWidget)
-    for method in ("unregularised", "pix2pix"):
-        widget.methods[method].value = True
     viewer.dims.set_current_step(0, 0)
     wait(1)
     widget.run.native.click()

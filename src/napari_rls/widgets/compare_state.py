@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from napari_rls.widgets.state import State
+from napari_rls.workflow.benchmark_settings import RIVALS
 
 if TYPE_CHECKING:
     from napari_rls.workflow.compare_results import MethodResult
@@ -59,7 +60,7 @@ class CompareState(State):
         The last comparison, method by method, the baseline first.
     """
 
-    methods: tuple[str, ...] = ("rls", "pulse", "brgm")
+    methods: tuple[str, ...] = RIVALS
     max_steps: int = 0
     cells: Cells = Cells.FIRST
     count: int = 8

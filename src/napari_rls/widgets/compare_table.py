@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from napari_rls.widgets.compare_state import Turn
 
 BASELINE = "The LR image, upsampled bicubically, without any model"
-UNKNOWN = "Too few cells for it, or nothing to measure; the message below says more."
+NO_TIME = "Nothing is searched."
+UNKNOWN = "Too few cells with an image; the message below says how many are needed."
 LEAST_WIDTH = 460
 """Pixels in which every column has room."""
 
@@ -97,7 +98,7 @@ def _value(row: pd.Series, name: str, winners: Mapping[str, str]) -> QTableWidge
     value = row[name]
     if np.isnan(value):
         item = QTableWidgetItem("")
-        item.setToolTip(UNKNOWN)
+        item.setToolTip(NO_TIME if name == SECONDS else UNKNOWN)
         return item
     item = QTableWidgetItem(f"{value:#.3g}".rstrip("."))
     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
