@@ -267,7 +267,7 @@ def test_one_cell_without_a_cell_axis_is_compared(bench):
     bench.viewer.add_image(lr_of(hr), name="LR")
     bench.controller.guess_inputs()
     bench.compare()
-    assert bench.said.startswith("Done: 2 of 2 methods on 1 cells")
+    assert bench.said.startswith("Done: 2 of 2 methods on 1 cell in ")
     assert bench.sr("rls")[0].data.shape == (1, 32, 32)
 
 

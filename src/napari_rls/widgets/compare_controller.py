@@ -244,7 +244,8 @@ class CompareController(InputController):
         state.progress = Progress(1.0 if outcome == "Done" else 0.0)
         seconds = time.monotonic() - run.began
         ran = sum(result.ran for result in self.results if result.method != BICUBIC)
-        did = f"{outcome}: {ran} of {len(run.job.settings)} methods on {len(run.job.lr)} cells"
+        cells = "1 cell" if len(run.job.lr) == 1 else f"{len(run.job.lr)} cells"
+        did = f"{outcome}: {ran} of {len(run.job.settings)} methods on {cells}"
         notes = [why or f"{did} in {seconds:.1f} s.", *self._notes(run)]
         odd = any(result.note for result in self.results)
         worst = Level.WARNING if level is Level.INFO and odd else level
