@@ -109,7 +109,8 @@ def search(plan: Plan, before: State | None = None) -> Iterator[State]:
         As many states as the plan has steps, or fewer if every cell stopped.
     """
     variables = plan.latents.variables
-    adam = torch.optim.Adam(list(variables), lr=plan.learning_rate)
+    # Fused is much faster for many tensors; its last digits are not those of the other one.
+    adam = torch.optim.Adam(list(variables), lr=plan.learning_rate, fused=len(variables) > 1)
     running = torch.ones(len(variables[0]), dtype=torch.bool, device=variables[0].device)
     if before is not None:
         running &= ~before.failed
@@ -155,8 +156,8 @@ def _finite_gradients(variables: tuple[Tensor, ...], cells: Tensor) -> Tensor:
     finite = torch.ones_like(cells, dtype=torch.bool)
     for variable in variables:
         assert variable.grad is not None
-        rows = variable.grad.reshape(len(variable), -1)
-        finite &= rows.isfinite().all(1)[cells]
+        # A sum is not finite if one of its terms is not, and far quicker to look at.
+        finite &= variable.grad.reshape(len(variable), -1).sum(1).isfinite()[cells]
     return finite
 
 
