@@ -18,6 +18,7 @@ from napari_rls.evaluation.feature_sets import (
     FEATURE_SETS,
     LITE_SIDE,
     available_features,
+    missing_features,
     read_judges,
 )
 from napari_rls.evaluation.features import features
@@ -91,6 +92,10 @@ def test_only_the_embedded_network_is_always_there(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert available_features() == ("napari-rls",)
+    missing = missing_features()
+    assert list(missing) == ["inception", "lpips", "st-lpips", "efficientnet-lite0"]
+    assert ALEXNET in missing["lpips"]
+    assert "napari-rls[metrics]" in missing["st-lpips"]
     (hub / ALEXNET).touch()
     assert available_features() == ("napari-rls", "lpips")
     (hub / INCEPTION).touch()

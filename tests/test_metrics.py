@@ -90,6 +90,14 @@ def test_the_seed_decides_and_torchs_own_stream_is_left_alone() -> None:
     assert np.allclose(other["value"], first["value"])
 
 
+def test_networks_are_read_without_touching_torchs_own_stream(tmp_path: Path) -> None:
+    write_alexnet(tmp_path / "fresh.pth")
+    torch.manual_seed(3)
+    stream = torch.random.get_rng_state()
+    score(cells(2), cells(2), features=(f"lpips={tmp_path / 'fresh.pth'}",))
+    assert torch.equal(torch.random.get_rng_state(), stream)
+
+
 def test_more_damage_scores_worse_by_every_metric() -> None:
     truth = cells(30)
     tables = [score(noisy(truth, level), truth, bootstrap=20) for level in (0, 0.02, 0.1, 0.3)]
@@ -130,6 +138,8 @@ def test_many_networks_stand_one_below_the_other(tmp_path: Path) -> None:
         ["PSNR", "data range 2, mean over cells"],
         ["MS-SSIM", "window 7, sigma 1.5, 4 scales"],
     ]
+    with pytest.raises(MetricError, match="24 x 24 pixels are too small for LPIPS"):
+        score(sr[..., :24, :24], truth[..., :24, :24], features=names)
     (judge,) = read_judges(["efficientnet-lite0"])
     assert judge.features is not None
     real, generated = (judge.features(torch.from_numpy(images)) for images in (truth, sr))

@@ -11,6 +11,7 @@ import annotated_types
 import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from typer.core import TyperCommand
 
 from napari_rls.search.settings import SettingsError, first_problem
 
@@ -18,6 +19,25 @@ Model = TypeVar("Model", bound=BaseModel)
 
 WIDEST = 40
 """Characters of a list of choices that the help has room for in front of the text."""
+
+
+class ListCommand(TyperCommand):
+    """A command without arguments whose list options take several values: ``--hr A B C``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the name of a list option before each of its further values."""
+        lists = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
+        spread: list[str] = []
+        name, values = "", 0
+        for arg in args:
+            if arg.startswith("-"):
+                name, values = (arg if arg in lists else ""), 0
+            elif name:
+                values += 1
+                if values > 1:
+                    spread.append(name)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
 
 
 def options_of(

@@ -21,6 +21,9 @@ from torch.nn import functional as F
 
 from napari_rls.evaluation.weight_files import MetricError, fill, read_weights
 
+SMALLEST = 32
+"""Smallest side of an image, in pixels: three times halved and pooled, little is left of it."""
+
 _WIDTHS = (64, 192, 384, 256, 256)
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
@@ -77,7 +80,18 @@ class AlexNetDistance(nn.Module):
         return F.conv2d(padded, kernel, stride=2, groups=x.shape[1])
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the distance (N,) of RGB images (N, 3, H, W), black -1, white 1."""
+        """Return the distance (N,) of RGB images (N, 3, H, W), black -1, white 1.
+
+        Raises
+        ------
+        MetricError
+            If they have fewer pixels a side than :data:`SMALLEST`.
+        """
+        if min(a.shape[2:]) < SMALLEST:
+            raise MetricError(
+                f"Images of {a.shape[2]} x {a.shape[3]} pixels are too small for LPIPS and "
+                f"ST-LPIPS, which need {SMALLEST} a side; leave these features out."
+            )
         found = [
             ((_unit(x) - _unit(y)).square() * head).sum(1).mean((1, 2))
             for x, y, head in zip(self.stages(a), self.stages(b), self.heads, strict=True)

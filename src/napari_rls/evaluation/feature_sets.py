@@ -63,14 +63,13 @@ class Judge:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """A network by its name: ``needs`` says what, ``find`` where its weights are, if any.
+    """A network by its name.
 
-    ``find`` raises :class:`MetricError` where something is missing; ``read`` takes what it
-    returns.
+    ``find`` returns where its weights are, None for the embedded one, and raises
+    :class:`MetricError` where something is missing; ``read`` takes what it returns.
     """
 
     name: str
-    needs: str
     find: Callable[[], Path | None]
     read: Callable[[Path | None], Judge]
 
@@ -176,10 +175,9 @@ def _find_lite0() -> Path:
 FEATURE_SETS: dict[str, FeatureSet] = {
     known.name: known
     for known in (
-        FeatureSet("napari-rls", "nothing; it comes with napari-rls", lambda: None, _embedded),
+        FeatureSet("napari-rls", lambda: None, _embedded),
         FeatureSet(
             "inception",
-            "weights-inception-2015-12-05-6726825d.pth in torch hub's cache",
             lambda: cached_file(
                 "weights-inception-2015-12-05-6726825d.pth",
                 "the Inception network",
@@ -190,7 +188,6 @@ FEATURE_SETS: dict[str, FeatureSet] = {
         ),
         FeatureSet(
             "lpips",
-            "alexnet-owt-7be5be79.pth in torch hub's cache",
             lambda: cached_file(
                 "alexnet-owt-7be5be79.pth",
                 "LPIPS",
@@ -200,13 +197,12 @@ FEATURE_SETS: dict[str, FeatureSet] = {
         ),
         FeatureSet(
             "st-lpips",
-            f"the extra {EXTRA}",
             lambda: package_file(
                 "stlpips_pytorch", "weights/vST0.0/alex_shift_tolerant.pth", "st-lpips"
             ),
             _shift_tolerant,
         ),
-        FeatureSet("efficientnet-lite0", f"the extra {EXTRA}", _find_lite0, _lite0),
+        FeatureSet("efficientnet-lite0", _find_lite0, _lite0),
     )
 }
 """All networks by name; a name may be followed by ``=FILE``, its weights."""
@@ -214,15 +210,19 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 
 def available_features() -> tuple[str, ...]:
     """Return the names of the networks whose weights are on this computer."""
-    return tuple(name for name, known in FEATURE_SETS.items() if not _problem(known))
+    missing = missing_features()
+    return tuple(name for name in FEATURE_SETS if name not in missing)
 
 
-def _problem(known: FeatureSet) -> str:
-    try:
-        known.find()
-    except MetricError as error:
-        return str(error)
-    return ""
+def missing_features() -> dict[str, str]:
+    """Return the other networks' names, and in a sentence what each needs."""
+    missing = {}
+    for name, known in FEATURE_SETS.items():
+        try:
+            known.find()
+        except MetricError as error:
+            missing[name] = str(error)
+    return missing
 
 
 def read_judges(names: Sequence[str]) -> list[Judge]:

@@ -22,19 +22,27 @@ def pulse_gaussianise(w: Tensor, reference: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def ks_distances(bundle: Bundle, samples: int = 5000, seed: int = 1) -> dict[str, float]:
-    """Return the Kolmogorov-Smirnov distance of squared norms from chi-squared.
+def transformed(bundle: Bundle, samples: int = 5000, seed: int = 1) -> dict[str, Tensor]:
+    """Return fresh latent vectors (samples, d) before and after each transformation.
 
-    The numbers behind Fig. 1 of Gheisari & Genovesio 2024, for fresh samples: ``Z``,
-    ``W`` as it is, ``PULSE``'s transformation, and the bundle's ``flow``.
+    Those behind Fig. 1 of Gheisari & Genovesio 2024: ``Z``, ``W`` as it is, ``PULSE``'s
+    transformation of it, and the bundle's ``flow``.
     """
     z = bundle.draw_z(samples, seed)
     w = bundle.draw_w(samples, seed)
     reference = bundle.draw_w(PULSE_SAMPLES, seed + 1)
-    vectors = {
+    return {
         "Z": z,
         "W": w,
         "PULSE": pulse_gaussianise(w, reference),
         "flow": bundle.flow(w)[0],
     }
+
+
+def ks_distances(bundle: Bundle, samples: int = 5000, seed: int = 1) -> dict[str, float]:
+    """Return the Kolmogorov-Smirnov distance of squared norms from chi-squared.
+
+    Of the vectors of :func:`transformed`, by their names.
+    """
+    vectors = transformed(bundle, samples, seed)
     return {name: ks_from_chi_squared(v) for name, v in vectors.items()}

@@ -77,13 +77,15 @@ def score(
     """
     if bootstrap < 2:
         raise MetricError(f"{bootstrap} draws give no interval; take 200.")
-    judges = read_judges(features)
     generated, real = _checked(sr, truth)
     counts = draw_cells(len(generated), bootstrap, seed)
     rows: list[Row] = []
-    for judge in judges:
-        rows += _distances(judge, generated, real, counts, seed)
-    rows += _per_cell(judges, generated, real, counts)
+    # Networks are made of random weights before they are filled.
+    with torch.random.fork_rng(devices=[]):
+        judges = read_judges(features)
+        for judge in judges:
+            rows += _distances(judge, generated, real, counts, seed)
+        rows += _per_cell(judges, generated, real, counts)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

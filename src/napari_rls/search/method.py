@@ -45,6 +45,10 @@ BRGM_SQUARES = 1e-3
 BRGM_LOOKS = 0.37
 """BRGM's perceptual term at the start, as a share of the squared error: as with VGG16."""
 
+BRGM_SMALLEST = 32
+"""Least side in pixels at which BRGM compares looks; a quarter of the HR side where that is
+more, as its authors' 256 of 1024 pixels."""
+
 BRGM_FAR = 16
 """Factor above which BRGM weighs pairs of latent vectors ten times as much."""
 
@@ -143,7 +147,7 @@ def brgm(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
 def _brgm_error(kit: Kit, batch: Batch, latents: WPlus) -> SquaresAndLooks:
     """Return BRGM's data term, its perceptual part weighed as at the start of each cell."""
     assert kit.looks is not None
-    size = kit.bundle.manifest.hr_size
+    size = max(BRGM_SMALLEST, kit.bundle.manifest.hr_size // 4)
     first = kit.degrade(latents(torch.arange(len(batch.lr), device=kit.device)).image)
     squares = BRGM_SQUARES * grey_squares(first, batch.lr)
     looks = kit.looks(enlarged(first, size), enlarged(batch.lr, size))

@@ -40,7 +40,7 @@ class SrLayers:
     manifest
         The bundle's manifest, for colours and the HR size.
     method
-        The method, for the layers' names.
+        The method, if the layers' names are to tell it.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class SrLayers:
         origin: Sequence[Source],
         lr: CellStack,
         manifest: Manifest,
-        method: str = "rls",
+        method: str = "",
     ) -> None:
         self._viewer = viewer
         factor = manifest.hr_size // lr.data.shape[-1]
-        kind = f"{factor}x" if method == "rls" else f"{factor}x {method}"
+        kind = f"{factor}x {method}".rstrip()
         first_look = upsample(lr.data, factor)
         self.layers: list[Image] = []
         for c, channel in enumerate(manifest.channels):
@@ -109,7 +109,8 @@ def placement(source: Source, factor: float) -> dict[str, Any]:
     With the centre of a pixel at its index, HR pixel k lies at LR position
     ``(k + 0.5) / factor - 0.5``: scale ``s / factor``, shift ``-(factor - 1) / (2 factor) s``.
     The one slice along a channel axis is made as thick as all the layer's channels,
-    so that it shows wherever the channel slider stands.
+    so that it shows wherever the channel slider stands. Some of the cells lie where they
+    do in the layer.
     """
     layer = source.layer
     step = np.ones(layer.ndim)
@@ -120,6 +121,8 @@ def placement(source: Source, factor: float) -> dict[str, Any]:
         count = full_resolution(layer).shape[source.channel_axis]
         step[source.channel_axis] = count
         shift[source.channel_axis] = (count - 1) / 2
+    if source.cell_axis is not None:
+        shift[source.cell_axis] = source.first_cell
     linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim)
     return {
         "scale": layer.scale * step,

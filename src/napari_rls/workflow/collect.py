@@ -94,6 +94,11 @@ class Collector:
         """Whether no cell is left to search."""
         return all(cell.status in ("done", "failed", "skipped") for cell in self.cells)
 
+    @property
+    def reached(self) -> int:
+        """Number of cells that have an image."""
+        return sum(cell.status not in ("waiting", "skipped") for cell in self.cells)
+
     def provenance(self) -> dict[str, Any]:
         """Return the record of the run: plain numbers, strings, lists and dicts."""
         record: dict[str, Any] = {

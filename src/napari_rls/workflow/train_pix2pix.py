@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PERCENTILES = (0.1, 99.9)
+
 
 @dataclass(frozen=True)
 class Pix2PixJob:
@@ -174,14 +176,16 @@ def _check_factor(manifest: Manifest, factor: int) -> None:
 
 
 def _check_intensities(hr: NDArray[np.generic], manifest: Manifest) -> None:
-    """Check that crops are in the unit that the bundle was trained in.
+    """Check that crops (N, C, H, W) are in the unit that the bundle was trained in.
 
     Raises
     ------
     InputError
-        If they lie outside its range, or fill almost none of it.
+        If they lie outside its range, or fill almost none of it. Few pixels say nothing: the
+        brightest of many crops are much brighter than those of a single one.
     """
-    if choose_map(hr, manifest.intensity).mode != "bundle":
+    ends = np.percentile(hr.astype(np.float32), _PERCENTILES, axis=(0, 2, 3))
+    if choose_map(ends.T[None, :, None], manifest.intensity).mode != "bundle":
         unit = manifest.intensity
         raise InputError(
             f"The HR images hold intensities from {hr.min():g} to {hr.max():g}, but the bundle "

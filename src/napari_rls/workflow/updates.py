@@ -95,6 +95,11 @@ class Update:
     seconds: float
     seconds_left: float
 
+    @property
+    def must_show(self) -> bool:
+        """Whether a view that leaves out updates must not leave out this one."""
+        return self.finished or self.samples is not None
+
 
 class Clock:
     """Time since the start and what is left, from the share of the work that is done."""
