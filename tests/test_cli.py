@@ -25,7 +25,7 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.degrade import DegradeSettings
-from napari_rls.workflow.read import read_frames, read_samples, read_stack
+from napari_rls.workflow.read import read_frames, read_record, read_samples, read_stack
 from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.super_resolve import super_resolve
 from napari_rls.workflow.write import write_stack
@@ -164,6 +164,24 @@ def test_settings_file_and_options(
     resolve(lr, "--settings", tmp_path / "settings.json", "--learning-rate", 0.2, steps=2)
     record = json.loads((tmp_path / "out" / "lr_SR4x.json").read_text())["settings"]
     assert (record["seed"], record["learning_rate"], record["steps"]) == (9, 0.2, 2)
+
+
+def test_another_method_writes_files_of_its_own(
+    lr: Path, tmp_path: Path, resolve: Callable[..., Result]
+) -> None:
+    resolve(lr)
+    # The widget saves every setting; those of the method must not be taken for another one's.
+    Settings.parse(Settings(seed=9).model_dump()).save(tmp_path / "settings.json")
+    done = resolve(lr, "--method", "pulse", "--factor", 4, "--settings", tmp_path / "settings.json")
+    sr = tmp_path / "out" / "lr_SR4x_pulse.ome.tif"
+    record = tmp_path / "out" / "lr_SR4x_pulse.json"
+    assert done.stdout.split() == [str(sr), str(record)]
+    assert read_record(sr)["method"] == "PULSE (Menon et al. 2020)"
+    settings = json.loads(record.read_text())["settings"]
+    assert (settings["seed"], settings["learning_rate"], settings["lambda_c"]) == (9, 0.4, 0.05)
+    assert (tmp_path / "out" / "lr_SR4x.ome.tif").is_file()
+    failed = resolve(lr, "--method", "pulse", "--start", "mean", code=2)
+    assert "start must be random for the method pulse" in failed.stderr
 
 
 def test_factor_of_the_settings_file_counts(

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.ndimage import zoom
 from synthetic_cells import disc
+from torch.nn import functional as F
 
 from napari_rls.measure.cells import MeasureSettings, column_names, measure_cell
 from napari_rls.workflow.crops import cut_crops
@@ -100,14 +101,15 @@ def test_labels_number_the_cells() -> None:
     np.testing.assert_array_equal(areas[[0, 2]], found.table[AREA][[0, 2]])
 
 
-def test_lr_images_are_measured_as_upsampled_by_a_spline() -> None:
+def test_lr_images_are_measured_as_upsampled_bicubically() -> None:
     hr = stack([2.0, 4.0], pixel_size_um=0.5)
     lr = degrade_stack(hr, DegradeSettings(factor=4))
     found = run(ImageSet("LR", lr), ImageSet("HR", hr))
     table = found.table[found.table["Metadata_Image"] == "LR"]
-    for k, image in enumerate(lr.data):
-        fine = np.stack([zoom(p, 4, order=3, mode="nearest", grid_mode=True) for p in image])
-        expected = measure_cell(fine, 0, 1, SETTINGS).values
+    pixels = torch.from_numpy(lr.data)
+    fine = F.interpolate(pixels, scale_factor=4, mode="bicubic", antialias=True).numpy()
+    for k, image in enumerate(fine):
+        expected = measure_cell(image, 0, 1, SETTINGS).values
         for ours, theirs in zip(column_names(SETTINGS, micrometres=False), expected, strict=True):
             column = ours.replace("Signal", "GFP")
             assert table[column].iloc[k] == pytest.approx(expected[theirs], rel=1e-4)
@@ -116,6 +118,16 @@ def test_lr_images_are_measured_as_upsampled_by_a_spline() -> None:
     alone = run(ImageSet("LR", lr), factor=4).table
     np.testing.assert_array_equal(alone[RATIO], table[RATIO])
     assert found.labels["LR"]["nucleus"].shape == (2, SIDE, SIDE)
+
+
+def test_intervals_end_at_what_a_measurement_can_be() -> None:
+    samples = np.stack([images([0.1]), images([3.0])])
+    table = run(ImageSet("SR", stack([1.5]), samples)).table
+    low, high = table[f"{RATIO}_q05"].iloc[0], table[f"{RATIO}_q95"].iloc[0]
+    assert low == 0  # Student's interval of 0.1 and 3 begins below -10
+    assert high > 10
+    log_ratio = RATIO.replace("Ratio", "Log2Ratio")
+    assert table[f"{log_ratio}_q05"].iloc[0] < -10
 
 
 def test_intervals_are_those_of_the_values_on_the_samples() -> None:
@@ -177,6 +189,9 @@ def test_all_raised_flags_are_named() -> None:
         ("a_LR8x_SR8x_samples.ome.tif", "a"),
         ("a_lr.tif", "a"),
         ("a.ome.tif LR8x SR8x", "a"),
+        ("a_LR8x_SR8x_rls-plus_samples.ome.tif", "a"),
+        ("a.ome.tif LR8x SR8x_pulse", "a"),
+        ("a_pulse.ome.tif", "a_pulse"),
         ("plate-1 B03_SR16x.ome.tif", "plate-1 B03"),
         ("color.tif", "color"),
         ("SR8x.tif", "SR8x"),

@@ -44,9 +44,12 @@ def test_boxes_are_at_the_quartiles(table: pd.DataFrame) -> None:
     for value in quartiles:
         assert np.isclose(drawn, value).any()
     assert [text.get_text() for text in axes.get_xticklabels()] == ["dose=0", "dose=100"]
-    assert axes.get_title() == "AUC of single cells: GT 1.000, SR 1.000, LR 1.000"
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["GT", "SR (generated)", "LR, upsampled"]
+    (legend,) = plot.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "GT, AUC 1.000",
+        "SR (generated), AUC 1.000",
+        "LR, upsampled, AUC 1.000",
+    ]
     assert axes.get_ylabel() == RATIO
 
 
@@ -65,7 +68,7 @@ def test_the_curve_is_half_way_at_ec50(table: pd.DataFrame) -> None:
     curve = next(line for line in axes.lines if len(line.get_xdata()) == 200)
     half = np.interp(np.log(fit["ec50"]), np.log(curve.get_xdata()), curve.get_ydata())
     assert half == pytest.approx((fit["bottom"] + fit["top"]) / 2, rel=1e-3)
-    text = axes.get_legend().get_texts()[0].get_text()
+    text = axes.figure.legends[0].get_texts()[0].get_text()
     assert text.startswith(f"GT: EC50 {fit['ec50']:.3g} (")
 
 

@@ -14,7 +14,7 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.search.degradation import Bicubic
-from napari_rls.search.objective import Objective
+from napari_rls.search.objective import rls_objective
 from napari_rls.search.posterior import (
     INVERSE_GAMMA,
     Axes,
@@ -139,7 +139,7 @@ def test_the_published_prior_against_torch() -> None:
 def test_samples_of_a_bundle_fit_the_lr_image_and_repeat(tiny_bundle: Bundle, form: str) -> None:
     synthesis = FrozenSynthesis(tiny_bundle.generator.synthesis)
     start = tiny_bundle.generator.broadcast(tiny_bundle.draw_w(3, seed=5))
-    objective = Objective(
+    objective = rls_objective(
         lr=Bicubic(4)(synthesis(start)),
         degrade=Bicubic(4),
         log_density=FrozenDensity(tiny_bundle.flow),

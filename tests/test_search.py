@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.search.degradation import Bicubic
 from napari_rls.search.device import choose_device, choose_dtype
-from napari_rls.search.engine import State, search
-from napari_rls.search.objective import Objective, pairwise_distance, pairwise_squares
+from napari_rls.search.engine import Plan, State, search
+from napari_rls.search.latents import WPlus
+from napari_rls.search.objective import Objective, Reading, rls_objective
+from napari_rls.search.priors import pairwise_distance, pairwise_squares
 from napari_rls.search.schedule import step_factor
 from napari_rls.search.settings import SettingsError
 
@@ -26,28 +29,29 @@ class Case:
     def __init__(self, bundle: Bundle) -> None:
         self.synthesis = FrozenSynthesis(bundle.generator.synthesis)
         truth = self.synthesis(bundle.generator.broadcast(bundle.draw_w(4, seed=5)))
-        self.objective = Objective(
-            lr=Bicubic(4)(truth),
-            degrade=Bicubic(4),
-            log_density=FrozenDensity(bundle.flow),
+        self.lr = Bicubic(4)(truth)
+        self.density = FrozenDensity(bundle.flow)
+        self.objective = self.read()
+        self.start = bundle.generator.broadcast(bundle.mean_w()[None]).expand(4, -1, -1)
+
+    def read(self, reading: Reading = "scaled") -> Objective:
+        return rls_objective(
+            self.lr,
+            Bicubic(4),
+            self.density,
             lambda_w=1e-4,
             lambda_c=0.01,
             factor=4,
+            reading=reading,
         )
-        self.start = bundle.generator.broadcast(bundle.mean_w()[None]).expand(4, -1, -1)
 
-    def run(self, cells: slice = slice(None), patience: int = 0, steps: int = 30) -> list[State]:
+    def plan(self, objective: Objective, cells: slice = slice(None), **how: Any) -> Plan:
+        latents = WPlus(self.start[cells], self.synthesis)
+        return Plan(objective, latents, **{"steps": 30, "learning_rate": 0.1, **how})
+
+    def run(self, cells: slice = slice(None), **how: Any) -> list[State]:
         objective = replace(self.objective, lr=self.objective.lr[cells])
-        return list(
-            search(
-                objective,
-                self.synthesis,
-                self.start[cells],
-                steps=steps,
-                learning_rate=0.1,
-                patience=patience,
-            )
-        )
+        return list(search(self.plan(objective, cells, **how)))
 
 
 @pytest.fixture
@@ -80,8 +84,10 @@ def test_cross_term_of_equal_rows_has_no_slope() -> None:
 
 
 @pytest.mark.parametrize("reading", ["scaled", "mean", "sum"])
-def test_objective_is_the_sum_of_its_terms(case: Case, tiny_bundle: Bundle, reading: str) -> None:
-    objective = replace(case.objective, reading=reading)
+def test_objective_is_the_sum_of_its_terms(
+    case: Case, tiny_bundle: Bundle, reading: Reading
+) -> None:
+    objective = case.read(reading)
     ws = tiny_bundle.draw_w(4 * tiny_bundle.generator.arch.num_ws, 2).reshape(4, -1, 16)
     image = case.synthesis(ws)
     terms = objective(ws, image, torch.arange(4))
@@ -113,7 +119,7 @@ def test_the_best_is_kept_and_never_gets_worse(case: Case) -> None:
 
 
 def test_states_do_not_change_afterwards(case: Case) -> None:
-    runner = search(case.objective, case.synthesis, case.start, steps=5, learning_rate=0.1)
+    runner = search(case.plan(case.objective, steps=5))
     first = next(runner)
     image, total = first.image.clone(), first.terms.total.clone()
     list(runner)
@@ -143,16 +149,8 @@ def test_nan_does_not_spread(case: Case) -> None:
 
 def test_cells_that_gain_nothing_stop_early(case: Case) -> None:
     blind = replace(case.objective, degrade=lambda image: Bicubic(4)(image) * 0)
-    states = list(
-        search(
-            replace(blind, lambda_w=0.0, lambda_c=0.0),
-            case.synthesis,
-            case.start,
-            steps=50,
-            learning_rate=0.1,
-            patience=4,
-        )
-    )
+    blind = replace(blind, lambda_w=0.0, lambda_c=0.0)
+    states = list(search(case.plan(blind, steps=50, patience=4)))
     assert len(states) < 10
     assert not states[-1].running.any()
     assert len(case.run(patience=30)) == 30

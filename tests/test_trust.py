@@ -106,6 +106,21 @@ def test_a_correction_holds_for_other_cells_and_is_named(trust: Trust) -> None:
     assert how.endswith(" cells of cells)")
 
 
+def test_a_correction_from_before_there_were_methods_is_one_of_rls(
+    case: Case, trust: Trust
+) -> None:
+    old = trust.model_copy(
+        update={"settings": {k: v for k, v in trust.settings.items() if k != "method"}}
+    )
+    before = {**case.record, "settings": Settings(factor=8).model_dump(exclude={"method"})}
+    for record in (case.record, before):
+        sr, _ = log2_of(case, with_trust(record, old))
+        assert all(how.startswith("5 samples, corrected") for how in sr["Metadata_Interval"])
+    paper = {**case.record["settings"], "method": "rls-paper"}
+    known = known_of(with_trust({**case.record, "settings": paper}, old), SETTINGS)
+    assert known.why_not == "it holds for another method"
+
+
 def test_ordinary_cells_are_rarely_flagged_and_others_are(case: Case, trust: Trust) -> None:
     record = with_trust(case.record, trust)
     sr, _ = log2_of(case, record)

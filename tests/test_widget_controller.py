@@ -391,6 +391,29 @@ def test_settings_saved_by_the_widget_are_those_of_the_command_line(bench, tmp_p
     assert bench.state.settings == Settings.load(path)
 
 
+def test_a_method_brings_its_settings_into_the_form(bench):
+    bench.controller.change("seed", 7)
+    bench.controller.change("lambda_w", 3e-5)
+    bundle, factor = bench.state.settings.bundle, bench.state.settings.factor
+    bench.controller.change("method", "pulse")
+    expected = Settings(method="pulse", seed=7, bundle=bundle, factor=factor)
+    assert bench.state.settings.model_dump() == expected.model_dump()
+    bench.controller.change("lambda_w", 1e-5)
+    assert "lambda_w must be 0.0 for the method pulse" in bench.said
+    assert bench.state.settings.lambda_w == 0
+    bench.controller.change("method", "rls")
+    assert (bench.state.settings.lambda_w, bench.state.settings.steps) == (5e-5, 200)
+
+
+def test_layers_of_another_method_say_so(bench):
+    bench.add_lr()
+    bench.controller.change("method", "pulse")
+    bench.controller.change("steps", 3)
+    bench.controller.start()
+    bench.thread.finish()
+    assert [layer.name.split(" (")[0] for layer in bench.sr] == ["SR 8x pulse"] * 2
+
+
 def test_a_wrong_value_or_file_changes_nothing_and_is_told(bench, tmp_path):
     before = bench.state.settings
     shown = []

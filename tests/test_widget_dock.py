@@ -80,6 +80,18 @@ def test_what_is_typed_becomes_the_setting_and_is_remembered(widget, qtbot):
     assert again.advanced.fields["precision"].value == "float32"
 
 
+def test_a_method_that_is_chosen_shows_its_settings(widget):
+    widget.main.fields["seed"].value = 7
+    widget.main.fields["method"].value = "pulse"
+    assert widget.main.fields["steps"].value == 100
+    assert widget.main.fields["lambda_c"].value == "0.05"
+    assert widget.main.fields["seed"].value == 7
+    assert widget.advanced.fields["start"].value == "random"
+    widget.main.fields["method"].value = "rls"
+    assert widget.advanced.fields["start"].value == "encoder"
+    assert widget.main.fields["lambda_w"].value == "5e-05"
+
+
 def test_a_wrong_number_is_refused_and_the_field_goes_back(widget):
     field = widget.main.fields["lambda_c"].native
     for wrong in ("hello", "-1", "nan"):

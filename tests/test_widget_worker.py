@@ -15,8 +15,7 @@ from napari_rls.workflow.stack import stack_from_array
 @dataclass
 class Step:
     number: int
-    finished: bool = False
-    samples: object = None
+    must_show: bool = False
 
 
 class FakeJob:
@@ -33,8 +32,7 @@ class FakeJob:
             for number in range(1, 41):
                 self.now += 0.01
                 self.made += 1
-                samples = "drawn" if number == 13 else None
-                yield Step(number, finished=number in (20, 40), samples=samples)
+                yield Step(number, must_show=number in (13, 20, 40))
             if self.error:
                 raise self.error
         finally:
@@ -44,7 +42,7 @@ class FakeJob:
         return self.now
 
 
-def test_updates_are_thinned_but_samples_and_the_last_of_every_batch_come():
+def test_updates_are_thinned_but_those_that_must_be_shown_come():
     job = FakeJob()
     pace = Pace(job.clock)
     shown = []

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from napari_rls import __version__
+from napari_rls.cli.benchmark import benchmark
 from napari_rls.cli.bundles import bundles
 from napari_rls.cli.demo import demo
 from napari_rls.cli.images import crops, degrade
 from napari_rls.cli.measure import measure
+from napari_rls.cli.options import ListCommand
 from napari_rls.cli.simulate import simulate
 from napari_rls.cli.super_resolve import super_resolve
 from napari_rls.cli.train import train
@@ -30,6 +32,7 @@ app.command()(simulate)
 app.command()(measure)
 app.command()(train)
 app.command()(train_pix2pix)
+app.command(cls=ListCommand)(benchmark)
 app.add_typer(bundles, name="bundles")
 
 
@@ -53,6 +56,6 @@ def main(
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
     become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all.
     'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images, and
-    'train-pix2pix' adds a rival of the search to one. 'demo' shows it all without any data of
-    your own.
+    'train-pix2pix' adds a rival of the search to one. 'benchmark' compares methods. 'demo' shows
+    it all without any data of your own.
     """

@@ -11,10 +11,33 @@ import annotated_types
 import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from typer.core import TyperCommand
 
 from napari_rls.search.settings import SettingsError, first_problem
 
 Model = TypeVar("Model", bound=BaseModel)
+
+WIDEST = 40
+"""Characters of a list of choices that the help has room for in front of the text."""
+
+
+class ListCommand(TyperCommand):
+    """A command without arguments whose list options take several values: ``--hr A B C``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the name of a list option before each of its further values."""
+        lists = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
+        spread: list[str] = []
+        name, values = "", 0
+        for arg in args:
+            if arg.startswith("-"):
+                name, values = (arg if arg in lists else ""), 0
+            elif name:
+                values += 1
+                if values > 1:
+                    spread.append(name)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
 
 
 def options_of(
@@ -87,7 +110,8 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
     kind = field.annotation
     metavar = None
     if get_origin(field.annotation) is Literal:
-        kind, metavar = type(kinds[0]), "|".join(str(choice) for choice in kinds)
+        choices = _choices(field)
+        kind, metavar = type(kinds[0]), choices if len(choices) <= WIDEST else "NAME"
     elif kinds:
         kind = kinds[0]
     flag = name.replace("_", "-")
@@ -100,10 +124,19 @@ def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:
     return Annotated[kind | None, option]  # type: ignore[operator]
 
 
+def _choices(field: FieldInfo) -> str:
+    """Return the values that a field may have, or "" if they are not listed."""
+    if get_origin(field.annotation) is not Literal:
+        return ""
+    return "|".join(str(choice) for choice in get_args(field.annotation))
+
+
 def _help(field: FieldInfo, default: str | None) -> str:
     if default is None and field.default is not None:
         default = str(field.default)
-    notes = "; ".join(filter(None, (_range(field), default and f"default {default}")))
+    choices = _choices(field)
+    names = f"one of {choices.replace('|', ', ')}" if len(choices) > WIDEST else ""
+    notes = "; ".join(filter(None, (_range(field), names, default and f"default {default}")))
     return f"{field.description} ({notes})" if notes else str(field.description)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -59,15 +60,21 @@ class FeatureNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(self.num_features))
         self.register_buffer("std", torch.ones(self.num_features))
 
-    def pooled(self, pairs: Tensor) -> Tensor:
-        """Return features (N, F) of pairs of channels (N, 2, H, W), black -1, white 1."""
+    def maps(self, pairs: Tensor) -> Iterator[Tensor]:
+        """Yield each stage's maps (N, width, H, W), (N, width, H / 2, W / 2), ... of pairs.
+
+        Pairs of channels (N, 2, H, W), black -1, white 1; the maps are not negative.
+        """
         x = F.relu(self.convs[0](pairs))
-        found = [_statistics(x)]
+        yield x
         for down, level in zip(self.convs[1::2], self.convs[2::2], strict=True):
             x = F.relu(down(x))
             x = F.relu(x + level(x))
-            found.append(_statistics(x))
-        return torch.cat(found, 1)
+            yield x
+
+    def pooled(self, pairs: Tensor) -> Tensor:
+        """Return features (N, F) of pairs of channels (N, 2, H, W), black -1, white 1."""
+        return torch.cat([_statistics(maps) for maps in self.maps(pairs)], 1)
 
     def forward(self, pairs: Tensor) -> Tensor:
         """Return standardised features (N, F) of pairs of channels (N, 2, H, W).
@@ -146,19 +153,33 @@ def features(images: Tensor, network: FeatureNetwork | None = None, batch: int =
     ValueError
         If the images are smaller or not of this shape.
     """
-    if images.ndim != 4 or min(images.shape[-2:]) < SMALLEST:
-        raise ValueError(
-            f"Images of the shape {tuple(images.shape)} have no features; give images "
-            f"(N, C, H, W) of at least {SMALLEST} pixels a side."
-        )
+    _check(images)
     used = network or feature_network()
     parts = [_features(part.float(), used) for part in images.split(batch)]
     return torch.cat(parts) if parts else torch.empty(0, images.shape[1] * used.num_features)
 
 
-def _features(images: Tensor, network: FeatureNetwork) -> Tensor:
-    channels = images.shape[1]
+def channel_pairs(images: Tensor) -> Tensor:
+    """Return pairs of channels (N x C, 2, H, W) of images (N, C, H, W), as `features` sees them.
+
+    Raises
+    ------
+    ValueError
+        If the images are smaller than :data:`SMALLEST` or not of this shape.
+    """
+    _check(images)
     pairs = torch.stack([images, images.roll(-1, 1)], 2).flatten(0, 1)
-    pairs = pairs.contiguous(memory_format=torch.channels_last)
-    found: Tensor = network(pairs)
-    return found.reshape(-1, channels * network.num_features).cpu()
+    return pairs.contiguous(memory_format=torch.channels_last)
+
+
+def _features(images: Tensor, network: FeatureNetwork) -> Tensor:
+    found: Tensor = network(channel_pairs(images))
+    return found.reshape(-1, images.shape[1] * network.num_features).cpu()
+
+
+def _check(images: Tensor) -> None:
+    if images.ndim != 4 or min(images.shape[-2:]) < SMALLEST:
+        raise ValueError(
+            f"Images of the shape {tuple(images.shape)} have no features; give images "
+            f"(N, C, H, W) of at least {SMALLEST} pixels a side."
+        )

@@ -39,6 +39,19 @@ from napari_rls.models.whole_file import whole_file
 COLOURS = {"GT": "#000000", "HR": "#000000", "SR": "#0072b2", "LR": "#e69f00"}
 """Colours of the kinds of image, told apart with any colour vision (Okabe and Ito)."""
 
+METHOD_COLOURS = {
+    "rls": "#0072b2",
+    "rls-paper": "#56b4e9",
+    "rls-plus": "#004b76",
+    "pulse": "#d55e00",
+    "brgm": "#009e73",
+    "unregularised": "#cc79a7",
+    "rls-without-pw": "#8a5a83",
+    "rls-without-pcross": "#b0a000",
+    "pix2pix": "#888888",
+}
+"""Colours of methods, where SR images of several are in one figure."""
+
 OTHER_COLOUR = "#009e73"
 CHOSEN_COLOUR = "#d55e00"
 
@@ -92,7 +105,7 @@ def box_plot(
 
     Boxes go from the first to the third quartile with a line at the median; whiskers reach
     the last cell within 1.5 of that range. With two conditions, the first is the negative
-    one and the area under the ROC curve of single cells stands under every kind.
+    one and the area under the ROC curve of single cells (AUC) stands in the legend.
 
     Parameters
     ----------
@@ -114,6 +127,7 @@ def box_plot(
     every = [str(name) for name in given[CONDITION].fillna("").unique()]
     groups = list(conditions) if conditions else every
     kinds = kinds_of(given)
+    areas = _areas(table, column, groups)
     plot, axes = _start()
     rng = np.random.default_rng(0)
     step = 0.8 / len(kinds)
@@ -132,16 +146,13 @@ def box_plot(
                 manage_ticks=False,
             )
             for part in (artist for artists in drawn.values() for artist in artists):
-                part.set_color(_colour(kind))
+                part.set_color(colour_of(kind))
             jitter = place + step * rng.uniform(-0.25, 0.25, len(own))
-            _scatter(plot, axes, jitter, own, kind, highlight, label=g == 0, alpha=0.35)
+            text = _name(kind) + areas.get(kind, "") if g == 0 else None
+            _scatter(plot, axes, jitter, own, kind, highlight, label=text, alpha=0.35)
     axes.set_xticks(range(len(groups)), [group or "(none)" for group in groups], rotation=20)
     axes.set_ylabel(column)
-    axes.legend(frameon=False, fontsize="small")
-    if len(groups) == 2 and WELL in table.columns:
-        rows = compare_conditions(table, column, groups[0], groups[1])
-        texts = [f"{row[IMAGE]} {row['auc']:.3f}" for _, row in rows.iterrows()]
-        axes.set_title("AUC of single cells: " + ", ".join(texts), fontsize="small")
+    _legend(plot)
     return plot
 
 
@@ -169,16 +180,16 @@ def dose_response_plot(table: pd.DataFrame, column: str, highlight: Collection[s
             own[DOSE].where(own[DOSE] > 0, nothing),
             own["value"],
             "o",
-            color=_colour(kind),
+            color=colour_of(kind),
             label=f"{_name(kind)}: {_ec50(fit)}",
         )
         if np.isfinite(fit["ec50"]):
             doses = np.geomspace(nothing, positive.max(), 200)
             curve = hill(doses, fit["bottom"], fit["top"], fit["ec50"], fit["slope"])
-            axes.plot(doses, curve, color=_colour(kind))
+            axes.plot(doses, curve, color=colour_of(kind))
             ends = np.clip([fit["ec50_low"], fit["ec50_high"]], nothing, positive.max())
-            axes.axvspan(*ends, color=_colour(kind), alpha=0.1)
-            axes.axvline(fit["ec50"], color=_colour(kind), linestyle=":")
+            axes.axvspan(*ends, color=colour_of(kind), alpha=0.1)
+            axes.axvline(fit["ec50"], color=colour_of(kind), linestyle=":")
         chosen = given[(given[IMAGE] == kind) & given[CELL].isin(list(highlight))]
         chosen = chosen[chosen["value"].notna() & chosen[DOSE].notna()]
         places = chosen[DOSE].where(chosen[DOSE] > 0, nothing).to_numpy()
@@ -186,7 +197,7 @@ def dose_response_plot(table: pd.DataFrame, column: str, highlight: Collection[s
     axes.set_xscale("log")
     axes.set_xlabel(f"dose (0 drawn at {nothing:g})")
     axes.set_ylabel(f"{column},\nmean of wells")
-    axes.legend(frameon=False, fontsize="small")
+    _legend(plot)
     return plot
 
 
@@ -211,7 +222,7 @@ def agreement_plot(
         own = own[own["value"].notna() & own["truth"].notna()]
         if ends and own[ends[0]].notna().any():
             low, high = (own[end].to_numpy(np.float64) for end in ends)
-            axes.vlines(own["truth"], low, high, color=_colour(kind), alpha=0.15, linewidth=0.7)
+            axes.vlines(own["truth"], low, high, color=colour_of(kind), alpha=0.15, linewidth=0.7)
         linear, ranks = (rows[how][kind] for how in ("pearson", "spearman"))
         text = f"{_name(kind)}: r {linear:.2f}, rho {ranks:.2f}"
         places = own["truth"].to_numpy(np.float64)
@@ -220,7 +231,7 @@ def agreement_plot(
     axes.axline((float(values.median()),) * 2, slope=1, color="#888888", linestyle="--")
     axes.set_xlabel(f"{column}, {_name(reference)}")
     axes.set_ylabel(column)
-    axes.legend(frameon=False, fontsize="small")
+    _legend(plot)
     return plot
 
 
@@ -251,7 +262,7 @@ def reliability_plot(coverages: Mapping[str, pd.DataFrame]) -> Plot:
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_xlabel("share of true values that the intervals are to hold")
     axes.set_ylabel("share that they hold")
-    axes.legend(frameon=False, fontsize="small")
+    _legend(plot)
     return plot
 
 
@@ -290,6 +301,19 @@ def _start() -> tuple[Plot, Axes]:
     return Plot(figure), axes
 
 
+def _legend(plot: Plot) -> None:
+    """Explain colours below the axes, where nothing is hidden however narrow the figure is."""
+    plot.figure.legend(loc="outside lower left", frameon=False, fontsize="small")
+
+
+def _areas(table: pd.DataFrame, column: str, groups: Sequence[str]) -> dict[str, str]:
+    """Return what a legend says of the AUC of each kind of image, if there are two conditions."""
+    if len(groups) != 2 or not all(groups) or WELL not in table.columns:
+        return {}
+    rows = compare_conditions(table, column, groups[0], groups[1])
+    return {row[IMAGE]: f", AUC {row['auc']:.3f}" for _, row in rows.iterrows()}
+
+
 def _scatter(
     plot: Plot,
     axes: Axes,
@@ -298,14 +322,13 @@ def _scatter(
     kind: str,
     highlight: Collection[str],
     *,
-    label: bool | str = False,
+    label: str | None = None,
     alpha: float = 1.0,
 ) -> None:
     """Draw a point per cell, those of ``highlight`` again and larger."""
     names = tuple(map(str, cells[CELL]))
     y = cells["value"].to_numpy(np.float64)
-    text = label if isinstance(label, str) else _name(kind) if label else None
-    points = axes.scatter(x, y, s=10, color=_colour(kind), alpha=alpha, linewidths=0, label=text)
+    points = axes.scatter(x, y, s=10, color=colour_of(kind), alpha=alpha, linewidths=0, label=label)
     plot.points.append((points, names))
     chosen = np.isin(names, list(highlight)) if highlight else np.zeros(len(names), np.bool_)
     if chosen.any():
@@ -327,8 +350,9 @@ def _ec50(fit: pd.Series[Any]) -> str:
     return f"{found}, {fit['problem']}" if fit["problem"] else found
 
 
-def _colour(kind: str) -> str:
-    return COLOURS.get(kind, OTHER_COLOUR)
+def colour_of(kind: str) -> str:
+    """Return the colour of a kind of image or of a method."""
+    return COLOURS.get(kind) or METHOD_COLOURS.get(kind, OTHER_COLOUR)
 
 
 def _name(kind: str) -> str:

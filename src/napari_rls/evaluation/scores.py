@@ -52,7 +52,7 @@ class Distances:
     features: str
 
 
-def distances(real: Tensor, generated: Tensor, *, seed: int = 0) -> Distances:
+def distances(real: Tensor, generated: Tensor, *, seed: int = 0, named: str = NAME) -> Distances:
     """Return the distances of two sets of features.
 
     KID is the unbiased squared maximum mean discrepancy with the kernel
@@ -65,6 +65,8 @@ def distances(real: Tensor, generated: Tensor, *, seed: int = 0) -> Distances:
         Features (N, F) and (M, F), as of :func:`~napari_rls.evaluation.features.features`.
     seed
         Seed of the choice of KID's subsets; torch's own stream is left as it is.
+    named
+        Name of the features.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def distances(real: Tensor, generated: Tensor, *, seed: int = 0) -> Distances:
             fid.update(given.double(), real=is_real)
         mean, deviation = kid.compute()
         frechet = fid.compute()
-    return Distances(float(mean), float(deviation), float(frechet), len(generated), NAME)
+    return Distances(float(mean), float(deviation), float(frechet), len(generated), named)
 
 
 class Scorer:

@@ -70,6 +70,8 @@ class Column:
         second column in micrometres, or square micrometres.
     micrometres
         Whether this is that second column.
+    least, most
+        What it can be; intervals end there.
     """
 
     name: str
@@ -78,10 +80,17 @@ class Column:
     source: str
     power: Literal[0, 1, 2] = 0
     micrometres: bool = False
+    least: float = -np.inf
+    most: float = np.inf
 
 
 _NUCLEUS_AREA = Column(
-    "Nuclei_AreaShape_Area", "square pixels", "Area of the nucleus.", "nucleus_area", 2
+    "Nuclei_AreaShape_Area",
+    "square pixels",
+    "Area of the nucleus.",
+    "nucleus_area",
+    2,
+    least=0,
 )
 
 COLUMNS: dict[AssayName, tuple[Column, ...]] = {
@@ -104,6 +113,7 @@ COLUMNS: dict[AssayName, tuple[Column, ...]] = {
             "none",
             "Mean of the nucleus over mean of the ring.",
             "ratio",
+            least=0,
         ),
         Column(
             "Math_Log2Ratio_NucleusCytoplasm_{signal}",
@@ -116,13 +126,22 @@ COLUMNS: dict[AssayName, tuple[Column, ...]] = {
             "none",
             "Pearson's correlation of the two channels over the nucleus's pixels.",
             "correlation",
+            least=-1,
+            most=1,
         ),
     ),
     "spots": (
         _NUCLEUS_AREA,
-        Column("Cells_Children_Spots_Count", "none", "Number of spots in the cell.", "count"),
         Column(
-            "Spots_AreaShape_Area_Mean", "square pixels", "Mean area of a spot.", "mean_area", 2
+            "Cells_Children_Spots_Count", "none", "Number of spots in the cell.", "count", least=0
+        ),
+        Column(
+            "Spots_AreaShape_Area_Mean",
+            "square pixels",
+            "Mean area of a spot.",
+            "mean_area",
+            2,
+            least=0,
         ),
         Column(
             "Spots_AreaShape_Area_Median",
@@ -130,6 +149,7 @@ COLUMNS: dict[AssayName, tuple[Column, ...]] = {
             "Median area of a spot.",
             "median_area",
             2,
+            least=0,
         ),
         Column(
             "Spots_AreaShape_Area_Total",
@@ -137,12 +157,15 @@ COLUMNS: dict[AssayName, tuple[Column, ...]] = {
             "Area of all spots of the cell.",
             "total_area",
             2,
+            least=0,
         ),
         Column(
             "Spots_Intensity_Share_{signal}",
             "none",
             "Share of the cell's signal that is in spots, both above its background.",
             "share",
+            least=0,
+            most=1,
         ),
         Column(
             "Spots_Distance_Nuclei_Mean",
@@ -150,6 +173,7 @@ COLUMNS: dict[AssayName, tuple[Column, ...]] = {
             "Mean distance of the spots from the nucleus's border; 0 above the nucleus.",
             "mean_distance",
             1,
+            least=0,
         ),
     ),
 }

@@ -1,15 +1,17 @@
 """Fast synthesis for the search: a generator whose weights no longer change.
 
 Same function as :class:`~napari_rls.models.stylegan2.SynthesisNetwork` with
-constant noise, prepared once per bundle: demodulation becomes a small matrix
-product, noise and bias one tensor, the gain of the activation is folded into
-both, ToRGB is a batched matrix product, and no weight takes a gradient. On a
+constant noise, or with noise maps that are given, prepared once per bundle:
+demodulation becomes a small matrix product, constant noise and bias one tensor, the
+gain of the activation is folded into both, ToRGB is a batched matrix product, and no
+weight takes a gradient. On a
 CPU, feature maps are channels_last, and bfloat16 where that is asked for;
 styles and the image itself stay float32.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,6 +54,8 @@ class _Conv:
     weight: Tensor
     power: Tensor
     offset: Tensor
+    bias: Tensor
+    noise_gain: Tensor
     fir: Tensor | None
     clamp: float | None
 
@@ -59,7 +63,8 @@ class _Conv:
     def of(cls, layer: SynthesisLayer, row: int, dtype: torch.dtype, device: torch.device) -> _Conv:
         weight = layer.weight.detach()
         noise = (layer.noise_const * layer.noise_strength).detach()
-        offset = (noise[None, None] + layer.bias.detach()[None, :, None, None]) * SQRT2
+        bias = layer.bias.detach()[None, :, None, None]
+        offset = (noise[None, None] + bias) * SQRT2
         fir = None
         if layer.up:
             channels = weight.shape[0]
@@ -71,11 +76,13 @@ class _Conv:
             weight=_feature_map(kernel, dtype, device),
             power=(weight.square().sum(dim=(2, 3)).t() / 2).contiguous().to(device),
             offset=_feature_map(offset, dtype, device),
+            bias=_feature_map(bias * SQRT2, dtype, device),
+            noise_gain=(layer.noise_strength.detach() * SQRT2).to(device),
             fir=fir,
             clamp=layer.clamp,
         )
 
-    def __call__(self, x: Tensor, ws: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, ws: Tensor, noise: Tensor | None) -> Tensor:
         styles = self.style(ws)
         # Half the power and half of EPS make this sqrt(2) times the demodulation.
         demodulation = torch.addmm(
@@ -87,7 +94,10 @@ class _Conv:
         else:
             x = F.conv_transpose2d(x, self.weight, stride=2)
             x = F.conv2d(x, self.fir, padding=1, groups=x.shape[1])
-        x = torch.addcmul(self.offset, x, demodulation.to(x.dtype)[:, :, None, None])
+        offset = self.offset if noise is None else self.bias
+        x = torch.addcmul(offset, x, demodulation.to(x.dtype)[:, :, None, None])
+        if noise is not None:
+            x = x.add_((noise * self.noise_gain).to(x.dtype))
         x = F.leaky_relu_(x, LEAK)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
@@ -161,13 +171,33 @@ class FrozenSynthesis:
         const = synthesis.get_parameter("b4.const").detach()
         self._const = _feature_map(const[None], dtype, device)
 
-    def __call__(self, ws: Tensor) -> Tensor:
-        """Return float32 images (N, C, H, W) of float32 W+ latents (N, L, w_dim)."""
+    @property
+    def noise_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """Shape of the noise map of each convolution, one map for all channels."""
+        sides = [
+            res
+            for res, block in zip(self.arch.resolutions, self._blocks, strict=True)
+            for _ in block.convs
+        ]
+        return tuple((1, side, side) for side in sides)
+
+    def __call__(self, ws: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
+        """Return float32 images (N, C, H, W).
+
+        Parameters
+        ----------
+        ws
+            W+ latents (N, L, w_dim), float32.
+        noise
+            A map (N, 1, h, w) for each convolution, float32; none at all takes the
+            generator's constant noise.
+        """
         x = self._const
         image: Tensor | None = None
+        maps = iter(noise)
         for block in self._blocks:
             for conv in block.convs:
-                x = conv(x, ws)
+                x = conv(x, ws, next(maps, None))
             rgb = block.to_image(x, ws)
             image = rgb if image is None else rgb + upsample(image, block.fir)
         assert image is not None

@@ -29,6 +29,8 @@ _LITERALS = frozenset(
     {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
     | {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
     | {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
+    # A text of Python 2, as in files of early PyTorch.
+    | {"SHORT_BINSTRING"}
 )
 _MAKERS: Mapping[str, Callable[[], object]] = {
     "EMPTY_TUPLE": tuple,

@@ -236,7 +236,10 @@ class SynthesisNetwork(nn.Module):
 
         Random noise is drawn on the CPU from ``rng``, so that a seed means one thing.
         """
-        x = self.get_parameter("b4.const").to(dtype).expand(ws.shape[0], -1, -1, -1)
+        # Not get_parameter: torch.func puts a plain tensor in a parameter's place.
+        const = self.get_submodule("b4").const
+        assert isinstance(const, Tensor)
+        x = const.to(dtype).expand(ws.shape[0], -1, -1, -1)
         image: Tensor | None = None
         for block, row in self.blocks():
             x, image = block(x, image, ws[:, row : row + block.num_convs + 1], noise_mode, rng)

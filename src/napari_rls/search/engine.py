@@ -1,14 +1,17 @@
-"""The search itself: Adam on the W+ latents of a batch of cells."""
+"""The search itself: Adam on what a method changes for a batch of cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from napari_rls.search.latents import Latents, Point, Synthesis
 from napari_rls.search.objective import Objective, Terms
+from napari_rls.search.projection import Projection, unconstrained
 from napari_rls.search.schedule import Schedule, step_factor
 
 MIN_GAIN = 1e-3
@@ -16,107 +19,162 @@ MIN_GAIN = 1e-3
 
 
 @dataclass(frozen=True)
-class State:
-    """The best of every cell after ``step`` steps.
-
-    ``ws`` (N, L, d); ``image`` (N, C, H, W) in -1 to 1; ``terms`` of (N,) each, infinite
-    where a cell never had a finite objective; ``running`` (N,) is false for cells that
-    stopped early or failed, ``failed`` (N,) true for those whose numbers were not finite.
-    """
-
-    step: int
-    ws: Tensor
-    image: Tensor
-    terms: Terms
-    running: Tensor
-    failed: Tensor
-
-    def copy(self) -> State:
-        """Return a state that further steps will not change."""
-        terms = Terms(*(getattr(self.terms, f.name).clone() for f in fields(Terms)))
-        running, failed = self.running.clone(), self.failed.clone()
-        return State(self.step, self.ws.clone(), self.image.clone(), terms, running, failed)
-
-
-def search(
-    objective: Objective,
-    synthesis: Callable[[Tensor], Tensor],
-    start: Tensor,
-    *,
-    steps: int,
-    learning_rate: float,
-    schedule: Schedule = "one-cycle",
-    patience: int = 0,
-) -> Iterator[State]:
-    """Minimise ``objective`` from ``start`` and yield the state after every step.
-
-    Cells are independent: the objective is summed over cells and Adam is
-    elementwise. A cell whose objective or gradient stops being finite keeps its
-    best iterate and is left out from then on.
+class Plan:
+    """A method, made ready for a batch of cells.
 
     Parameters
     ----------
     objective
-        What to minimise.
-    synthesis
-        G_s, from W+ latents (n, L, d) to images.
-    start
-        First latents (N, L, d).
+        Data term and priors.
+    latents
+        What is searched.
     steps, learning_rate, schedule
         Iterations and largest step size of Adam, and how the step size changes.
+    project
+        What is done to the latents after every step.
+    keep
+        Which iterate of a cell is the result: its best or its last one.
+    goal
+        Value that the data term of a cell must reach at least once, or None.
     patience
         Steps without a gain after which a cell stops; 0 never stops one.
+    exact
+        Makes the final images in float32; None where the search itself does.
+    """
+
+    objective: Objective
+    latents: Latents
+    steps: int
+    learning_rate: float
+    schedule: Schedule = "one-cycle"
+    project: Projection = unconstrained
+    keep: Literal["best", "last"] = "best"
+    goal: float | None = None
+    patience: int = 0
+    exact: Synthesis | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What is kept of every cell after ``step`` steps, its best or its last iterate.
+
+    ``ws`` (N, L, d); ``noise`` maps (N, 1, h, w), if the method has its own; ``image`` (N, C,
+    H, W) in -1 to 1; ``terms`` of (N,) each, infinite where a cell never had a finite
+    objective; ``running`` (N,) is false for cells that stopped early or failed, ``failed``
+    (N,) true for those whose numbers were not finite, ``reached`` (N,) true for those that
+    came to the plan's goal, if it has one.
+    """
+
+    step: int
+    ws: Tensor
+    noise: tuple[Tensor, ...]
+    image: Tensor
+    terms: Terms
+    running: Tensor
+    failed: Tensor
+    reached: Tensor
+
+    def copy(self) -> State:
+        """Return a state that further steps will not change."""
+        return State(
+            self.step,
+            self.ws.clone(),
+            tuple(noise.clone() for noise in self.noise),
+            self.image.clone(),
+            Terms(*(getattr(self.terms, f.name).clone() for f in fields(Terms))),
+            self.running.clone(),
+            self.failed.clone(),
+            self.reached.clone(),
+        )
+
+
+def search(plan: Plan, before: State | None = None) -> Iterator[State]:
+    """Minimise the plan's objective and yield the state after every step.
+
+    Cells are independent: the objective is summed over cells and Adam is
+    elementwise. A cell whose objective or gradient stops being finite keeps the
+    iterate before that and is left out from then on.
+
+    Parameters
+    ----------
+    plan
+        What to minimise, and how.
+    before
+        What another search found that this one goes on from: its steps count, and cells
+        that failed in it are left as they are.
 
     Yields
     ------
     State
-        ``steps`` states, or fewer if every cell stopped.
+        As many states as the plan has steps, or fewer if every cell stopped.
     """
-    ws = start.detach().clone().requires_grad_()
-    adam = torch.optim.Adam([ws], lr=learning_rate)
-    running = torch.ones(len(ws), dtype=torch.bool, device=ws.device)
-    stale = torch.zeros(len(ws), dtype=torch.long, device=ws.device)
-    best: State | None = None
-    for step in range(1, steps + 1):
+    variables = plan.latents.variables
+    # Fused is much faster for many tensors; its last digits are not those of the other one.
+    adam = torch.optim.Adam(list(variables), lr=plan.learning_rate, fused=len(variables) > 1)
+    running = torch.ones(len(variables[0]), dtype=torch.bool, device=variables[0].device)
+    if before is not None:
+        running &= ~before.failed
+    stale = torch.zeros_like(running, dtype=torch.long)
+    reached = torch.full_like(running, plan.goal is None)
+    least = torch.full_like(running, torch.inf, dtype=torch.float32)
+    kept = before.copy() if before is not None else None
+    for step in range(1, plan.steps + 1):
         cells = running.nonzero().squeeze(1)
-        adam.zero_grad()
-        latents = ws[cells]
-        image = synthesis(latents)
-        terms = objective(latents, image, cells)
-        terms.total.sum().backward()
-        assert ws.grad is not None
-        finite = terms.total.isfinite() & ws.grad[cells].isfinite().flatten(1).all(1)
-        if best is None:
-            best = _nothing_yet(ws, image, running)
-        gain = best.terms.total[cells] - terms.total.detach()
-        needed = MIN_GAIN * best.terms.total[cells].abs().nan_to_num(posinf=0.0)
-        stale[cells] = torch.where(gain > needed, 0, stale[cells] + 1)
-        _keep(best, cells, gain > 0, latents, image, terms)
-        best.failed[cells[~finite]] = True
-        running[cells[~finite]] = False
-        if patience:
-            running[cells[stale[cells] >= patience]] = False
-        ws.grad[cells[~finite]] = 0.0
-        yield replace(best, step=step).copy()
-        if not running.any():
+        if not len(cells):
             return
-        adam.param_groups[0]["lr"] = learning_rate * step_factor(schedule, step - 1, steps)
+        adam.zero_grad()
+        point = plan.latents(cells)
+        terms = plan.objective(point.ws, point.image, cells)
+        terms.total.sum().backward()
+        finite = terms.total.isfinite() & _finite_gradients(variables, cells)
+        if kept is None:
+            kept = _nothing_yet(point)
+        gain = least[cells] - terms.total.detach()
+        needed = MIN_GAIN * least[cells].abs().nan_to_num(posinf=0.0)
+        stale[cells] = torch.where(gain > needed, 0, stale[cells] + 1)
+        least[cells[gain > 0]] = terms.total.detach()[gain > 0]
+        _keep(kept, cells, gain > 0 if plan.keep == "best" else finite, point, terms)
+        if plan.goal is not None:
+            reached[cells] |= terms.data.detach() <= plan.goal
+        kept.failed[cells[~finite]] = True
+        running[cells[~finite]] = False
+        if plan.patience:
+            running[cells[stale[cells] >= plan.patience]] = False
+        for variable in variables:
+            assert variable.grad is not None
+            variable.grad[cells[~finite]] = 0.0
+        made = step + (before.step if before else 0)
+        yield replace(kept, step=made, running=running, reached=reached).copy()
+        factor = step_factor(plan.schedule, step - 1, plan.steps)
+        adam.param_groups[0]["lr"] = plan.learning_rate * factor
         adam.step()
+        with torch.no_grad():
+            plan.project()
 
 
-def _nothing_yet(ws: Tensor, image: Tensor, running: Tensor) -> State:
+def _finite_gradients(variables: tuple[Tensor, ...], cells: Tensor) -> Tensor:
+    finite = torch.ones_like(cells, dtype=torch.bool)
+    for variable in variables:
+        assert variable.grad is not None
+        # A sum is not finite if one of its terms is not, and far quicker to look at.
+        finite &= variable.grad.reshape(len(variable), -1).sum(1).isfinite()[cells]
+    return finite
+
+
+def _nothing_yet(point: Point) -> State:
+    ws, noise, image = point.ws.detach(), tuple(m.detach() for m in point.noise), point.image
     never = torch.full((len(ws),), torch.inf, device=ws.device)
-    terms = Terms(*(never.clone() for _ in fields(Terms)))
-    failed = torch.zeros_like(running)
-    return State(0, ws.detach().clone(), image.detach().clone(), terms, running, failed)
+    no = torch.zeros_like(never, dtype=torch.bool)
+    terms = Terms(*(never for _ in fields(Terms)))
+    return State(0, ws, noise, image.detach(), terms, ~no, no, no).copy()
 
 
-def _keep(
-    best: State, cells: Tensor, better: Tensor, latents: Tensor, image: Tensor, terms: Terms
-) -> None:
-    """Overwrite the best of those ``cells`` that got ``better``."""
-    rows = cells[better]
-    best.ws[rows] = latents.detach()[better]
-    best.image[rows] = image.detach()[better]
+def _keep(kept: State, cells: Tensor, chosen: Tensor, point: Point, terms: Terms) -> None:
+    """Overwrite what is kept of those ``cells`` that are ``chosen``."""
+    rows = cells[chosen]
+    kept.ws[rows] = point.ws.detach()[chosen]
+    kept.image[rows] = point.image.detach()[chosen]
+    for mine, its in zip(kept.noise, point.noise, strict=True):
+        mine[rows] = its.detach()[chosen]
     for f in fields(Terms):
-        getattr(best.terms, f.name)[rows] = getattr(terms, f.name).detach()[better]
+        getattr(kept.terms, f.name)[rows] = getattr(terms, f.name).detach()[chosen]

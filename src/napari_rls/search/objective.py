@@ -1,6 +1,7 @@
-"""The objective of Regularized Latent Search, per cell.
+"""What a search minimises, per cell: a data term and priors on W+ latents.
 
-Gheisari & Genovesio 2024, eq. 5: with W+ latents w = [w_1, ..., w_L],
+That of Regularized Latent Search (Gheisari & Genovesio 2024, eq. 5), with W+ latents
+w = [w_1, ..., w_L]:
 
     E(w) = ||y - D(G_s(w))||_1 - lambda_w P_w(w) - lambda_c P_cross(w),
     P_w = (1/L) sum_i log p_F(w_i),
@@ -8,7 +9,8 @@ Gheisari & Genovesio 2024, eq. 5: with W+ latents w = [w_1, ..., w_L],
 
 The paper leaves open how the terms are normalised, and its lambdas only mean
 something once that is fixed. Three readings are here; see ``docs/method.md`` for
-the evidence behind the default.
+the evidence behind the default. The other methods have other data terms and priors,
+in the same two places: one on every latent vector, one on pairs of them.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from napari_rls.search.data_terms import AbsoluteError, DataTerm
+from napari_rls.search.priors import Prior, pairwise_distance, pairwise_squares
 
 Reading = Literal["scaled", "mean", "sum"]
 """Normalisation of the data term and of P_cross.
@@ -36,8 +41,9 @@ SCALED_AT = 16
 class Terms:
     """Terms of the objective per cell, each of shape (N,).
 
-    ``data`` is the distance from the LR image, ``log_density`` is P_w in nats,
-    ``cross`` is -P_cross; ``total`` is what the search minimises.
+    ``data`` is the distance from the LR image, ``log_density`` is P_w in nats, whether or
+    not the method weighs it, ``cross`` is the method's penalty on pairs of latent vectors,
+    for RLS -P_cross; ``total`` is what the search minimises.
     """
 
     data: Tensor
@@ -46,23 +52,9 @@ class Terms:
     total: Tensor
 
 
-def pairwise_distance(ws: Tensor) -> Tensor:
-    """Return the mean Euclidean distance (N,) over the L(L-1)/2 pairs of W+ rows (N, L, d)."""
-    i, j = torch.triu_indices(ws.shape[1], ws.shape[1], offset=1)
-    squared = (ws[:, i] - ws[:, j]).square().sum(-1)
-    # Equal rows, as at the start, must have gradient zero rather than NaN.
-    return (squared + 1e-12).sqrt().mean(1)
-
-
-def pairwise_squares(ws: Tensor) -> Tensor:
-    """Return sum_{i<j} ||w_i - w_j||^2 (N,) of W+ rows (N, L, d), without forming pairs."""
-    deviation = ws - ws.mean(1, keepdim=True)
-    return ws.shape[1] * deviation.square().sum((1, 2))
-
-
 @dataclass(frozen=True)
 class Objective:
-    """E(w) for a batch of cells; cells do not influence each other.
+    """What is minimised for a batch of cells; cells do not influence each other.
 
     Parameters
     ----------
@@ -72,31 +64,68 @@ class Objective:
         The operator D.
     log_density
         log p_F, from (..., d) to (...).
+    data
+        How far degraded images are from LR images.
     lambda_w, lambda_c
-        Weights of the priors.
-    factor
-        HR size divided by LR size.
-    reading
-        Normalisation of the data term and of P_cross.
+        Weights of the prior on every latent vector and of that on pairs of them.
+    single
+        The prior on every latent vector; None is -P_w.
+    cross
+        The prior on pairs.
     """
 
     lr: Tensor
     degrade: Callable[[Tensor], Tensor]
     log_density: Callable[[Tensor], Tensor]
-    lambda_w: float
-    lambda_c: float
-    factor: int
-    reading: Reading = "scaled"
+    data: DataTerm
+    lambda_w: float = 0.0
+    lambda_c: float = 0.0
+    single: Prior | None = None
+    cross: Prior = pairwise_distance
 
     def __call__(self, ws: Tensor, image: Tensor, cells: Tensor) -> Terms:
         """Return the terms for latents (n, L, d) and their images, of the LR images ``cells``."""
-        error = (self.degrade(image) - self.lr[cells]).abs().flatten(1)
-        if self.reading == "sum":
-            data, cross = error.sum(1), pairwise_squares(ws)
-        else:
-            data, cross = error.mean(1), pairwise_distance(ws)
-        if self.reading == "scaled":
-            data = data * (SCALED_AT / self.factor) ** 2
-        density = self.log_density(ws).mean(1)
-        total = data - self.lambda_w * density + self.lambda_c * cross
+        data = self.data(self.degrade(image), self.lr[cells], cells)
+        cross = self.cross(ws)
+        weighed = self.single is None and self.lambda_w > 0
+        with torch.set_grad_enabled(weighed and torch.is_grad_enabled()):
+            density = self.log_density(ws).mean(1)
+        total = data
+        if self.lambda_w:
+            total = total - self.lambda_w * (-self.single(ws) if self.single else density)
+        if self.lambda_c:
+            total = total + self.lambda_c * cross
         return Terms(data, density, cross, total)
+
+
+def rls_objective(
+    lr: Tensor,
+    degrade: Callable[[Tensor], Tensor],
+    log_density: Callable[[Tensor], Tensor],
+    *,
+    lambda_w: float,
+    lambda_c: float,
+    factor: int,
+    reading: Reading = "scaled",
+) -> Objective:
+    """Return E(w) of Regularized Latent Search.
+
+    Parameters
+    ----------
+    lr, degrade, log_density, lambda_w, lambda_c
+        As :class:`Objective`.
+    factor
+        HR size divided by LR size.
+    reading
+        Normalisation of the data term and of P_cross.
+    """
+    weight = (SCALED_AT / factor) ** 2 if reading == "scaled" else 1.0
+    return Objective(
+        lr,
+        degrade,
+        log_density,
+        AbsoluteError(weight, summed=reading == "sum"),
+        lambda_w,
+        lambda_c,
+        cross=pairwise_squares if reading == "sum" else pairwise_distance,
+    )

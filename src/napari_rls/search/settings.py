@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from napari_rls.models.whole_file import whole_file
+from napari_rls.search.presets import PRESET_FIELDS, PRESETS, MethodName
 from napari_rls.search.schedule import Schedule
 
 DEFAULT_BUNDLE = "bbbc013-translocation-64"
 FACTORS = (2, 4, 8, 16, 32)
+METHODS: tuple[str, ...] = tuple(PRESETS)
 
 
 class SettingsError(ValueError):
@@ -25,11 +35,20 @@ class Settings(BaseModel):
     lambda_w, lambda_c, steps and the healthy ranges are those of Gheisari & Genovesio
     2024, section 4.1; where other defaults differ from the paper, ``docs/method.md`` has
     the evidence. Field titles and descriptions are what the widget and the command line
-    show.
+    show. Fields that are not given take the defaults of the method, see
+    :data:`~napari_rls.search.presets.PRESETS`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    method: MethodName = Field(
+        default="rls",
+        title="Method",
+        description=(
+            "What makes SR images: 'rls', or a method to compare it with. Choosing one sets "
+            "lambdas, steps, learning rate, start and samples to its defaults."
+        ),
+    )
     bundle: str = Field(
         default=DEFAULT_BUNDLE,
         title="Bundle",
@@ -45,7 +64,7 @@ class Settings(BaseModel):
     lambda_w: float = Field(
         default=5e-5,
         ge=0,
-        le=1,
+        le=1000,
         title="lambda_w",
         description=(
             "Weight of P_w, which keeps every latent vector where the bundle has seen images: "
@@ -66,13 +85,22 @@ class Settings(BaseModel):
         default="scaled",
         title="Normalisation",
         description=(
-            "How the terms of the objective are summed: 'scaled' weighs the LR image by its number "
-            "of pixels, so that the lambdas fit every factor; 'mean' does not; 'sum' takes the "
-            "formula as printed."
+            "How the terms of RLS's objective are summed: 'scaled' weighs the LR image by its "
+            "number of pixels, so that the lambdas fit every factor; 'mean' does not; 'sum' takes "
+            "the formula as printed."
         ),
     )
     steps: int = Field(
         default=200, ge=1, le=10_000, title="Steps", description="Iterations of the search."
+    )
+    refine_steps: int = Field(
+        default=50,
+        ge=1,
+        le=10_000,
+        title="Refinement steps",
+        description=(
+            "Further iterations of 'rls-plus', which refine noise and generator weights as well."
+        ),
     )
     learning_rate: float = Field(
         default=0.2, gt=0, le=10, title="Learning rate", description="Step size of Adam."
@@ -129,12 +157,13 @@ class Settings(BaseModel):
         title="Sampling steps",
         description="Iterations in which the samples are fitted.",
     )
-    start: Literal["encoder", "mean"] = Field(
+    start: Literal["encoder", "mean", "random"] = Field(
         default="encoder",
         title="Start",
         description=(
             "Where the search starts: 'encoder', the bundle's estimate from the LR image where it "
-            "has one for the factor, or 'mean', the mean of 10,000 random latent vectors."
+            "has one for the factor, 'mean', the mean of 10,000 random latent vectors, or "
+            "'random', one that is drawn for each cell."
         ),
     )
     seed: int = Field(
@@ -142,7 +171,7 @@ class Settings(BaseModel):
         ge=0,
         le=2**31 - 1,
         title="Seed",
-        description="Seed of the samples and of the random latent vectors of the start 'mean'.",
+        description="Seed of the samples, of random latent vectors and of noise.",
     )
     intensity: Literal["auto", "bundle", "stretch"] = Field(
         default="auto",
@@ -176,6 +205,44 @@ class Settings(BaseModel):
             "on a machine busy with other work, 1 is much faster."
         ),
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _follow_the_method(cls, values: Any, make: ModelWrapValidatorHandler[Settings]) -> Settings:
+        """Fill in what the method presets; fields count as set only if they were given."""
+        if not isinstance(values, dict):
+            return make(values)
+        preset = PRESETS.get(values.get("method", "rls"))
+        made = make({**preset.values, **values} if preset else values)
+        made.model_fields_set.intersection_update(values)
+        for name in preset.fixed if preset else ():
+            if getattr(made, name) != (usual := made.preset(name)):
+                raise PydanticCustomError(
+                    "method",
+                    "{name} must be {usual} for the method {method}",
+                    {"name": name, "usual": usual, "method": made.method},
+                )
+        return made
+
+    def preset(self, name: str) -> Any:
+        """Return the method's default of a setting."""
+        return PRESETS[self.method].values.get(name, type(self).model_fields[name].default)
+
+    def with_method(self, method: str) -> Settings:
+        """Return these settings for another method: what depends on it takes its defaults.
+
+        Raises
+        ------
+        SettingsError
+            If there is no such method.
+        """
+        kept = self.model_dump(exclude_unset=True, exclude=set(PRESET_FIELDS))
+        return Settings.parse({**kept, "method": method})
+
+    @property
+    def search_steps(self) -> int:
+        """Steps of the search, those of a refinement included."""
+        return self.steps + (self.refine_steps if self.method == "rls-plus" else 0)
 
     def save(self, path: Path) -> None:
         """Write the settings as JSON, whole or not at all."""

@@ -1,4 +1,4 @@
-"""The comparison of a run's LR, SR and GT images, switched on and off."""
+"""The comparison of LR, SR of one or more methods, and GT images, switched on and off."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 
 class Comparison:
-    """LR | SR | GT of the last run; ``state.comparing`` tells whether it is on."""
+    """LR | SR, one column or more | GT; ``state.comparing`` tells whether it is on."""
 
     def __init__(self, viewer: ViewerModel, state: State) -> None:
         self._viewer = viewer
         self._state = state
         self._inputs: Inputs | None = None
-        self._sr: list[Image] = []
+        self._sr: list[list[Image]] = []
         self._manifest: Manifest | None = None
         self._shown: SideBySide | None = None
 
-    def about(self, inputs: Inputs, sr: Sequence[Image], manifest: Manifest) -> None:
-        """Compare these layers from now on."""
-        self._inputs, self._sr, self._manifest = inputs, list(sr), manifest
+    def about(self, inputs: Inputs, sr: Sequence[Sequence[Image]], manifest: Manifest) -> None:
+        """Compare these layers from now on: of every method, one per channel."""
+        self._inputs, self._manifest = inputs, manifest
+        self._sr = [list(column) for column in sr]
 
     def toggle(self) -> None:
         """Switch the comparison on or off.
@@ -57,13 +58,13 @@ class Comparison:
             If a layer of the last run is gone, or the GT layer does not fit.
         """
         inputs = self._inputs
-        if inputs is None or not self._sr or not _all_in(self._viewer, self._sr):
+        if inputs is None or not self._sr:
             raise InputError("Super-resolve first: side by side shows the LR and SR of a run.")
         if not _all_in(self._viewer, inputs.lr):
             raise InputError("The LR layer of the last run is gone: there is nothing to compare.")
         gt = self._state.inputs.gt
         lr = sources(inputs.lr, inputs.separate, inputs.channels)
-        columns = [[self._split(k, source) for k, source in enumerate(lr)], self._sr]
+        columns = [[self._split(k, source) for k, source in enumerate(lr)], *self._sr]
         if all(gt) and _all_in(self._viewer, gt):
             columns.append(self._gt_column(gt, lr))
         self._shown = SideBySide(self._viewer, columns)
@@ -80,8 +81,7 @@ class Comparison:
         """Note that a layer was removed: what it took part in ends."""
         if self._shown and layer in self._shown.layers:
             self.stop()
-        if layer in self._sr:
-            self._sr = []
+        self._sr = [column for column in self._sr if layer not in column]
 
     def _split(self, k: int, source: Source) -> Image:
         """Return the layer of one channel; of a layer with a channel axis, a new one."""

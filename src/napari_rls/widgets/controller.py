@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.layers import Image
-from napari.utils.notifications import notification_manager
-
-from napari_rls.models.bundle_file import BundleError, read_manifest
-from napari_rls.models.catalogue import embedded_bundles, find_bundle
-from napari_rls.search.settings import FACTORS, Settings, SettingsError
+from napari_rls.search.settings import Settings, SettingsError
 from napari_rls.widgets.comparison import Comparison
-from napari_rls.widgets.inputs import (
-    guess,
-    outline,
-    possible_factors,
-    read_cells,
-    sources,
-)
-from napari_rls.widgets.memory import know_bundle, known_bundles, recall, remember
+from napari_rls.widgets.input_controller import InputController, explain
+from napari_rls.widgets.inputs import sources
 from napari_rls.widgets.sample_layers import SampleLayers
 from napari_rls.widgets.sr_layers import SrLayers
-from napari_rls.widgets.state import Inputs, Level, Message, Phase, Progress, State
+from napari_rls.widgets.state import Level, Phase, Progress, State
 from napari_rls.widgets.worker import Job
 from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.fit import check_fit, unusable_cells
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
@@ -39,9 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_rls.workflow.super_resolve import Update
-
-USER_ERRORS = (InputError, BundleError, SettingsError)
-"""Errors whose message is a sentence for the user."""
 
 Launch = Callable[
     [Job, Callable[["Update | Exception"], None], Callable[[], None]], Callable[[], None]
@@ -59,7 +44,7 @@ class _Run:
     stop: Callable[[], None] = lambda: None
 
 
-class Controller:
+class Controller(InputController):
     """Turn what the user wants into runs and layers; the view only follows ``state``.
 
     Parameters
@@ -75,56 +60,15 @@ class Controller:
     """
 
     def __init__(self, viewer: ViewerModel, state: State, launch: Launch, memory: Path) -> None:
-        self.viewer = viewer
-        self.state = state
         self._launch = launch
-        self._memory = memory
-        self._guessing = True
         self._token = 0
         self._run: _Run | None = None
         self._samples: SampleLayers | None = None
         self._comparison = Comparison(viewer, state)
         viewer.layers.events.removed.connect(self._layer_removed)
-        settings, note = recall(memory)
-        self.use_settings(settings)
-        if note:
-            self._say(note, Level.WARNING)
+        super().__init__(viewer, state, memory)
 
     # -- what the user sets ------------------------------------------------------------
-
-    @property
-    def bundles(self) -> tuple[str, ...]:
-        """Names of the embedded bundles and the bundle files that were used before or are now."""
-        files = known_bundles(self._memory)
-        return tuple(dict.fromkeys([*embedded_bundles(), *files, self.state.settings.bundle]))
-
-    def use_settings(self, settings: Settings) -> None:
-        """Take over settings as a whole; the bundle stays as it was if it cannot be read."""
-        before, problem = self.state.manifest, ""
-        try:
-            manifest = read_manifest(find_bundle(settings.bundle))
-        except BundleError as error:
-            problem = str(error)
-            manifest = before
-            settings = settings.model_copy(update={"bundle": self.state.settings.bundle})
-        self.state.settings = settings
-        self.state.manifest = manifest
-        if manifest and (before is None or before.channel_names != manifest.channel_names):
-            self.guess_inputs()
-        self.check()
-        if problem:
-            self._say(problem, Level.ERROR)
-
-    def change(self, name: str, value: Any) -> None:
-        """Change one setting; one that is out of range is refused with a message."""
-        try:
-            settings = Settings.parse({**self.state.settings.model_dump(), name: value})
-        except SettingsError as error:
-            self._say(str(error), Level.ERROR)
-            self.state.events.settings.emit(self.state.settings)
-            return
-        self.use_settings(settings)
-        self._remember()
 
     def save_settings(self, path: Path) -> None:
         """Write the settings to a file that the command line takes as well."""
@@ -145,57 +89,6 @@ class Controller:
         self.use_settings(settings)
         self._remember()
 
-    def choose_inputs(self, inputs: Inputs) -> None:
-        """Take over which layers hold the cells; from now on nothing is guessed."""
-        self._guessing = False
-        self._take_inputs(inputs)
-
-    def guess_inputs(self, *, separate: bool | None = None) -> None:
-        """Choose the layers by name and shape, and, unless given, how channels are stored."""
-        self._guessing = separate is None
-        if self.state.manifest:
-            images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-            self._take_inputs(guess(images, self.state.manifest, separate=separate))
-
-    def follow_layers(self) -> None:
-        """Guess again or, if the user chose, forget layers that left the viewer."""
-        if self._guessing:
-            self.guess_inputs()
-            return
-        inputs, layers = self.state.inputs, self.viewer.layers
-        lr, gt = (
-            tuple(layer if layer in layers else None for layer in chosen)
-            for chosen in (inputs.lr, inputs.gt)
-        )
-        if not any(lr) and any(inputs.lr):
-            self.guess_inputs()
-        else:
-            self._take_inputs(replace(inputs, lr=lr, gt=gt))
-
-    def _take_inputs(self, inputs: Inputs) -> None:
-        if inputs != self.state.inputs:
-            self.state.inputs = inputs
-            self.check()
-
-    def check(self) -> None:
-        """Offer the factors that fit and say what is wrong with the chosen layers, if anything."""
-        state = self.state
-        if state.manifest is None or state.phase is not Phase.IDLE:
-            return
-        state.factors = possible_factors(state.inputs, state.manifest, FACTORS)
-        if state.factors and state.settings.factor not in state.factors:
-            nearest = 8 if 8 in state.factors else state.factors[0]
-            state.settings = state.settings.model_copy(update={"factor": nearest})
-        if not any(state.inputs.lr):
-            self._say("Open an image with LR cells and choose it as the LR layer.")
-            return
-        try:
-            check_fit(outline(state.inputs, state.manifest), state.manifest, state.settings.factor)
-        except InputError as error:
-            self._say(str(error), Level.WARNING)
-        else:
-            self._say("")
-
     # -- a run -------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -205,20 +98,16 @@ class Controller:
             return
         settings, inputs, manifest = state.settings, state.inputs, state.manifest
         try:
-            lr = read_cells(inputs, manifest, settings.factor)
-            skipped = unusable_cells(lr)
-            if len(skipped) == len(lr):
-                raise InputError(
-                    f"{lr.name}: no cell can be searched ({next(iter(skipped.values()))})."
-                )
+            lr, skipped = self.read_lr()
         except InputError as error:
             self._say(str(error), Level.ERROR)
             return
         again = state.comparing
         self._comparison.stop()
         origin = sources(inputs.lr, inputs.separate, inputs.channels)
-        sr = SrLayers(self.viewer, origin, lr, manifest)
-        self._comparison.about(inputs, sr.layers, manifest)
+        method = "" if settings.method == "rls" else settings.method
+        sr = SrLayers(self.viewer, origin, lr, manifest, method)
+        self._comparison.about(inputs, [sr.layers], manifest)
         self._token += 1
         run = self._run = _Run(self._token, sr, Collector(lr, manifest.hr_size))
         state.phase = Phase.RUNNING
@@ -263,7 +152,7 @@ class Controller:
         if run is None or token != self._token or self.state.phase is not Phase.RUNNING:
             return
         if isinstance(message, Exception):
-            self._fail(message)
+            self._settle("Stopped", explain(message, "search"), Level.ERROR)
             return
         first = run.collector.run is None
         run.collector.add(message)
@@ -286,14 +175,6 @@ class Controller:
             run.samples = SampleLayers(self.viewer, run.sr.layers, len(samples), visible=visible)
         run.samples.show(cells, samples)
 
-    def _fail(self, error: Exception) -> None:
-        if isinstance(error, USER_ERRORS):
-            self._settle("Stopped", str(error), Level.ERROR)
-        else:
-            text = f"An unexpected error ended the search: {error}"
-            self._settle("Stopped", text, Level.ERROR)
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-
     def _settle(self, outcome: str, why: str = "", level: Level = Level.INFO) -> None:
         """Make what was reached the result; later messages of the run are not looked at."""
         run, state = self._run, self.state
@@ -303,9 +184,7 @@ class Controller:
         state.phase = Phase.STOPPING
         run.stop()
         cells = run.collector.cells
-        reached = [
-            cell for cell in cells if cell.status in ("searching", "sampling", "done", "failed")
-        ]
+        reached = run.collector.reached
         if reached:
             run.sr.settle(run.collector.sr, run.collector.provenance())
             self._samples = run.samples
@@ -314,7 +193,7 @@ class Controller:
             run.sr.remove()
         skipped = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "skipped"}
         failed = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "failed"}
-        kept = f"{len(reached)} of {len(cells)} cells" if reached else "no SR image was reached"
+        kept = f"{reached} of {len(cells)} cells" if reached else "no SR image was reached"
         notes = [
             why or f"{outcome}: {kept} in {run.collector.seconds:.1f} s.",
             self._settle_samples(run),
@@ -345,19 +224,6 @@ class Controller:
         self._comparison.forget(event.value)
         if self._run and event.value in self._run.sr.layers and not self._run.sr.present:
             self._settle("Cancelled", "The SR layer was removed, so the search was cancelled.")
-
-    # -- words -------------------------------------------------------------------------
-
-    def _remember(self) -> None:
-        bundle = self.state.settings.bundle
-        problem = remember(self.state.settings, self._memory)
-        if bundle not in embedded_bundles():
-            problem = know_bundle(bundle, self._memory) or problem
-        if problem:
-            self._say(problem, Level.WARNING)
-
-    def _say(self, text: str, level: Level = Level.INFO) -> None:
-        self.state.message = Message(text, level)
 
 
 def describe_progress(update: Update) -> Progress:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import napari
-from magicgui.widgets import ComboBox, PushButton
+from magicgui.widgets import PushButton
 from napari.layers import Image
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFormLayout,
     QGridLayout,
     QLabel,
     QProgressBar,
@@ -20,8 +19,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.search.settings import Settings
+from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.controller import Controller
 from napari_rls.widgets.fields import ADVANCED, MAIN, SettingsForm
 from napari_rls.widgets.memory import settings_file
@@ -29,7 +27,6 @@ from napari_rls.widgets.picker import InputPicker
 from napari_rls.widgets.state import Level, Message, Phase, Progress, State
 from napari_rls.widgets.worker import launch
 
-OPEN_FILE = "Open file..."
 JSON_FILES = "JSON (*.json)"
 FULL = 1000
 COLOURS = {
@@ -64,7 +61,8 @@ class SuperResolveWidget(QWidget):
     # -- parts -------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.bundle = ComboBox(tooltip=Settings.model_fields["bundle"].description)
+        self.bundles = BundleBox()
+        self.bundle = self.bundles.box
         self.picker = InputPicker()
         self.main = SettingsForm(MAIN)
         self.advanced = SettingsForm(ADVANCED)
@@ -96,13 +94,9 @@ class SuperResolveWidget(QWidget):
         self.settings_area = QWidget()
         column = QVBoxLayout(self.settings_area)
         column.setContentsMargins(0, 0, 0, 0)
-        bundle_row = QFormLayout()
-        bundle_row.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        bundle_row.addRow("Bundle", self.bundle.native)
         collapsible = QCollapsible("Advanced")
         collapsible.addWidget(self.advanced)
-        column.addLayout(bundle_row)
-        for widget in (self.picker, self.main, collapsible):
+        for widget in (self.bundles, self.picker, self.main, collapsible):
             column.addWidget(widget)
         column.addStretch()
         self.area = UpAndDown(self.settings_area)
@@ -122,7 +116,7 @@ class SuperResolveWidget(QWidget):
 
     def _connect(self) -> None:
         control = self.controller
-        self.bundle.changed.connect(self._choose_bundle)
+        self.bundles.chosen.connect(self._choose_bundle)
         self.picker.changed.connect(control.choose_inputs)
         self.picker.mode_changed.connect(lambda separate: control.guess_inputs(separate=separate))
         for form in (self.main, self.advanced):
@@ -150,8 +144,6 @@ class SuperResolveWidget(QWidget):
         self._show_inputs()
 
     def _choose_bundle(self, name: str) -> None:
-        if name == OPEN_FILE:
-            name, _ = QFileDialog.getOpenFileName(self, "Open a bundle", "", f"Bundles (*{SUFFIX})")
         if name:
             self.controller.change("bundle", name)
         self._show_settings()
@@ -185,10 +177,7 @@ class SuperResolveWidget(QWidget):
 
     def _show_settings(self) -> None:
         settings = self.state.settings
-        with self.bundle.changed.blocked():
-            entries = [(Path(name).name, name) for name in self.controller.bundles]
-            self.bundle.choices = [*entries, (OPEN_FILE, OPEN_FILE)]
-            self.bundle.value = settings.bundle
+        self.bundles.show_bundles(self.controller.bundles, settings.bundle)
         self.main.offer("factor", self.state.factors)
         for form in (self.main, self.advanced):
             form.show_settings(settings)
@@ -198,7 +187,7 @@ class SuperResolveWidget(QWidget):
         if manifest:
             images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
             self.picker.show_inputs(self.state.inputs, images, manifest.channel_names)
-            self.bundle.native.setToolTip(f"{manifest.title}\n{manifest.limits}")
+            self.bundles.describe(manifest)
 
     def _show_phase(self) -> None:
         phase = self.state.phase

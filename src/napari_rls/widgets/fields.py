@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-MAIN = ("factor", "lambda_w", "lambda_c", "steps", "samples", "seed")
+MAIN = ("method", "factor", "lambda_w", "lambda_c", "steps", "samples", "seed")
 """Settings that are always in view; ``bundle`` has a place of its own, the rest is advanced."""
 
 ADVANCED = tuple(name for name in Settings.model_fields if name not in (*MAIN, "bundle"))

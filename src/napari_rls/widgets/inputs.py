@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_rls.widgets.state import Inputs
 from napari_rls.workflow.collect import PROVENANCE_KEY
@@ -21,18 +22,23 @@ from napari_rls.workflow.stack import (
 )
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
 
     from napari_rls.models.manifest import Manifest
 
 
 @dataclass(frozen=True)
 class Source:
-    """A layer that holds one channel of the cells, or all of them along ``channel_axis``."""
+    """A layer that holds one channel of the cells, or all of them along ``channel_axis``.
+
+    ``cells`` are those that are meant; None for all.
+    """
 
     layer: Image
     channel_axis: int | None
     index: int
+    cells: range | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,22 +46,51 @@ class Source:
         shape = list(full_resolution(self.layer).shape)
         if self.channel_axis is not None:
             shape[self.channel_axis] = int(self.index < shape[self.channel_axis])
+        if self.cell_axis is not None and self.cells is not None:
+            shape[self.cell_axis] = len(self.cells)
         return tuple(shape)
+
+    @property
+    def cell_axis(self) -> int | None:
+        """The layer's axis that runs over cells, if there is more than one."""
+        shape = full_resolution(self.layer).shape
+        front = range(len(shape) - 2)
+        return next((k for k in front if k != self.channel_axis and shape[k] > 1), None)
+
+    @property
+    def first_cell(self) -> int:
+        """Index of the first cell that is meant."""
+        return 0 if self.cells is None else self.cells.start
 
     @property
     def pixels(self) -> Any:
         """The channel's pixels, of this shape."""
         data = full_resolution(self.layer)
-        if self.channel_axis is None:
-            return data
         keep = [slice(None)] * data.ndim
-        keep[self.channel_axis] = slice(self.index, self.index + 1)
+        if self.channel_axis is not None:
+            keep[self.channel_axis] = slice(self.index, self.index + 1)
+        if self.cell_axis is not None and self.cells is not None:
+            keep[self.cell_axis] = slice(self.cells.start, self.cells.stop)
         return data[tuple(keep)]
 
 
 def full_resolution(layer: Image) -> Any:
     """Return a layer's pixels; of a multiscale layer, the finest level."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def cell_in_view(viewer: ViewerModel, layer: Layer, axis: int | None) -> int | None:
+    """Return which image along a layer's axis over cells is shown, or None if many are or none.
+
+    Without such an axis there is one cell, which is shown.
+    """
+    if axis is None:
+        return 0
+    if axis + viewer.dims.ndim - layer.ndim in viewer.dims.displayed:
+        return None
+    place = layer.world_to_data(viewer.dims.point[-layer.ndim :])
+    cell = round(float(place[axis]))
+    return cell if 0 <= cell < layer.data.shape[axis] else None
 
 
 def channel_names(layer: Image) -> tuple[str, ...]:
@@ -66,16 +101,19 @@ def channel_names(layer: Image) -> tuple[str, ...]:
 
 
 def sources(
-    layers: Sequence[Image | None], separate: bool, channels: Sequence[int]
+    layers: Sequence[Image | None],
+    separate: bool,
+    channels: Sequence[int],
+    cells: range | None = None,
 ) -> list[Source]:
     """Return where each channel of the bundle is found, or nothing if a layer is not chosen."""
     if any(layer is None for layer in layers):
         return []
     if separate:
-        return [Source(layer, None, 0) for layer in layers]
+        return [Source(layer, None, 0, cells) for layer in layers]
     (layer,) = layers
     _, axis = find_axes(full_resolution(layer).shape, layer.axis_labels)
-    return [Source(layer, axis, index) for index in channels]
+    return [Source(layer, axis, index, cells) for index in channels]
 
 
 def outline(inputs: Inputs, manifest: Manifest) -> CellStack:
@@ -89,8 +127,10 @@ def outline(inputs: Inputs, manifest: Manifest) -> CellStack:
     return _stack(inputs, manifest, pixels=False)
 
 
-def read_cells(inputs: Inputs, manifest: Manifest, factor: int) -> CellStack:
-    """Return a copy of the LR cells with the bundle's channels in the bundle's order.
+def read_cells(
+    inputs: Inputs, manifest: Manifest, factor: int, cells: range | None = None
+) -> CellStack:
+    """Return a copy of the LR cells, or some, with the bundle's channels in the bundle's order.
 
     Raises
     ------
@@ -99,7 +139,44 @@ def read_cells(inputs: Inputs, manifest: Manifest, factor: int) -> CellStack:
     """
     # Shapes are checked first: a layer may be lazy and larger than memory.
     check_fit(outline(inputs, manifest), manifest, factor)
-    return _stack(inputs, manifest, pixels=True)
+    return _some(_stack(inputs, manifest, pixels=True), cells)
+
+
+def read_truth(
+    inputs: Inputs, manifest: Manifest, lr: CellStack, cells: range | None = None
+) -> NDArray[np.generic] | None:
+    """Return a copy of the GT of LR cells (N, C, H, W), or None if no layer is chosen.
+
+    Raises
+    ------
+    InputError
+        If GT layers are chosen that are not of these cells at the bundle's HR size.
+    """
+    if not any(inputs.gt):
+        return None
+    if not all(inputs.gt):
+        missing = manifest.channel_names[inputs.gt.index(None)]
+        raise InputError(f"Choose the GT layer of the channel {missing} too, or none at all.")
+    whole = replace(inputs, lr=inputs.gt)
+    size = outline(whole, manifest).data.shape[-2:]
+    if size != (manifest.hr_size, manifest.hr_size):
+        raise InputError(
+            f"The GT layer {inputs.gt[0].name} has images of {size[0]} x {size[1]} pixels, but SR "
+            f"images of this bundle have {manifest.hr_size} x {manifest.hr_size}."
+        )
+    truth = _some(_stack(whole, manifest, pixels=True), cells)
+    if len(truth) != len(lr):
+        raise InputError(
+            f"The GT layer {truth.name} and the LR layer {lr.name} do not hold as many cells."
+        )
+    return truth.data
+
+
+def _some(stack: CellStack, cells: range | None) -> CellStack:
+    if cells is None:
+        return stack
+    some = slice(cells.start, cells.stop)
+    return replace(stack, data=stack.data[some], crops=stack.crops[some])
 
 
 def possible_factors(inputs: Inputs, manifest: Manifest, factors: Sequence[int]) -> tuple[int, ...]:
@@ -122,13 +199,13 @@ def _stack(inputs: Inputs, manifest: Manifest, *, pixels: bool) -> CellStack:
         if pick in picks[:k]:
             same = f"{wanted[picks.index(pick)]} and {wanted[k]}"
             raise InputError(f"{same} are set to the same channel; choose one for each.")
-    parts = [_layer_cells(layer, pixels=pixels, single=inputs.separate) for layer in inputs.lr]
+    parts = [layer_cells(layer, pixels=pixels, single=inputs.separate) for layer in inputs.lr]
     first = parts[0]
     for part in parts[1:]:
         if part.data.shape != first.data.shape:
             raise InputError(
                 f"{part.name} has the shape {_shape(part)} but {first.name} has {_shape(first)}; "
-                "the layers of one LR image must have the same shape."
+                "the layers of one image must have the same shape."
             )
     size = first.data.shape[-2:]
     if not pixels:
@@ -144,7 +221,7 @@ def _stack(inputs: Inputs, manifest: Manifest, *, pixels: bool) -> CellStack:
     return replace(stack, data=np.broadcast_to(stack.data, (1, len(stack.channels), *size)))
 
 
-def _layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStack:
+def layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStack:
     """Return all channels of a layer; with ``single`` the layer is one channel."""
     data = full_resolution(layer)
     axes = [*layer.axis_labels, *(["s"] if layer.rgb else [])]

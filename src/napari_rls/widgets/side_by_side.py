@@ -1,7 +1,8 @@
-"""LR, SR and GT side by side in napari's grid, and back to how everything was."""
+"""LR, SR of one or more methods, GT side by side in napari's grid, and back to how all was."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 NAME_SIZE = 8
 """Points."""
+
+IN_A_ROW = 4
+"""Images that have room for their names beside each other."""
 
 LINKED = ("contrast_limits", "gamma", "colormap")
 
@@ -26,8 +30,9 @@ class SideBySide:
         The viewer.
     columns
         The layers of each grid cell, left to right, the bottom one first; each of the same
-        number, SR in the second column. Layers at the same place share contrast and colour;
-        those that the viewer does not have are there for the comparison only.
+        number, SR in the second column. More than :data:`IN_A_ROW` are laid in two rows.
+        Layers at the same place share contrast and colour; those that the viewer does not
+        have are there for the comparison only.
     """
 
     def __init__(self, viewer: ViewerModel, columns: Sequence[Sequence[Layer]]) -> None:
@@ -46,7 +51,8 @@ class SideBySide:
             self._name(column[0])
         grid = viewer.canvas.grid
         grid.stride = len(columns[0])
-        grid.shape = (1, len(columns))
+        rows = 1 if len(columns) <= IN_A_ROW else 2
+        grid.shape = (rows, math.ceil(len(columns) / rows))
         grid.spacing = 0.02
         grid.enabled = True
         viewer.fit_to_view(layers=self.layers)

@@ -39,13 +39,21 @@ class SrLayers:
         The LR cells.
     manifest
         The bundle's manifest, for colours and the HR size.
+    method
+        The method, if the layers' names are to tell it.
     """
 
     def __init__(
-        self, viewer: ViewerModel, origin: Sequence[Source], lr: CellStack, manifest: Manifest
+        self,
+        viewer: ViewerModel,
+        origin: Sequence[Source],
+        lr: CellStack,
+        manifest: Manifest,
+        method: str = "",
     ) -> None:
         self._viewer = viewer
         factor = manifest.hr_size // lr.data.shape[-1]
+        kind = f"{factor}x {method}".rstrip()
         first_look = upsample(lr.data, factor)
         self.layers: list[Image] = []
         for c, channel in enumerate(manifest.channels):
@@ -54,7 +62,7 @@ class SrLayers:
             pixels = np.ascontiguousarray(first_look[:, c])
             layer = viewer.add_image(
                 pixels.reshape(shape),
-                name=_name(source.layer.name, channel.name, factor, len(manifest.channels)),
+                name=_name(source.layer.name, channel.name, kind, len(manifest.channels)),
                 metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
                 contrast_limits=_contrast(source, lr.data[:, c]),
                 **channel_look(channel.colour, bottom=c == 0),
@@ -101,7 +109,8 @@ def placement(source: Source, factor: float) -> dict[str, Any]:
     With the centre of a pixel at its index, HR pixel k lies at LR position
     ``(k + 0.5) / factor - 0.5``: scale ``s / factor``, shift ``-(factor - 1) / (2 factor) s``.
     The one slice along a channel axis is made as thick as all the layer's channels,
-    so that it shows wherever the channel slider stands.
+    so that it shows wherever the channel slider stands. Some of the cells lie where they
+    do in the layer.
     """
     layer = source.layer
     step = np.ones(layer.ndim)
@@ -112,6 +121,8 @@ def placement(source: Source, factor: float) -> dict[str, Any]:
         count = full_resolution(layer).shape[source.channel_axis]
         step[source.channel_axis] = count
         shift[source.channel_axis] = (count - 1) / 2
+    if source.cell_axis is not None:
+        shift[source.cell_axis] = source.first_cell
     linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim)
     return {
         "scale": layer.scale * step,
@@ -139,7 +150,7 @@ def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float
     return low, high if high > low else low + 1
 
 
-def _name(lr: str, channel: str, factor: int, channels: int) -> str:
-    name = f"SR {factor}x (generated) of {lr}"
+def _name(lr: str, channel: str, kind: str, channels: int) -> str:
+    name = f"SR {kind} (generated) of {lr}"
     known = channels == 1 or lr.lower().endswith(channel.lower())
     return name if known else f"{name} {channel}"

@@ -30,7 +30,7 @@ SAMPLE_SECONDS, SAMPLE_SHARE = 10.0, 0.03
 
 @dataclass(frozen=True, eq=False)
 class News:
-    """A message of the thread; ``finished`` tells that it must not be left out.
+    """A message of the thread; ``must_show`` tells that it must not be left out.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class News:
     update: JobUpdate | None = None
     samples: NDArray[np.float32] | None = None
     history: tuple[tuple[Report, ...], tuple[Score, ...]] | None = None
-    finished: bool = False
+    must_show: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Look:
         from napari_rls.workflow.read import read_stack
 
         first = find_images(self.plan.images)[0]
-        yield News(channels=read_stack(first).channels, finished=True)
+        yield News(channels=read_stack(first).channels, must_show=True)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class FindCells:
         _load()
         with closing(train_bundle(self.plan.job())) as updates:
             for update in updates:
-                yield News(update=update, finished=update.crops is not None)
+                yield News(update=update, must_show=update.crops is not None)
                 if update.crops is not None:
                     return
 
@@ -96,7 +96,7 @@ class Train:
             for update in updates:
                 step = update.step
                 if step is None:
-                    yield News(update=update, finished=True)
+                    yield News(update=update, must_show=True)
                     continue
                 history = None
                 if size != update.size:
@@ -105,7 +105,7 @@ class Train:
                 samples = sampler.draw(step.average, last=step.finished)
                 told = step.report or step.score or step.warning or step.finished
                 must = bool(told) or samples is not None or history is not None
-                yield News(update=update, samples=samples, history=history, finished=must)
+                yield News(update=update, samples=samples, history=history, must_show=must)
 
     def _history(self, size: int | None) -> tuple[tuple[Report, ...], tuple[Score, ...]]:
         from napari_rls.training.run_folder import RunFolder

@@ -80,8 +80,8 @@ class Job:
 def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
     """Yield the updates that are worth showing, or the error that ended the search.
 
-    ``stop`` is looked at after every step, shown or not. Every batch's last update and all
-    with samples are yielded; of the others, those that are due.
+    ``stop`` is looked at after every step, shown or not. Updates that must be shown are
+    yielded; of the others, those that are due.
     """
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -91,7 +91,7 @@ def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
             for update in updates:
                 if stop.is_set():
                     return
-                if update.finished or update.samples is not None or pace.due:
+                if update.must_show or pace.due:
                     pace.sent()
                     yield update
     except Exception as error:  # noqa: BLE001 - torch's RuntimeError would end the thread unheard

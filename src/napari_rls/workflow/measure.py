@@ -248,6 +248,7 @@ def _with_intervals(
 ) -> dict[str, NDArray[np.float64]]:
     """Return measured columns (N,), each followed by those of its interval.
 
+    Intervals end at what a measurement can be: cut there, they hold the truth as often.
     Corrections are in pixels. A column in micrometres follows that in pixels, and has its
     interval times the pixel's size.
     """
@@ -260,7 +261,10 @@ def _with_intervals(
             found = np.array([[draw[name] for draw in cell] for cell in draws], np.float64)
             summary = summarise(found.reshape(len(draws), -1).T, corrections.get(name))
         wider[name] = values[name]
-        wider |= {n: scale * getattr(summary, end) for end, n in interval_columns(name).items()}
+        for ending, interval_name in interval_columns(name).items():
+            found = getattr(summary, ending)
+            within = found if ending == "sd" else found.clip(column.least, column.most)
+            wider[interval_name] = scale * within
     return wider
 
 

@@ -26,7 +26,7 @@ FLAGS = "Quality_Flags"
 IDENTITY: dict[str, tuple[str, str]] = {
     IMAGE: (
         "text",
-        "Kind of image: LR (upsampled by a cubic spline), SR (generated), HR or GT (recorded).",
+        "Kind of image: LR (upsampled bicubically), SR (generated), HR or GT (recorded).",
     ),
     CELL: ("text", "Name of the cell: its file and its number there; the same in every kind."),
     FILE: ("text", "File that the crop was cut from, else the file of the images."),

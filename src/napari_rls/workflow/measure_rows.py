@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 
 from napari_rls.evaluation.tables import CELL, CONDITION, DOSE, WELL
+from napari_rls.search.settings import METHODS
 from napari_rls.workflow.measure_columns import FILE, IDENTITY, X, Y
 from napari_rls.workflow.plate_map import PlateMap, condition_of, well_of
 from napari_rls.workflow.stack import CellStack, Crop, InputError
 
-_KIND = re.compile(r"(?:[ _-](?:LR|SR|HR|GT)(?:\d+x)?|[ _-]samples|\.ome|\.tiff?)$", re.IGNORECASE)
+_KIND = re.compile(
+    rf"(?:[ _-](?:LR|HR|GT|SR)(?:\d+x)?|[ _-]SR\d+x_(?:{'|'.join(METHODS)})"
+    r"|[ _-]samples|\.ome|\.tiff?)$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
 
 
 def source_name(name: str) -> str:
-    """Return a file's name without its type and endings such as ``_SR8x``, ``_LR`` or ``_samples``.
+    """Return a file's name without type and endings such as ``_SR8x_pulse`` or ``_samples``.
 
     Files of one experiment that hold different kinds of image so get the same name.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.super_resolve import Update
+from napari_rls.workflow.updates import Update
 from napari_rls.workflow.write import write_frames
 
 
@@ -38,7 +38,7 @@ class Trace:
     def add(self, update: Update) -> None:
         """Take the update's images over if its step is one of the trace's."""
         if not self.frames.size:
-            self._planned = update.run.settings.steps
+            self._planned = update.run.settings.search_steps
             count = -(-self._planned // self.every)
             self.frames = np.full((count, *self.result.sr.shape), np.nan, np.float32)
         if update.found or update.step % self.every == 0:

@@ -19,12 +19,16 @@ from napari_rls.workflow.measure_sets import ImageSet, find_channels
 from napari_rls.workflow.stack import CellStack, InputError
 
 SEARCH = (
-    "lambda_w", "lambda_c", "reading", "steps", "learning_rate", "schedule", "patience", "start"
+    "method", "lambda_w", "lambda_c", "reading", "steps", "learning_rate", "schedule", "patience",
+    "start",
 )  # fmt: skip
 """Settings on which LR residuals and log-densities depend."""
 
 SAMPLING = ("samples", "posterior", "temperature", "sample_steps")
 """Settings on which, beside those, the width of intervals depends."""
+
+_FIRST = {"method": "rls"}
+"""Settings that older bundles and records do not name, as they then were."""
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +64,7 @@ def known_of(record: Mapping[str, Any], settings: MeasureSettings) -> Known:
         trust = Trust.model_validate(stored)
     except ValidationError:
         return Known(why_not="that of the bundle cannot be read")
+    trust = trust.model_copy(update={"settings": _FIRST | trust.settings})
     if other := trust.differences(_settings(record), SEARCH):
         return Known(why_not=f"it holds for another {', '.join(other)}")
     found = Known(data=trust.data, domain=trust.domain)
@@ -163,7 +168,7 @@ def measured(
 
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a run, ``start`` as it really was."""
-    return {**record.get("settings", {}), "start": record.get("start")}
+    return {**_FIRST, **record.get("settings", {}), "start": record.get("start")}
 
 
 def _without(known: Known, why_not: str) -> Known:

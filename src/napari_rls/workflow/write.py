@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_rls.models.whole_file import whole_file
+from napari_rls.search.settings import Settings
 from napari_rls.workflow.ome import ome_metadata
 from napari_rls.workflow.stack import CellStack
 
@@ -96,7 +97,7 @@ def result_stack(result: Collector) -> CellStack:
         data=result.sr,
         channels=manifest.channel_names,
         pixel_size_um=size / factor if size is not None else manifest.pixel_size_um,
-        name=f"{result.lr.name} SR{factor}x",
+        name=f"{result.lr.name} {kind_of(result.run.settings)}",
     )
 
 
@@ -171,6 +172,12 @@ def write_samples(path: Path, result: Collector) -> None:
     if result.samples is None:
         raise ValueError("the run has no samples")
     write_frames(path, result, result.samples, "sample", {})
+
+
+def kind_of(settings: Settings) -> str:
+    """Return how the SR cells of a run are called: SR8x, or SR8x_pulse for another method."""
+    method = "" if settings.method == "rls" else f"_{settings.method}"
+    return f"SR{settings.factor}x{method}"
 
 
 def samples_path(image: Path) -> Path:

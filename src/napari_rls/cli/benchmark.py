@@ -1,0 +1,186 @@
+"""``napari-rls benchmark``: RLS and its rivals on the same cells, into tables and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from napari_rls.cli.options import build, options_of
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, console, exit_code, say
+from napari_rls.search.settings import METHODS, SettingsError
+from napari_rls.workflow.benchmark_settings import BenchmarkSettings
+from napari_rls.workflow.plate_map import PlateMap
+from napari_rls.workflow.stack import InputError
+
+if TYPE_CHECKING:
+    from napari_rls.workflow.benchmark import Benchmark, BenchmarkUpdate
+
+ALL = "all"
+"""What stands for every method."""
+
+
+@options_of(
+    BenchmarkSettings,
+    only=(
+        "bundle",
+        "cells",
+        "subset",
+        "max_steps",
+        "samples",
+        "bootstrap",
+        "negative",
+        "positive",
+        "seed",
+        "batch_size",
+        "device",
+        "threads",
+        "quick",
+    ),
+)
+def benchmark(
+    hr: Annotated[
+        list[Path],
+        typer.Option(
+            "--hr", metavar="FILES...", help="HR cells or whole fields, TIFF or OME-TIFF."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder of tables, report and searches; searches that it holds are not repeated.",
+        ),
+    ],
+    factors: Annotated[
+        str, typer.Option(metavar="LIST", help="Scale factors, as in 8,16.")
+    ] = "8,16",
+    methods: Annotated[
+        str,
+        typer.Option(metavar="LIST", help=f"Methods: all, or some of {','.join(METHODS)}."),
+    ] = ALL,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            show_default=False,
+            help="Feature networks of the metrics (default napari-rls).",
+        ),
+    ] = None,
+    classifier_hr: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILES...",
+            show_default=False,
+            help="HR cells or fields, of other wells, that the classifier of phenotypes is trained "
+            "on; without it, half of the given wells are for the classifier.",
+        ),
+    ] = None,
+    plate_map: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Table with a column 'well' or 'file' and 'condition' or others; without it, "
+            "conditions are those of the crops.",
+        ),
+    ] = None,
+    **options: Any,
+) -> None:
+    """Compare RLS and its rivals on the same HR cells, degraded, and report all the paper reports.
+
+    Writes tables (CSV), the record (JSON) and report.html, one file with all figures, into DIR.
+    Searches are kept in DIR/runs, so that a run that was stopped, or has more methods or
+    factors, goes on where it was. A method that cannot run is reported as such.
+    """
+    with exit_code(WRONG_USAGE):
+        listed = {
+            "factors": _numbers(factors),
+            "methods": METHODS if methods.strip() == ALL else _list(methods),
+            "features": None if features is None else _list(features),
+        }
+        settings = build(BenchmarkSettings, options | listed)
+        plate = PlateMap(plate_map) if plate_map else None
+        say(f"Loading {settings.bundle} ...")
+        from napari_rls.models.bundle import load_bundle
+        from napari_rls.workflow.benchmark import benchmark as updates
+        from napari_rls.workflow.benchmark_cells import read_cells
+        from napari_rls.workflow.benchmark_write import write_benchmark
+
+        bundle = load_bundle(settings.bundle)
+        for factor in settings.factors:
+            if bundle.manifest.hr_size % factor:
+                raise InputError(
+                    f"The factor {factor} does not divide the {bundle.manifest.hr_size} pixels of "
+                    f"the bundle {bundle.manifest.name}."
+                )
+        cells = read_cells(
+            hr,
+            bundle.manifest,
+            settings,
+            plate_map=plate,
+            classifier=classifier_hr or (),
+        )
+        out.mkdir(parents=True, exist_ok=True)
+    say(f"{len(cells.hr)} of {len(cells.pool)} cells.")
+    with exit_code(FAILED):
+        made = _show(updates(cells, bundle, settings, out))
+        for sentence in dict.fromkeys(made.outcome.problems.values()):
+            say(sentence)
+        for path in write_benchmark(out, made):
+            typer.echo(path)
+
+
+def _show(updates: Iterator[BenchmarkUpdate]) -> Benchmark:
+    """Show a bar for every stage, and return the result of the last update."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[label]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bars: dict[str, TaskID] = {}
+    result = None
+    with Progress(*columns, console=console, redirect_stdout=False) as progress:
+        for update in updates:
+            result = update.result
+            if result is not None:
+                continue
+            if update.stage not in bars:
+                for bar in bars.values():
+                    progress.update(bar, completed=progress.tasks[bar].total, label="")
+                bars[update.stage] = progress.add_task(update.stage, total=None, label="")
+            progress.update(
+                bars[update.stage],
+                total=update.total,
+                completed=update.done,
+                label=update.label,
+            )
+        for bar in bars.values():
+            progress.update(bar, completed=progress.tasks[bar].total, label="")
+    assert result is not None
+    return result
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in _list(text))
+    except ValueError:
+        raise SettingsError(
+            f"--factors {text} is no list of whole numbers; give it as in 8,16."
+        ) from None

@@ -1,0 +1,125 @@
+"""What methods are made of: the parts that a run shares, and a batch of its cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.flow import FrozenDensity
+from napari_rls.models.frozen import FrozenSynthesis
+from napari_rls.search.data_terms import Distance
+from napari_rls.search.degradation import Operator
+from napari_rls.search.latents import PulseNormal
+from napari_rls.search.priors import NormalPrior
+from napari_rls.search.settings import Settings
+
+DRAWS = 10_000
+"""Random w whose mean, and for BRGM whose scale, the search takes."""
+
+PULSE_DRAWS = 100_000
+"""Random w behind PULSE's normal form; the authors take ten times as many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kit:
+    """What methods are made of, the same for all cells of a run.
+
+    Parameters
+    ----------
+    bundle
+        Generator, encoders and mapping network.
+    settings
+        The run's.
+    start
+        Where the search really starts: ``encoder``, ``mean`` or ``random``.
+    degrade
+        The operator D.
+    fast, exact
+        Synthesis for the search, and in float32 for the final images.
+    log_density
+        log p_F.
+    looks
+        How different two images look, for methods that compare that.
+    """
+
+    bundle: Bundle
+    settings: Settings
+    start: str
+    degrade: Operator
+    fast: FrozenSynthesis
+    exact: FrozenSynthesis
+    log_density: FrozenDensity
+    looks: Distance | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the search computes."""
+        return self.fast.device
+
+    @cached_property
+    def mean_w(self) -> Tensor:
+        """Mean of random w (d,), on the CPU."""
+        return self.bundle.mean_w(DRAWS, self.settings.seed)
+
+    @cached_property
+    def normal_prior(self) -> NormalPrior:
+        """BRGM's prior on latents."""
+        return NormalPrior.of(self.bundle.draw_w(DRAWS, self.settings.seed)).to(self.device)
+
+    @cached_property
+    def pulse_normal(self) -> PulseNormal:
+        """PULSE's transformation of w."""
+        return PulseNormal.of(self.bundle.draw_w(PULSE_DRAWS, self.settings.seed)).to(self.device)
+
+    @torch.no_grad()
+    def first_ws(self, batch: Batch) -> Tensor:
+        """Return the W+ latents (n, L, d) that a search starts at; all rows are equal."""
+        if self.start == "encoder":
+            w = self.bundle.encoders[self.settings.factor](batch.lr.cpu())
+        elif self.start == "mean":
+            w = self.mean_w.expand(len(batch.lr), -1)
+        else:
+            z = batch.normal(self.settings.seed, (self.bundle.manifest.architecture.z_dim,))
+            w = self.bundle.generator.mapping(z[0])
+        return self.bundle.generator.broadcast(w).to(self.device)
+
+    def noise(self, batch: Batch) -> list[Tensor]:
+        """Draw a noise map (n, 1, h, w) for each convolution."""
+        drawn = batch.normal(self.settings.seed, *self.fast.noise_shapes, stream=1)
+        return [noise.to(self.device) for noise in drawn]
+
+
+def cell_stream(seed: int, cell: int, stream: int = 0) -> torch.Generator:
+    """Return a cell's own random numbers, which do not depend on the cells beside it."""
+    state = np.random.SeedSequence((seed, cell, stream)).generate_state(1)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cells that are searched at once.
+
+    Parameters
+    ----------
+    lr
+        LR images (n, C, h, w) in -1 to 1, on the device of the search.
+    cells
+        Their numbers in the run, which random numbers depend on.
+    """
+
+    lr: Tensor
+    cells: tuple[int, ...]
+
+    def normal(self, seed: int, *shapes: tuple[int, ...], stream: int = 0) -> list[Tensor]:
+        """Draw standard normal tensors (n, *shape) on the CPU, each cell's from its own stream."""
+        rows: list[list[Tensor]] = [[] for _ in shapes]
+        for cell in self.cells:
+            rng = cell_stream(seed, cell, stream)
+            for row, shape in zip(rows, shapes, strict=True):
+                row.append(torch.randn(shape, generator=rng))
+        return [torch.stack(row) for row in rows]

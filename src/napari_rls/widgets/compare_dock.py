@@ -1,0 +1,267 @@
+"""The dock widget "Compare methods": a view of the state that passes wishes on."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import napari
+from magicgui.widgets import CheckBox, ComboBox, PushButton, SpinBox
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_rls.search.presets import PRESETS
+from napari_rls.widgets.bundle_box import BundleBox
+from napari_rls.widgets.compare_controller import CompareController
+from napari_rls.widgets.compare_state import Cells, CompareState
+from napari_rls.widgets.compare_table import CompareTable
+from napari_rls.widgets.dock import COLOURS, FULL, UpAndDown
+from napari_rls.widgets.fields import SettingsForm
+from napari_rls.widgets.memory import settings_file
+from napari_rls.widgets.picker import InputPicker
+from napari_rls.widgets.state import Message, Phase, Progress
+from napari_rls.widgets.worker import launch
+from napari_rls.workflow.compare_results import SHARED
+
+ADVANCED = tuple(name for name in SHARED if name not in ("bundle", "factor"))
+TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet"}
+
+
+class CompareWidget(QWidget):
+    """Run several methods on the same cells, side by side, and score them.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer whose layers are offered.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        # The proxy that napari hands to plugins wraps layers too, see SuperResolveWidget.
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.state = CompareState()
+        memory = settings_file().with_name("comparison.json")
+        self.controller = CompareController(self._viewer, self.state, launch, memory)
+        self._build()
+        self._connect()
+        self._show_all()
+        self.destroyed.connect(self.controller.close)
+
+    # -- parts -------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.bundles = BundleBox()
+        self.picker = InputPicker()
+        self.factor = SettingsForm(("factor",))
+        self.cells = ComboBox(
+            choices=[(choice.value, choice) for choice in Cells],
+            tooltip="Which cells of the LR image are compared; KID and FID need 10 or more.",
+        )
+        self.count = SpinBox(min=1, max=100_000, tooltip="How many cells")
+        self.methods = {
+            name: CheckBox(text=name, tooltip=preset.title) for name, preset in PRESETS.items()
+        }
+        self.max_steps = SpinBox(
+            min=0,
+            max=10_000,
+            tooltip="Upper bound of every method's steps, for a quick look; 0 keeps its own.",
+        )
+        self.advanced = SettingsForm(ADVANCED)
+        self.table = CompareTable()
+        self.run = PushButton(text="Compare")
+        self.cancel = PushButton(text="Cancel")
+        self.compare = PushButton(text="Side by side", tooltip="LR | methods | GT, contrast linked")
+        self.compare.native.setCheckable(True)
+        self.export = PushButton(text="Export table...", tooltip="With the record of all runs")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, FULL)
+        self.message, self.device = QLabel(), QLabel()
+        for label in (self.message, self.device):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self._settings_area(), "Settings")
+        self.tabs.addTab(self.table, "Table")
+        buttons = QGridLayout()
+        for k, button in enumerate((self.run, self.cancel, self.compare, self.export)):
+            buttons.addWidget(button.native, k // 2, k % 2)
+        whole = QVBoxLayout(self)
+        whole.addWidget(self.tabs, stretch=1)
+        whole.addLayout(buttons)
+        for widget in (self.bar, self.message, self.device):
+            whole.addWidget(widget)
+
+    def _settings_area(self) -> QWidget:
+        self.settings_area = QWidget()
+        column = QVBoxLayout(self.settings_area)
+        cells = QHBoxLayout()
+        cells.addWidget(self.cells.native, stretch=1)
+        cells.addWidget(self.count.native)
+        rows = QFormLayout()
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        rows.addRow("Cells", cells)
+        rows.addRow("Steps at most", self.max_steps.native)
+        collapsible = QCollapsible("Advanced")
+        collapsible.addWidget(self.advanced)
+        for widget in (self.bundles, self.picker, self.factor):
+            column.addWidget(widget)
+        column.addLayout(self._method_rows())
+        column.addLayout(rows)
+        column.addWidget(collapsible)
+        column.addStretch()
+        self.area = UpAndDown(self.settings_area)
+        return self.area
+
+    def _method_rows(self) -> QGridLayout:
+        """Return a row per method: whether it is compared, and what it is."""
+        grid = QGridLayout()
+        grid.setColumnStretch(1, 1)
+        for k, (name, box) in enumerate(self.methods.items()):
+            title = QLabel(PRESETS[name].title.partition(" (")[0])
+            title.setWordWrap(True)
+            title.setToolTip(PRESETS[name].title)
+            grid.addWidget(box.native, k, 0)
+            grid.addWidget(title, k, 1)
+        return grid
+
+    # -- wishes of the user ------------------------------------------------------------
+
+    def _connect(self) -> None:
+        control = self.controller
+        self.bundles.chosen.connect(self._choose_bundle)
+        self.picker.changed.connect(control.choose_inputs)
+        self.picker.mode_changed.connect(lambda separate: control.guess_inputs(separate=separate))
+        for form in (self.factor, self.advanced):
+            form.changed.connect(control.change)
+        self.cells.changed.connect(control.choose_cells)
+        self.count.changed.connect(control.choose_count)
+        self.max_steps.changed.connect(control.choose_steps)
+        for name, box in self.methods.items():
+            box.changed.connect(partial(control.choose_method, name))
+        self.run.changed.connect(self._start)
+        self.cancel.changed.connect(control.cancel)
+        self.compare.changed.connect(self._toggle_compare)
+        self.export.changed.connect(self._export)
+        events = self.state.events
+        events.settings.connect(self._show_settings)
+        events.factors.connect(self._show_settings)
+        events.manifest.connect(self._show_inputs)
+        events.inputs.connect(self._show_inputs)
+        events.methods.connect(self._show_choices)
+        events.cells.connect(self._show_choices)
+        events.count.connect(self._show_choices)
+        events.max_steps.connect(self._show_choices)
+        events.phase.connect(self._show_phase)
+        events.progress.connect(self._show_progress)
+        events.message.connect(self._show_message)
+        events.device.connect(self._show_device)
+        events.comparing.connect(self._show_comparing)
+        events.turns.connect(self.table.show_turns)
+
+    def reset_choices(self, _event: object = None) -> None:
+        """Follow the viewer's layers: napari calls this when they change."""
+        self.controller.follow_layers()
+        self._show_inputs()
+
+    def _choose_bundle(self, name: str) -> None:
+        if name:
+            self.controller.change("bundle", name)
+        self._show_settings()
+
+    def _start(self) -> None:
+        self.controller.start()
+        if self.state.phase is not Phase.IDLE:
+            self.tabs.setCurrentWidget(self.table)
+
+    def _toggle_compare(self) -> None:
+        self.controller.compare()
+        self._show_comparing()
+
+    def _export(self) -> None:
+        name, wanted = QFileDialog.getSaveFileName(
+            self, "Export table", "comparison.csv", ";;".join(TABLES)
+        )
+        if name:
+            path = Path(name)
+            self.controller.export(path if path.suffix else path.with_suffix(TABLES[wanted]))
+
+    # -- showing the state -------------------------------------------------------------
+
+    def _show_all(self) -> None:
+        self._show_inputs()
+        self._show_settings()
+        self._show_choices()
+        self._show_phase()
+        self._show_progress(self.state.progress)
+        self._show_message(self.state.message)
+        self._show_comparing()
+        self._show_device(self.state.device)
+
+    def _show_settings(self) -> None:
+        settings = self.state.settings
+        self.bundles.show_bundles(self.controller.bundles, settings.bundle)
+        self.factor.offer("factor", self.state.factors)
+        for form in (self.factor, self.advanced):
+            form.show_settings(settings)
+
+    def _show_inputs(self) -> None:
+        manifest = self.state.manifest
+        if manifest:
+            images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+            self.picker.show_inputs(self.state.inputs, images, manifest.channel_names)
+            self.bundles.describe(manifest)
+
+    def _show_choices(self) -> None:
+        state = self.state
+        shown = [
+            (self.cells, state.cells),
+            (self.count, state.count),
+            (self.max_steps, state.max_steps),
+            *((box, name in state.methods) for name, box in self.methods.items()),
+        ]
+        for field, value in shown:
+            with field.changed.blocked():
+                field.value = value
+        self.count.visible = state.cells is Cells.FIRST
+
+    def _show_phase(self) -> None:
+        phase = self.state.phase
+        idle = phase is Phase.IDLE
+        self.settings_area.setEnabled(idle)
+        self.run.enabled = idle
+        self.cancel.enabled = phase is Phase.RUNNING
+        self.export.enabled = idle and bool(self.controller.results)
+
+    def _show_progress(self, reached: Progress) -> None:
+        # See SuperResolveWidget: the bar is not to draw the whole window by itself.
+        self.bar.setUpdatesEnabled(False)
+        self.bar.setFormat(reached.text)
+        self.bar.setValue(round(reached.share * FULL))
+        self.bar.setUpdatesEnabled(True)
+
+    def _show_message(self, message: Message) -> None:
+        self.message.setText(message.text)
+        self.message.setStyleSheet(COLOURS[message.level])
+        self.message.setVisible(bool(message.text))
+
+    def _show_comparing(self) -> None:
+        with self.compare.changed.blocked():
+            self.compare.native.setChecked(self.state.comparing)
+
+    def _show_device(self, text: str) -> None:
+        self.device.setText(text)

@@ -1,0 +1,124 @@
+"""The SR layers of a comparison, method by method, side by side as long as they are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_rls.widgets.inputs import Source, cell_in_view, sources
+from napari_rls.widgets.sr_layers import SrLayers
+from napari_rls.workflow.collect import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_rls.widgets.compare_state import CompareState
+    from napari_rls.widgets.comparison import Comparison
+    from napari_rls.workflow.compare_results import CompareUpdate
+    from napari_rls.workflow.stack import CellStack
+
+
+@dataclass(eq=False)
+class _Column:
+    """The layers of one method, what it reached, and whether that is final."""
+
+    sr: SrLayers
+    collector: Collector
+    settled: bool = False
+
+
+class CompareLayers:
+    """Layers per method and channel; made, they show the LR image, upsampled.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are added.
+    comparison
+        What lays them side by side.
+    state
+        Bundle, layers and methods of the comparison.
+    lr
+        The LR cells.
+    cells
+        Which of the LR layer's they are, None for all.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        comparison: Comparison,
+        state: CompareState,
+        lr: CellStack,
+        cells: range | None,
+    ) -> None:
+        self._viewer = viewer
+        self._comparison = comparison
+        self._state = state
+        self._columns: dict[str, _Column] = {}
+        inputs, manifest = state.inputs, state.manifest
+        origin = sources(inputs.lr, inputs.separate, inputs.channels, cells)
+        for method in state.methods:
+            sr = SrLayers(viewer, origin, lr, manifest, method)
+            self._columns[method] = _Column(sr, Collector(lr, manifest.hr_size))
+        columns = [column.sr.layers for column in self._columns.values()]
+        comparison.about(inputs, columns, manifest)
+        self._bring_into_view(origin[0])
+
+    def __contains__(self, layer: Layer) -> bool:
+        return any(layer in column.sr.layers for column in self._columns.values())
+
+    @property
+    def present(self) -> bool:
+        """Whether any of the layers is still in the viewer."""
+        return any(column.sr.present for column in self._columns.values())
+
+    def show(self, message: CompareUpdate) -> None:
+        """Show what a message holds in the layers of its method."""
+        column = self._columns.get(message.method)
+        if column is None:
+            return
+        search, result = message.search, message.result
+        if search is not None:
+            first = column.collector.run is None
+            column.collector.add(search)
+            column.sr.show(search.cells, search.sr)
+            if first:
+                column.sr.mark(column.collector.provenance())
+        if result is not None and result.ran:
+            column.sr.settle(result.sr, dict(result.record))
+            column.settled = True
+        elif result is not None:
+            self._remove([message.method])
+
+    def settle(self) -> None:
+        """Keep what methods reached that have no result; take away the layers of the others."""
+        for column in self._columns.values():
+            if not column.settled and column.collector.reached:
+                column.sr.settle(column.collector.sr, column.collector.provenance())
+        nothing = [name for name, c in self._columns.items() if not c.collector.reached]
+        self._remove(nothing)
+
+    def _remove(self, methods: Iterable[str]) -> None:
+        """Take the layers of methods out of the viewer; the others move together."""
+        again = self._state.comparing
+        for method in methods:
+            self._columns.pop(method).sr.remove()
+        if again and not self._state.comparing and self.present:
+            self._comparison.start()
+
+    def _bring_into_view(self, source: Source) -> None:
+        """Show a cell that is compared, if none is in view."""
+        layer, axis = source.layer, source.cell_axis
+        if axis is None or source.cells is None:
+            return
+        if cell_in_view(self._viewer, layer, axis) not in source.cells:
+            place = np.zeros(layer.ndim)
+            place[axis] = source.first_cell
+            dims = self._viewer.dims
+            dims.set_point(axis + dims.ndim - layer.ndim, layer.data_to_world(place)[axis])

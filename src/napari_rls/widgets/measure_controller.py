@@ -1,0 +1,353 @@
+"""What the widget "Measure cells" does, without Qt: guesses, checks, measures, exports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import notification_manager
+from pydantic import ValidationError
+
+from napari_rls.evaluation.tables import IMAGE
+from napari_rls.measure.cells import MeasureSettings
+from napari_rls.models.whole_file import whole_file
+from napari_rls.search.settings import first_problem
+from napari_rls.widgets.measure_inputs import (
+    KINDS,
+    Images,
+    Pair,
+    bundle_record,
+    guess_images,
+    image_sets,
+)
+from napari_rls.widgets.measure_layers import CellLink, MeasureLayers
+from napari_rls.widgets.state import Level, Message, Phase, Progress
+from napari_rls.widgets.table_writer import save_table
+from napari_rls.workflow.measure import Measurements, measure
+from napari_rls.workflow.measure_columns import FLAGS
+from napari_rls.workflow.measure_sets import ImageSet, Kind
+from napari_rls.workflow.plate_map import PlateMap
+from napari_rls.workflow.stack import InputError
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_rls.widgets.measure_state import MeasureState
+
+Deliver = Callable[["News | Exception"], None]
+Launch = Callable[["MeasureJob", Deliver, Callable[[], None]], Callable[[], None]]
+
+
+@dataclass(frozen=True, eq=False)
+class News:
+    """A message of the thread: images done of all, and in the last one the result."""
+
+    done: int
+    total: int
+    result: Measurements | None
+
+    @property
+    def must_show(self) -> bool:
+        """Whether it must not be left out."""
+        return self.result is not None
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureJob:
+    """What one run measures."""
+
+    sets: Sequence[ImageSet]
+    settings: MeasureSettings
+    plate_map: PlateMap | None
+    factor: int | None
+
+    def updates(self) -> Iterator[News]:
+        """Measure; what is wrong with the memory is told with what to do."""
+        try:
+            for update in measure(
+                self.sets, self.settings, plate_map=self.plate_map, factor=self.factor
+            ):
+                yield News(update.done, update.total, update.result)
+        except MemoryError:
+            raise InputError("The memory is used up; measure fewer cells at once.") from None
+
+
+class MeasureController:
+    """Turn what the user wants into measurements and layers; views only follow ``state``.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, or its model alone.
+    state
+        What the views show.
+    launch
+        Starts a job in the background, see :func:`napari_rls.widgets.worker.launch`.
+    memory
+        File that remembers the settings.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, state: MeasureState, launch: Launch, memory: Path
+    ) -> None:
+        self.viewer = viewer
+        self.state = state
+        self._launch = launch
+        self._memory = memory
+        self._guessing = True
+        self._suggested_by = ""
+        self._run = 0
+        self._measured: Images = {}
+        self._began = 0.0
+        self._stop: Callable[[], None] = lambda: None
+        self._recall()
+        self.follow_layers()
+
+    # -- what the user sets ------------------------------------------------------------
+
+    def change(self, name: str, value: Any) -> None:
+        """Change one of the settings that every assay has."""
+        self._attempt(lambda values: values.update({name: value}))
+
+    def change_assay(self, name: str, value: Any) -> None:
+        """Change one of the settings of the chosen assay."""
+        assay = self.state.settings.assay
+        self._attempt(lambda values: values[assay].update({name: value}))
+
+    def change_nucleus(self, name: str, value: Any) -> None:
+        """Change how nuclei are found in the chosen assay."""
+        assay = self.state.settings.assay
+        self._attempt(lambda values: values[assay]["nucleus"].update({name: value}))
+
+    def reset(self) -> None:
+        """Take what the bundle of the SR images suggests, or else the assay's own settings."""
+        suggested = self.suggestion
+        self._take(suggested or MeasureSettings(assay=self.state.settings.assay))
+
+    @property
+    def suggestion(self) -> MeasureSettings | None:
+        """What the bundle of the chosen SR images suggests, if it does."""
+        stored = bundle_record(self.state.images).get("measurement")
+        try:
+            # Channels are those that are chosen.
+            return MeasureSettings.model_validate({**stored, "dna": "", "signal": ""})
+        except (TypeError, ValidationError):
+            return None
+
+    def choose_images(self, images: Images) -> None:
+        """Take over which layers hold what; from now on nothing is guessed."""
+        self._guessing = False
+        self._take_images(images)
+
+    def guess(self) -> None:
+        """Choose the layers by what they say of themselves, their sizes and names."""
+        self._guessing = True
+        self._take_images(guess_images(self._image_layers))
+
+    def follow_layers(self) -> None:
+        """Guess again or, if the user chose, forget layers that left the viewer."""
+        if self._guessing:
+            self.guess()
+            return
+        images = {kind: self._still_there(pair) for kind, pair in self.state.images.items()}
+        if any(any(pair.sources) for pair in images.values()):
+            self._take_images(images)
+        else:
+            self.guess()
+
+    def choose_factor(self, factor: int) -> None:
+        """Upsample LR images by this factor; 0 for the size of the others."""
+        self.state.factor = factor
+
+    def choose_plate_map(self, path: Path | None) -> None:
+        """Take the conditions from a file, or from nowhere."""
+        try:
+            if path is not None:
+                PlateMap(path)
+        except InputError as error:
+            self._say(str(error), Level.ERROR)
+            return
+        self.state.plate_map = path
+        self._say("")
+
+    # -- a measurement -----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Copy the images and measure them; one run at a time."""
+        state = self.state
+        if state.phase is not Phase.IDLE:
+            return
+        self.follow_layers()
+        try:
+            sets, (dna, signal) = image_sets(state.images, self._image_layers)
+            plate_map = PlateMap(state.plate_map) if state.plate_map else None
+        except InputError as error:
+            self._say(str(error), Level.ERROR)
+            return
+        settings = state.settings.model_copy(update={"dna": dna, "signal": signal})
+        self._run += 1
+        run = self._run
+        self._measured, self._began = dict(state.images), time.monotonic()
+        state.phase = Phase.RUNNING
+        state.progress = Progress(0.0, "Measuring")
+        self._say("")
+        self._stop = self._launch(
+            MeasureJob(sets, settings, plate_map, state.factor or None),
+            lambda news: self._receive(run, news),
+            lambda: self._ended(run),
+        )
+
+    def cancel(self) -> None:
+        """End the run now; what was measured before stays."""
+        if self.state.phase is Phase.RUNNING:
+            self._settle("Cancelled: what was measured before stays.")
+
+    def export(self, path: Path) -> None:
+        """Write the table and its record."""
+        result = self.state.result
+        if result is None:
+            self._say("There is no table yet: measure first.", Level.WARNING)
+            return
+        self.state.message = save_table(path, result.table, result.record)
+
+    def close(self) -> None:
+        """End the run; the layers and their link with the selection stay."""
+        if self.state.phase is Phase.RUNNING:
+            self._settle("")
+
+    def _receive(self, run: int, news: News | Exception) -> None:
+        state = self.state
+        if run != self._run or state.phase is not Phase.RUNNING:
+            return
+        if isinstance(news, InputError):
+            self._settle(str(news), Level.ERROR)
+        elif isinstance(news, Exception):
+            self._settle(f"An unexpected error ended the measurement: {news}", Level.ERROR)
+            notification_manager.receive_error(type(news), news, news.__traceback__)
+        elif news.result is None:
+            text = f"{news.done} of {news.total} images"
+            state.progress = Progress(news.done / news.total, text)
+        else:
+            self._show(news.result)
+            seconds = time.monotonic() - self._began
+            self._settle(describe(news.result, seconds), done=True)
+
+    def _show(self, result: Measurements) -> None:
+        """Replace the labels of the last measurement by those of this one."""
+        state = self.state
+        if state.link is not None:
+            state.link.undo()
+            state.link.layers.remove()
+        state.selected = ()
+        state.result = result
+        layers = MeasureLayers(self.viewer, result, self._measured)
+        state.link = CellLink(self.viewer, state, layers)
+
+    def _settle(self, text: str, level: Level = Level.INFO, *, done: bool = False) -> None:
+        self.state.phase = Phase.STOPPING
+        self._stop()
+        self.state.progress = Progress(1.0 if done else 0.0)
+        self._say(text, level)
+
+    def _ended(self, run: int) -> None:
+        if run != self._run:
+            return
+        if self.state.phase is Phase.RUNNING:
+            self._settle("The measurement ended before every cell was done.", Level.WARNING)
+        self.state.phase = Phase.IDLE
+
+    # -- inside ------------------------------------------------------------------------
+
+    @property
+    def _image_layers(self) -> list[Image]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def _still_there(self, pair: Pair) -> Pair:
+        gone = {
+            role: None
+            for role, source in zip(("dna", "signal"), pair.sources, strict=True)
+            if source is not None and source.layer not in self.viewer.layers
+        }
+        return replace(pair, **gone)
+
+    def _take_images(self, images: Images) -> None:
+        self.state.images = {kind: images.get(kind, Pair()) for kind in KINDS}
+        by = bundle_record(images).get("content_hash", "")
+        suggested = self.suggestion
+        if by and by != self._suggested_by and suggested is not None:
+            self._suggested_by = by
+            self._take(suggested)
+            self._say(f"Settings as the bundle {bundle_record(images)['name']} suggests.")
+
+    def _attempt(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the settings; what is out of range is refused with a message."""
+        values = self.state.settings.model_dump()
+        change(values)
+        try:
+            settings = MeasureSettings.model_validate(values)
+        except ValidationError as error:
+            self._say(f"Wrong setting {first_problem(error)}.", Level.ERROR)
+            self.state.events.settings.emit(self.state.settings)
+            return
+        self._take(settings)
+
+    def _take(self, settings: MeasureSettings) -> None:
+        self.state.settings = settings
+        suggested = self.suggestion
+        if suggested is not None and settings != suggested:
+            self._say(
+                "These are not the settings that the bundle suggests: intervals of SR cells will "
+                "be uncorrected.",
+                Level.WARNING,
+            )
+        else:
+            self._say("")
+        self._remember()
+
+    def _recall(self) -> None:
+        if self.state.result is not None or not self._memory.exists():
+            return
+        try:
+            text = self._memory.read_text(encoding="utf-8")
+            self.state.settings = MeasureSettings.model_validate_json(text)
+        except (OSError, ValueError):
+            self._say("The remembered settings were ignored: they cannot be read.", Level.WARNING)
+
+    def _remember(self) -> None:
+        try:
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(self._memory) as draft:
+                text = self.state.settings.model_dump_json(indent=2)
+                draft.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            self._say(
+                f"The settings cannot be remembered in {self._memory}: {error.strerror}.",
+                Level.WARNING,
+            )
+
+    def _say(self, text: str, level: Level = Level.INFO) -> None:
+        self.state.message = Message(text, level)
+
+
+def describe(result: Measurements, seconds: float) -> str:
+    """Return in words what was measured, what is flagged, and what is to be known."""
+    table = result.table
+    kinds: list[Kind] = [kind for kind in KINDS if kind in result.labels]
+    cells = int((table[IMAGE] == kinds[0]).sum())
+    flagged = [f"{n} {kind}" for kind in kinds if (n := _flagged(result, kind))]
+    what = f"{cells} {'cell' if cells == 1 else 'cells'} in {', '.join(kinds)}"
+    parts = [
+        f"Done: {what} measured in {seconds:.1f} s.",
+        f"Flagged rows: {', '.join(flagged)} (column {FLAGS})." if flagged else "",
+        *result.record["warnings"],
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _flagged(result: Measurements, kind: Kind) -> int:
+    table = result.table
+    return int(((table[IMAGE] == kind) & (table[FLAGS] != "")).sum())

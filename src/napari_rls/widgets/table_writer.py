@@ -1,0 +1,62 @@
+"""Save tables: from a button, or by napari's own dialog, as labels layers carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_rls.widgets.measure_layers import TABLE_KEY
+from napari_rls.widgets.state import Level, Message
+from napari_rls.workflow.collect import PROVENANCE_KEY
+from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.table import table_paths, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+
+
+def write_labels_table(path: str, layers: Sequence[LayerTuple]) -> list[str]:
+    """Write the table that labels layers carry; the name's ending tells the format.
+
+    Parameters
+    ----------
+    path
+        A file that ends in .csv, .parquet or .h5ad.
+    layers
+        Data, metadata and type of labels layers of one measurement.
+
+    Returns
+    -------
+    list of str
+        The files that were written.
+
+    Raises
+    ------
+    InputError
+        If the layers carry no table, or not the same.
+    """
+    tables = [options["metadata"].get(TABLE_KEY) for _, options, _ in layers]
+    if any(table is None for table in tables):
+        raise InputError(
+            "These labels carry no table of measurements; save labels that Measure cells has made."
+        )
+    if any(not table.equals(tables[0]) for table in tables[1:]):
+        raise InputError("These labels are of several measurements; save those of one.")
+    record = layers[0][1]["metadata"][PROVENANCE_KEY]
+    write_table(Path(path), tables[0], record)
+    return [str(written) for written in table_paths(Path(path))]
+
+
+def save_table(path: Path, table: pd.DataFrame, record: Mapping[str, Any]) -> Message:
+    """Write a table and its record; return what there is to say."""
+    try:
+        write_table(path, table, record)
+    except InputError as error:
+        return Message(str(error), Level.ERROR)
+    except OSError as error:
+        text = f"The table cannot be written to {path}: {error.strerror}."
+        return Message(text, Level.ERROR)
+    return Message(f"Table saved to {path}.")

@@ -1,0 +1,114 @@
+"""What a run tells of itself on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_rls.models.intensity import IntensityMap
+from napari_rls.models.manifest import Manifest
+from napari_rls.search.settings import Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """What holds for a whole run; every update carries it.
+
+    ``start`` is where the search really starts, which differs from the settings if the
+    bundle has no encoder for the factor, and is ``none`` if nothing is searched;
+    ``skipped`` names the cells that cannot be searched and why.
+    """
+
+    manifest: Manifest
+    settings: Settings
+    intensity: IntensityMap
+    device: str
+    device_reason: str
+    precision: str
+    start: str
+    cells: int
+    skipped: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """The state of one batch of cells after one step; arrays are new in every update.
+
+    Parameters
+    ----------
+    run
+        What holds for the whole run.
+    cells
+        Indices into the LR stack, (n,).
+    step, steps
+        Steps made of the steps planned for this batch, those of the sampling included.
+    sr
+        Best SR images so far (n, C, H, W), float32, in the LR image's unit; for methods that
+        return their last image, that of this step.
+    latents
+        Their W+ latents (n, L, d), L = 0 for a method without any.
+    objective, log_density, cross
+        Objective, P_w in nats and the method's measure of how far latent vectors lie apart
+        of each, (n,); NaN for a method without latents.
+    lr_residual
+        Mean absolute difference between the degraded SR image and the LR image, per
+        cell and channel (n, C), in the LR image's unit.
+    samples
+        Samples of the posterior (S, n, C, H, W), float32, in the LR image's unit, as they
+        form: in some updates of the sampling, the last among them; otherwise None.
+    failed
+        Cells whose search broke off because a number was not finite, (n,).
+    unreached
+        Cells whose search is over and never came as near to the LR image as the method
+        demands, (n,): those that PULSE's authors count as failed. ``sr`` holds their last
+        image all the same.
+    found
+        Whether the search of the batch is over; ``sr`` is then remade in float32.
+    finished
+        Whether the batch is done, samples included.
+    cells_done
+        Cells of the run that are done.
+    seconds, seconds_left
+        Time since the start, and an estimate of what is left.
+    """
+
+    run: Run
+    cells: NDArray[np.intp]
+    step: int
+    steps: int
+    sr: NDArray[np.float32]
+    latents: NDArray[np.float32]
+    objective: NDArray[np.float32]
+    log_density: NDArray[np.float32]
+    cross: NDArray[np.float32]
+    lr_residual: NDArray[np.float32]
+    samples: NDArray[np.float32] | None
+    failed: NDArray[np.bool_]
+    unreached: NDArray[np.bool_]
+    found: bool
+    finished: bool
+    cells_done: int
+    seconds: float
+    seconds_left: float
+
+    @property
+    def must_show(self) -> bool:
+        """Whether a view that leaves out updates must not leave out this one."""
+        return self.finished or self.samples is not None
+
+
+class Clock:
+    """Time since the start and what is left, from the share of the work that is done."""
+
+    def __init__(self, work: int) -> None:
+        self._work = work
+        self._start = time.perf_counter()
+
+    def read(self, done: int) -> tuple[float, float]:
+        """Return the seconds since the start and those left, given the work done."""
+        seconds = time.perf_counter() - self._start
+        return seconds, seconds * (self._work - done) / max(done, 1)
