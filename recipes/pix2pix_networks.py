@@ -29,10 +29,10 @@ HELD_OUT = 150
 
 SETTINGS = {
     "bbbc013-translocation-64": Pix2PixSettings(
-        width=16, width_max=64, steps=10_000, batch_size=16, threads=1
+        width=16, width_max=32, steps=10_000, batch_size=16, threads=1
     ),
     "golgi-simulated-128": Pix2PixSettings(
-        width=16, width_max=56, steps=4500, batch_size=8, threads=1
+        width=16, width_max=32, steps=4500, batch_size=8, threads=1
     ),
 }
 FACTORS = {"bbbc013-translocation-64": (8, 16), "golgi-simulated-128": (16, 32)}

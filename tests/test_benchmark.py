@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def test_keys_change_with_what_changes_the_result_and_nothing_else(bundle: Bundl
     hr = hr_cells()
 
     def keys(stack: CellStack = hr, **changes: object) -> list[str]:
-        return [job.key for job in plan(stack, bundle.manifest, settings_of(**changes))]
+        return [job.key for job in plan(stack, bundle, settings_of(**changes))]
 
     usual = keys()
     assert keys(threads=3, bootstrap=7, features=("x",)) == usual
@@ -162,20 +163,33 @@ def test_keys_change_with_what_changes_the_result_and_nothing_else(bundle: Bundl
     assert not set(keys(seed=1)[main]) & set(usual)
     other = replace(hr, data=hr.data + 1)
     assert not set(keys(other)) & set(usual)
-    renamed = bundle.manifest.model_copy(update={"content_hash": "0" * 64})
-    assert not {job.key for job in plan(hr, renamed, settings_of())} & set(usual)
+    altered = replace(bundle, generator=copy.deepcopy(bundle.generator))
+    next(altered.generator.parameters()).data.add_(1e-3)
+    assert not {job.key for job in plan(hr, altered, settings_of())} & set(usual)
     assert set(usual) < set(keys(methods=("rls", "pulse", "unregularised")))
+
+
+def test_a_new_pix2pix_network_leaves_searches_as_they_are(bundle: Bundle) -> None:
+    def keys(of: Bundle) -> dict[str, str]:
+        jobs = plan(hr_cells(), of, settings_of(methods=("rls", "pix2pix")))
+        return {job.settings.method: job.key for job in jobs if job.part == "main"}
+
+    without = keys(bundle)
+    added = replace(bundle, pix2pix={4: UNet(2, 32, 4, 4, 8)})
+    again = replace(bundle, pix2pix={4: UNet(2, 32, 4, 4, 8)})
+    assert keys(added)["rls"] == keys(again)["rls"] == without["rls"]
+    assert len({of["pix2pix"] for of in (without, keys(added), keys(again))}) == 3
 
 
 def test_the_usual_lambdas_are_not_searched_twice(bundle: Bundle) -> None:
     usual = Settings.model_validate({"method": "rls"})
-    jobs = plan(hr_cells(), bundle.manifest, settings_of(lambda_w=(1e-6, usual.lambda_w)))
+    jobs = plan(hr_cells(), bundle, settings_of(lambda_w=(1e-6, usual.lambda_w)))
     assert [job.settings.lambda_w for job in jobs if job.part == "lambda"] == [1e-6]
     assert len({job.key for job in jobs}) == len(jobs)
 
 
 def test_methods_keep_their_own_steps_up_to_the_bound(bundle: Bundle) -> None:
-    jobs = plan(hr_cells(), bundle.manifest, settings_of(methods=("rls", "pulse"), max_steps=150))
+    jobs = plan(hr_cells(), bundle, settings_of(methods=("rls", "pulse"), max_steps=150))
     steps = {job.settings.method: job.settings.steps for job in jobs if job.part == "main"}
     assert steps == {"rls": 150, "pulse": Settings.model_validate({"method": "pulse"}).steps}
 

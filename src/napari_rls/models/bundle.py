@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,6 +73,15 @@ class Bundle:
         for factor, unet in self.pix2pix.items():
             tensors |= {f"pix2pix.{factor}.{k}": v for k, v in unet.state_dict().items()}
         return tensors | {f"{_DISCRIMINATOR}{k}": v for k, v in self.discriminator.items()}
+
+    def digest(self, *parts: str) -> str:
+        """Return the SHA-256 of the tensors whose names in the file begin with one of ``parts``."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.tensors().items()):
+            if name.startswith(parts):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, path: Path) -> Bundle:
         """Write the bundle to ``path``; return it with its content hash filled in.

@@ -117,7 +117,7 @@ def benchmark(
         raise InputError(str(error)) from None
     pair = pair_of_conditions([crop.condition for crop in cells.hr.crops], settings)
     split = split_cells(cells, pair, settings.seed) if isinstance(pair, tuple) else pair
-    jobs = plan(cells.hr, bundle.manifest, settings)
+    jobs = plan(cells.hr, bundle, settings)
     results: dict[str, RunResult] = {}
     problems: dict[str, str] = {}
     reused = 0

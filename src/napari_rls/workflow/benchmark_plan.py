@@ -12,13 +12,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_rls.models.manifest import Manifest
+from napari_rls.models.bundle import Bundle
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.benchmark_settings import RIVALS, RLS, BenchmarkSettings
 from napari_rls.workflow.degrade import DegradeSettings
 from napari_rls.workflow.stack import CellStack, content_digest
 
 Part = Literal["main", "degraded", "lambda", "samples"]
+
+PIX2PIX = "pix2pix"
+
+SEARCHED = ("generator.", "flow.", "encoder.")
+"""Tensors of a bundle that searches take."""
 
 CLEAN = "bicubic"
 """Name of the degradation that is downscaling alone."""
@@ -80,14 +85,14 @@ class Job:
         return " ".join(words)
 
 
-def plan(hr: CellStack, manifest: Manifest, settings: BenchmarkSettings) -> list[Job]:
+def plan(hr: CellStack, bundle: Bundle, settings: BenchmarkSettings) -> list[Job]:
     """Return the searches of a benchmark, the main ones first.
 
     Degradations, values of lambda and samples are tried at one factor
     (:attr:`BenchmarkSettings.detail_factor`) on the cells of :func:`subset_of`; their
     reference, the clean image and the default lambdas, is in the main searches.
     """
-    return list(_Planner(hr, manifest, settings).jobs())
+    return list(_Planner(hr, bundle, settings).jobs())
 
 
 def subset_of(count: int, settings: BenchmarkSettings) -> tuple[int, ...]:
@@ -113,11 +118,12 @@ def shown_cells(hr: CellStack) -> tuple[int, ...]:
 
 
 class _Planner:
-    def __init__(self, hr: CellStack, manifest: Manifest, settings: BenchmarkSettings) -> None:
+    def __init__(self, hr: CellStack, bundle: Bundle, settings: BenchmarkSettings) -> None:
         self.hr = hr
-        self.manifest = manifest
+        self.bundle = bundle
         self.settings = settings
         self._digests: dict[tuple[int, ...], str] = {}
+        self._tensors: dict[tuple[str, ...], str] = {}
 
     def jobs(self) -> Iterator[Job]:
         settings = self.settings
@@ -147,7 +153,7 @@ class _Planner:
             yield self._job("samples", RLS, detail, shown_cells(self.hr), changes=changes)
 
     def _degradations(self, factor: int) -> dict[str, DegradeSettings]:
-        intensity = self.manifest.intensity
+        intensity = self.bundle.manifest.intensity
         seed = self.settings.seed
         return {
             CLEAN: DegradeSettings(factor=factor),
@@ -187,7 +193,8 @@ class _Planner:
         degrade = self._degradations(factor)[degradation]
         all_that_matters = {
             "version": version("napari-rls"),
-            "bundle": self.manifest.content_hash,
+            "bundle": self._of_bundle(method, factor),
+            "intensity": self.bundle.manifest.intensity.model_dump(mode="json"),
             "settings": settings.model_dump(mode="json", exclude=_NOT_IN_KEY),
             "degrade": degrade.model_dump(mode="json"),
             "input": self._digest(cells),
@@ -196,6 +203,16 @@ class _Planner:
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         key = f"{method}-{factor}x-{digest}"
         return Job(part, settings, degrade, degradation, cells, key)
+
+    def _of_bundle(self, method: str, factor: int) -> str:
+        """Return a digest of what a method takes from the bundle.
+
+        A Pix2Pix network that is added or trained again leaves all searches as they are.
+        """
+        parts = (f"pix2pix.{factor}.",) if method == PIX2PIX else SEARCHED
+        if parts not in self._tensors:
+            self._tensors[parts] = self.bundle.digest(*parts)
+        return self._tensors[parts]
 
     def _digest(self, cells: tuple[int, ...]) -> str:
         if cells not in self._digests:
