@@ -8,14 +8,11 @@ from pathlib import Path
 import napari
 from magicgui.widgets import CheckBox, ComboBox, PushButton, SpinBox
 from napari.layers import Image
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -27,11 +24,11 @@ from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.compare_controller import CompareController
 from napari_rls.widgets.compare_state import Cells, CompareState
 from napari_rls.widgets.compare_table import CompareTable
-from napari_rls.widgets.dock import COLOURS, FULL, UpAndDown
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.memory import settings_file
+from napari_rls.widgets.parts import RunBar, TextLabel, UpAndDown, form_rows
 from napari_rls.widgets.picker import InputPicker
-from napari_rls.widgets.state import Message, Phase, Progress
+from napari_rls.widgets.state import Phase
 from napari_rls.widgets.worker import launch
 from napari_rls.workflow.compare_results import SHARED
 
@@ -86,13 +83,8 @@ class CompareWidget(QWidget):
         self.compare = PushButton(text="Side by side", tooltip="LR | methods | GT, contrast linked")
         self.compare.native.setCheckable(True)
         self.export = PushButton(text="Export table...", tooltip="With the record of all runs")
-        self.bar = QProgressBar()
-        self.bar.setRange(0, FULL)
-        self.message, self.device = QLabel(), QLabel()
-        for label in (self.message, self.device):
-            label.setWordWrap(True)
-            label.setTextFormat(Qt.TextFormat.PlainText)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.bar = RunBar()
+        self.message, self.device = TextLabel(), TextLabel()
 
         self.tabs = QTabWidget()
         self.tabs.addTab(self._settings_area(), "Settings")
@@ -112,8 +104,7 @@ class CompareWidget(QWidget):
         cells = QHBoxLayout()
         cells.addWidget(self.cells.native, stretch=1)
         cells.addWidget(self.count.native)
-        rows = QFormLayout()
-        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        rows = form_rows()
         rows.addRow("Cells", cells)
         rows.addRow("Steps at most", self.max_steps.native)
         collapsible = QCollapsible("Advanced")
@@ -167,9 +158,9 @@ class CompareWidget(QWidget):
         events.count.connect(self._show_choices)
         events.max_steps.connect(self._show_choices)
         events.phase.connect(self._show_phase)
-        events.progress.connect(self._show_progress)
-        events.message.connect(self._show_message)
-        events.device.connect(self._show_device)
+        events.progress.connect(self.bar.show_progress)
+        events.message.connect(self.message.show_message)
+        events.device.connect(self.device.show_text)
         events.comparing.connect(self._show_comparing)
         events.turns.connect(self.table.show_turns)
 
@@ -207,10 +198,10 @@ class CompareWidget(QWidget):
         self._show_settings()
         self._show_choices()
         self._show_phase()
-        self._show_progress(self.state.progress)
-        self._show_message(self.state.message)
+        self.bar.show_progress(self.state.progress)
+        self.message.show_message(self.state.message)
         self._show_comparing()
-        self._show_device(self.state.device)
+        self.device.show_text(self.state.device)
 
     def _show_settings(self) -> None:
         settings = self.state.settings
@@ -247,21 +238,6 @@ class CompareWidget(QWidget):
         self.cancel.enabled = phase is Phase.RUNNING
         self.export.enabled = idle and bool(self.controller.results)
 
-    def _show_progress(self, reached: Progress) -> None:
-        # See SuperResolveWidget: the bar is not to draw the whole window by itself.
-        self.bar.setUpdatesEnabled(False)
-        self.bar.setFormat(reached.text)
-        self.bar.setValue(round(reached.share * FULL))
-        self.bar.setUpdatesEnabled(True)
-
-    def _show_message(self, message: Message) -> None:
-        self.message.setText(message.text)
-        self.message.setStyleSheet(COLOURS[message.level])
-        self.message.setVisible(bool(message.text))
-
     def _show_comparing(self) -> None:
         with self.compare.changed.blocked():
             self.compare.native.setChecked(self.state.comparing)
-
-    def _show_device(self, text: str) -> None:
-        self.device.setText(text)

@@ -7,12 +7,9 @@ from pathlib import Path
 import napari
 from magicgui.widgets import PushButton
 from napari.layers import Image
-from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
-    QLabel,
-    QProgressBar,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -23,17 +20,12 @@ from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.controller import Controller
 from napari_rls.widgets.fields import ADVANCED, MAIN, SettingsForm
 from napari_rls.widgets.memory import settings_file
+from napari_rls.widgets.parts import RunBar, TextLabel, UpAndDown
 from napari_rls.widgets.picker import InputPicker
-from napari_rls.widgets.state import Level, Message, Phase, Progress, State
+from napari_rls.widgets.state import Phase, State
 from napari_rls.widgets.worker import launch
 
 JSON_FILES = "JSON (*.json)"
-FULL = 1000
-COLOURS = {
-    Level.INFO: "",
-    Level.WARNING: "color: #e8a33d",
-    Level.ERROR: "color: #f0645a",
-}
 
 
 class SuperResolveWidget(QWidget):
@@ -75,13 +67,8 @@ class SuperResolveWidget(QWidget):
         )
         self.save = PushButton(text="Save settings...")
         self.load = PushButton(text="Load settings...")
-        self.bar = QProgressBar()
-        self.bar.setRange(0, FULL)
-        self.message, self.device = QLabel(), QLabel()
-        for label in (self.message, self.device):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.message.setTextFormat(Qt.TextFormat.PlainText)
+        self.bar = RunBar()
+        self.message, self.device = TextLabel(), TextLabel()
 
         whole = QVBoxLayout(self)
         whole.addWidget(self._settings_area(), stretch=1)
@@ -133,9 +120,9 @@ class SuperResolveWidget(QWidget):
         events.inputs.connect(self._show_inputs)
         events.factors.connect(self._show_settings)
         events.phase.connect(self._show_phase)
-        events.progress.connect(self._show_progress)
-        events.message.connect(self._show_message)
-        events.device.connect(self._show_device)
+        events.progress.connect(self.bar.show_progress)
+        events.message.connect(self.message.show_message)
+        events.device.connect(self.device.show_text)
         events.comparing.connect(self._show_comparing)
 
     def reset_choices(self, _event: object = None) -> None:
@@ -170,10 +157,10 @@ class SuperResolveWidget(QWidget):
         self._show_inputs()
         self._show_settings()
         self._show_phase()
-        self._show_progress(self.state.progress)
-        self._show_message(self.state.message)
+        self.bar.show_progress(self.state.progress)
+        self.message.show_message(self.state.message)
         self._show_comparing()
-        self._show_device(self.state.device)
+        self.device.show_text(self.state.device)
 
     def _show_settings(self) -> None:
         settings = self.state.settings
@@ -197,40 +184,6 @@ class SuperResolveWidget(QWidget):
             button.enabled = idle
         self.cancel.enabled = phase is Phase.RUNNING
 
-    def _show_progress(self, progress: Progress) -> None:
-        # The text is in the bar, as a label would have the panel laid out anew each time,
-        # and the bar is not to draw the whole window by itself, apart from the canvas.
-        self.bar.setUpdatesEnabled(False)
-        self.bar.setFormat(progress.text)
-        self.bar.setValue(round(progress.share * FULL))
-        self.bar.setUpdatesEnabled(True)
-
-    def _show_message(self, message: Message) -> None:
-        self.message.setText(message.text)
-        self.message.setStyleSheet(COLOURS[message.level])
-        self.message.setVisible(bool(message.text))
-
     def _show_comparing(self) -> None:
         with self.compare.changed.blocked():
             self.compare.native.setChecked(self.state.comparing)
-
-    def _show_device(self, text: str) -> None:
-        self.device.setText(text)
-
-
-class UpAndDown(QScrollArea):
-    """A scroll area that is always as wide as what it holds."""
-
-    def __init__(self, content: QWidget) -> None:
-        super().__init__()
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWidget(content)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Follow the width of the content."""
-        if event.type() == QEvent.Type.LayoutRequest:
-            bar = self.verticalScrollBar().sizeHint().width()
-            self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)
-        return super().eventFilter(watched, event)

@@ -11,12 +11,10 @@ from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
-    QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QMainWindow,
-    QProgressBar,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -28,12 +26,12 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.measure.spots import SpotSettings
 from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.search.settings import FACTORS
-from napari_rls.widgets.dock import COLOURS, FULL, UpAndDown
 from napari_rls.widgets.measure_controller import MeasureController
 from napari_rls.widgets.measure_form import ImagePicker, MeasureForm
 from napari_rls.widgets.measure_state import connect_for_life, state_of
 from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.state import Message, Phase, Progress
+from napari_rls.widgets.parts import FULL, RunBar, TextLabel, UpAndDown, form_rows
+from napari_rls.widgets.state import Phase, Progress
 from napari_rls.widgets.table_view import TableView
 from napari_rls.widgets.worker import launch
 
@@ -85,7 +83,7 @@ class MeasureWidget(QWidget):
         self.reset = PushButton(
             text="Reset settings", tooltip="As the bundle of the SR images suggests, or the assay's"
         )
-        self.plate_map = _text()
+        self.plate_map = TextLabel()
         self.choose_map = PushButton(text="Choose...", tooltip="CSV with a column well or file")
         self.no_map = PushButton(text="None")
         self.kind = ComboBox(choices=[EVERY_KIND], tooltip="Rows of which images are shown.")
@@ -95,9 +93,8 @@ class MeasureWidget(QWidget):
         self.cancel = PushButton(text="Cancel")
         self.export = PushButton(text="Export table...", tooltip="As CSV, Parquet or AnnData")
         self.plots = PushButton(text="Show plots", tooltip="Beside this panel")
-        self.bar = QProgressBar()
-        self.bar.setRange(0, FULL)
-        self.message = _text()
+        self.bar = RunBar()
+        self.message = TextLabel()
 
         self.tabs = QTabWidget()
         self.tabs.addTab(self._settings_area(), "Settings")
@@ -114,7 +111,7 @@ class MeasureWidget(QWidget):
     def _settings_area(self) -> QWidget:
         self.settings_area = QWidget()
         column = QVBoxLayout(self.settings_area)
-        top = _rows()
+        top = form_rows()
         top.addRow("Assay", self.assay.native)
         column.addLayout(top)
         column.addWidget(self.picker)
@@ -122,7 +119,7 @@ class MeasureWidget(QWidget):
         place.addWidget(self.plate_map, stretch=1)
         place.addWidget(self.choose_map.native)
         place.addWidget(self.no_map.native)
-        given = _rows()
+        given = form_rows()
         given.addRow("Upsample LR", self.factor.native)
         given.addRow("Plate map", place)
         column.addLayout(given)
@@ -185,7 +182,7 @@ class MeasureWidget(QWidget):
                 (events.plate_map, self._show_given),
                 (events.phase, self._show_phase),
                 (events.progress, self._show_progress),
-                (events.message, self._show_message),
+                (events.message, self.message.show_message),
                 (events.result, self._show_result),
                 (events.selected, self.table.select_cells),
             ),
@@ -236,7 +233,7 @@ class MeasureWidget(QWidget):
         self._show_given()
         self._show_phase()
         self._show_progress(self.state.progress)
-        self._show_message(self.state.message)
+        self.message.show_message(self.state.message)
         if self.state.result is not None:
             self._show_result()
 
@@ -276,18 +273,9 @@ class MeasureWidget(QWidget):
             self._activity = None
 
     def _show_progress(self, reached: Progress) -> None:
-        # See SuperResolveWidget: the bar is not to draw the whole window by itself.
-        self.bar.setUpdatesEnabled(False)
-        self.bar.setFormat(reached.text)
-        self.bar.setValue(round(reached.share * FULL))
-        self.bar.setUpdatesEnabled(True)
+        self.bar.show_progress(reached)
         if self._activity is not None:
             self._activity.update(self.bar.value() - self._activity.n)
-
-    def _show_message(self, message: Message) -> None:
-        self.message.setText(message.text)
-        self.message.setStyleSheet(COLOURS[message.level])
-        self.message.setVisible(bool(message.text))
 
     def _show_result(self) -> None:
         result = self.state.result
@@ -304,19 +292,3 @@ class MeasureWidget(QWidget):
 def _number(value: object) -> object:
     """Return what a field says: left empty, it says nothing."""
     return None if value == "" else value
-
-
-def _text() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    # A long path must not widen the dock.
-    label.setMinimumWidth(1)
-    return label
-
-
-def _rows() -> QFormLayout:
-    rows = QFormLayout()
-    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    return rows

@@ -10,12 +10,13 @@ import pandas as pd
 from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
 
 from napari_rls.evaluation.agreement import coverage
 from napari_rls.evaluation.summary import summarise_conditions, summarise_doses
 from napari_rls.evaluation.tables import CELL, CONDITION, IMAGE, TableError
 from napari_rls.widgets.measure_state import MeasureState, connect_for_life, state_of
+from napari_rls.widgets.parts import TextLabel, form_rows
 from napari_rls.widgets.table_view import headline, measured_columns
 
 if TYPE_CHECKING:
@@ -72,12 +73,9 @@ class PlotsWidget(QWidget):
         self.negative = ComboBox(choices=(ALL,), tooltip="The negative condition, or all.")
         self.positive = ComboBox(choices=(ALL,), tooltip="The positive condition, or all.")
         self.save = PushButton(text="Save plot...", tooltip="As PNG or SVG, with its record")
-        self.message = QLabel(EMPTY)
-        self.message.setWordWrap(True)
-        self.message.setTextFormat(Qt.TextFormat.PlainText)
+        self.message = TextLabel()
         self.message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._rows = QFormLayout()
-        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._rows = form_rows()
         for name, box in (
             ("Plot", self.kind),
             ("Measurement", self.column),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 from magicgui.widgets import ComboBox, PushButton
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
@@ -15,7 +14,6 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -24,10 +22,10 @@ from superqt import QCollapsible
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.training.settings import TrainSettings
-from napari_rls.widgets.dock import COLOURS, FULL, UpAndDown
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.state import Level, Message, Phase, Progress
+from napari_rls.widgets.parts import COLOURS, RunBar, TextLabel, UpAndDown, form_rows
+from napari_rls.widgets.state import Level, Message, Phase
 from napari_rls.widgets.train_controller import TrainController
 from napari_rls.widgets.train_curves import CurvesPlot
 from napari_rls.widgets.train_plan import Plan
@@ -82,7 +80,7 @@ class TrainWidget(QWidget):
     # -- parts -------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.images = _text()
+        self.images = TextLabel()
         self.files = PushButton(text="Files...", tooltip="TIFF files of whole fields")
         self.whole_folder = PushButton(text="Folder...", tooltip="All TIFF files of a folder")
         self.open_layers = PushButton(text="Open layers", tooltip="Files of the open image layers")
@@ -93,18 +91,17 @@ class TrainWidget(QWidget):
         self.more = SettingsForm(MORE, TrainSettings, {})
         self.more_of_plan = SettingsForm(MORE_OF_PLAN, Plan, {})
         self.about = SettingsForm(ABOUT, Plan, {})
-        self.place = _text()
+        self.place = TextLabel()
         self.choose_place = PushButton(text="...", tooltip="Folder of the bundle and its run")
         self.find = PushButton(text="Find cells", tooltip="Cut the crops and show some of them")
         self.train = PushButton(text="Train")
         self.cancel = PushButton(text="Cancel", tooltip="Stop after this step; a run can go on")
         self.open_run = PushButton(text="Open run...", tooltip="Go on with a run: choose NAME-run")
         self.use = PushButton(text="Use this bundle", tooltip="Choose it in Super-resolve cells")
-        self.bar = QProgressBar()
-        self.bar.setRange(0, FULL)
-        self.message, self.found, self.warnings = _text(), _text(), _text()
+        self.bar = RunBar()
+        self.message, self.found, self.warnings = TextLabel(), TextLabel(), TextLabel()
         self.warnings.setStyleSheet(COLOURS[Level.WARNING])
-        self.facts = {name: _text() for name in FACTS}
+        self.facts = {name: TextLabel() for name in FACTS}
         self.curves = CurvesPlot()
 
         self.tabs = QTabWidget()
@@ -120,9 +117,9 @@ class TrainWidget(QWidget):
         self.settings_area = QWidget()
         column = QVBoxLayout(self.settings_area)
         column.setContentsMargins(0, 0, 0, 0)
-        dna = _rows()
+        dna = form_rows()
         dna.addRow("DNA channel", self.dna.native)
-        place = _rows()
+        place = form_rows()
         place.addRow("Folder", _side_by_side(self.place, self.choose_place.native))
         sources = (self.files.native, self.whole_folder.native, self.open_layers.native)
         column.addWidget(
@@ -190,8 +187,8 @@ class TrainWidget(QWidget):
         events.found.connect(self._show_found)
         events.phase.connect(self._show_phase)
         events.training.connect(self._show_training)
-        events.progress.connect(self._show_progress)
-        events.message.connect(self._show_message)
+        events.progress.connect(self.bar.show_progress)
+        events.message.connect(self.message.show_message)
         events.warnings.connect(self._show_warnings)
         events.device.connect(self._show_device)
         events.curves.connect(self._show_curves)
@@ -224,7 +221,7 @@ class TrainWidget(QWidget):
         )
         if widget.state.phase is not Phase.IDLE:
             text = "Super-resolve cells is at work; choose the bundle there when it is done."
-            self._show_message(Message(text, Level.WARNING))
+            self.message.show_message(Message(text, Level.WARNING))
             return
         widget.controller.change("bundle", str(self.state.bundle))
         dock = widget.parent()
@@ -238,8 +235,8 @@ class TrainWidget(QWidget):
         self._show_plan(state.plan)
         self._show_found(state.found)
         self._show_phase()
-        self._show_progress(state.progress)
-        self._show_message(state.message)
+        self.bar.show_progress(state.progress)
+        self.message.show_message(state.message)
         self._show_warnings(state.warnings)
         self._show_device(state.device)
         self._show_curves(state.curves)
@@ -280,19 +277,6 @@ class TrainWidget(QWidget):
         if training:
             self.tabs.setCurrentIndex(1)
 
-    def _show_progress(self, progress: Progress) -> None:
-        # See SuperResolveWidget: the bar is not to draw the whole window by itself.
-        self.bar.setUpdatesEnabled(False)
-        self.bar.setFormat(progress.text)
-        self.bar.setValue(round(progress.share * FULL))
-        self.bar.setUpdatesEnabled(True)
-
-    def _show_message(self, message: Message) -> None:
-        self.message.setText(message.text)
-        self.message.setToolTip(message.text)
-        self.message.setStyleSheet(COLOURS[message.level])
-        self.message.setVisible(bool(message.text))
-
     def _show_warnings(self, warnings: Sequence[str]) -> None:
         self.warnings.setText("\n".join(warnings))
         self.warnings.setVisible(bool(warnings))
@@ -314,22 +298,6 @@ class TrainWidget(QWidget):
             texts["Best KID"] = f"{best.kid:.3g} at {best.images / 1000:.1f} kimg"
         for name, text in texts.items():
             self.facts[name].setText(text)
-
-
-def _text() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    # A long path must not widen the dock.
-    label.setMinimumWidth(1)
-    return label
-
-
-def _rows() -> QFormLayout:
-    rows = QFormLayout()
-    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    return rows
 
 
 def _side_by_side(*widgets: QWidget) -> QHBoxLayout:

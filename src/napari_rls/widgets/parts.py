@@ -1,0 +1,80 @@
+"""Small Qt parts that all dock widgets share: texts, rows, the bar and the message of a run."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QScrollArea, QWidget
+
+from napari_rls.widgets.state import Level, Message, Progress
+
+FULL = 1000
+COLOURS = {
+    Level.INFO: "",
+    Level.WARNING: "color: #e8a33d",
+    Level.ERROR: "color: #f0645a",
+}
+
+
+class RunBar(QProgressBar):
+    """How far a run is, in the bar and in words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setRange(0, FULL)
+
+    def show_progress(self, progress: Progress) -> None:
+        """Show how far it is."""
+        # The text is in the bar, as a label would have the panel laid out anew each time,
+        # and the bar is not to draw the whole window by itself, apart from the canvas.
+        self.setUpdatesEnabled(False)
+        self.setFormat(progress.text)
+        self.setValue(round(progress.share * FULL))
+        self.setUpdatesEnabled(True)
+
+
+class TextLabel(QLabel):
+    """Plain text that wraps, can be copied, and does not widen the dock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        # A long path has no place to wrap.
+        self.setMinimumWidth(1)
+
+    def show_text(self, text: str) -> None:
+        """Show a text."""
+        self.setText(text)
+
+    def show_message(self, message: Message) -> None:
+        """Show a sentence in the colour of its level; nothing without one."""
+        self.setText(message.text)
+        self.setToolTip(message.text)
+        self.setStyleSheet(COLOURS[message.level])
+        self.setVisible(bool(message.text))
+
+
+def form_rows() -> QFormLayout:
+    """Return rows of a label and a field, which takes all the width that there is."""
+    rows = QFormLayout()
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return rows
+
+
+class UpAndDown(QScrollArea):
+    """A scroll area that is always as wide as what it holds."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Follow the width of the content."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            bar = self.verticalScrollBar().sizeHint().width()
+            self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)
+        return super().eventFilter(watched, event)
