@@ -145,7 +145,6 @@ def test_samples_of_a_bundle_fit_the_lr_image_and_repeat(tiny_bundle: Bundle, fo
         log_density=FrozenDensity(tiny_bundle.flow),
         lambda_w=1e-4,
         lambda_c=0.01,
-        factor=4,
     )
 
     def run() -> list[Samples]:

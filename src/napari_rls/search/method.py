@@ -63,7 +63,6 @@ def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
             kit.log_density,
             lambda_w=settings.lambda_w,
             lambda_c=settings.lambda_c,
-            factor=settings.factor,
             reading=settings.reading,
         ),
         latents=WPlus(kit.first_ws(batch), kit.fast),

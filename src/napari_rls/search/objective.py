@@ -30,11 +30,11 @@ Reading = Literal["scaled", "mean", "sum"]
 
 ``mean``: mean absolute error and mean pairwise distance. ``sum``: sums of absolute errors
 and of squared distances, as printed. ``scaled``: as ``mean``, but the data term grows with
-the number of LR pixels, as the sum of a likelihood does; equal to ``mean`` at 16x.
+the number of LR pixels, as the sum of a likelihood does.
 """
 
 SCALED_AT = 16
-"""Factor at which ``scaled`` equals ``mean``: the paper's own for most of its results."""
+"""Number of LR pixels at which ``scaled`` equals ``mean``: 4 x 4, those of 64 pixels at 16x."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,6 @@ def rls_objective(
     *,
     lambda_w: float,
     lambda_c: float,
-    factor: int,
     reading: Reading = "scaled",
 ) -> Objective:
     """Return E(w) of Regularized Latent Search.
@@ -114,12 +113,10 @@ def rls_objective(
     ----------
     lr, degrade, log_density, lambda_w, lambda_c
         As :class:`Objective`.
-    factor
-        HR size divided by LR size.
     reading
         Normalisation of the data term and of P_cross.
     """
-    weight = (SCALED_AT / factor) ** 2 if reading == "scaled" else 1.0
+    weight = lr.shape[-2] * lr.shape[-1] / SCALED_AT if reading == "scaled" else 1.0
     return Objective(
         lr,
         degrade,
