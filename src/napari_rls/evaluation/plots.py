@@ -60,6 +60,9 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 NAMES = {"SR": "SR (generated)", "LR": "LR, upsampled"}
 
+FEW_LINES, MANY_COLUMNS = 4, 3
+"""A legend of more lines than this is laid in columns."""
+
 GENERATED_NOTE = "SR: generated pixels, not measured"
 
 FORMATS = (".png", ".svg")
@@ -303,7 +306,9 @@ def _start() -> tuple[Plot, Axes]:
 
 def _legend(plot: Plot) -> None:
     """Explain colours below the axes, where nothing is hidden however narrow the figure is."""
-    plot.figure.legend(loc="outside lower left", frameon=False, fontsize="small")
+    lines = len(plot.figure.axes[0].get_legend_handles_labels()[1])
+    columns = 1 if lines <= FEW_LINES else MANY_COLUMNS
+    plot.figure.legend(loc="outside lower left", frameon=False, fontsize="small", ncols=columns)
 
 
 def _areas(table: pd.DataFrame, column: str, groups: Sequence[str]) -> dict[str, str]:
