@@ -32,7 +32,15 @@ def test_every_command_is_something_to_call(manifest):
 
 def test_what_the_plugin_offers(manifest):
     offered = manifest.contributions
-    assert [w.display_name for w in offered.widgets] == ["Super-resolve cells", "Train a bundle"]
+    assert [w.display_name for w in offered.widgets] == [
+        "Super-resolve cells",
+        "Compare methods",
+        "Train a bundle",
+        "Measure cells",
+        "Plots of measurements",
+    ]
+    (writer,) = offered.writers
+    assert writer.filename_extensions == [".csv", ".parquet", ".h5ad"]
     assert [s.display_name for s in offered.sample_data] == [
         "Generated LR cells (not real)",
         "BBBC013 (download)",
@@ -51,7 +59,20 @@ sys.exit(", ".join(heavy) or 0)
 """
 
 
-@pytest.mark.parametrize("module", ["dock", "controller", "worker", "reader", "samples"])
+MODULES = (
+    "dock",
+    "controller",
+    "worker",
+    "reader",
+    "samples",
+    "measure_dock",
+    "plots_dock",
+    "compare_dock",
+    "table_writer",
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_opening_the_plugin_does_not_import_torch(module):
     code = HEAVY.format(module=f"napari_rls.widgets.{module}")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
