@@ -10,6 +10,7 @@ import pytest
 from compare_bench import FACTOR, hr_cells, lr_of
 
 from napari_rls.evaluation.metrics import score
+from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.settings import METHODS, Settings
 from napari_rls.workflow.compare import compare
 from napari_rls.workflow.compare_results import (
@@ -190,3 +191,13 @@ def test_the_best_is_the_least_or_the_greatest_of_what_is_known(results):
     assert winners["PSNR"] == "rls"
     assert winners["LR_residual"] == "brgm"
     assert "KID" not in winners
+
+
+def test_bright_pixels_of_the_truth_do_not_change_the_unit_of_metrics(hr, tiny_bundle):
+    bright = hr.astype(np.float32)
+    bright[0, 0, 0, 0] = 10 * tiny_bundle.manifest.intensity.high
+    one = results_of(stack(hr), tiny_bundle, settings("rls"), bright)["rls"]
+    intensity = tiny_bundle.manifest.intensity
+    unit = IntensityMap("bundle", (intensity.low,) * 2, (intensity.high,) * 2)
+    expected = score(unit.encode(one.sr), unit.encode(bright))
+    pd.testing.assert_frame_equal(one.scores, expected)

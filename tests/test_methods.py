@@ -134,6 +134,8 @@ def test_another_method_takes_its_own_values_and_keeps_the_others() -> None:
         ({"method": "pulse", "start": "mean"}, "start must be random for the method pulse"),
         ({"method": "unregularised", "lambda_c": 0.1}, "lambda_c must be 0.0 for the method unreg"),
         ({"method": "pix2pix", "steps": 200}, "steps must be 1 for the method pix2pix"),
+        ({"lambda_w": 2}, "lambda_w must be at most 1 for the method rls"),
+        ({"method": "rls-plus", "lambda_w": 100}, "lambda_w must be at most 1 for the method rls-"),
     ],
 )
 def test_what_a_method_cannot_do_is_told(values: dict[str, Any], sentence: str) -> None:

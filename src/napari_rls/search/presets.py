@@ -24,12 +24,13 @@ class Preset:
     """How a method is called in records, and its settings where they are not those of ``rls``.
 
     ``fixed`` names those of them that cannot be chosen, as the method would be another one
-    or does without what they say.
+    or does without what they say; ``largest_lambda_w`` is what is sane for its prior.
     """
 
     title: str
     values: Mapping[str, Any]
     fixed: tuple[str, ...] = ()
+    largest_lambda_w: float = 1.0
 
 
 _RLS = "Gheisari & Genovesio 2024"
@@ -74,6 +75,7 @@ PRESETS: Mapping[MethodName, Preset] = {
             "samples": 0,
         },
         ("samples",),
+        largest_lambda_w=1000.0,
     ),
     "unregularised": Preset(
         f"Latent search without regularization (ablation of {_RLS})",

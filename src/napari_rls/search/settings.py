@@ -215,6 +215,12 @@ class Settings(BaseModel):
         preset = PRESETS.get(values.get("method", "rls"))
         made = make({**preset.values, **values} if preset else values)
         made.model_fields_set.intersection_update(values)
+        if preset and made.lambda_w > preset.largest_lambda_w:
+            raise PydanticCustomError(
+                "lambda_w",
+                "lambda_w must be at most {most} for the method {method}",
+                {"most": f"{preset.largest_lambda_w:g}", "method": made.method},
+            )
         for name in preset.fixed if preset else ():
             if getattr(made, name) != (usual := made.preset(name)):
                 raise PydanticCustomError(

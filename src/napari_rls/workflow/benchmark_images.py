@@ -52,8 +52,12 @@ class Outcome:
 
     @cached_property
     def intensity(self) -> IntensityMap:
-        """The map by which all images, true and SR, are brought to -1 to 1."""
-        return choose_map(self.cells.hr.data, self.manifest.intensity)
+        """The map by which all images, true and SR, are brought to -1 to 1.
+
+        It is that of the LR images, as of the searches: HR images have brighter pixels, which
+        must not change the unit.
+        """
+        return choose_map(lr_cells(self.cells.hr, self.jobs[0]).data, self.manifest.intensity)
 
     def of(self, part: str, **wanted: object) -> list[tuple[Job, RunResult]]:
         """Return the searches of a part that ran, of some values of their settings."""

@@ -67,7 +67,7 @@ def compare(
         )
     yield CompareUpdate(BICUBIC, 0.0, 0.0)
     loaded = load_bundle(bundle) if isinstance(bundle, str) else bundle
-    judge = _Judge(lr, truth, factor, loaded)
+    judge = _Judge(lr, truth, loaded, settings[0])
     yield CompareUpdate(BICUBIC, 1.0, 0.0, result=judge.baseline())
     total = sum(own.search_steps for own in settings)
     before = 0
@@ -98,13 +98,13 @@ class _Judge:
     """Scores images of the cells by the truth, if there is one."""
 
     def __init__(
-        self, lr: CellStack, truth: NDArray[np.generic] | None, factor: int, bundle: Bundle
+        self, lr: CellStack, truth: NDArray[np.generic] | None, bundle: Bundle, shared: Settings
     ) -> None:
         self.lr = lr
         self.truth = truth
-        self.factor = factor
-        if truth is not None:
-            self.intensity = choose_map(truth, bundle.manifest.intensity)
+        self.factor = shared.factor
+        # That of the searches: HR images have brighter pixels, which must not change the unit.
+        self.intensity = choose_map(lr.data, bundle.manifest.intensity, shared.intensity)
 
     def baseline(self) -> MethodResult:
         """Return the LR images, upsampled."""
