@@ -221,7 +221,7 @@ def test_a_real_window_shows_labels_table_and_plot(qtbot):
         rows, columns = np.nonzero(yellow)
         assert abs(rows.mean() - picture.shape[0] / 2) < picture.shape[0] / 10
         assert abs(columns.mean() - picture.shape[1] / 2) < picture.shape[1] / 10
-        # A click on the nucleus of another cell selects it.
+        # The slider selects the cell that it shows.
         viewer.dims.set_current_step(0, 0)
         assert dock.state.selected == (0,)
     finally:
