@@ -3,19 +3,22 @@
     python recipes/golgi_simulated_128.py OUT.rls.safetensors
 
 Simulates 6000 cells to train on and 600 to validate on, half of each with a compact Golgi
-and half with a scattered one, trains at half the size, then at full size. Everything is
-seeded. Ctrl-C keeps a checkpoint; the same command goes on with it.
+and half with a scattered one, trains at half the size, then at full size, and at last through
+the camera, so that the generator draws cells and leaves the camera's noise to the camera.
+Everything is seeded. Ctrl-C keeps a checkpoint; the same command goes on with it.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
+from napari_rls.models.camera import CameraNoise
 from napari_rls.models.manifest import (
     Channel,
     EncoderSpec,
@@ -49,6 +52,16 @@ SETTINGS = TrainSettings(
     threads=1,
 )
 HALF_SIZE_KIMG = 100
+OPTICS = GolgiSettings().optics
+SPAN = (INTENSITY.high - INTENSITY.low) / 2
+CAMERA = CameraNoise(
+    slope=(OPTICS.gain / SPAN,) * 2,
+    # Read noise, and rounding to whole grey levels.
+    floor=(((OPTICS.gain * OPTICS.read_noise) ** 2 + 1 / 12) / SPAN**2,) * 2,
+)
+THROUGH_CAMERA = SETTINGS.model_copy(
+    update={"camera": CAMERA, "kimg": 75, "decay_after_kimg": 35, "decay_half_kimg": 12}
+)
 CELLS = {
     "training": SimulateSettings(cells=6000),
     "validation": SimulateSettings(cells=600, seed=1),
@@ -95,29 +108,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("out", type=Path, help="bundle to write, NAME.rls.safetensors")
     parser.add_argument("--run", type=Path, help="folder of the run (default OUT-run)")
+    parser.add_argument("--start", type=Path, help="bundle of the stages without a camera, if kept")
     given = parser.parse_args()
     stem = given.out.name.partition(".")[0]
     run = given.run or given.out.with_name(f"{stem}-run")
     cells = run.with_name(f"{run.name}-cells")
-    job = TrainJob(
+    last = TrainJob(
         images=(str(_simulated(cells, "training")),),
-        settings=SETTINGS,
+        settings=THROUGH_CAMERA,
         card=DRAFT,
         out=given.out,
         folder=run,
         validation=(str(_simulated(cells, "validation")),),
-        grow_kimg=HALF_SIZE_KIMG,
+        start=given.start or given.out.with_name(f"{stem}-start.rls.safetensors"),
         generator="last",
         fit_samples=SAMPLES,
     )
+    first = replace(
+        last,
+        settings=SETTINGS,
+        out=last.start,
+        folder=run.with_name(f"{run.name}-start"),
+        start=None,
+        grow_kimg=HALF_SIZE_KIMG,
+    )
     try:
-        for update in train_bundle(job):
-            if update.message:
-                print(update.message, flush=True)
-            if update.step and update.step.report:
-                print(update.step.report, update.step.score or "", flush=True)
+        for job in (last,) if given.start else (first, last):
+            _train(job)
     except KeyboardInterrupt:
-        raise SystemExit(f"Stopped; the same command goes on with {job.folder}.") from None
+        raise SystemExit("Stopped; the same command goes on.") from None
+
+
+def _train(job: TrainJob) -> None:
+    for update in train_bundle(job):
+        if update.message:
+            print(update.message, flush=True)
+        if update.step and update.step.report:
+            print(update.step.report, update.step.score or "", flush=True)
 
 
 def _simulated(folder: Path, part: str) -> Path:

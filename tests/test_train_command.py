@@ -87,7 +87,7 @@ def test_from_fields_to_a_bundle_that_super_resolves(tmp_path: Path, fields: Pat
 def test_help_shows_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     text = " ".join(run("--help").stdout.split())
-    own = {"channels", "intensity"}
+    own = {"channels", "intensity", "camera"}
     for name, info in (TrainSettings.model_fields | NucleusSettings.model_fields).items():
         if name not in own:
             assert f"--{name.replace('_', '-')} " in text or f"--{name}/--no-{name}" in text

@@ -25,7 +25,7 @@ FITTED = 100_000
 EPOCHS = 40
 
 _TRAINING = tuple(
-    name for name in TrainSettings.model_fields if name not in {"channels", "intensity"}
+    name for name in TrainSettings.model_fields if name not in {"channels", "intensity", "camera"}
 )
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_rls.evaluation.features import NAME, features
+from napari_rls.models.camera import CameraNoise
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.models.stylegan2 import Generator
 
@@ -109,6 +110,8 @@ class Scorer:
         Number of images to generate.
     seed
         Seed of z, noise and KID's subsets.
+    camera
+        Noise that generated images get, if the generator leaves it out.
 
     Raises
     ------
@@ -123,6 +126,7 @@ class Scorer:
         intensity_high: float,
         samples: int = 1000,
         seed: int = 0,
+        camera: CameraNoise | None = None,
     ) -> None:
         if validation.ndim != 4 or len(validation) < FEWEST:
             raise ValueError(
@@ -134,6 +138,7 @@ class Scorer:
         self.map = IntensityMap("bundle", (intensity_low,) * channels, (intensity_high,) * channels)
         self.samples = samples
         self.seed = seed
+        self.camera = camera
 
     @cached_property
     def real(self) -> Tensor:
@@ -146,14 +151,17 @@ class Scorer:
 
         The generator is used as it is, on its device, and not changed.
         """
-        return distances(self.real, generated_features(generator, self.samples, self.seed))
+        found = generated_features(generator, self.samples, self.seed, self.camera)
+        return distances(self.real, found)
 
 
 @torch.no_grad()
-def generated_features(generator: Generator, samples: int, seed: int = 0) -> Tensor:
+def generated_features(
+    generator: Generator, samples: int, seed: int = 0, camera: CameraNoise | None = None
+) -> Tensor:
     """Return the features (samples, F) of images of a generator, at truncation 1.
 
-    z and the noise of each layer come from streams of their own, on the CPU.
+    z and the noise of layers and camera come from streams of their own, on the CPU.
     """
     z_stream = torch.Generator().manual_seed(seed)
     noise_stream = torch.Generator().manual_seed(seed + 1)
@@ -162,6 +170,8 @@ def generated_features(generator: Generator, samples: int, seed: int = 0) -> Ten
     for z in torch.randn(samples, generator.arch.z_dim, generator=z_stream).split(_BATCH):
         ws = generator.broadcast(generator.mapping(z.to(device)))
         images = generator.synthesis(ws, "random", rng=noise_stream)
+        if camera is not None:
+            images = camera.drawn(images, noise_stream)
         parts.append(features(images.cpu()))
     return torch.cat(parts)
 

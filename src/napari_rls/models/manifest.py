@@ -7,10 +7,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_rls.models.architecture import Architecture
+from napari_rls.models.camera import CameraNoise
 from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 3
-"""Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``; older files read as before."""
+FORMAT_VERSION: Final = 4
+"""Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``; older files read as
+before."""
 
 Text = Annotated[str, Field(max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$")]
@@ -138,7 +140,7 @@ class Manifest(_Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1, 2, 3] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4] = FORMAT_VERSION
     name: Name
     title: Text
     architecture: Architecture
@@ -147,6 +149,11 @@ class Manifest(_Part):
         default=None, gt=0, description="Side of an HR pixel in micrometres, if known."
     )
     intensity: Intensity = Intensity()
+    camera: CameraNoise | None = Field(
+        default=None,
+        description="Noise that the generator leaves out and HR images have, in its unit; None: "
+        "not known, and none is drawn.",
+    )
     flow: FlowSpec
     flow_fit: FlowFit
     encoder: EncoderSpec | None = None
@@ -172,6 +179,8 @@ class Manifest(_Part):
                 f"{len(self.channels)} channel names for a generator of "
                 f"{self.architecture.image_channels} channels"
             )
+        if self.camera and len(self.camera.slope) != len(self.channels):
+            raise ValueError("the camera's noise needs a number for each channel")
         for factor in self.encoder.factors if self.encoder else ():
             if self.architecture.resolution % factor:
                 raise ValueError(f"the HR size is no multiple of the encoder's factor {factor}")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_rls.models.bundle import Bundle
+from napari_rls.models.camera import CameraNoise
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.search.data_terms import Distance
@@ -23,6 +24,9 @@ DRAWS = 10_000
 
 PULSE_DRAWS = 100_000
 """Random w behind PULSE's normal form; the authors take ten times as many."""
+
+CAMERA_STREAM = 2
+"""The first stream of a cell's random numbers that is for the camera's noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,22 @@ class Kit:
             z = batch.normal(self.settings.seed, (self.bundle.manifest.architecture.z_dim,))
             w = self.bundle.generator.mapping(z[0])
         return self.bundle.generator.broadcast(w).to(self.device)
+
+    @cached_property
+    def camera(self) -> CameraNoise | None:
+        """Noise that the final images get, if the bundle knows it and the settings ask for it."""
+        return self.bundle.manifest.camera if self.settings.camera_noise else None
+
+    def recorded(self, image: Tensor, batch: Batch, draw: int = 0) -> Tensor:
+        """Return final images (n, C, H, W) as the camera of the HR images would record them.
+
+        ``draw`` tells the images of one cell apart, which get different noise.
+        """
+        if self.camera is None:
+            return image
+        shape = tuple(image.shape[1:])
+        (noise,) = batch.normal(self.settings.seed, shape, stream=CAMERA_STREAM + draw)
+        return self.camera.recorded(image, noise)
 
     def noise(self, batch: Batch) -> list[Tensor]:
         """Draw a noise map (n, 1, h, w) for each convolution."""

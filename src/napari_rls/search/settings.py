@@ -173,6 +173,14 @@ class Settings(BaseModel):
         title="Seed",
         description="Seed of the samples, of random latent vectors and of noise.",
     )
+    camera_noise: bool = Field(
+        default=True,
+        title="Camera noise",
+        description=(
+            "Give SR images the noise that HR images have and the generator leaves out, if the "
+            "bundle knows it; without, they are smoother than any camera's."
+        ),
+    )
     intensity: Literal["auto", "bundle", "stretch"] = Field(
         default="auto",
         title="Intensity",

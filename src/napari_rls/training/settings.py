@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_rls.models.architecture import Architecture
+from napari_rls.models.camera import CameraNoise
 from napari_rls.models.manifest import Intensity, Name
 
 
@@ -27,6 +28,11 @@ class TrainSettings(BaseModel):
     channels: tuple[Name, ...] = Field(min_length=1, max_length=16, description="Channel names.")
     intensity: Intensity = Field(
         default=Intensity(), description="Intensities that become the generator's -1 and 1."
+    )
+    camera: CameraNoise | None = Field(
+        default=None,
+        description="Noise through which D sees generated images, in the generator's unit; None: "
+        "the generator is to learn the noise as well.",
     )
     z_dim: int = Field(default=128, ge=1, le=4096, description="Dimensions of Z.")
     w_dim: int = Field(default=128, ge=1, le=4096, description="Dimensions of W.")

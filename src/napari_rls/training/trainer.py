@@ -127,7 +127,10 @@ class Trainer:
             real = mirrored(real, self.streams.mirror)
         real = self._seen(real.to(self.device))
         with torch.set_grad_enabled(not warming):
-            fake = self._seen(self._synthesise(self._mixed_ws(settings.batch_size)))
+            fake = self._synthesise(self._mixed_ws(settings.batch_size))
+            if settings.camera is not None:
+                fake = settings.camera.drawn(fake, self.streams.noise)
+            fake = self._seen(fake)
         d_loss, real_sign = self._discriminator_step(real, fake.detach())
         r1, path_length, g_loss = nan, nan, nan
         if self.steps % settings.r1_interval == 0 and settings.r1_gamma:
@@ -149,7 +152,8 @@ class Trainer:
         rng = torch.Generator().manual_seed(self.settings.seed)
         z = torch.randn(count, self.settings.z_dim, generator=rng).to(self.device)
         images: Tensor = self.average(z)
-        return images.cpu()
+        camera = self.settings.camera
+        return (images if camera is None else camera.drawn(images, rng)).cpu()
 
     def finite(self) -> bool:
         """Tell whether every weight is a finite number."""

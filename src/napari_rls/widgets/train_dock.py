@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SIZES = {"size": (64, 128, 256)}
 
 MAIN = ("size", "kimg")
-HIDDEN = frozenset({"channels", "intensity"})
+HIDDEN = frozenset({"channels", "intensity", "camera"})
 MORE = tuple(name for name in TrainSettings.model_fields if name not in {*MAIN, *HIDDEN})
 ABOUT = ("name", "licence", "attribution", "pixel_size")
 MORE_OF_PLAN = ("start", "grow_kimg", "fit_samples", "fit_epochs")

@@ -191,10 +191,12 @@ class _Planner:
             steps = {name: min(getattr(settings, name), given.max_steps) for name in _STEPS}
             settings = Settings.parse(values | steps)
         degrade = self._degradations(factor)[degradation]
+        manifest = self.bundle.manifest
         all_that_matters = {
             "version": version("napari-rls"),
             "bundle": self._of_bundle(method, factor),
-            "intensity": self.bundle.manifest.intensity.model_dump(mode="json"),
+            "intensity": manifest.intensity.model_dump(mode="json"),
+            "camera": manifest.camera and manifest.camera.model_dump(mode="json"),
             "settings": settings.model_dump(mode="json", exclude=_NOT_IN_KEY),
             "degrade": degrade.model_dump(mode="json"),
             "input": self._digest(cells),

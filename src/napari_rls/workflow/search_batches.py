@@ -94,7 +94,7 @@ class SearchBatches:
                 )
                 yield update
             if settings.samples:
-                for step, samples in self._samples(plan.objective, state, int(cells[0])):
+                for step, samples in self._samples(plan.objective, state, batch):
                     finished = step == settings.sample_steps
                     done += len(cells) if finished else 0
                     begun = 0 if finished else len(cells) * (settings.search_steps + step)
@@ -128,7 +128,7 @@ class SearchBatches:
                 yield plan, state, over and last
 
     def _samples(
-        self, objective: Objective, found: State, first: int
+        self, objective: Objective, found: State, batch: Batch
     ) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
         """Draw samples around what was found; yield the step and, now and then, their images."""
         settings = self.run.settings
@@ -141,7 +141,7 @@ class SearchBatches:
             samples=settings.samples,
             temperature=settings.temperature,
             steps=settings.sample_steps,
-            rng=torch.Generator().manual_seed(settings.seed + first),
+            rng=torch.Generator().manual_seed(settings.seed + batch.cells[0]),
         )
         for now in drawn:
             last = now.step == settings.sample_steps
@@ -150,20 +150,23 @@ class SearchBatches:
                 continue
             synthesis = self.kit.exact if last else self.kit.fast
             with torch.no_grad():
-                images = torch.stack([synthesis(ws) for ws in now.ws])
-            yield now.step, self.run.intensity.decode(as_numpy(images))
+                images = [synthesis(ws) for ws in now.ws]
+            if last:
+                images = [self.kit.recorded(x, batch, 1 + k) for k, x in enumerate(images)]
+            yield now.step, self.run.intensity.decode(as_numpy(torch.stack(images)))
 
     @torch.no_grad()
     def _update(self, batch: Batch, state: State, *, found: bool) -> Update:
         """Return the update of a state; what it says of the whole run is still to be filled in."""
         difference = (self.kit.degrade(state.image) - batch.lr).abs().mean((2, 3))
+        image = self.kit.recorded(state.image, batch) if found else state.image
         unreached = ~(state.reached | state.failed) & found
         return Update(
             run=self.run,
             cells=np.array(batch.cells),
             step=state.step,
             steps=self.steps,
-            sr=self.run.intensity.decode(as_numpy(state.image)),
+            sr=self.run.intensity.decode(as_numpy(image)),
             latents=as_numpy(state.ws),
             objective=as_numpy(state.terms.total),
             log_density=as_numpy(state.terms.log_density),

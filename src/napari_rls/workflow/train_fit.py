@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.bundle_file import SUFFIX, BundleError
+from napari_rls.models.camera import CameraNoise
+from napari_rls.models.intensity import IntensityMap
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.stylegan2 import Generator as Network
 from napari_rls.training.assemble import assemble
 from napari_rls.training.checkpoint import load_generator, load_start, read_numbers
+from napari_rls.training.fit_camera import IMAGES, fit_camera, images_to_compare
 from napari_rls.training.run_folder import RunFolder
 from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_manifest import with_training
@@ -93,6 +99,30 @@ def fitted(
     with writing(kept):
         bundle.save(kept)
     return bundle
+
+
+def with_camera(
+    bundle: Bundle, crops: NDArray[np.generic], known: CameraNoise | None = None
+) -> Bundle:
+    """Return a bundle that knows the camera noise which its generator leaves out.
+
+    Parameters
+    ----------
+    bundle
+        The bundle.
+    crops
+        HR crops (N, C, H, W) of any real type that the generator was trained on.
+    known
+        The noise through which the generator was trained. None finds what the crops have
+        and the generator's images lack.
+    """
+    if known is None:
+        channels, unit = crops.shape[1], bundle.manifest.intensity
+        unit_map = IntensityMap("bundle", (unit.low,) * channels, (unit.high,) * channels)
+        some = np.linspace(0, len(crops) - 1, min(len(crops), IMAGES)).astype(int)
+        real = torch.from_numpy(unit_map.encode(crops[some]))
+        known = fit_camera(real, images_to_compare(bundle))
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"camera": known}))
 
 
 def _load(file: Path) -> Bundle | None:

@@ -146,9 +146,9 @@ def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
     if job.grow_kimg:
         start = yield from _grown(job, settings, crops)
         settings = settings.model_copy(update={"warmup_kimg": _warmup(settings)})
-    scorer = yield from _scorer(crops)
+    scorer = yield from _scorer(crops, settings)
     yield from _trained(job.folder, settings, crops.training.data, start, scorer)
-    bundle = yield from _fitted(job, draft)
+    bundle = yield from _fitted(job, draft, crops)
     with writing(job.out):
         job.out.parent.mkdir(parents=True, exist_ok=True)
         bundle.save(job.out)
@@ -223,7 +223,9 @@ def _grown(
     return grown_start(folder, small, settings)
 
 
-def _scorer(crops: TrainingCrops) -> Generator[JobUpdate, None, Scorer | None]:
+def _scorer(
+    crops: TrainingCrops, settings: TrainSettings
+) -> Generator[JobUpdate, None, Scorer | None]:
     """Return what compares generated images with the held-out crops, None if that cannot be."""
     from napari_rls.evaluation.features import SMALLEST
     from napari_rls.evaluation.scores import FEWEST, Scorer
@@ -236,7 +238,8 @@ def _scorer(crops: TrainingCrops) -> Generator[JobUpdate, None, Scorer | None]:
             f"least {SMALLEST} x {SMALLEST} pixels; the bundle is made of the last one.",
         )
         return None
-    return Scorer(data, crops.intensity.low, crops.intensity.high)
+    low, high = crops.intensity.low, crops.intensity.high
+    return Scorer(data, low, high, camera=settings.camera)
 
 
 def _trained(
@@ -253,13 +256,16 @@ def _trained(
             yield JobUpdate("training", step.warning, step=step, size=settings.size)
 
 
-def _fitted(job: TrainJob, draft: Manifest) -> Generator[JobUpdate, None, Bundle]:
-    from napari_rls.workflow.train_fit import chosen, fitted, judge
+def _fitted(
+    job: TrainJob, draft: Manifest, crops: TrainingCrops
+) -> Generator[JobUpdate, None, Bundle]:
+    from napari_rls.workflow.train_fit import chosen, fitted, judge, with_camera
 
     generator, draft = chosen(job.folder, draft, job.generator)
     fit = fitted(generator, draft, job.folder, seed=job.settings.seed, epochs=job.fit_epochs)
     bundle = yield from _told("fitting", fit)
-    return replace(bundle, discriminator=judge(job.folder, draft))
+    bundle = replace(bundle, discriminator=judge(job.folder, draft))
+    return with_camera(bundle, crops.training.data, job.settings.camera)
 
 
 def _told(stage: Stage, work: Generator[str, None, T]) -> Generator[JobUpdate, None, T]:

@@ -20,9 +20,9 @@ from napari_rls.workflow.stack import CellStack, InputError
 
 SEARCH = (
     "method", "lambda_w", "lambda_c", "reading", "steps", "learning_rate", "schedule", "patience",
-    "start",
+    "start", "camera_noise",
 )  # fmt: skip
-"""Settings on which LR residuals and log-densities depend."""
+"""Settings on which LR residuals, log-densities and what is measured depend."""
 
 SAMPLING = ("samples", "posterior", "temperature", "sample_steps")
 """Settings on which, beside those, the width of intervals depends."""

@@ -1,0 +1,62 @@
+"""The camera's noise on HR images, which no generator needs to learn.
+
+A pixel that would be x without noise is recorded as
+
+    x + sqrt(slope (x + 1) + floor) n,    n ~ N(0, 1) for every pixel and channel,
+
+the Poisson-Gaussian model of photons and electronics (Foi et al. 2008), here in the
+generator's unit, where -1 is black. A generator that is trained through such a camera learns
+the images without noise (Bora et al. 2018), and its search is free of it; the final image is
+recorded like the HR images that it is compared with.
+
+References
+----------
+Foi et al., "Practical Poissonian-Gaussian Noise Modeling and Fitting for Single-Image
+Raw-Data", IEEE Transactions on Image Processing, 2008.
+Bora, Price & Dimakis, "AmbientGAN: Generative models from lossy measurements", ICLR 2018.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+LEAST_VARIANCE = 1e-10
+"""Keeps the deviation's gradient finite where there is no noise at all."""
+
+_Variances = tuple[Annotated[float, Field(ge=0, le=1)], ...]
+
+
+class CameraNoise(BaseModel):
+    """Variance of the noise in the generator's unit, linear in the intensity, by channel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: _Variances = Field(description="Variance by which each unit of intensity adds.")
+    floor: _Variances = Field(description="Variance where the image is black (-1).")
+
+    @model_validator(mode="after")
+    def _of_the_same_channels(self) -> CameraNoise:
+        if len(self.slope) != len(self.floor):
+            raise ValueError("slope and floor need a number for each channel")
+        return self
+
+    def deviation(self, image: Tensor) -> Tensor:
+        """Return the standard deviation of the noise in every pixel of ``image`` (..., C, H, W)."""
+        slope, floor = (
+            torch.tensor(values, device=image.device)[:, None, None]
+            for values in (self.slope, self.floor)
+        )
+        variance = slope * (image + 1).clamp(min=0) + floor
+        return variance.clamp(min=LEAST_VARIANCE).sqrt()
+
+    def recorded(self, image: Tensor, noise: Tensor) -> Tensor:
+        """Return ``image`` (..., C, H, W) with the noise of standard normal numbers ``noise``."""
+        return image + self.deviation(image) * noise.to(image.device)
+
+    def drawn(self, image: Tensor, rng: torch.Generator) -> Tensor:
+        """Return ``image`` (..., C, H, W) with noise that is drawn on the CPU."""
+        return self.recorded(image, torch.randn(image.shape, generator=rng))
