@@ -158,8 +158,8 @@ class SearchBatches:
     @torch.no_grad()
     def _update(self, batch: Batch, state: State, *, found: bool) -> Update:
         """Return the update of a state; what it says of the whole run is still to be filled in."""
-        difference = (self.kit.degrade(state.image) - batch.lr).abs().mean((2, 3))
         image = self.kit.recorded(state.image, batch) if found else state.image
+        difference = (self.kit.degrade(image) - batch.lr).abs().mean((2, 3))
         unreached = ~(state.reached | state.failed) & found
         return Update(
             run=self.run,
