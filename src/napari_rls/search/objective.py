@@ -29,12 +29,9 @@ Reading = Literal["scaled", "mean", "sum"]
 """Normalisation of the data term and of P_cross.
 
 ``mean``: mean absolute error and mean pairwise distance. ``sum``: sums of absolute errors
-and of squared distances, as printed. ``scaled``: as ``mean``, but the data term grows with
-the number of LR pixels, as the sum of a likelihood does.
+and of squared distances, as printed. ``scaled``: as ``mean``, but the data term times
+:func:`data_weight`, so that one pair of lambdas fits every factor and size.
 """
-
-SCALED_AT = 16
-"""Number of LR pixels at which ``scaled`` equals ``mean``: 4 x 4, those of 64 pixels at 16x."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +95,15 @@ class Objective:
         return Terms(data, density, cross, total)
 
 
+def data_weight(pixels: int) -> float:
+    """Return the weight of the data term of an LR image of so many pixels: n^(3/2) / 16.
+
+    A likelihood is a sum over pixels, and so grows with n at least; that images of more
+    pixels can be trusted still more was found by trial, see ``docs/method.md``.
+    """
+    return float(pixels**1.5 / 16)
+
+
 def rls_objective(
     lr: Tensor,
     degrade: Callable[[Tensor], Tensor],
@@ -116,7 +122,7 @@ def rls_objective(
     reading
         Normalisation of the data term and of P_cross.
     """
-    weight = lr.shape[-2] * lr.shape[-1] / SCALED_AT if reading == "scaled" else 1.0
+    weight = data_weight(lr.shape[-2] * lr.shape[-1]) if reading == "scaled" else 1.0
     return Objective(
         lr,
         degrade,
