@@ -104,9 +104,13 @@ def generated(
         generator = load_generator(run.checkpoint, settings.architecture, part="average.")
     rng = torch.Generator().manual_seed(SEED)
     ws = generator.broadcast(generator.mapping(torch.randn(count, settings.z_dim, generator=rng)))
-    images = generator.synthesis(ws, "random", rng=rng).numpy()
+    images = generator.synthesis(ws, "random", rng=rng)
+    if settings.camera is not None:
+        images = settings.camera.drawn(images, rng)
     channels, unit = len(settings.channels), settings.intensity
-    return IntensityMap("bundle", (unit.low,) * channels, (unit.high,) * channels).decode(images)
+    return IntensityMap("bundle", (unit.low,) * channels, (unit.high,) * channels).decode(
+        images.numpy()
+    )
 
 
 def draw_samples(

@@ -91,7 +91,9 @@ DRAFT = Manifest(
     ),
     training=Training(
         data="Simulated cells of napari-rls (napari-rls simulate --assay golgi, seed 0), half with "
-        "a compact Golgi, half with a scattered one; cells of seed 1 are held out for KID and FID.",
+        "a compact Golgi, half with a scattered one; cells of seed 1 are held out for KID and FID. "
+        f"Before the kimg that are counted here, {HALF_SIZE_KIMG} at half the size and "
+        f"{SETTINGS.kimg:g} without the camera.",
     ),
     licence="BSD-3-Clause",
     attribution="Trained on cells simulated by napari-rls.",

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from test_cli import run as command
 from tiny_job import SETTINGS, job, run, write_fields
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from napari_rls import Settings, super_resolve
 from napari_rls.evaluation.scores import generated_features
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.camera import CameraNoise
-from napari_rls.models.manifest import Manifest
+from napari_rls.models.manifest import Intensity, Manifest
 from napari_rls.training.fit_camera import fit_camera
 from napari_rls.training.trainer import Trainer
 from napari_rls.workflow.degrade import degrade
@@ -71,6 +72,15 @@ def test_a_manifest_needs_a_number_for_each_channel(tiny_bundle: Bundle) -> None
         CameraNoise(slope=(0.1, 0.1), floor=(0.0,))
     with pytest.raises(ValueError, match="the camera's noise needs a number for each channel"):
         Manifest.model_validate({**words, "camera": {"slope": (0.1,), "floor": (0.0,)}})
+
+
+def test_bundles_info_tells_it_in_the_bundles_unit(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    unit = Intensity(low=100, high=1100)
+    words = tiny_bundle.manifest.model_copy(update={"camera": CAMERA, "intensity": unit})
+    replace(tiny_bundle, manifest=words).save(tmp_path / "tiny.rls.safetensors")
+    text = " ".join(command("bundles", "info", tmp_path / "tiny.rls.safetensors").stdout.split())
+    # 500 counts are 1: 500 sqrt(1e-4), 500 sqrt(41e-4), 0 and 500 sqrt(8e-4).
+    assert "deviation from black to white: nucleus 5 to 32, protein 0 to 14" in text
 
 
 # -- how it is found -----------------------------------------------------------------------

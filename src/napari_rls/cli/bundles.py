@@ -96,6 +96,7 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Channels", ", ".join(f"{c.name} ({c.colour})" for c in manifest.channels)),
         ("HR size", f"{manifest.hr_size} x {manifest.hr_size} pixels of {pixel}"),
         ("Intensities", f"{unit.low:g} to {unit.high:g} {unit.unit}. {unit.note}".rstrip()),
+        *_camera(manifest),
         ("Generator", f"StyleGAN2, w of {arch.w_dim} dimensions, {arch.num_ws} layers"),
         ("Trained on", f"{shown}{training.data}{kimg}"),
         *_distances(training),
@@ -127,6 +128,20 @@ def _trust(trust: Trust) -> str:
     names = ", ".join(correction.column for correction in trust.corrections)
     corrected = f"intervals corrected of {names}" if names else "no interval corrected"
     return f"{trust.domain.cells:,} cells of {trust.data}; {corrected}"
+
+
+def _camera(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return the noise of every channel where the image is black and where it is white."""
+    if manifest.camera is None:
+        return []
+    span = (manifest.intensity.high - manifest.intensity.low) / 2
+    noise = [
+        f"{channel.name} {floor**0.5 * span:.2g} to {(2 * slope + floor) ** 0.5 * span:.2g}"
+        for channel, slope, floor in zip(
+            manifest.channels, manifest.camera.slope, manifest.camera.floor, strict=True
+        )
+    ]
+    return [("Camera noise", f"deviation from black to white: {', '.join(noise)}")]
 
 
 def _distances(training: Training) -> list[tuple[str, str]]:

@@ -18,11 +18,13 @@ Bora, Price & Dimakis, "AmbientGAN: Generative models from lossy measurements", 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 LEAST_VARIANCE = 1e-10
 """Keeps the deviation's gradient finite where there is no noise at all."""
@@ -47,8 +49,7 @@ class CameraNoise(BaseModel):
     def deviation(self, image: Tensor) -> Tensor:
         """Return the standard deviation of the noise in every pixel of ``image`` (..., C, H, W)."""
         slope, floor = (
-            torch.tensor(values, device=image.device)[:, None, None]
-            for values in (self.slope, self.floor)
+            image.new_tensor(values)[:, None, None] for values in (self.slope, self.floor)
         )
         variance = slope * (image + 1).clamp(min=0) + floor
         return variance.clamp(min=LEAST_VARIANCE).sqrt()
@@ -59,4 +60,6 @@ class CameraNoise(BaseModel):
 
     def drawn(self, image: Tensor, rng: torch.Generator) -> Tensor:
         """Return ``image`` (..., C, H, W) with noise that is drawn on the CPU."""
+        import torch  # manifests are read without it
+
         return self.recorded(image, torch.randn(image.shape, generator=rng))
