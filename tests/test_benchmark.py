@@ -14,6 +14,7 @@ from benchmark_bench import WELLS, cells_of, finish, hr_cells, measuring_bundle,
 
 from napari_rls.evaluation.metrics import score
 from napari_rls.models.bundle import Bundle
+from napari_rls.models.camera import CameraNoise
 from napari_rls.models.intensity import choose_map
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.settings import Settings
@@ -167,6 +168,9 @@ def test_keys_change_with_what_changes_the_result_and_nothing_else(bundle: Bundl
     altered = replace(bundle, generator=copy.deepcopy(bundle.generator))
     next(altered.generator.parameters()).data.add_(1e-3)
     assert not {job.key for job in plan(hr, altered, settings_of())} & set(usual)
+    camera = CameraNoise(slope=(0.1, 0.1), floor=(0.0, 0.0))
+    noisy = replace(bundle, manifest=bundle.manifest.model_copy(update={"camera": camera}))
+    assert not {job.key for job in plan(hr, noisy, settings_of())} & set(usual)
     assert set(usual) < set(keys(methods=("rls", "pulse", "unregularised")))
 
 
