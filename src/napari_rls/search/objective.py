@@ -95,13 +95,13 @@ class Objective:
         return Terms(data, density, cross, total)
 
 
-def data_weight(pixels: int) -> float:
-    """Return the weight of the data term of an LR image of so many pixels: n^(3/2) / 16.
+def data_weight(pixels: int, factor: int) -> float:
+    """Return the weight of the data term of an LR image of n pixels at factor f: 4 n / f.
 
-    A likelihood is a sum over pixels, and so grows with n at least; that images of more
-    pixels can be trusted still more was found by trial, see ``docs/method.md``.
+    n, since a likelihood is a sum over pixels; that a pixel counts less the more HR pixels
+    it stands for was found by trial, see ``docs/method.md``.
     """
-    return float(pixels**1.5 / 16)
+    return 4 * pixels / factor
 
 
 def rls_objective(
@@ -109,6 +109,7 @@ def rls_objective(
     degrade: Callable[[Tensor], Tensor],
     log_density: Callable[[Tensor], Tensor],
     *,
+    factor: int,
     lambda_w: float,
     lambda_c: float,
     reading: Reading = "scaled",
@@ -119,10 +120,13 @@ def rls_objective(
     ----------
     lr, degrade, log_density, lambda_w, lambda_c
         As :class:`Objective`.
+    factor
+        Scale factor.
     reading
         Normalisation of the data term and of P_cross.
     """
-    weight = data_weight(lr.shape[-2] * lr.shape[-1]) if reading == "scaled" else 1.0
+    pixels = lr.shape[-2] * lr.shape[-1]
+    weight = data_weight(pixels, factor) if reading == "scaled" else 1.0
     return Objective(
         lr,
         degrade,
