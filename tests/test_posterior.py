@@ -143,7 +143,6 @@ def test_samples_of_a_bundle_fit_the_lr_image_and_repeat(tiny_bundle: Bundle, fo
         lr=Bicubic(4)(synthesis(start)),
         degrade=Bicubic(4),
         log_density=FrozenDensity(tiny_bundle.flow),
-        factor=4,
         lambda_w=1e-4,
         lambda_c=0.01,
     )

@@ -39,7 +39,6 @@ class Case:
             self.lr,
             Bicubic(4),
             self.density,
-            factor=4,
             lambda_w=1e-4,
             lambda_c=0.01,
             reading=reading,
@@ -93,8 +92,8 @@ def test_objective_is_the_sum_of_its_terms(
     terms = objective(ws, image, torch.arange(4))
     difference = (Bicubic(4)(image) - objective.lr).abs()
     data = {
-        # 4 times 8 x 8 LR pixels, over 4.
-        "scaled": difference.mean((1, 2, 3)) * 64,
+        # 8 x 8 LR pixels are four times as many as 4 x 4.
+        "scaled": difference.mean((1, 2, 3)) * 4,
         "mean": difference.mean((1, 2, 3)),
         "sum": difference.sum((1, 2, 3)),
     }[reading]

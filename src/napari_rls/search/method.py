@@ -61,7 +61,6 @@ def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
             batch.lr,
             kit.degrade,
             kit.log_density,
-            factor=settings.factor,
             lambda_w=settings.lambda_w,
             lambda_c=settings.lambda_c,
             reading=settings.reading,

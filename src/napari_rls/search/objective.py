@@ -29,9 +29,12 @@ Reading = Literal["scaled", "mean", "sum"]
 """Normalisation of the data term and of P_cross.
 
 ``mean``: mean absolute error and mean pairwise distance. ``sum``: sums of absolute errors
-and of squared distances, as printed. ``scaled``: as ``mean``, but the data term times
-:func:`data_weight`, so that one pair of lambdas fits every factor and size.
+and of squared distances, as printed. ``scaled``: as ``mean``, but the data term grows with
+the number of LR pixels, as the sum of a likelihood does.
 """
+
+SCALED_AT = 16
+"""Number of LR pixels at which ``scaled`` equals ``mean``: 4 x 4, those of 64 pixels at 16x."""
 
 
 @dataclass(frozen=True)
@@ -95,21 +98,11 @@ class Objective:
         return Terms(data, density, cross, total)
 
 
-def data_weight(pixels: int, factor: int) -> float:
-    """Return the weight of the data term of an LR image of n pixels at factor f: 4 n / f.
-
-    n, since a likelihood is a sum over pixels; that a pixel counts less the more HR pixels
-    it stands for was found by trial, see ``docs/method.md``.
-    """
-    return 4 * pixels / factor
-
-
 def rls_objective(
     lr: Tensor,
     degrade: Callable[[Tensor], Tensor],
     log_density: Callable[[Tensor], Tensor],
     *,
-    factor: int,
     lambda_w: float,
     lambda_c: float,
     reading: Reading = "scaled",
@@ -120,13 +113,10 @@ def rls_objective(
     ----------
     lr, degrade, log_density, lambda_w, lambda_c
         As :class:`Objective`.
-    factor
-        Scale factor.
     reading
         Normalisation of the data term and of P_cross.
     """
-    pixels = lr.shape[-2] * lr.shape[-1]
-    weight = data_weight(pixels, factor) if reading == "scaled" else 1.0
+    weight = lr.shape[-2] * lr.shape[-1] / SCALED_AT if reading == "scaled" else 1.0
     return Objective(
         lr,
         degrade,

@@ -86,8 +86,8 @@ class Settings(BaseModel):
         title="Normalisation",
         description=(
             "How the terms of RLS's objective are summed: 'scaled' weighs the LR image by its "
-            "number of pixels and the factor, so that one pair of lambdas fits all; 'mean' does "
-            "not; 'sum' takes the formula as printed."
+            "number of pixels, so that the lambdas fit every factor and size; 'mean' does not; "
+            "'sum' takes the formula as printed."
         ),
     )
     steps: int = Field(
