@@ -19,11 +19,13 @@ from napari_rls.evaluation.scores import generated_features
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.camera import CameraNoise
 from napari_rls.models.manifest import Intensity, Manifest
-from napari_rls.training.fit_camera import fit_camera
+from napari_rls.training.fit_camera import enough_images, fit_camera
 from napari_rls.training.trainer import Trainer
 from napari_rls.workflow.degrade import degrade
+from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.samples import draw_prior_sample
 from napari_rls.workflow.search_batches import SAMPLES_EVERY
+from napari_rls.workflow.train_fit import with_camera
 from napari_rls.workflow.updates import Update
 
 CAMERA = CameraNoise(slope=(2e-3, 4e-4), floor=(1e-4, 0.0))
@@ -120,6 +122,18 @@ def test_whole_grey_levels_do_not_hide_it() -> None:
 def test_where_nothing_is_missing_nothing_is_found() -> None:
     noisy = CAMERA.drawn(cells(1), rng(1))
     assert fit_camera(cells(0), noisy) == CameraNoise(slope=(0, 0), floor=(0, 0))
+
+
+def test_images_that_have_nothing_in_common_end_no_training() -> None:
+    real = torch.where(cells(0, 20) > -0.6, 1.0, -1.0)
+    for generated in (torch.full_like(real, 5.0), torch.full_like(real, torch.nan), 1000 * real):
+        found = fit_camera(real, generated)
+        assert all(0 <= value <= 1 for value in (*found.slope, *found.floor))
+    assert max(fit_camera(1000 * cells(0, 20), cells(1, 20)).slope) <= 1
+
+
+def test_large_images_are_compared_in_smaller_number() -> None:
+    assert [enough_images(size) for size in (64, 128, 256, 1024)] == [1000, 1000, 250, 15]
 
 
 # -- where it is drawn ---------------------------------------------------------------------
@@ -232,9 +246,20 @@ def test_without_one_the_bundle_gets_what_its_images_lack(tmp_path: Path) -> Non
     write_fields(tmp_path / "fields")
     plan = job(tmp_path)
     run(plan)
-    found = load_bundle(plan.out).manifest.camera
-    assert found is not None
-    assert len(found.slope) == 2
+    bundle = load_bundle(plan.out)
+    crops = read_stack(plan.folder / "crops-training.ome.tif").data
+    assert bundle.manifest.camera is not None
+    assert bundle.manifest.camera == with_camera(bundle, crops).manifest.camera
+    assert max(bundle.manifest.camera.slope + bundle.manifest.camera.floor) > 0
+
+
+def test_other_noise_voids_what_was_measured_on_held_out_cells(tiny_bundle: Bundle) -> None:
+    trust = load_bundle("bbbc013-translocation-64").manifest.trust
+    calibrated = replace(
+        tiny_bundle, manifest=tiny_bundle.manifest.model_copy(update={"trust": trust})
+    )
+    changed = with_camera(calibrated, np.zeros((1, 2, 32, 32)), CAMERA).manifest
+    assert (changed.camera, changed.trust) == (CAMERA, ())
 
 
 def test_scores_are_of_recorded_images(tiny_bundle: Bundle) -> None:

@@ -18,8 +18,10 @@ from napari_rls.models.camera import LEAST_VARIANCE, CameraNoise
 BINS = 24
 """Classes of intensity, each with as many real pixels."""
 
-IMAGES = 1000
-"""Generated images that are compared with the crops."""
+PIXELS = 1000 * 128**2
+"""Pixels of a channel that are compared at most: more say no more, and take memory."""
+
+_IMAGES = 1000
 
 _BATCH = 64
 _LOWER = 0.75
@@ -55,19 +57,28 @@ def fit_camera(real: Tensor, generated: Tensor) -> CameraNoise:
         middles = torch.stack([x.mean() for x in _classes(level, level, ends)]) + 1
         lacking = (wanted - own).clamp(min=0)
         seen = (lacking.isfinite() & middles.isfinite()).nonzero().squeeze(1)
+        if not len(seen):  # no intensity of the crops is one of the generated images
+            slopes.append(0.0)
+            floors.append(0.0)
+            continue
         # Black pixels of whole grey levels are often all the same: no noise is no certainty.
         weight = 1 / wanted[seen].clamp(min=float(wanted[seen].median()) / 4 + LEAST_VARIANCE)
         rows = torch.stack([middles.clamp(min=0), torch.ones(BINS)], 1)[seen] * weight[:, None]
         (slope, floor), _ = nnls(rows.double().numpy(), (lacking[seen] * weight).double().numpy())
-        slopes.append(float(slope))
-        floors.append(float(floor))
+        slopes.append(min(float(slope), 1.0))
+        floors.append(min(float(floor), 1.0))
     return CameraNoise(slope=tuple(slopes), floor=tuple(floors))
+
+
+def enough_images(size: int) -> int:
+    """Return how many images of a side of ``size`` pixels are compared."""
+    return max(1, min(_IMAGES, PIXELS // size**2))
 
 
 @torch.no_grad()
 def images_to_compare(bundle: Bundle, seed: int = 0) -> Tensor:
-    """Return :data:`IMAGES` images (N, C, H, W) as the search makes them, without camera noise."""
-    parts = bundle.draw_w(IMAGES, seed).split(_BATCH)
+    """Return random images (N, C, H, W) as the search makes them, without camera noise."""
+    parts = bundle.draw_w(enough_images(bundle.manifest.hr_size), seed).split(_BATCH)
     network = bundle.generator
     return torch.cat([network.synthesis(network.broadcast(w)) for w in parts])
 

@@ -20,7 +20,7 @@ from napari_rls.models.manifest import Manifest
 from napari_rls.models.stylegan2 import Generator as Network
 from napari_rls.training.assemble import assemble
 from napari_rls.training.checkpoint import load_generator, load_start, read_numbers
-from napari_rls.training.fit_camera import IMAGES, fit_camera, images_to_compare
+from napari_rls.training.fit_camera import enough_images, fit_camera, images_to_compare
 from napari_rls.training.run_folder import RunFolder
 from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_manifest import with_training
@@ -119,10 +119,13 @@ def with_camera(
     if known is None:
         channels, unit = crops.shape[1], bundle.manifest.intensity
         unit_map = IntensityMap("bundle", (unit.low,) * channels, (unit.high,) * channels)
-        some = np.linspace(0, len(crops) - 1, min(len(crops), IMAGES)).astype(int)
+        count = min(len(crops), enough_images(crops.shape[-1]))
+        some = np.linspace(0, len(crops) - 1, count).astype(int)
         real = torch.from_numpy(unit_map.encode(crops[some]))
         known = fit_camera(real, images_to_compare(bundle))
-    return replace(bundle, manifest=bundle.manifest.model_copy(update={"camera": known}))
+    # What was measured on held-out cells held for the noise of before.
+    update = {"camera": known, "trust": ()}
+    return replace(bundle, manifest=bundle.manifest.model_copy(update=update))
 
 
 def _load(file: Path) -> Bundle | None:
