@@ -1,0 +1,87 @@
+"""Texts of others (names, descriptions, messages), made safe for where they are shown.
+
+A channel's or a condition's name, a bundle's description or a file's name is text and
+nothing else: each place that would read more into it has one function here.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the start of a formula."""
+
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def for_terminal(text: str, *, lines: bool = False) -> str:
+    r"""Return a text without anything that a terminal would obey.
+
+    Control characters (ESC sequences, backspaces, changes of direction) and halves of
+    surrogate pairs are written as escapes; with ``lines``, line ends stay.
+
+    Examples
+    --------
+    >>> for_terminal("red \x1b[31mcell")
+    'red \\x1b[31mcell'
+    """
+    return "".join(
+        character
+        if (lines and character == "\n") or unicodedata.category(character) not in _INVISIBLE
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def for_qt(text: str) -> str:
+    """Return a text as rich text that Qt shows as it is, for tooltips and messages.
+
+    Qt guesses whether a text is HTML, and renders what it takes for it; labels are better
+    set to plain text.
+
+    Examples
+    --------
+    >>> for_qt("a <b>cell</b>")
+    '<qt>a &lt;b&gt;cell&lt;/b&gt;</qt>'
+    """
+    if not text:
+        return ""
+    return f"<qt>{html.escape(for_terminal(text, lines=True)).replace(chr(10), '<br>')}</qt>"
+
+
+def for_table(text: str) -> str:
+    """Return a text that a spreadsheet does not take for a formula.
+
+    One that begins like a formula gets an apostrophe before it, see :func:`from_table`.
+
+    Examples
+    --------
+    >>> for_table("=1+1"), for_table("dmso")
+    ("'=1+1", 'dmso')
+    """
+    guarded = text.lstrip("'").startswith(FORMULA_SIGNS)
+    return f"'{text}" if guarded else text
+
+
+def from_table(text: str) -> str:
+    """Return what :func:`for_table` was given.
+
+    Examples
+    --------
+    >>> from_table("'=1+1"), from_table("'s")
+    ('=1+1', "'s")
+    """
+    guarded = text.startswith("'") and text.lstrip("'").startswith(FORMULA_SIGNS)
+    return text[1:] if guarded else text
+
+
+def for_figure(text: str) -> str:
+    r"""Return a text that matplotlib does not take for a formula.
+
+    Examples
+    --------
+    >>> for_figure("$x_$")
+    '\\$x_\\$'
+    """
+    return text.replace("$", r"\$")
