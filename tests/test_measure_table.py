@@ -298,7 +298,7 @@ def test_channels_are_found_by_name_else_by_place() -> None:
         (
             [ImageSet("HR", CellStack(images([2.0])[:, :1], ("DNA",), name="a.tif"))],
             {},
-            "a.tif has no channel 1: its 1 channels are DNA, counted from 0.",
+            "a.tif has no channel 1: its only channel is DNA, number 0.",
         ),
         (
             [ImageSet("HR", stack([2.0], "a.tif"))],

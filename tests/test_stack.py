@@ -64,7 +64,7 @@ def test_channel_axis_moves_with_its_pixels() -> None:
         (np.zeros((8, 8, 3)), "yxs", "is an RGB picture; give the fluorescence channels"),
         (np.zeros((2, 3, 2, 8, 8)), None, "has the shape (2, 3, 2, 8, 8); a single cell is"),
         (np.zeros(8), None, "has the shape (8,); a single cell is (channel, y, x)"),
-        (np.zeros((8, 8, 2)), "yxc", "has the shape (8, 8, 2); a single cell is"),
+        (np.zeros((8, 8, 8)), "yxc", "has the shape (8, 8, 8); a single cell is"),
     ],
 )
 def test_what_is_no_stack(array: np.ndarray, axes: str | None, message: str) -> None:
@@ -86,6 +86,30 @@ def test_select() -> None:
     np.testing.assert_array_equal(chosen.data, stack.data[:, [2, 0]])
     with pytest.raises(InputError, match=r"^image has no channel 3: its 3 channels are a, b, c"):
         stack.select([0, 3])
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((8, 8, 2), None),
+        ((12, 8, 8, 2), None),
+        ((1040, 1392, 3), None),
+        ((8, 8, 2), ["y", "x", "c"]),
+        ((12, 8, 8, 2), ["N", "y", "x", "channel"]),
+    ],
+)
+def test_channels_that_come_last_are_named_as_such(
+    shape: tuple[int, ...], axes: list[str] | None
+) -> None:
+    with pytest.raises(
+        InputError, match=r"^lr has the shape \(.*the channel axis seems to be last"
+    ):
+        stack_from_array(np.zeros(shape), axes=axes, name="lr")
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4), (50, 2, 2, 2), (7, 5, 2, 2), (3, 1040, 1392)])
+def test_small_cells_are_not_taken_for_channels(shape: tuple[int, ...]) -> None:
+    assert stack_from_array(np.zeros(shape)).data.shape[-3:] == shape[-3:]
 
 
 @pytest.mark.parametrize(

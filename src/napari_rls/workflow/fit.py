@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.settings import FACTORS
-from napari_rls.workflow.stack import CellStack, InputError, fitting_factor
+from napari_rls.workflow.stack import CellStack, InputError, check_channel_axis, fitting_factor
 
 
 def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
@@ -18,6 +18,7 @@ def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
         If they do not; the message says what would fit.
     """
     height, width = stack.data.shape[-2:]
+    check_channel_axis(stack.data.shape, stack.name)
     if len(stack.channels) != len(manifest.channels):
         raise InputError(
             f"{stack.name} has {len(stack.channels)} channel(s) but the bundle {manifest.name} "

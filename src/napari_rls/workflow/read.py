@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_rls.workflow.ome import Header, in_micrometres, parse_ome
-from napari_rls.workflow.stack import CellStack, InputError, stack_from_array
+from napari_rls.workflow.stack import CellStack, InputError, no_channel, stack_from_array
 
 _UNNAMED_AXES = "QI"
 """tifffile's letters for an axis of which the file says nothing."""
@@ -168,10 +168,7 @@ def channel_index(stack: CellStack, name: str) -> int:
         return stack.channels.index(name)
     if name.isdecimal() and int(name) < len(stack.channels):
         return int(name)
-    raise InputError(
-        f"{stack.name} has no channel {name}: its {len(stack.channels)} channels are "
-        f"{', '.join(stack.channels)}, counted from 0."
-    )
+    raise no_channel(stack, name)
 
 
 class _Complaints(logging.Handler):

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHANNEL_AXES = frozenset({"c", "ch", "channel", "channels"})
+MOST_CHANNELS = 6
+"""Channels of usual images, by which an axis of channels in the wrong place is known."""
 
 
 class InputError(ValueError):
@@ -77,10 +79,7 @@ class CellStack:
         """
         for index in channels:
             if not 0 <= index < len(self.channels):
-                raise InputError(
-                    f"{self.name} has no channel {index}: its {len(self.channels)} channels are "
-                    f"{', '.join(self.channels)}, counted from 0."
-                )
+                raise no_channel(self, index)
         names = tuple(self.channels[i] for i in channels)
         return replace(self, data=self.data[:, list(channels)], channels=names)
 
@@ -119,6 +118,8 @@ def stack_from_array(
         raise InputError(f"{name} holds {array.dtype} values; intensities must be real numbers.")
     if any(axis.lower() == "s" for axis in names):
         raise InputError(f"{name} is an RGB picture; give the fluorescence channels themselves.")
+    if not any(axis.strip().lower() in CHANNEL_AXES for axis in names[:-2]):
+        check_channel_axis(shape, name)
     try:
         leading, channel = find_axes(shape, names)
     except ValueError:
@@ -136,6 +137,35 @@ def stack_from_array(
         leading=None if leading is None else names[leading] if names[leading].isalpha() else "N",
         name=name,
     )
+
+
+def no_channel(stack: CellStack, channel: str | int) -> InputError:
+    """Return the error that a stack lacks a channel, and what it has instead."""
+    names = ", ".join(stack.channels)
+    has = (
+        f"its only channel is {names}, number 0"
+        if len(stack.channels) == 1
+        else f"its {len(stack.channels)} channels are {names}, counted from 0"
+    )
+    return InputError(f"{stack.name} has no channel {channel}: {has}.")
+
+
+def check_channel_axis(shape: Sequence[int], name: str) -> None:
+    """Check that the last axis is not that of the channels, by its length.
+
+    No cell and no field is far narrower than its number of channels and its height.
+
+    Raises
+    ------
+    InputError
+        If it seems to be.
+    """
+    if len(shape) >= 3 and shape[-1] <= MOST_CHANNELS and shape[-1] < min(shape[-3:-1]):
+        size = ", ".join(map(str, shape))
+        raise InputError(
+            f"{name} has the shape ({size}): the channel axis seems to be last; move it before y "
+            "and x, as in (channel, y, x) or (N, channel, y, x)."
+        )
 
 
 def find_axes(
