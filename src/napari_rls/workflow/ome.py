@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 from pydantic import TypeAdapter, ValidationError
 
+from napari_rls.models.json_file import JsonError, first_fault, parse_json
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.stack import CellStack, Crop
 
@@ -25,6 +28,15 @@ _MICROMETRES = {
     "\\u00b5m": 1.0,
     "nm": 1e-3,
 }
+
+MAX_HEADER = 64 * 2**20
+"""Characters of a header: records of crops have some hundred for each."""
+
+MAX_PLANES = 500_000
+"""Planes of a set of files."""
+
+_MAX_SIDE = 2**31
+_SHOWN = 80
 
 T = TypeVar("T")
 
@@ -48,19 +60,71 @@ class Header:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
+class TiffError(ValueError):
+    """A file does not hold what it says; the message is the end of a sentence."""
+
+
+def check_ome(xml: str, path: Path, pages: int, page_size: int) -> None:
+    """Check that an OME-XML text promises what a file can hold, before it is believed.
+
+    Parameters
+    ----------
+    xml
+        The text.
+    path
+        The file that it stands in; other files of its set must lie beside it.
+    pages, page_size
+        How many planes the file has, and pixels of the first.
+
+    Raises
+    ------
+    TiffError
+        If it promises more, its set is not complete, or it is damaged.
+    """
+    root = _root(xml)
+    for along in root.iter():
+        if "ModuloAlong" in along.tag:
+            _check_modulo(along)
+    for pixels in (p for i in _children(root, "Image") for p in _children(i, "Pixels")):
+        sizes = [_whole(pixels, f"Size{axis}", 0) for axis in "XYCZT"]
+        if not all(1 <= size < _MAX_SIDE for size in sizes):
+            raise TiffError("its header gives no size that an image can have")
+        others = _check_files(root, pixels, path)
+        most = MAX_PLANES if others else pages
+        promised = math.prod(sizes) // max(page_size, 1)
+        if promised > most:
+            raise TiffError(f"its header promises {promised:,} planes and it holds {pages:,}")
+        planes, work = math.prod(sizes[2:]), 0
+        for data in _children(pixels, "TiffData"):
+            count = _whole(data, "PlaneCount", _whole(data, "NumPlanes", "IFD" in data.attrib))
+            if not 0 <= count <= planes:
+                raise TiffError(f"its header places {count:,} planes among {planes:,}")
+            work += count or pages
+        if work > 4 * (planes + pages) + 1000:
+            raise TiffError("its header gives each plane many times")
+
+
+def check_entities(xml: str) -> None:
+    """Check that a header defines no names of its own for texts, which grow without bound.
+
+    Raises
+    ------
+    TiffError
+        If it does.
+    """
+    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
+        raise TiffError("its header defines entities, which no microscope's does")
+
+
 def parse_ome(xml: str) -> Header:
     """Read the header of the first image of an OME-XML text.
 
     Raises
     ------
-    ValueError
+    TiffError
         If the text is not well-formed or our own record in it is damaged.
     """
-    try:
-        # expat, since 2.4.1, refuses entities that expand without bound.
-        root = ElementTree.fromstring(xml)  # noqa: S314
-    except ElementTree.ParseError as error:
-        raise ValueError(f"its OME-XML header is damaged ({error})") from None
+    root = _root(xml)
     pixels = root.find("{*}Image/{*}Pixels")
     if pixels is None:
         return Header()
@@ -126,11 +190,62 @@ def ome_metadata(
     return metadata
 
 
+def _root(xml: str) -> ElementTree.Element:
+    if len(xml) > MAX_HEADER:
+        raise TiffError(f"its header has more than {MAX_HEADER:,} characters")
+    check_entities(xml)
+    try:
+        return ElementTree.fromstring(xml)  # noqa: S314  entities are refused above
+    except (ElementTree.ParseError, ValueError) as error:
+        raise TiffError(f"its OME-XML header is damaged: {error}") from None
+
+
+def _children(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    # As tifffile finds them: of any namespace.
+    return [child for child in element if child.tag.endswith(name)]
+
+
+def _whole(element: ElementTree.Element, name: str, default: int) -> int:
+    text = element.get(name)
+    try:
+        return default if text is None else int(text)
+    except ValueError:
+        raise TiffError(f"its header has no whole number in {name}") from None
+
+
+def _check_files(root: ElementTree.Element, pixels: ElementTree.Element, path: Path) -> bool:
+    """Check the other files of a set, and return whether there are any."""
+    own, others = root.get("UUID"), False
+    for uuid in (u for data in _children(pixels, "TiffData") for u in _children(data, "UUID")):
+        name = uuid.get("FileName", "")
+        if uuid.text == own or name.lower() == path.name.lower():
+            continue
+        shown = name[:_SHOWN]
+        if not name or name in {".", ".."} or any(sign in name for sign in "/\\:\0"):
+            raise TiffError(f"its header names the file {shown!r}, which is not beside it")
+        if not (path.parent / name).is_file():
+            raise TiffError(f"it belongs to the file {shown}, which is not beside it")
+        others = True
+    return others
+
+
+def _check_modulo(along: ElementTree.Element) -> None:
+    try:
+        start, end, step = (float(along.get(key, "1")) for key in ("Start", "End", "Step"))
+        fits = abs(end - start) <= abs(step) * MAX_PLANES
+    except ValueError:
+        fits = False
+    if not fits:
+        raise TiffError("its header has an axis without end")
+
+
 def _validate(wanted: TypeAdapter[T], text: str, what: str) -> T:
     try:
-        return wanted.validate_json(text)
+        return wanted.validate_python(parse_json(text))
+    except JsonError as error:
+        raise TiffError(f"its {what} is damaged: {error}") from None
     except ValidationError as error:
-        raise ValueError(f"its {what} is damaged ({error.errors()[0]['msg']})") from None
+        raise TiffError(f"its {what} is damaged: {first_fault(error)}") from None
 
 
 def _annotation(root: ElementTree.Element) -> dict[str, str]:

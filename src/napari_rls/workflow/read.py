@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_rls.workflow.ome import Header, in_micrometres, parse_ome
+from napari_rls.workflow.ome import Header, TiffError, in_micrometres, parse_ome
 from napari_rls.workflow.stack import CellStack, InputError, no_channel, stack_from_array
+from napari_rls.workflow.tiff_file import open_tiff, read_pixels
 
 _UNNAMED_AXES = "QI"
 """tifffile's letters for an axis of which the file says nothing."""
@@ -33,25 +34,9 @@ def read_stack(path: Path | str) -> CellStack:
         are not those of cells.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
-    complaints = _Complaints()
-    logger = logging.getLogger("tifffile")
-    logger.addHandler(complaints)
-    propagate, logger.propagate = logger.propagate, False
-    try:
-        array, axes, header = _read(path)
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001  damaged files raise all sorts of errors
-        raise _unreadable(path, error) from None
-    finally:
-        logger.removeHandler(complaints)
-        logger.propagate = propagate
-    if complaints.first:
-        # tifffile goes on with what is left of a damaged file: fewer pages, zeros.
-        raise _unreadable(path, complaints.first)
-    stack = _stack(array, axes, header, path.name)
+    with open_tiff(path) as tiff:
+        array, axes, header = _read(tiff, path.name)
+        stack = _stack(array, axes, header, path.name)
     crops = header.crops if len(header.crops) == len(stack) else ()
     return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops)
 
@@ -64,14 +49,8 @@ def read_record(path: Path | str) -> Mapping[str, Any]:
     InputError
         If the file is missing or unreadable.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            return _header(tiff).record
-    except Exception as error:  # noqa: BLE001  damaged files raise all sorts of errors
-        raise _unreadable(path, error) from None
+    with open_tiff(Path(path)) as tiff:
+        return _header(tiff).record
 
 
 def read_frames(path: Path | str) -> tuple[NDArray[np.float32], Header]:
@@ -87,15 +66,13 @@ def read_frames(path: Path | str) -> tuple[NDArray[np.float32], Header]:
     InputError
         If the file cannot be read.
     """
-    path = Path(path)
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            header, array = _header(tiff), tiff.asarray()
+    with open_tiff(Path(path)) as tiff:
+        header, array = _header(tiff), read_pixels(_only_series(tiff, Path(path).name))
         # tifffile drops axes of length 1.
-        each = (len(header.record["cells"]), len(header.channels), *array.shape[-2:])
+        each = (len(_cells(header.record)), len(header.channels), *array.shape[-2:])
+        if 0 in each or array.size % math.prod(each):
+            raise TiffError("its pixels are not those that its record tells of")
         return array.reshape(-1, *each).astype(np.float32, copy=False), header
-    except Exception as error:  # noqa: BLE001  damaged files raise all sorts of errors
-        raise _unreadable(path, error) from None
 
 
 def read_samples(path: Path, like: CellStack, record: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -171,34 +148,33 @@ def channel_index(stack: CellStack, name: str) -> int:
     raise no_channel(stack, name)
 
 
-class _Complaints(logging.Handler):
-    """Keep the first error that tifffile logs instead of raising it."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.first = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.first = self.first or record.getMessage()
+def _only_series(tiff: tifffile.TiffFile, name: str) -> tifffile.TiffPageSeries:
+    if len(tiff.series) != 1:
+        raise InputError(
+            f"{name} holds {len(tiff.series)} images of different shapes; save the one to use in a "
+            "file of its own."
+        )
+    return tiff.series[0]
 
 
-def _read(path: Path) -> tuple[NDArray[np.generic], list[str], Header]:
-    with tifffile.TiffFile(path) as tiff:
-        if len(tiff.series) != 1:
-            raise InputError(
-                f"{path.name} holds {len(tiff.series)} images of different shapes; save the one "
-                "to use in a file of its own."
-            )
-        series = tiff.series[0]
-        axes = ["" if axis in _UNNAMED_AXES else axis for axis in series.axes]
-        if "S" in axes and not _is_rgb(series.keyframe):
-            axes[axes.index("S")] = "C"
-        header = _header(tiff)
-        array = series.asarray()
+def _read(tiff: tifffile.TiffFile, name: str) -> tuple[NDArray[np.generic], list[str], Header]:
+    series = _only_series(tiff, name)
+    axes = ["" if axis in _UNNAMED_AXES else axis for axis in series.axes]
+    if "S" in axes and not _is_rgb(series.keyframe):
+        axes[axes.index("S")] = "C"
+    header = _header(tiff)
+    array = read_pixels(series)
     if axes[-1] == "C":
         array = np.moveaxis(array, -1, -3)
         axes.insert(-2, axes.pop())
     return array, axes, header
+
+
+def _cells(record: Mapping[str, Any]) -> list[Any]:
+    cells = record.get("cells")
+    if not isinstance(cells, list):
+        raise TiffError("it has no record of its cells")
+    return cells
 
 
 def _stack(array: NDArray[np.generic], axes: Sequence[str], header: Header, name: str) -> CellStack:
@@ -227,15 +203,3 @@ def _header(tiff: tifffile.TiffFile) -> Header:
     unit = str(tiff.imagej_metadata.get("unit", "pixel"))
     size = in_micrometres(denominator / numerator, unit) if numerator else None
     return Header(pixel_size_um=size)
-
-
-def _unreadable(path: Path, problem: object) -> InputError:
-    if "imagecodecs" in str(problem):
-        return InputError(
-            f"{path.name} is compressed in a way that needs the package imagecodecs; install it "
-            "(pip install imagecodecs) or save the file without compression."
-        )
-    return InputError(
-        f"{path.name} cannot be read as a TIFF file ({problem}): it is damaged, cut short or of "
-        "another format; export it again."
-    )

@@ -1,0 +1,191 @@
+"""Open the TIFF files of others: what they promise is checked before memory is taken for it.
+
+A header of some hundred bytes can promise any number of planes of any size, and a compressed
+strip can hold a thousand times what it should; tifffile believes both, and fills with zeros
+what is not there.
+"""
+
+from __future__ import annotations
+
+import logging
+import lzma
+import math
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import tifffile
+from numpy.typing import NDArray
+
+from napari_rls.text import for_terminal
+from napari_rls.workflow.ome import TiffError, check_entities, check_ome
+from napari_rls.workflow.stack import InputError
+
+MAX_PAGES = 500_000
+"""Planes of a file: a whole plate, cell by cell, has fewer."""
+
+MAX_RATIO = 200
+"""How many times larger than the file its pixels may be, from :data:`BIG` bytes on."""
+
+BIG = 2**30
+
+_SLACK = 2**28
+"""Bytes that a compressed strip may give in vain before it is looked into."""
+
+_CHUNK = 2**20
+_SEGMENT = 64 * 2**20
+
+_INFLATING: dict[int, Callable[[], Any]] = {
+    8: zlib.decompressobj,
+    32946: zlib.decompressobj,
+    34925: lzma.LZMADecompressor,
+}
+"""Compressions that Python decodes without a bound, by their number in TIFF."""
+
+_MOST = {8: 1040, 32946: 1040, 34925: 8000}
+"""How many bytes one byte of them gives at most."""
+
+
+@contextmanager
+def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file; whatever is wrong with it in the block is an InputError.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable or damaged.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    complaints = _Complaints()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(complaints)
+    propagate, logger.propagate = logger.propagate, False
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            _check_pages(tiff)
+            yield tiff
+        if complaints.first:
+            # tifffile goes on with what is left of a damaged file: fewer pages, zeros.
+            raise _unreadable(path, ValueError(complaints.first))
+    except InputError:
+        raise
+    except MemoryError:
+        raise InputError(
+            f"{path.name} does not fit into memory; crop it, or split it into several files."
+        ) from None
+    except Exception as error:  # noqa: BLE001  damaged files raise all sorts of errors
+        if isinstance(error, OSError) and error.errno and error.strerror:
+            raise InputError(f"{path.name} cannot be read: {error.strerror}.") from None
+        raise _unreadable(path, error) from None
+    finally:
+        logger.removeHandler(complaints)
+        logger.propagate = propagate
+
+
+def read_pixels(series: tifffile.TiffPageSeries) -> NDArray[Any]:
+    """Read an image of an open file, if all of it is there and there is memory for it.
+
+    Raises
+    ------
+    TiffError
+        If not; the message says why, as the end of a sentence.
+    """
+    size = math.prod(series.shape) * (series.dtype.itemsize)
+    in_file = series.parent.filehandle.size if series.parent else 0
+    _check_there(series, in_file)
+    if size > max(BIG, MAX_RATIO * in_file) and not series.is_multifile:
+        raise TiffError(f"it promises {_bytes(size)} of pixels in {_bytes(in_file)}")
+    free = psutil.virtual_memory().available
+    if size > free:
+        raise TiffError(f"its {_bytes(size)} of pixels do not fit into the {_bytes(free)} free")
+    return series.asarray()
+
+
+class _Complaints(logging.Handler):
+    """Keep the first error that tifffile logs instead of raising it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.first = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.first = self.first or record.getMessage()
+
+
+def _check_pages(tiff: tifffile.TiffFile) -> None:
+    pages, first = len(tiff.pages), tiff.pages.first
+    if pages > MAX_PAGES:
+        raise TiffError(f"it holds {pages:,} planes, more than {MAX_PAGES:,}")
+    if tiff.is_ome and tiff.ome_metadata:
+        check_ome(tiff.ome_metadata, Path(tiff.filehandle.path), pages, first.size)
+    else:
+        check_entities(first.description)
+
+
+def _check_there(series: tifffile.TiffPageSeries, in_file: int) -> None:
+    """Check that every plane of an image is in the file, at its full size."""
+    key, itemsize = series.keyframe, series.dtype.itemsize
+    if series.dataoffset is not None:
+        if series.dataoffset + series.size * itemsize > in_file:
+            raise TiffError("it is cut short")
+        return
+    segment = math.prod(key.chunks) * itemsize
+    if segment > max(_SEGMENT, 4 * key.nbytes):
+        raise TiffError(f"its tiles of {_bytes(segment)} are larger than its images")
+    for k, page in enumerate(series.pages):
+        if page is None:
+            raise TiffError(f"it lacks the plane {k + 1} of {len(series.pages)} that it promises")
+        if len(page.dataoffsets) < math.prod(key.chunked) or not all(page.databytecounts):
+            raise TiffError(f"its plane {k + 1} is not all there")
+        if key.compression == tifffile.COMPRESSION.NONE:
+            bits = math.prod(key.shaped) * key.bitspersample
+            if sum(page.databytecounts) < bits // 8:
+                raise TiffError(f"its plane {k + 1} is cut short")
+        elif key.compression in _INFLATING and not series.is_multifile:
+            _check_inflated(page, int(key.compression), segment)
+
+
+def _check_inflated(
+    page: tifffile.TiffPage | tifffile.TiffFrame, compression: int, segment: int
+) -> None:
+    """Check that compressed strips hold no more than they should, where they might."""
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if count * _MOST[compression] <= segment + _SLACK:
+            continue
+        file = page.parent.filehandle
+        file.seek(offset)
+        packed, found, decoder = file.read(count), 0, _INFLATING[compression]()
+        more = True
+        while more and found <= segment:
+            found += len(decoder.decompress(packed, _CHUNK))
+            # zlib gives back what it has not looked at yet, lzma keeps it.
+            packed = getattr(decoder, "unconsumed_tail", b"")
+            more = not decoder.eof and (bool(packed) or not getattr(decoder, "needs_input", True))
+        if found > segment:
+            raise TiffError("a compressed part of it is larger than its image")
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.3g} {unit}" if size < 1e6 else f"{size:.1e} {unit}"
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    if "imagecodecs" in str(error):
+        return InputError(
+            f"{path.name} is compressed in a way that needs the package imagecodecs; install it "
+            "(pip install imagecodecs) or save the file without compression."
+        )
+    # What libraries say of a damaged file names their own insides, or bytes of the file.
+    reason = f" ({for_terminal(str(error))})" if isinstance(error, TiffError) else ""
+    return InputError(
+        f"{path.name} cannot be read as a TIFF file{reason}: it is damaged, cut short or of "
+        "another format; export it again."
+    )
