@@ -126,14 +126,58 @@ def test_plate_map_by_file_with_condition(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("drug,dose\na,1\n", "map.csv has no column 'well' or 'file'; a plate map needs one"),
-        ("", "map.csv cannot be read as a plate map (No columns to parse from file)."),
-        ("well\nA1\nA2,x,y\n", "map.csv cannot be read as a plate map ("),
+        ("drug,dose\na,1\n", "its first line has no column 'well' or 'file'"),
+        ("my plate\nwell,drug\nA1,a\n", "its first line has no column 'well' or 'file'"),
+        ("", "it is empty"),
+        ("\n \n", "it is empty"),
+        ("well\nA1\nA2,x,y\n", "its line 3 has 3 entries for 1 columns; entries with a"),
+        ("well,drug\n1,A1,a\n2,A2,b\n", "its line 2 has 3 entries for 2 columns"),
+        ("well,Well\nA1,A2\n", "two of its columns are named well; capitals do not matter"),
+        ("well,Drug,drug\nA1,a,b\n", "two of its columns are named drug; capitals do not"),
+        (",well,drug\n0,A1,a\n", "its column 1 has no name; give it one, or remove it"),
+        ('well,drug\nA1,"a\n', "it is no CSV table: unexpected end of data"),
+        ("well\0", "it is no text"),
+        ("well" + ",a" * 100_000, "it has 100,001 columns, more than 200"),
+        ("well,drug\n" + "A1,a\n" * 200_000, "it has more than 50,000 rows"),
     ],
 )
 def test_plate_map_that_is_none(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+    message = f"map.csv cannot be read as a plate map: {message}"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}") as caught:
         plate_map(tmp_path, text)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_plate_maps_of_other_programs(tmp_path: Path, separator: str, encoding: str) -> None:
+    rows = [["Well", "drug", '"comment"'], ["B3", "µ", "a,b;c\td"], ["B4", ""], ["", "", "", ""]]
+    text = "\r\n".join(
+        separator.join(f'"{entry}"' if entry.startswith("a,") else entry for entry in row)
+        for row in rows
+    )
+    (tmp_path / "map.csv").write_bytes(text.encode(encoding))
+    plate = PlateMap(tmp_path / "map.csv")
+    assert plate.find("B03.tif") == ("B03", "drug=µ; comment=a,b;c\td")
+    assert plate.find("B04.tif") == ("B04", "")
+
+
+def test_a_text_of_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "map.csv").write_bytes("well,dose µM\nA1,1\n".encode("cp1252"))
+    with pytest.raises(InputError, match=r"it is no UTF-8 text; save it as 'CSV UTF-8'\.$"):
+        PlateMap(tmp_path / "map.csv")
+
+
+def test_a_line_of_separators_alone_is_read_at_once(tmp_path: Path) -> None:
+    # What a reader that guesses the separator thinks about for minutes.
+    with pytest.raises(InputError, match="its first line has no column"):
+        plate_map(tmp_path, "\n".join('"a" ' * 40 for _ in range(2000)))
+
+
+def test_separators_after_the_last_entry_do_no_harm(tmp_path: Path) -> None:
+    plate = plate_map(tmp_path, "well,drug,,\nA1,x,,,,\nA2,y\n")
+    assert plate.find("A01.tif") == ("A01", "drug=x")
+    assert plate.others == ("drug",)
 
 
 def test_missing_plate_map(tmp_path: Path) -> None:

@@ -369,7 +369,7 @@ def test_without_a_condition_it_is_made_of_the_other_columns(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("condition\nx\n", "plate.csv has no column 'well' or 'file'; a plate map needs one of"),
+        ("condition\nx\n", "plate.csv cannot be read as a plate map: its first line has no column"),
         ("well,condition\nA1,x\na01,x\n", "plate.csv has two rows of the well A01; keep one of"),
         ("file,condition\nf,x\nf,y\n", "plate.csv has two rows of the file f; keep one of them."),
         (

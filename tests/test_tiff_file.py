@@ -134,8 +134,8 @@ def test_a_set_of_files_must_be_whole(tmp_path: Path) -> None:
 
 def test_compressed_parts_hold_no_more_than_their_image(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", data=PLANES[:1], compression="zlib")
-    squeeze = zlib.compressobj(9)
-    bomb = b"".join(squeeze.compress(bytes(2**24)) for _ in range(64)) + squeeze.flush()
+    squeeze = zlib.compressobj(1)
+    bomb = b"".join(squeeze.compress(bytes(2**24)) for _ in range(20)) + squeeze.flush()
     _append_strip(path, bomb)
     assert "(a compressed part of it is larger than its image)" in refused(path)
 

@@ -8,12 +8,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
+from napari_rls.models.json_file import shown
+from napari_rls.workflow.csv_rows import MAX_BYTES, CsvError, read_rows
 from napari_rls.workflow.stack import InputError
 
 _WELL = re.compile(r"(?<![A-Za-z0-9])([A-Pa-p])[-_]?(\d{1,2})(?![0-9])")
 _CONDITION, _DOSE = "condition", "dose"
+_NAMING = ("well", "file")
 _PLACE = frozenset(("well", "file", "row", "column"))
 _KNOWN = frozenset(("well", "file", _CONDITION, _DOSE))
 
@@ -21,9 +22,11 @@ _KNOWN = frozenset(("well", "file", _CONDITION, _DOSE))
 class PlateMap:
     """Well and condition of every image file, from a CSV file.
 
-    The table needs a column ``well`` or ``file``; capitals do not matter. The condition is
-    the column ``condition`` if there is one, otherwise all other columns but ``row`` and
-    ``column``, as in ``drug=wortmannin; dose=3``; empty entries are left out.
+    Commas, semicolons or tabs stand between the entries, see
+    :func:`~napari_rls.workflow.csv_rows.read_rows`. The table needs a column ``well`` or
+    ``file``; capitals do not matter. The condition is the column ``condition`` if there is
+    one, otherwise all other columns but ``row`` and ``column``, as in
+    ``drug=wortmannin; dose=3``; empty entries are left out.
 
     Parameters
     ----------
@@ -42,33 +45,32 @@ class PlateMap:
     Raises
     ------
     InputError
-        If the file is missing, is no CSV table, lacks both columns, or names a well or a
-        file twice.
+        If the file is missing, is no CSV table, lacks both columns, has more entries than
+        columns in a row, or names a column, a well or a file twice.
     """
 
     def __init__(self, path: Path) -> None:
         try:
-            content = path.read_bytes()
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+            rows = read_rows(content, _NAMING)
         except FileNotFoundError:
             raise InputError(f"There is no plate map {path}.") from None
-        except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise InputError(f"{path.name} cannot be read as a plate map ({reason}).") from None
+        except OSError as error:
+            raise InputError(
+                f"{path.name} cannot be read as a plate map: {error.strerror}."
+            ) from None
+        except CsvError as error:
+            raise InputError(f"{path.name} cannot be read as a plate map: {error}.") from None
         self.name = path.name
         self.sha256 = hashlib.sha256(content).hexdigest()
-        columns = {str(column).strip().lower(): str(column) for column in table.columns}
-        if not {"well", "file"} & set(columns):
-            raise InputError(
-                f"{path.name} has no column 'well' or 'file'; a plate map needs one of them."
-            )
+        columns = list(rows[0]) if rows else []
         self.others = tuple(name for name in columns if name not in _KNOWN)
         self.has_doses = _DOSE in columns
         self._wells: dict[str, Mapping[str, str] | None] = {}
         self._files: dict[str, Mapping[str, str]] = {}
-        for _, row in table.iterrows():
-            values = {name: str(row[column]).strip() for name, column in columns.items()}
-            self._add(values | {"well": normal_well(values.get("well", ""))})
+        for row in rows:
+            self._add({**row, "well": normal_well(row.get("well", ""))})
 
     def find(self, file: str) -> tuple[str, str]:
         """Return well and condition of an image file, "" where the map does not know it."""
@@ -109,8 +111,9 @@ class PlateMap:
             dose = -1.0
         if dose < 0 or math.isinf(dose):
             raise InputError(
-                f"{self.name} has the dose {text!r} in {entry['well'] or entry['file']}; doses are "
-                "numbers of 0 or more in one unit, without the unit."
+                f"{self.name} has the dose {shown(text)!r} in "
+                f"{shown(entry['well'] or entry.get('file', ''))}; doses are numbers of 0 or "
+                "more in one unit, without the unit."
             )
         return dose
 
@@ -118,10 +121,14 @@ class PlateMap:
         well, file = entry["well"], entry.get("file", "")
         if file:
             if file in self._files:
-                raise InputError(f"{self.name} has two rows of the file {file}; keep one of them.")
+                raise InputError(
+                    f"{self.name} has two rows of the file {shown(file)}; keep one of them."
+                )
             self._files[file] = entry
         elif well in self._wells:
-            raise InputError(f"{self.name} has two rows of the well {well}; keep one of them.")
+            raise InputError(
+                f"{self.name} has two rows of the well {shown(well)}; keep one of them."
+            )
         if well:
             # Files of one well on two plates: only their names tell what was done to them.
             known = self._wells.get(well, entry)

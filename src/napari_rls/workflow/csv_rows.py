@@ -1,0 +1,111 @@
+"""Read the CSV tables that people write: separators and encodings vary, mistakes are named."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+
+from napari_rls.models.json_file import shown
+
+MAX_BYTES = 16 * 2**20
+MAX_ROWS = 50_000
+MAX_COLUMNS = 200
+"""A plate has at most 3456 wells, and some images of each."""
+
+_SEPARATORS = (",", ";", "\t")
+
+
+class CsvError(ValueError):
+    """A text is no table; the message says why, as the end of a sentence."""
+
+
+def read_rows(data: bytes, wanted: Collection[str]) -> list[Mapping[str, str]]:
+    """Return the rows of a table, by the names of its columns in lower case.
+
+    The separator is the comma, the semicolon or the tab, whichever finds a wanted column in
+    the first line. Rows may lack entries at their end, which are empty then, and empty lines
+    are left out.
+
+    Parameters
+    ----------
+    data
+        The table: UTF-8, or UTF-16 with a byte order mark.
+    wanted
+        Names of columns of which there must be one.
+
+    Raises
+    ------
+    CsvError
+        If it is no table, too large, lacks the wanted columns, two columns or none have a
+        name, or a row has more entries than there are columns.
+    """
+    if len(data) > MAX_BYTES:
+        raise CsvError(f"it has more than {MAX_BYTES:,} bytes")
+    text = _decoded(data)
+    try:
+        lines = _lines(text, _separator(text, wanted))
+        _, header = next(lines)
+        names = [name.lower() for name in header]
+        rows = [_row(names, line, entries) for line, entries in islice(lines, MAX_ROWS + 1)]
+    except csv.Error as error:
+        raise CsvError(f"it is no CSV table: {shown(str(error))}") from None
+    if len(rows) > MAX_ROWS:
+        raise CsvError(f"it has more than {MAX_ROWS:,} rows")
+    _check_names(names, rows)
+    return [{name: entry for name, entry in row.items() if name} for row in rows]
+
+
+def _decoded(data: bytes) -> str:
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise CsvError("it is no UTF-8 text; save it as 'CSV UTF-8'") from None
+    if not text.strip():
+        raise CsvError("it is empty")
+    if "\0" in text:
+        raise CsvError("it is no text")
+    return text
+
+
+def _separator(text: str, wanted: Collection[str]) -> str:
+    for separator in _SEPARATORS:
+        _, header = next(_lines(text, separator, strict=False))
+        if len(header) > MAX_COLUMNS:
+            raise CsvError(f"it has {len(header):,} columns, more than {MAX_COLUMNS}")
+        if set(wanted) & {name.lower() for name in header}:
+            return separator
+    names = " or ".join(repr(name) for name in wanted)
+    raise CsvError(f"its first line has no column {names}")
+
+
+def _lines(text: str, separator: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines that are not empty, with their numbers from 1."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
+    for entries in reader:
+        stripped = [entry.strip() for entry in entries]
+        if any(stripped):
+            yield reader.line_num, stripped
+
+
+def _row(names: list[str], line: int, entries: list[str]) -> dict[str, str]:
+    if any(entries[len(names) :]):
+        raise CsvError(
+            f"its line {line} has {len(entries)} entries for {len(names)} columns; entries with a "
+            "separator in them need quotes"
+        )
+    row = dict.fromkeys(names, "")
+    for name, entry in zip(names, entries, strict=False):
+        row[name] = row[name] or entry
+    return row
+
+
+def _check_names(names: list[str], rows: list[dict[str, str]]) -> None:
+    twice = next((name for k, name in enumerate(names) if name and name in names[:k]), None)
+    if twice:
+        raise CsvError(f"two of its columns are named {shown(twice)}; capitals do not matter")
+    if any(row.get("") for row in rows):
+        raise CsvError(f"its column {names.index('') + 1} has no name; give it one, or remove it")
