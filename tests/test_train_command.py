@@ -101,14 +101,14 @@ def test_stop_and_resume_makes_the_same_bundle(
 ) -> None:
     run(fields, "--out", out(tmp_path, "through"), "--name", "same", *TINY)
     args = (fields, "--out", out(tmp_path, "stopped"), "--name", "same", *TINY)
-    show = command._View.show
+    show = command._View.update
 
     def stop(self: command._View, update: JobUpdate) -> None:
         show(self, update)
         if update.step and update.step.images == 20:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(command._View, "show", stop)
+    monkeypatch.setattr(command._View, "update", stop)
     stopped = run(*args, code=130)
     assert "the same command with --resume goes on with it" in stopped.stderr
     assert not out(tmp_path, "stopped").exists()
@@ -161,7 +161,7 @@ def test_a_file_for_each_channel_growing_and_images_to_validate_on(tmp_path: Pat
     assert "6 crops to train on and 6 to validate on, from 4 fields" in done.stderr
     assert "First at 8 x 8 pixels." in done.stderr
     assert "Now at 16 x 16 pixels." in done.stderr
-    assert "\n8 px " in done.stderr
+    assert "\n8 px: 100 %, " in done.stderr
     assert load_bundle(out(tmp_path)).manifest.channel_names == ("DNA", "GFP")
     again = ["--resume", "--overwrite"]
     run(tmp_path / "A*.tif", "--out", out(tmp_path), *words, *more, *held, *again)

@@ -207,14 +207,14 @@ def test_stop_and_resume_makes_the_same_bundle(
 ) -> None:
     line = (fields, "--bundle", tiny_bundle_file, *TINY, "--out")
     run(*line, out(tmp_path, "through"))
-    show = command._View.show
+    show = command._View.update
 
     def stop(self: command._View, update: Pix2PixUpdate) -> None:
         show(self, update)
         if update.step and update.step.steps == 3:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(command._View, "show", stop)
+    monkeypatch.setattr(command._View, "update", stop)
     stopped = run(*line, out(tmp_path, "stopped"), code=130)
     assert "the same command with --resume goes on with it" in stopped.stderr
     assert not out(tmp_path, "stopped").exists()

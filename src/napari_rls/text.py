@@ -85,3 +85,18 @@ def for_figure(text: str) -> str:
     '\\$x_\\$'
     """
     return text.replace("$", r"\$")
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words, as exactly as an estimate deserves.
+
+    Examples
+    --------
+    >>> duration(42.3), duration(200), duration(33000)
+    ('42 s', '3 min', '9.2 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.0f} days"

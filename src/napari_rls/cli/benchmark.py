@@ -7,23 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, console, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, say
 from napari_rls.search.settings import METHODS, SettingsError
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from napari_rls.workflow.benchmark import Benchmark, BenchmarkUpdate
 
 ALL = "all"
@@ -143,32 +138,20 @@ def benchmark(
 
 def _show(updates: Iterator[BenchmarkUpdate]) -> Benchmark:
     """Show a bar for every stage, and return the result of the last update."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[label]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    bars: dict[str, TaskID] = {}
+    stages: dict[str, TaskID] = {}
     result = None
-    with Progress(*columns, console=console, redirect_stdout=False) as progress:
+    with Bars("label", TimeElapsedColumn(), TimeRemainingColumn()) as bars:
         for update in updates:
             result = update.result
             if result is not None:
                 continue
-            if update.stage not in bars:
-                for bar in bars.values():
-                    progress.update(bar, completed=progress.tasks[bar].total, label="")
-                bars[update.stage] = progress.add_task(update.stage, total=None, label="")
-            progress.update(
-                bars[update.stage],
-                total=update.total,
-                completed=update.done,
-                label=update.label,
-            )
-        for bar in bars.values():
-            progress.update(bar, completed=progress.tasks[bar].total, label="")
+            if update.stage not in stages:
+                for bar in stages.values():
+                    bars.show(bar, None, label="")
+                stages[update.stage] = bars.start(update.stage)
+            bars.show(stages[update.stage], update.done, update.total, label=update.label)
+        for bar in stages.values():
+            bars.show(bar, None, label="")
     assert result is not None
     return result
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any, get_args
 import typer
 from pydantic import ValidationError, create_model
 from pydantic.fields import FieldInfo
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 
 from napari_rls.cli.options import given, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, console, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code, say
 from napari_rls.measure.cells import AssayName, MeasureSettings
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.search.settings import SettingsError, first_problem
@@ -220,13 +220,12 @@ def _measured(
         for s in group
     )
     results = []
-    columns = (TextColumn("Measuring"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
-        bar = progress.add_task("", total=total)
+    with Bars(TimeRemainingColumn()) as bars:
+        bar = bars.start("Measuring", total)
         before = 0
         for group in groups:
             for update in updates(group, settings, plate_map=plate_map, factor=factor):
-                progress.update(bar, completed=before + update.done)
+                bars.show(bar, before + update.done)
             before += update.total
             if update.result is not None:
                 results.append(update.result)

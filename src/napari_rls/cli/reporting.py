@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.search.settings import SettingsError
+from napari_rls.text import duration, for_terminal
 from napari_rls.training.settings import TrainingError
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
     from napari_rls.workflow.super_resolve import Update
 
+Item = TypeVar("Item")
+
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+LINE_SECONDS = 60.0
+"""Seconds from one line to the next where progress is told in lines."""
+
+LEAST_SECONDS = 2.0
+"""Least time between two lines: short work needs no line for every tenth."""
+
+# Names and messages are text: neither [markup] nor :emoji: is read in them.
+console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def say(message: str) -> None:
-    """Print a message to stderr, as it is."""
-    console.print(message, markup=False)
+    """Print a message to stderr, as it is; what a terminal would obey is written as escapes."""
+    console.print(for_terminal(message, lines=True))
 
 
 def problem(error: Exception) -> str | None:
@@ -83,41 +95,147 @@ def check_tiff(path: Path) -> None:
         raise InputError(f"The output {path} must be a file that ends in .ome.tif.")
 
 
+@dataclass
+class _Told:
+    """When the last line of a bar was printed, at which tenth, and whether it was the latest."""
+
+    when: float
+    tenth: int = 0
+    latest: bool = True
+
+
+class Bars:
+    """How far work is: bars on a terminal, and elsewhere lines of the same words.
+
+    Without a terminal, as in a log file or a batch job, a bar prints a line once a minute
+    and at every tenth of its work, one when the work is done, and one when it ends before.
+
+    Parameters
+    ----------
+    columns
+        What stands behind each bar: names of the fields that :meth:`show` is given, or columns
+        of rich.
+    width
+        Characters that a bar takes at most.
+    clock
+        Tells the time, in seconds.
+    """
+
+    def __init__(
+        self,
+        *columns: str | ProgressColumn,
+        width: int = 40,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fields = dict.fromkeys((c for c in columns if isinstance(c, str)), "")
+        self._columns = [_field(column) for column in columns]
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=width),
+            *self._columns,
+            console=console,
+            redirect_stdout=False,
+        )
+        self._clock = clock
+        self._lines = not console.is_interactive
+        self._told: dict[TaskID, _Told] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._lines:
+            self._progress.stop()
+            return
+        for bar, told in self._told.items():
+            if not told.latest:
+                self._say(bar)
+
+    def start(self, name: str, total: float | None = None) -> TaskID:
+        """Add a bar; ``name`` is text that may come from anywhere."""
+        if not self._lines:
+            self._progress.start()
+        fields: dict[str, Any] = dict(self._fields)
+        bar = self._progress.add_task(for_terminal(name), total=total, **fields)
+        self._told[bar] = _Told(self._clock())
+        return bar
+
+    def show(
+        self, bar: TaskID, done: float | None, total: float | None = None, **fields: str
+    ) -> None:
+        """Show that so much of a bar's work is done; fields that are not given stay.
+
+        ``done`` None says that it is done with.
+        """
+        task = self._task(bar)
+        total = task.total if total is None else total
+        if done is None:
+            done = total = total or 1
+        texts: dict[str, Any] = {name: for_terminal(text) for name, text in fields.items()}
+        was_finished = task.finished
+        self._progress.update(bar, total=total, completed=done, **texts)
+        if not self._lines:
+            return
+        told = self._told[bar]
+        told.latest = False
+        if task.finished and not was_finished:
+            self._say(bar)
+        elif not task.finished:
+            since, tenth = self._clock() - told.when, int(task.percentage // 10)
+            if since >= LINE_SECONDS or (tenth > told.tenth and since >= LEAST_SECONDS):
+                self._say(bar)
+
+    def track(self, name: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+        """Yield items, and show with a bar how many of them are done."""
+        bar = self.start(name, total)
+        for done, item in enumerate(items, start=1):
+            yield item
+            self.show(bar, done)
+
+    def _say(self, bar: TaskID) -> None:
+        task = self._task(bar)
+        share = f"{task.percentage:.0f} %" if task.total else ""
+        words = [share, *(str(column.render(task)) for column in self._columns)]
+        say(f"{task.description}: {', '.join(filter(None, map(str.strip, words)))}")
+        self._told[bar] = _Told(self._clock(), int(task.percentage // 10))
+
+    def _task(self, bar: TaskID) -> Task:
+        return next(task for task in self._progress.tasks if task.id == bar)
+
+
+def _field(column: str | ProgressColumn) -> ProgressColumn:
+    if isinstance(column, str):
+        return TextColumn(f"{{task.fields[{column}]}}", markup=False)
+    return column
+
+
 class SearchProgress:
     """A bar for each file: cells done, mean objective of the batch, time left."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[cells]}"),
-            TextColumn("{task.fields[objective]}"),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            redirect_stdout=False,
-        )
+        self._bars = Bars("cells", "objective", "left")
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bars.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+    def __exit__(self, *error: object) -> None:
+        self._bars.__exit__(*error)
 
     def start(self, name: str) -> TaskID:
         """Add a file's bar."""
-        return self._progress.add_task(name, total=None, cells="", objective="", left="")
+        return self._bars.start(name)
 
     def show(self, bar: TaskID, update: Update) -> None:
         """Show what an update says."""
         total = update.run.cells - len(update.run.skipped)
         batch = 0.0 if update.finished else len(update.cells) * update.step / update.steps
         finite = update.objective[np.isfinite(update.objective)]
-        self._progress.update(
+        self._bars.show(
             bar,
-            total=total,
-            completed=update.cells_done + batch,
+            update.cells_done + batch,
+            total,
             cells=f"{update.cells_done}/{total} cells",
             objective=f"objective {finite.mean():.4f}" if finite.size else "",
-            left=f"{update.seconds_left:.0f} s left" if update.seconds_left else "",
+            left=f"{duration(update.seconds_left)} left" if update.seconds_left else "",
         )

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import track
+from rich.progress import TimeRemainingColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, console, exit_code
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code
 from napari_rls.simulate.assays import ASSAYS
 from napari_rls.workflow.simulate import (
     SimulateSettings,
@@ -47,14 +47,9 @@ def simulate(
     with exit_code(WRONG_USAGE):
         settings = build(SimulateSettings, options | {"conditions": tuple(condition or ())})
         check_new(list(simulation_paths(out, settings).values()), overwrite=overwrite)
-        cells = track(
-            simulated_cells(settings),
-            description="Simulating",
-            total=settings.cells,
-            console=console,
-            transient=True,
-        )
-        made = gather(settings, cells)
+        with Bars(TimeRemainingColumn()) as bars:
+            cells = bars.track("Simulating", simulated_cells(settings), settings.cells)
+            made = gather(settings, cells)
     with exit_code(FAILED):
         for path in write_simulation(out, made):
             typer.echo(path)

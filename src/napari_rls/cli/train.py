@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, console, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, say
 from napari_rls.cli.resumable import check_places, kept, wrong_usage
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.text import duration
 from napari_rls.training.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from napari_rls.training.run import Progress as Step
     from napari_rls.workflow.train_job import JobUpdate
 
@@ -168,7 +170,7 @@ def train(
         closing(train_bundle(job)) as updates,
     ):
         for update in updates:
-            view.show(update)
+            view.update(update)
     typer.echo(out)
 
 
@@ -176,29 +178,15 @@ def _part(options: dict[str, Any], model: type[NucleusSettings | TrainSettings])
     return {name: value for name, value in options.items() if name in model.model_fields}
 
 
-class _View:
+class _View(Bars):
     """Messages, and a bar: thousands of images shown, images a second, ADA's p, KID, time left."""
 
-    _COLUMNS = ("kimg", "speed", "ada", "kid", "left")
-
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=10),  # All must stand in 80 columns.
-            *(TextColumn(f"{{task.fields[{name}]}}") for name in self._COLUMNS),
-            console=console,
-            redirect_stdout=False,
-        )
+        # All must stand in 80 columns.
+        super().__init__("kimg", "speed", "ada", "kid", "left", width=10)
         self._bars: dict[int | None, TaskID] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bars:
-            self._progress.stop()
-
-    def show(self, update: JobUpdate) -> None:
+    def update(self, update: JobUpdate) -> None:
         """Show an update."""
         if update.message:
             say(update.message)
@@ -208,14 +196,11 @@ class _View:
             self._show_step(update.step, update.size)
 
     def _show_step(self, step: Step, size: int | None) -> None:
-        self._progress.start()
         if size not in self._bars:
-            blank: dict[str, Any] = dict.fromkeys(self._COLUMNS, "")
-            self._bars[size] = self._progress.add_task(f"{size} px", total=None, **blank)
-        minutes, seconds = divmod(round(step.seconds_left), 60)
-        fields: dict[str, Any] = {
+            self._bars[size] = self.start(f"{size} px")
+        fields = {
             "kimg": f"{step.images / 1000:.2f}/{step.images_planned / 1000:g} kimg",
-            "left": f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left",
+            "left": f"{duration(step.seconds_left)} left",
         }
         if step.report:
             fields["speed"] = f"{step.report.images_per_second:.1f} images/s"
@@ -223,4 +208,4 @@ class _View:
         if step.score:
             fields["kid"] = f"KID {step.score.kid:.3g}"
         done = min(step.images, step.images_planned)
-        self._progress.update(self._bars[size], total=step.images_planned, completed=done, **fields)
+        self.show(self._bars[size], done, step.images_planned, **fields)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, console, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, say
 from napari_rls.cli.resumable import check_places, kept, wrong_usage
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX, read_manifest
 from napari_rls.models.catalogue import find_bundle
+from napari_rls.text import duration
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from napari_rls.training.pix2pix import Progress as Step
     from napari_rls.workflow.train_pix2pix import Pix2PixUpdate
 
@@ -113,7 +115,7 @@ def train_pix2pix(
         closing(work(job)) as updates,
     ):
         for update in updates:
-            view.show(update)
+            view.update(update)
     typer.echo(out)
 
 
@@ -133,29 +135,15 @@ def _sources(channels: str, bundle: str) -> tuple[str, ...]:
     return tuple(sources[names.index(name)] for name in own)
 
 
-class _View:
+class _View(Bars):
     """Messages, and a bar: steps, images a second, held-out L1, time left."""
 
-    _COLUMNS = ("steps", "speed", "l1", "left")
-
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=10),  # All must stand in 80 columns.
-            *(TextColumn(f"{{task.fields[{name}]}}") for name in self._COLUMNS),
-            console=console,
-            redirect_stdout=False,
-        )
+        # All must stand in 80 columns.
+        super().__init__("steps", "speed", "l1", "left", width=10)
         self._bar: TaskID | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._progress.stop()
-
-    def show(self, update: Pix2PixUpdate) -> None:
+    def update(self, update: Pix2PixUpdate) -> None:
         """Show an update."""
         if update.message:
             say(update.message)
@@ -164,15 +152,12 @@ class _View:
 
     def _show_step(self, step: Step) -> None:
         if self._bar is None:
-            self._progress.start()
-            blank: dict[str, Any] = dict.fromkeys(self._COLUMNS, "")
-            self._bar = self._progress.add_task("Pix2Pix", total=step.steps_planned, **blank)
-        minutes, seconds = divmod(round(step.seconds_left), 60)
-        fields: dict[str, Any] = {
+            self._bar = self.start("Pix2Pix", step.steps_planned)
+        fields = {
             "steps": f"{step.steps}/{step.steps_planned}",
-            "left": f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left",
+            "left": f"{duration(step.seconds_left)} left",
         }
         if step.report:
             fields["speed"] = f"{step.report.images_per_second:.0f} images/s"
             fields["l1"] = f"L1 {step.report.held_out_l1:.4f}"
-        self._progress.update(self._bar, completed=step.steps, **fields)
+        self.show(self._bar, step.steps, step.steps_planned, **fields)
