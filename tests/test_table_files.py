@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from pandas.testing import assert_frame_equal
 from pyarrow import parquet
 
 from napari_rls.measure.cells import MeasureSettings
+from napari_rls.workflow.csv_file import write_csv
 from napari_rls.workflow.measure import measure
 from napari_rls.workflow.measure_sets import ImageSet
 from napari_rls.workflow.simulate import SimulateSettings, simulate
@@ -107,6 +109,28 @@ def test_csv_and_parquet_are_plain_to_others(tmp_path: Path) -> None:
     assert_frame_equal(pd.read_parquet(tmp_path / "table.parquet"), table)
     metadata = parquet.read_schema(tmp_path / "table.parquet").metadata
     assert json.loads(metadata[b"napari-rls"])["record"] == RECORD
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_formulas_read_back_equal_and_are_none_in_csv(tmp_path: Path, ending: str) -> None:
+    texts = ["=1+1", "+drug", "-", "@SUM(A1)", "\t=1", "'=1", "'dmso", "dmso"]
+    table = pd.DataFrame({"Metadata_Condition": texts, "=B1": np.arange(8) - 4.5})
+    path = tmp_path / f"table.{ending}"
+    write_table(path, table, {})
+    assert_frame_equal(read_table(path)[0], table)
+    if ending == "csv":
+        first, *lines = path.read_text(encoding="utf-8").splitlines()
+        assert first == "Metadata_Condition,'=B1"
+        assert [line.rsplit(",", 1) for line in lines] == [
+            [f"'{text}" if "dmso" not in text else text, str(k - 4.5)]
+            for k, text in enumerate(texts)
+        ]
+
+
+def test_tables_of_benchmarks_and_simulations_are_guarded_too(tmp_path: Path) -> None:
+    write_csv(tmp_path / "table.csv", pd.DataFrame({"condition": ["=1", "a"], "ratio": [-1.5, 2]}))
+    text = (tmp_path / "table.csv").read_text(encoding="utf-8")
+    assert text == "condition,ratio\n'=1,-1.5\na,2.0\n"
 
 
 def test_anndata_files_have_the_layout_of_anndata(tmp_path: Path) -> None:
@@ -251,6 +275,78 @@ def test_entries_changed_to_something_else(tmp_path: Path, text: str, message: s
     path.write_text(text, encoding="utf-8")
     expected = f"table.csv cannot be read as a table of measurements ({message}"
     with pytest.raises(InputError, match=f"^{re.escape(expected)}"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("kind", ["U99999999", "S9", "O", "datetime64[s]", "c16", "", 3, None])
+def test_types_that_no_table_has_are_refused(tmp_path: Path, kind: object) -> None:
+    path = tmp_path / "table.csv"
+    write_table(path, pd.DataFrame({"a": [1.0]}), {})
+    (tmp_path / "table.json").write_text(json.dumps({"columns": {"a": kind}}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"\(the type of its column a is not known\); measure"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("record", ["null", "[]", "3", '{"columns": []}', '{"record": null}'])
+def test_records_that_are_none(tmp_path: Path, record: str) -> None:
+    path = tmp_path / "table.csv"
+    write_table(path, pd.DataFrame({"a": [1.0]}), {})
+    (tmp_path / "table.json").write_text(record, encoding="utf-8")
+    with pytest.raises(InputError, match=r"\(its record is damaged\); measure again\.$"):
+        read_table(path)
+
+
+def test_rows_with_too_many_entries_are_not_shifted(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("Metadata_Cell,Math_Ratio\na,1,2\nb,3,4\n")
+    with pytest.raises(InputError, match=r"\(its rows have more entries than there are columns\)"):
+        read_table(tmp_path / "table.csv")
+
+
+def _linked(file: h5py.File) -> None:
+    del file["X"]
+    file["X"] = h5py.ExternalLink("other.h5", "/X")
+
+
+def _virtual(file: h5py.File) -> None:
+    del file["X"]
+    layout = h5py.VirtualLayout((2, 1), np.float64)
+    layout[:] = h5py.VirtualSource("other.h5", "X", (2, 1))
+    file.create_virtual_dataset("X", layout)
+
+
+def _elsewhere(file: h5py.File) -> None:
+    del file["X"]
+    file.create_dataset("X", (2, 1), np.float64, external=[("other", 0, 16)])
+
+
+def _unwritten(file: h5py.File) -> None:
+    del file["X"]
+    file.create_dataset("X", (10**8, 1), np.float64, chunks=(1000, 1), compression="gzip")
+
+
+def _endless(file: h5py.File) -> None:
+    del file["X"]
+    file.create_dataset("X", (10**12, 1), np.float64, chunks=(1000, 1), compression="gzip")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_linked, "its X lies in another place"),
+        (_virtual, "its X is no data of its own"),
+        (_elsewhere, "its X is no data of its own"),
+        (_unwritten, "its X is not all there"),
+        (_endless, "it says that it holds 1,000,000,000,000 rows of 1 columns"),
+    ],
+)
+def test_anndata_files_hold_what_they_say(
+    tmp_path: Path, change: Callable[[h5py.File], None], reason: str
+) -> None:
+    path = tmp_path / "table.h5ad"
+    write_table(path, pd.DataFrame({"Math_Ratio": [1.0, 2.0]}), {})
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(InputError, match=rf"\({re.escape(reason)}\); measure again"):
         read_table(path)
 
 

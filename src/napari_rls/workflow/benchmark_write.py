@@ -11,6 +11,7 @@ from typing import Any
 from napari_rls.models.whole_file import whole_file
 from napari_rls.workflow.benchmark import Benchmark
 from napari_rls.workflow.benchmark_report import report
+from napari_rls.workflow.csv_file import write_csv
 from napari_rls.workflow.write import write_json
 
 RECORD, REPORT = "benchmark.json", "report.html"
@@ -34,8 +35,7 @@ def write_benchmark(folder: Path, made: Benchmark) -> list[Path]:
         (folder / f"{name}.csv").unlink(missing_ok=True)
     for name, table in made.tables.items():
         path = folder / f"{name}.csv"
-        with whole_file(path) as draft:
-            table.to_csv(draft, index=False, encoding="utf-8", lineterminator="\n")
+        write_csv(path, table)
         paths.append(path)
     write_json(folder / RECORD, record)
     with whole_file(folder / REPORT) as draft:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_rls.models.whole_file import whole_file
 from napari_rls.simulate.assays import ASSAYS, Assay, AssayName
+from napari_rls.workflow.csv_file import write_csv
 from napari_rls.workflow.stack import CellStack, Crop, InputError
 from napari_rls.workflow.write import write_json, write_stack
 
@@ -184,8 +184,7 @@ def write_simulation(folder: Path, made: Simulation) -> list[Path]:
             name=f"{kind} of {made.hr.name}",
         )
         write_stack(paths[kind], truth, description=description, record=made.record)
-    with whole_file(paths["truth"]) as draft:
-        made.table.to_csv(draft, index=False)
+    write_csv(paths["truth"], made.table)
     write_json(paths["record"], made.record)
     return list(paths.values())
 

@@ -12,14 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_rls.evaluation.tables import DOSE
+from napari_rls.models.json_file import parse_json, read_json, shown
 from napari_rls.models.whole_file import whole_file
+from napari_rls.workflow.csv_file import read_csv, to_csv
 from napari_rls.workflow.measure_columns import FLAGS, PIXEL_SIZE, X, Y
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.table_h5ad import read_h5ad, write_h5ad
+from napari_rls.workflow.table_record import TEXT, check_size, described
 from napari_rls.workflow.write import write_json
-
-TEXT = "text"
-"""What a column of text is called beside the names of numpy's types."""
 
 _KEY = b"napari-rls"
 _SUFFIXES = (".csv", ".parquet", ".h5ad")
@@ -82,15 +82,14 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise InputError(f"There is no table {path}.")
     try:
         if len(paths) > 1:
-            known = paths[1].is_file()
-            description = json.loads(paths[1].read_text(encoding="utf-8")) if known else {}
-            return _read_csv(path, description.get("columns", {})), description.get("record", {})
+            columns, record = described(read_json(paths[1]) if paths[1].is_file() else {})
+            return _read_csv(path, columns), record
         read = _read_parquet if path.suffix.lower() == ".parquet" else read_h5ad
-        table, description = read(path)
-        types = {name: str if t == TEXT else t for name, t in description["columns"].items()}
-        return table.astype({n: t for n, t in types.items() if n in table}), description["record"]
+        table, columns, record = read(path)
+        types = {name: str if t == TEXT else t for name, t in columns.items()}
+        return table.astype({n: t for n, t in types.items() if n in table}), record
     except Exception as error:  # noqa: BLE001  damaged files raise all sorts of errors
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = shown((str(error).splitlines() or [type(error).__name__])[0].rstrip("."))
         raise InputError(
             f"{path.name} cannot be read as a table of measurements ({reason}); measure again."
         ) from None
@@ -125,11 +124,11 @@ def _type_of(table: pd.DataFrame, column: int) -> str:
 
 
 def _write_csv(path: Path, table: pd.DataFrame, _description: Mapping[str, Any]) -> None:
-    table.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")
+    to_csv(path, table)
 
 
 def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
-    texts = pd.read_csv(path, encoding="utf-8", dtype=str, keep_default_na=False)
+    texts = read_csv(path)
     return texts.assign(**{str(n): _parsed(texts[n], columns.get(n)) for n in texts.columns})
 
 
@@ -167,10 +166,13 @@ def _write_parquet(path: Path, table: pd.DataFrame, description: Mapping[str, An
     parquet.write_table(arrow.replace_schema_metadata(metadata), path)
 
 
-def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str], dict[str, Any]]:
     from pyarrow import parquet
 
-    arrow = parquet.ParquetFile(path).read()
-    if _KEY not in (arrow.schema.metadata or {}):
-        raise ValueError("napari-rls did not write it")
-    return arrow.to_pandas(), json.loads(arrow.schema.metadata[_KEY])
+    with parquet.ParquetFile(path) as file:
+        metadata = file.schema_arrow.metadata or {}
+        if _KEY not in metadata:
+            raise ValueError("napari-rls did not write it")
+        columns, record = described(parse_json(metadata[_KEY]))
+        check_size(file.metadata.num_rows, file.metadata.num_columns)
+        return file.read().to_pandas(ignore_metadata=True), columns, record

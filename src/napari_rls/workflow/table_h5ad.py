@@ -16,12 +16,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_rls.models.json_file import parse_json, shown
 from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.table_record import check_size, described
 
 if TYPE_CHECKING:
     import h5py
 
 _KEY = "napari_rls"
+_RATIO = 1040
+"""How many bytes one byte of deflate gives at most."""
+
+_SMALL = 2**20
 _INDEX = "_index"
 
 
@@ -65,8 +71,8 @@ def write_h5ad(path: Path, table: pd.DataFrame, description: Mapping[str, Any]) 
         _mark(file["uns"].create_dataset(_KEY, data=text), "string", "0.2.0")
 
 
-def read_h5ad(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a table and its description, also where anndata has saved the file again.
+def read_h5ad(path: Path) -> tuple[pd.DataFrame, dict[str, str], dict[str, Any]]:
+    """Read a table, the types of its columns and its record, also as anndata saves it again.
 
     Cells and columns that were taken out stay out.
 
@@ -80,11 +86,11 @@ def read_h5ad(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     with h5py.File(path, "r") as file:
         if f"uns/{_KEY}" not in file:
             raise ValueError("napari-rls did not write it")
-        description = json.loads(file[f"uns/{_KEY}"][()].decode())
-        measured = _values(file["var"][file["var"].attrs[_INDEX]])
-        found = dict(zip(measured, file["X"][()].T, strict=True))
-        found |= {name: _values(column) for name, column in file["obs"].items()}
-    return pd.DataFrame({n: found[n] for n in description["columns"] if n in found}), description
+        columns, record = described(parse_json(_read(file, f"uns/{_KEY}")))
+        measured = _values(file, f"var/{_index(file, 'var')}")
+        found = dict(zip(measured, _read(file, "X").T, strict=True))
+        found |= {name: _values(file, f"obs/{name}") for name in file["obs"]}
+    return pd.DataFrame({n: found[n] for n in columns if n in found}), columns, record
 
 
 def _is_measured(name: str) -> bool:
@@ -113,22 +119,48 @@ def _array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
     _mark(data, "string-array" if text else "array", "0.2.0")
 
 
-def _values(column: h5py.Dataset | h5py.Group) -> NDArray[Any]:
+def _index(file: h5py.File, frame: str) -> str:
+    name = file[frame].attrs[_INDEX]
+    if not isinstance(name, str):
+        raise ValueError(f"its {frame} has no index")  # noqa: TRY004  a file is wrong, not a type
+    return name
+
+
+def _values(file: h5py.File, place: str, depth: int = 0) -> NDArray[Any]:
     """Return the values of a column.
 
     anndata saves text that repeats as categories, and other text with a mask of what is
     missing.
     """
-    kind = column.attrs["encoding-type"]
+    kind = file[place].attrs["encoding-type"]
+    if depth > 2:
+        raise ValueError(f"its {shown(place)} has no end")
     if kind == "categorical":
-        found: NDArray[Any] = _values(column["categories"])[column["codes"][()]]
+        categories = _values(file, f"{place}/categories", depth + 1)
+        found: NDArray[Any] = categories[_read(file, f"{place}/codes")]
     elif kind == "nullable-string-array":
-        found = _values(column["values"])
-    elif kind == "string-array":
-        found = column.asstr()[()]
+        found = _values(file, f"{place}/values", depth + 1)
     else:
-        found = column[()]
+        found = _read(file, place, text=kind == "string-array")
     return found
+
+
+def _read(file: h5py.File, place: str, *, text: bool = False) -> Any:
+    """Read a dataset, if it is in this file and no larger than what is stored of it can be."""
+    import h5py
+
+    parts = place.split("/")
+    for k in range(len(parts)):
+        link = file.get("/".join(parts[: k + 1]), getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"its {shown(place)} lies in another place")  # noqa: TRY004
+    data = file[place]
+    if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
+        raise ValueError(f"its {shown(place)} is no data of its own")
+    check_size(data.size or 0, 1)
+    if (data.nbytes or 0) > _RATIO * data.id.get_storage_size() + _SMALL:
+        raise ValueError(f"its {shown(place)} is not all there")
+    return (data.asstr() if text else data)[()]
 
 
 def _mark(item: h5py.Group | h5py.Dataset, kind: str, version: str) -> None:
