@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from napari_rls.models.pix2pix import UNet
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.benchmark import RUNS, Benchmark, BenchmarkUpdate, benchmark
 from napari_rls.workflow.benchmark_images import Compared, metrics_of
-from napari_rls.workflow.benchmark_plan import plan, shown_cells, subset_of
+from napari_rls.workflow.benchmark_plan import Job, plan, shown_cells, subset_of
 from napari_rls.workflow.benchmark_report import report
 from napari_rls.workflow.benchmark_runs import RunResult, load
 from napari_rls.workflow.degrade import degrade
 from napari_rls.workflow.stack import CellStack, Crop, InputError
 from napari_rls.workflow.upsample import upsample
+
+SHAPE = (2, 32, 32)
 
 Made = tuple[Benchmark, list[BenchmarkUpdate], Path]
 
@@ -138,18 +141,97 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_alike(bundle: Bundle, tmp_p
     pd.testing.assert_frame_equal(last.result.tables["table1"], whole.tables["table1"])
 
 
+@pytest.fixture(scope="module")
+def one_search(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Path]:
+    """Give a search and the folder that holds its result."""
+    folder = tmp_path_factory.mktemp("one")
+    result, _ = finish(folder, bundle, settings_of(methods=("unregularised",)))
+    (job,) = result.outcome.jobs
+    assert load(job, folder / RUNS, SHAPE) is not None
+    return job, folder / RUNS
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"cells": [], "device": "cpu"}',
+        b'{"cells": 3, "device": "cpu"}',
+        b'{"cells": [null], "device": "cpu"}',
+        b"[" * 100_000,
+        b"9" * 5000,
+        b"\xff\xfe",
+        None,
+    ],
+)
+def test_a_search_without_its_record_is_not_there(
+    one_search: tuple[Job, Path], tmp_path: Path, record: bytes | None
+) -> None:
+    job, runs = one_search
+    shutil.copytree(runs, tmp_path / "runs")
+    path = tmp_path / "runs" / f"{job.key}.json"
+    path.unlink() if record is None else path.write_bytes(record)
+    assert load(job, tmp_path / "runs", SHAPE) is None
+
+
+def test_no_damage_to_the_images_of_a_search_raises_or_is_read(
+    one_search: tuple[Job, Path], tmp_path: Path
+) -> None:
+    job, runs = one_search
+    shutil.copytree(runs, tmp_path / "runs")
+    path = tmp_path / "runs" / f"{job.key}.npz"
+    whole = path.read_bytes()
+    right = load(job, runs, SHAPE)
+    assert right is not None
+    rng = np.random.default_rng(0)
+    for k in rng.integers(0, 8 * len(whole), 200):
+        changed = bytearray(whole)
+        changed[k // 8] ^= 1 << k % 8
+        path.write_bytes(changed)
+        found = load(job, tmp_path / "runs", SHAPE)
+        assert found is None or np.array_equal(found.sr, right.sr, equal_nan=True)
+    for size in rng.integers(0, len(whole), 20):
+        path.write_bytes(whole[:size])
+        assert load(job, tmp_path / "runs", SHAPE) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sr": np.zeros((12, 2, 4, 4), np.float32)},
+        {"sr": np.zeros((12, 2, 32, 32), np.float64)},
+        {"sr": np.array([None])},
+        {"samples": np.zeros((3, 12, 2, 32, 32), np.float32)},
+        {"seconds": np.array(np.nan)},
+        {"seconds": np.zeros(2)},
+        {"trace_step": np.array(["a", "b"])},
+        {"trace_more": np.zeros(2)},
+        {"bomb": np.zeros(2**25)},
+    ],
+)
+def test_a_search_of_other_sizes_and_types_is_not_there(
+    one_search: tuple[Job, Path], tmp_path: Path, change: dict[str, np.ndarray]
+) -> None:
+    job, runs = one_search
+    shutil.copytree(runs, tmp_path / "runs")
+    path = tmp_path / "runs" / f"{job.key}.npz"
+    with np.load(path) as arrays:
+        changed = {name: arrays[name] for name in arrays.files} | change
+    np.savez_compressed(path, **changed)
+    assert load(job, tmp_path / "runs", SHAPE) is None
+
+
 def test_a_damaged_or_half_written_search_is_made_again(bundle: Bundle, tmp_path: Path) -> None:
     settings = settings_of(methods=("unregularised",))
     first, _ = finish(tmp_path, bundle, settings)
     (job,) = first.outcome.jobs
     images = tmp_path / RUNS / f"{job.key}.npz"
     images.write_bytes(images.read_bytes()[:200])
-    assert load(job, tmp_path / RUNS) is None
     again, _ = finish(tmp_path, bundle, settings)
     assert again.reused == 0
     pd.testing.assert_frame_equal(first.tables["table1"], again.tables["table1"])
-    images.with_suffix(".json").unlink()
-    assert load(job, tmp_path / RUNS) is None
 
 
 def test_keys_change_with_what_changes_the_result_and_nothing_else(bundle: Bundle) -> None:

@@ -125,7 +125,7 @@ def benchmark(
     done = 0
     for job in jobs:
         work = _work(job)
-        found = results.get(job.key) or load(job, folder / RUNS)
+        found = results.get(job.key) or load(job, folder / RUNS, cells.hr.data.shape[1:])
         if found is not None:
             results[job.key] = found
             reused += 1

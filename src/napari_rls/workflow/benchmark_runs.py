@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -12,9 +12,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.format import (
+    read_array,
+    read_array_header_1_0,
+    read_array_header_2_0,
+    read_magic,
+)
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from napari_rls.models.bundle import Bundle
+from napari_rls.models.json_file import read_model
 from napari_rls.models.whole_file import whole_file
 from napari_rls.workflow.benchmark_plan import Job
 from napari_rls.workflow.collect import Collector
@@ -22,6 +30,9 @@ from napari_rls.workflow.degrade import degrade_stack
 from napari_rls.workflow.stack import CellStack
 from napari_rls.workflow.super_resolve import Update, super_resolve
 from napari_rls.workflow.write import write_json
+
+_TRACE = "trace_"
+_TRACE_BYTES = 2**24
 
 STEP, SECONDS, OBJECTIVE, LR_ERROR = "step", "seconds_per_cell", "objective", "lr_error"
 
@@ -111,27 +122,87 @@ def save(result: RunResult, job: Job, folder: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {"sr": result.sr, "seconds": np.array(result.seconds)}
     if result.samples is not None:
         arrays["samples"] = result.samples
-    arrays |= {f"trace_{name}": result.trace[name].to_numpy() for name in result.trace}
+    arrays |= {f"{_TRACE}{name}": result.trace[name].to_numpy() for name in result.trace}
     with whole_file(folder / f"{job.key}.npz") as draft, draft.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     write_json(folder / f"{job.key}.json", result.record)
 
 
-def load(job: Job, folder: Path) -> RunResult | None:
-    """Read what :func:`save` wrote; None if it is not there, incomplete or damaged."""
+def load(job: Job, folder: Path, shape: tuple[int, ...]) -> RunResult | None:
+    """Read what :func:`save` wrote; None if it is not there, incomplete or damaged.
+
+    Parameters
+    ----------
+    job, folder
+        The search, and where its result is.
+    shape
+        Shape (C, H, W) of an SR image.
+    """
+    images = (len(job.cells), *shape)
     try:
-        record = json.loads((folder / f"{job.key}.json").read_text(encoding="utf-8"))
-        # numpy leaves a damaged file open that it has opened itself.
-        with (
-            (folder / f"{job.key}.npz").open("rb") as file,
-            np.load(file, allow_pickle=False) as arrays,
-        ):
-            names = [name for name in arrays.files if name.startswith("trace_")]
-            trace = pd.DataFrame({name.removeprefix("trace_"): arrays[name] for name in names})
-            samples = arrays["samples"] if "samples" in arrays.files else None
-            return RunResult(arrays["sr"], samples, float(arrays["seconds"]), trace, record)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        record = read_model(folder / f"{job.key}.json", _Record)
+        arrays = _arrays(
+            folder / f"{job.key}.npz", 4 * math.prod(images) * (1 + job.settings.samples)
+        )
+        trace = {n.removeprefix(_TRACE): a for n, a in arrays.items() if n.startswith(_TRACE)}
+        result = RunResult(
+            arrays["sr"],
+            arrays.get("samples"),
+            float(arrays["seconds"]),
+            pd.DataFrame(trace),
+            record.model_dump(),
+        )
+    except Exception:  # noqa: BLE001  damaged files raise all sorts of errors
         return None
+    return result if _is_of(result, job, images) else None
+
+
+class _Cell(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    status: str
+
+
+class _Record(BaseModel):
+    """What is read of the record of a search; all else in it is kept as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    cells: list[_Cell]
+    device: str
+
+
+def _arrays(path: Path, most: int) -> dict[str, NDArray[Any]]:
+    """Read arrays of ``most`` bytes and a trace, if each is as large as is stored of it."""
+    found = {}
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > most + _TRACE_BYTES:
+            raise ValueError("it is larger than a result can be")
+        for entry in archive.infolist():
+            with archive.open(entry) as part:
+                read = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
+                shape, _, dtype = read[read_magic(part)](part)
+            if math.prod(shape) * dtype.itemsize > entry.file_size:
+                raise ValueError("an array of it is not all there")
+            with archive.open(entry) as part:
+                array = read_array(part, allow_pickle=False)
+            found[entry.filename.removesuffix(".npy")] = array
+    return found
+
+
+def _is_of(result: RunResult, job: Job, images: tuple[int, ...]) -> bool:
+    """Whether a result has the parts, types and sizes that the search gives."""
+    sr, samples, trace = result.sr, result.samples, result.trace
+    return (
+        sr.shape == images
+        and sr.dtype == np.float32
+        and len(result.record["cells"]) == len(job.cells)
+        and (samples is None or samples.shape == (job.settings.samples, *images))
+        and (samples is None or samples.dtype == np.float32)
+        and 0 <= result.seconds < math.inf
+        and set(trace) == {STEP, SECONDS, OBJECTIVE, LR_ERROR}
+        and all(kind.kind in "if" for kind in trace.dtypes)
+    )
 
 
 class _Tracer:
