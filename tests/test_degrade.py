@@ -143,3 +143,16 @@ def test_what_is_no_image(image: np.ndarray) -> None:
 def test_values_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match=rf"^degrade: {next(iter(wrong))}: Input should be"):
         degrade(HR, **({"factor": 4} | wrong))
+
+
+def test_noise_of_a_cell_does_not_depend_on_the_others() -> None:
+    hr = np.random.default_rng(0).uniform(0, 200, (3, 2, 16, 16))
+    noise = {"gaussian": 3.0, "poisson": 0.5, "salt_and_pepper": 0.1}
+    every = degrade(hr, 4, seed=7, **noise)
+    np.testing.assert_array_equal(degrade(hr[:1], 4, seed=7, **noise), every[:1])
+    np.testing.assert_array_equal(degrade(hr[0], 4, seed=7, **noise), every[0])
+    other = hr.copy()
+    other[0] = 0
+    np.testing.assert_array_equal(degrade(other, 4, seed=7, **noise)[1:], every[1:])
+    same = degrade(np.repeat(hr[:1], 3, axis=0), 4, seed=7, gaussian=3.0)
+    assert not np.allclose(same[0], same[1], atol=1)

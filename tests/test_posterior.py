@@ -23,12 +23,17 @@ from napari_rls.search.posterior import (
     draw_samples,
     log_gaussian,
 )
+from napari_rls.search.streams import Purpose, cell_stream
 
 ROWS, DIM = 3, 4
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def streams(cells: int) -> list[torch.Generator]:
+    return [cell_stream(0, cell, Purpose.POSTERIOR) for cell in range(cells)]
 
 
 def axes() -> Axes:
@@ -97,7 +102,7 @@ def drawn(form: str, samples: int, steps: int, temperature: float = 1.0) -> Samp
         samples=samples,
         temperature=temperature,
         steps=steps,
-        rng=torch.Generator().manual_seed(0),
+        rngs=streams(2),
     )
     assert last.step == steps
     assert last.ws.shape == (samples, 2, ROWS, DIM)
@@ -158,7 +163,7 @@ def test_samples_of_a_bundle_fit_the_lr_image_and_repeat(tiny_bundle: Bundle, fo
                 samples=4,
                 temperature=1e-4,
                 steps=30,
-                rng=torch.Generator().manual_seed(0),
+                rngs=streams(3),
             )
         )
 
@@ -185,7 +190,7 @@ def test_a_cell_without_finite_numbers_leaves_the_others_alone() -> None:
         samples=3,
         temperature=1.0,
         steps=20,
-        rng=torch.Generator().manual_seed(0),
+        rngs=streams(2),
     )
     assert last.ws.isfinite().all()
     assert (last.ws[:, 0].mean(0) - target[0]).norm() < target[0].norm()

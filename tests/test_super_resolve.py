@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from napari_rls import Settings, super_resolve
 from napari_rls.models.bundle import Bundle
+from napari_rls.models.camera import CameraNoise
 from napari_rls.models.intensity import choose_map
 from napari_rls.models.manifest import Intensity
 from napari_rls.search.settings import SettingsError
@@ -186,3 +190,37 @@ def test_samples_repeat_and_follow_the_seed(lr: NDArray[np.float32], tiny_bundle
     other = last(lr, tiny_bundle, SAMPLED.model_copy(update={"seed": 1})).samples
     assert other is not None
     assert not np.allclose(first, other)
+
+
+@pytest.mark.parametrize(
+    ("method", "posterior", "samples"),
+    [("rls", "bound", 3), ("rls", "paper", 3), ("brgm", "bound", 0), ("pulse", "bound", 0)],
+)
+def test_cells_and_their_samples_do_not_depend_on_the_batch(
+    lr: NDArray[np.float32], tiny_bundle: Bundle, method: str, posterior: str, samples: int
+) -> None:
+    camera = CameraNoise(slope=(1e-3, 1e-3), floor=(1e-3, 1e-3))
+    manifest = tiny_bundle.manifest.model_copy(update={"camera": camera})
+    bundle = replace(tiny_bundle, manifest=manifest)
+    settings = Settings(
+        method=method, factor=4, steps=5, samples=samples, sample_steps=12, posterior=posterior,
+        precision="float32",
+    )  # fmt: skip
+
+    def found(size: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        own = settings.model_copy(update={"batch_size": size, "seed": seed})
+        updates = [u for u in super_resolve(lr, bundle, own) if u.finished]
+        assert [len(u.cells) for u in updates[:-1]] == [size] * (len(updates) - 1)
+        sr = np.concatenate([u.sr for u in updates])
+        drawn = [u.samples for u in updates if u.samples is not None]
+        return sr, np.concatenate(drawn, axis=1) if drawn else sr[None]
+
+    singly = found(1)
+    for size in (3, 4):
+        for one, other in zip(singly, found(size), strict=True):
+            np.testing.assert_allclose(one, other, atol=0.2)
+    # The same LR image has other samples as another cell, and under the seed of that cell.
+    lr = np.repeat(lr[:1], 3, axis=0)
+    every = [found(3)[1][:, k] for k in (0, 1)] + [found(3, seed)[1][:, 0] for seed in (1, 2)]
+    for one, other in itertools.combinations(every, 2):
+        assert np.abs(one - other).max() > 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,15 +17,13 @@ from napari_rls.search.degradation import Operator
 from napari_rls.search.latents import PulseNormal
 from napari_rls.search.priors import NormalPrior
 from napari_rls.search.settings import Settings
+from napari_rls.search.streams import Purpose, cell_stream, normal
 
 DRAWS = 10_000
 """Random w whose mean, and for BRGM whose scale, the search takes."""
 
 PULSE_DRAWS = 100_000
 """Random w behind PULSE's normal form; the authors take ten times as many."""
-
-CAMERA_STREAM = 2
-"""The first stream of a cell's random numbers that is for the camera's noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,19 +102,13 @@ class Kit:
         if self.camera is None:
             return image
         shape = tuple(image.shape[1:])
-        (noise,) = batch.normal(self.settings.seed, shape, stream=CAMERA_STREAM + draw)
+        (noise,) = batch.normal(self.settings.seed, shape, purpose=Purpose.CAMERA, draw=draw)
         return self.camera.recorded(image, noise)
 
     def noise(self, batch: Batch) -> list[Tensor]:
         """Draw a noise map (n, 1, h, w) for each convolution."""
-        drawn = batch.normal(self.settings.seed, *self.fast.noise_shapes, stream=1)
+        drawn = batch.normal(self.settings.seed, *self.fast.noise_shapes, purpose=Purpose.NOISE)
         return [noise.to(self.device) for noise in drawn]
-
-
-def cell_stream(seed: int, cell: int, stream: int = 0) -> torch.Generator:
-    """Return a cell's own random numbers, which do not depend on the cells beside it."""
-    state = np.random.SeedSequence((seed, cell, stream)).generate_state(1)
-    return torch.Generator().manual_seed(int(state[0]))
 
 
 @dataclass(frozen=True)
@@ -135,11 +126,17 @@ class Batch:
     lr: Tensor
     cells: tuple[int, ...]
 
-    def normal(self, seed: int, *shapes: tuple[int, ...], stream: int = 0) -> list[Tensor]:
+    def streams(self, seed: int, purpose: Purpose, draw: int = 0) -> list[torch.Generator]:
+        """Return every cell's own random numbers for a purpose."""
+        return [cell_stream(seed, cell, purpose, draw) for cell in self.cells]
+
+    def normal(
+        self,
+        seed: int,
+        *shapes: tuple[int, ...],
+        purpose: Purpose = Purpose.METHOD,
+        draw: int = 0,
+    ) -> list[Tensor]:
         """Draw standard normal tensors (n, *shape) on the CPU, each cell's from its own stream."""
-        rows: list[list[Tensor]] = [[] for _ in shapes]
-        for cell in self.cells:
-            rng = cell_stream(seed, cell, stream)
-            for row, shape in zip(rows, shapes, strict=True):
-                row.append(torch.randn(shape, generator=rng))
-        return [torch.stack(row) for row in rows]
+        streams = self.streams(seed, purpose, draw)
+        return [normal(streams, *shape) for shape in shapes]

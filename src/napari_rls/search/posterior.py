@@ -29,8 +29,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_rls.search.objective import Objective
+from napari_rls.search.streams import normal
 
 Posterior = Literal["bound", "paper"]
+
+Streams = Sequence[torch.Generator]
+"""Random numbers of the cells of a batch, a generator each."""
 
 LEARNING_RATE = 0.05
 """Step size of Adam on logarithms and, in units of W's standard deviations, on latents."""
@@ -88,7 +92,7 @@ class Form(Protocol):
     def groups(self) -> list[dict[str, Any]]:
         """Parameters and step sizes, as Adam takes them."""
 
-    def bound(self, log_posterior: Callable[[Tensor], Tensor], rng: torch.Generator) -> Tensor:
+    def bound(self, log_posterior: Callable[[Tensor], Tensor], rngs: Streams) -> Tensor:
         """Return what is to be maximised (N,), given -E / T of latents (n, N, L, d)."""
 
     def samples(self) -> Tensor:
@@ -124,9 +128,9 @@ class Gaussian:
         mean = {"params": [self.mean], "lr": LEARNING_RATE * self.axes.scale}
         return [mean, {"params": [self.together, self.apart], "lr": LEARNING_RATE}]
 
-    def bound(self, log_posterior: Callable[[Tensor], Tensor], rng: torch.Generator) -> Tensor:
+    def bound(self, log_posterior: Callable[[Tensor], Tensor], rngs: Streams) -> Tensor:
         """Return the evidence lower bound, estimated by an antithetic pair of draws."""
-        half = _noise(1, self.mean, rng)
+        half = _noise(1, self.mean, rngs)
         return self.entropy() + log_posterior(self.draw(torch.cat([half, -half]))).mean(0)
 
     def samples(self) -> Tensor:
@@ -179,7 +183,7 @@ class Published:
         latents = {"params": [self.ws, self.mu], "lr": LEARNING_RATE * self.axes.scale}
         return [latents, {"params": [self.rho], "lr": LEARNING_RATE}]
 
-    def bound(self, log_posterior: Callable[[Tensor], Tensor], rng: torch.Generator) -> Tensor:  # noqa: ARG002
+    def bound(self, log_posterior: Callable[[Tensor], Tensor], rngs: Streams) -> Tensor:  # noqa: ARG002
         """Return the sum of the latents' log-posteriors and :func:`log_gaussian`."""
         return log_posterior(self.ws).sum(0) + log_gaussian(self.ws, self.mu, F.softplus(self.rho))
 
@@ -198,7 +202,7 @@ def draw_samples(
     samples: int,
     temperature: float,
     steps: int,
-    rng: torch.Generator,
+    rngs: Streams,
 ) -> Iterator[Samples]:
     """Fit samples to the posterior of every cell and yield them after every step.
 
@@ -220,10 +224,10 @@ def draw_samples(
         T.
     steps
         Iterations of Adam.
-    rng
-        Source of all random numbers, on the CPU.
+    rngs
+        Source of all random numbers of each cell, N generators on the CPU.
     """
-    noise = _noise(samples, start, rng)
+    noise = _noise(samples, start, rngs)
     fitted: Form = (Gaussian if form == "bound" else Published)(start, axes, noise)
     parameters = [p for group in fitted.groups for p in group["params"]]
     adam = torch.optim.Adam(fitted.groups)
@@ -232,7 +236,7 @@ def draw_samples(
         return -_energy(objective, synthesis, ws) / temperature
 
     for step in range(1, steps + 1):
-        bound = fitted.bound(log_posterior, rng)
+        bound = fitted.bound(log_posterior, rngs)
         adam.zero_grad()
         (-bound.sum()).backward()
         _mend(parameters)
@@ -267,10 +271,10 @@ def _energy(objective: Objective, synthesis: Callable[[Tensor], Tensor], ws: Ten
     return objective(flat, synthesis(flat), index).total.reshape(count, cells)
 
 
-def _noise(count: int, start: Tensor, rng: torch.Generator) -> Tensor:
-    """Return standard normal numbers (count, N, L + 1, d), drawn on the CPU."""
-    cells, rows, dim = start.shape
-    return torch.randn(count, cells, rows + 1, dim, generator=rng).to(start.device)
+def _noise(count: int, start: Tensor, rngs: Streams) -> Tensor:
+    """Return standard normal numbers (count, N, L + 1, d), each cell's from its own stream."""
+    _, rows, dim = start.shape
+    return normal(rngs, count, rows + 1, dim).transpose(0, 1).contiguous().to(start.device)
 
 
 def _mend(parameters: Sequence[Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_rls.search.settings import SettingsError, first_problem
 from napari_rls.workflow.stack import CellStack, InputError
+
+if TYPE_CHECKING:
+    from napari_rls.search.degradation import Operator
 
 
 class DegradeSettings(BaseModel):
@@ -84,7 +88,8 @@ def degrade(
     salt_and_pepper
         Share of pixels set to their image's minimum or maximum.
     seed
-        Seed of all noise.
+        Seed of all noise. Images (N, C, H, W) are N cells, each with noise of its own that does
+        not depend on the others.
 
     Returns
     -------
@@ -132,15 +137,7 @@ def degrade_stack(hr: CellStack, settings: DegradeSettings) -> CellStack:
 def _degrade(hr: NDArray[np.generic], settings: DegradeSettings, name: str) -> NDArray[np.float32]:
     import torch
 
-    from napari_rls.search.degradation import (
-        Bicubic,
-        Compose,
-        GaussianBlur,
-        GaussianNoise,
-        Operator,
-        PoissonNoise,
-        SaltAndPepper,
-    )
+    from napari_rls.search.degradation import Bicubic, GaussianBlur
 
     if hr.ndim < 2 or hr.size == 0 or hr.dtype.kind not in "biuf":
         raise InputError(
@@ -153,16 +150,28 @@ def _degrade(hr: NDArray[np.generic], settings: DegradeSettings, name: str) -> N
             f"{name} has {height} x {width} pixels, which the factor {settings.factor} does not "
             "divide; crop it or choose another factor."
         )
-    # Noise of different kinds from one seed would be correlated.
-    seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(3)]
-    operators: list[Operator] = [GaussianBlur(settings.blur), Bicubic(settings.factor)]
-    if settings.poisson is not None:
-        operators.append(PoissonNoise(settings.poisson, seeds[0]))
-    if settings.gaussian:
-        operators.append(GaussianNoise(settings.gaussian, seeds[1]))
-    if settings.salt_and_pepper:
-        operators.append(SaltAndPepper(settings.salt_and_pepper, seeds[2]))
     with torch.no_grad():
         image = torch.from_numpy(np.ascontiguousarray(hr, np.float32))
-        lr: NDArray[np.float32] = Compose(tuple(operators))(image).numpy()
-    return lr
+        clean = Bicubic(settings.factor)(GaussianBlur(settings.blur)(image))
+        cells = clean.reshape(-1, *clean.shape[-3:])
+        lr = torch.stack([_noise(settings, k)(cell) for k, cell in enumerate(cells)])
+        noisy: NDArray[np.float32] = lr.reshape(clean.shape).numpy()
+    return noisy
+
+
+def _noise(settings: DegradeSettings, cell: int) -> Operator:
+    """Return the noise of one cell, which is its own whatever stands beside it."""
+    from napari_rls.search.degradation import Compose, GaussianNoise, PoissonNoise, SaltAndPepper
+    from napari_rls.search.streams import Purpose, stream_seed
+
+    def seed(purpose: Purpose) -> int:
+        return stream_seed(settings.seed, cell, purpose)
+
+    operators: list[Operator] = []
+    if settings.poisson is not None:
+        operators.append(PoissonNoise(settings.poisson, seed(Purpose.PHOTONS)))
+    if settings.gaussian:
+        operators.append(GaussianNoise(settings.gaussian, seed(Purpose.GAUSSIAN)))
+    if settings.salt_and_pepper:
+        operators.append(SaltAndPepper(settings.salt_and_pepper, seed(Purpose.SALT_AND_PEPPER)))
+    return Compose(tuple(operators))

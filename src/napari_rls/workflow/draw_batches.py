@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.degradation import Bicubic
-from napari_rls.search.kit import cell_stream
+from napari_rls.search.streams import Purpose, cell_stream
 from napari_rls.workflow.search_batches import as_numpy
 from napari_rls.workflow.updates import Clock, Run, Update
 
@@ -52,7 +52,7 @@ def drawn_batches(
         encoded = torch.from_numpy(run.intensity.encode(lr[cells])).to(device)
         image = torch.cat(
             [
-                network(one[None], cell_stream(settings.seed, cell))
+                network(one[None], cell_stream(settings.seed, cell, Purpose.METHOD))
                 for one, cell in zip(encoded, cells.tolist(), strict=True)
             ]
         )

@@ -20,6 +20,7 @@ from napari_rls.search.method import STAGES
 from napari_rls.search.objective import Objective
 from napari_rls.search.own_generator import cells_that_fit
 from napari_rls.search.posterior import Axes, draw_samples
+from napari_rls.search.streams import Purpose
 from napari_rls.workflow.updates import Clock, Run, Update
 
 AXES_DRAWS = 10_000
@@ -141,7 +142,7 @@ class SearchBatches:
             samples=settings.samples,
             temperature=settings.temperature,
             steps=settings.sample_steps,
-            rng=torch.Generator().manual_seed(settings.seed + batch.cells[0]),
+            rngs=batch.streams(settings.seed, Purpose.POSTERIOR),
         )
         for now in drawn:
             last = now.step == settings.sample_steps
