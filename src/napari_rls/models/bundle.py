@@ -37,6 +37,7 @@ class Bundle:
     ``discriminator`` holds, by its names in the network's state dict, the weights of the
     discriminator that the generator was trained with, if they are known: training starts
     from them, the search has no use for them.
+    ``source`` is the name or file that it was loaded from or saved to, "" for neither.
     """
 
     manifest: Manifest
@@ -45,6 +46,12 @@ class Bundle:
     encoders: Mapping[int, LatentEncoder] = field(default_factory=dict)
     discriminator: Mapping[str, Tensor] = field(default_factory=dict)
     pix2pix: Mapping[int, UNet] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def reference(self) -> str:
+        """What settings call it: where it came from, or else its name."""
+        return self.source or self.manifest.name
 
     def draw_z(self, count: int, seed: int) -> Tensor:
         """Draw z ~ N(0, I), shape (count, z_dim), on the CPU so that a seed means one thing."""
@@ -94,7 +101,7 @@ class Bundle:
             for name, tensor in self.tensors().items()
         }
         manifest = bundle_file.write(path, self.manifest, tensors)
-        return replace(self, manifest=manifest)
+        return replace(self, manifest=manifest, source=str(path))
 
 
 def empty_bundle(manifest: Manifest) -> Bundle:
@@ -144,4 +151,4 @@ def load_bundle(name_or_file: str | Path) -> Bundle:
     bundle = empty_bundle(manifest)
     for name, tensor in bundle.tensors().items():
         tensor.copy_(tensors[name])
-    return replace(bundle, discriminator=judge)
+    return replace(bundle, discriminator=judge, source=str(name_or_file))

@@ -16,6 +16,7 @@ from torch import Tensor
 from napari_rls.models.pix2pix import UNet
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.device import choose_device
+from napari_rls.search.threads import with_threads
 from napari_rls.training.checkpoint import (
     read_note,
     read_tensors,
@@ -113,8 +114,12 @@ def train(
     SettingsError
         If the device that was asked for is not there.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    return with_threads(_train(crops, held_out, settings, folder), settings.threads)
+
+
+def _train(
+    crops: Crops, held_out: Tensor, settings: Pix2PixSettings, folder: Path
+) -> Iterating[Progress, None, None]:
     device = choose_device(settings.device).device
     _, channels, size, _ = crops.data.shape
     with locked(folder):

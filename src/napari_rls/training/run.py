@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.search.device import choose_device, computes_in_bfloat16
+from napari_rls.search.threads import with_threads
 from napari_rls.training.checkpoint import (
     load_checkpoint,
     load_start,
@@ -119,9 +120,17 @@ def train(
     SettingsError
         If the device that was asked for is not there.
     """
+    return with_threads(_train(data, settings, folder, start, scorer), settings.threads)
+
+
+def _train(
+    data: NDArray[np.generic],
+    settings: TrainSettings,
+    folder: Path,
+    start: Path | None,
+    scorer: Scorer | None,
+) -> Iterating[Progress, None, None]:
     crops = Crops(data, settings)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     choice = choose_device(settings.device)
     place = RunFolder(folder)
     with place.opened(settings, len(crops), crops.digest(), start) as resumable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.gaussianity import ks_from_chi_squared
 from napari_rls.search.settings import SettingsError
+from napari_rls.search.threads import with_threads
 from napari_rls.workflow.benchmark_cells import BenchmarkCells, pair_of_conditions
 from napari_rls.workflow.benchmark_images import (
     FACTOR,
@@ -96,7 +97,7 @@ class BenchmarkUpdate:
 
 def benchmark(
     cells: BenchmarkCells, bundle: Bundle, settings: BenchmarkSettings, folder: Path
-) -> Iterator[BenchmarkUpdate]:
+) -> Generator[BenchmarkUpdate, None, None]:
     """Search with every method, then compare, measure and classify.
 
     Every search is written to ``folder/runs`` as it ends; one that is there already is not
@@ -110,6 +111,13 @@ def benchmark(
     OSError
         If a file cannot be written.
     """
+    settings = settings.model_copy(update={"bundle": bundle.reference})
+    yield from with_threads(_benchmark(cells, bundle, settings, folder), settings.threads)
+
+
+def _benchmark(
+    cells: BenchmarkCells, bundle: Bundle, settings: BenchmarkSettings, folder: Path
+) -> Generator[BenchmarkUpdate, None, None]:
     start = time.perf_counter()
     try:
         read_judges(settings.features)

@@ -136,6 +136,12 @@ def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
     TrainingError
         If the folder holds another run, training diverged, or a file cannot be written.
     """
+    from napari_rls.search.threads import with_threads
+
+    yield from with_threads(_train_bundle(job), job.settings.threads)
+
+
+def _train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
     draft = _draft(job)
     check_free(job.folder)
     crops = yield from _told("crops", kept_or_cut(_source(job), job.settings, job.folder))

@@ -101,6 +101,12 @@ def train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
         If the folder holds another training, training diverged, or a file cannot be
         written.
     """
+    from napari_rls.search.threads import with_threads
+
+    yield from with_threads(_train_pix2pix(job), job.settings.threads)
+
+
+def _train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
     import torch
 
     from napari_rls.models.bundle import load_bundle
