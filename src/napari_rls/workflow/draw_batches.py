@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from napari_rls.models.pix2pix import UNet
 from napari_rls.search.degradation import Bicubic
 from napari_rls.search.streams import Purpose, cell_stream
 from napari_rls.workflow.search_batches import as_numpy
-from napari_rls.workflow.updates import Clock, Run, Update
+from napari_rls.workflow.updates import Batches, Clock, Run, Update
 
 
 @torch.no_grad()
@@ -23,6 +23,7 @@ def drawn_batches(
     usable: Sequence[int],
     network: UNet,
     device: torch.device,
+    kept: Collection[int] = (),
 ) -> Iterator[Update]:
     """Draw the cells ``usable`` and yield one update per batch.
 
@@ -41,14 +42,17 @@ def drawn_batches(
         The network of the run's factor.
     device
         Where to compute.
+    kept
+        Cells that are done already; batches of nothing else are left out.
     """
     settings = run.settings
     degrade = Bicubic(settings.factor)
     # The bundle's own network stays where it is.
     network = copy.deepcopy(network).to(device)
-    clock = Clock(len(usable))
-    for first in range(0, len(usable), settings.batch_size):
-        cells = np.array(usable[first : first + settings.batch_size])
+    batches = Batches.of(usable, settings.batch_size, kept)
+    clock = Clock(len(usable) - batches.done)
+    done = batches.done
+    for cells in batches.left:
         encoded = torch.from_numpy(run.intensity.encode(lr[cells])).to(device)
         image = torch.cat(
             [
@@ -58,8 +62,8 @@ def drawn_batches(
         )
         difference = (degrade(image) - encoded).abs().mean((2, 3))
         nothing = np.full(len(cells), np.nan, np.float32)
-        done = first + len(cells)
-        seconds, left = clock.read(done)
+        done += len(cells)
+        seconds, left = clock.read(done - batches.done)
         yield Update(
             run=run,
             cells=cells,

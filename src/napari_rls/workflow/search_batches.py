@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from napari_rls.search.objective import Objective
 from napari_rls.search.own_generator import cells_that_fit
 from napari_rls.search.posterior import Axes, draw_samples
 from napari_rls.search.streams import Purpose
-from napari_rls.workflow.updates import Clock, Run, Update
+from napari_rls.workflow.updates import Batches, Clock, Run, Update
 
 AXES_DRAWS = 10_000
 """Random w whose covariance scales the samples."""
@@ -74,20 +74,24 @@ class SearchBatches:
         if settings.samples:
             self.axes = Axes.of(bundle.draw_w(AXES_DRAWS, settings.seed)).to(device)
 
-    def updates(self, usable: Sequence[int]) -> Iterator[Update]:
-        """Search the cells ``usable`` and yield an update after every step."""
+    def updates(self, usable: Sequence[int], kept: Collection[int] = ()) -> Iterator[Update]:
+        """Search the cells ``usable`` and yield an update after every step.
+
+        Batches of which all cells are ``kept`` are left out and count as done.
+        """
         settings = self.run.settings
-        clock = Clock(len(usable) * self.steps)
-        done = 0
-        for first in range(0, len(usable), self.size):
-            cells = np.array(usable[first : first + self.size])
+        batches = Batches.of(usable, self.size, kept)
+        clock = Clock((len(usable) - batches.done) * self.steps)
+        done = batches.done
+        for cells in batches.left:
             encoded = torch.from_numpy(self.run.intensity.encode(self.lr[cells]))
             batch = Batch(encoded.to(self.kit.device), tuple(cells.tolist()))
             for now in self._states(batch):
                 plan, state, found = now
                 finished = found and not settings.samples
                 done += len(cells) if finished else 0
-                work = done * self.steps + (0 if finished else len(cells) * state.step)
+                made = (done - batches.done) * self.steps
+                work = made + (0 if finished else len(cells) * state.step)
                 update = self._update(batch, state, found=found)
                 seconds, left = clock.read(work)
                 update = replace(
@@ -99,7 +103,8 @@ class SearchBatches:
                     finished = step == settings.sample_steps
                     done += len(cells) if finished else 0
                     begun = 0 if finished else len(cells) * (settings.search_steps + step)
-                    seconds, left = clock.read(done * self.steps + begun)
+                    made = (done - batches.done) * self.steps
+                    seconds, left = clock.read(made + begun)
                     yield replace(
                         update,
                         step=settings.search_steps + step,

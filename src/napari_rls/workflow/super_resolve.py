@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Generator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,21 +14,67 @@ from napari_rls.models.intensity import choose_map
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.settings import Settings
+from napari_rls.search.threads import cpu_threads, with_threads
 from napari_rls.workflow.draw_batches import drawn_batches
 from napari_rls.workflow.fit import check_fit, unusable_cells
 from napari_rls.workflow.search_batches import SearchBatches
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor, stack_from_array
 from napari_rls.workflow.updates import Run, Update
 
-__all__ = ["Run", "Update", "super_resolve"]
+__all__ = ["Run", "Search", "Update", "prepare", "super_resolve"]
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A run whose image, bundle and settings go together, not yet begun.
+
+    Parameters
+    ----------
+    lr
+        The LR cells.
+    bundle
+        The bundle.
+    run
+        What every update will say of the run.
+    device, dtype
+        Where and in which arithmetic it computes.
+    """
+
+    lr: CellStack
+    bundle: Bundle
+    run: Run
+    device: torch.device
+    dtype: torch.dtype
+
+    def updates(self, kept: Collection[int] = ()) -> Generator[Update, None, None]:
+        """Search, and yield an update after every step of every batch.
+
+        Parameters
+        ----------
+        kept
+            Cells that another call has finished; batches of nothing else are left out.
+        """
+        return with_threads(self._updates(kept), self.run.settings.threads)
+
+    def _updates(self, kept: Collection[int]) -> Generator[Update, None, None]:
+        run, data = self.run, self.lr.data
+        usable = [k for k in range(len(data)) if k not in run.skipped]
+        if run.settings.method == "pix2pix":
+            network = self.bundle.pix2pix[run.settings.factor]
+            yield from drawn_batches(run, data, usable, network, self.device, kept)
+        else:
+            batches = SearchBatches(run, data, self.bundle, self.device, self.dtype)
+            yield from batches.updates(usable, kept)
 
 
 def super_resolve(
     lr: CellStack | NDArray[np.generic],
     bundle: Bundle | str,
     settings: Settings | None = None,
-) -> Iterator[Update]:
+) -> Generator[Update, None, None]:
     """Super-resolve cells and yield an update after every step of every batch.
+
+    Whatever is wrong with the arguments is raised at the call, before the first update.
 
     Parameters
     ----------
@@ -35,7 +82,8 @@ def super_resolve(
         LR cells: a stack, or an array (C, y, x) or (N, C, y, x), any real dtype, with the
         bundle's channels in the bundle's order.
     bundle
-        A loaded bundle, or what :func:`load_bundle` takes.
+        A loaded bundle, or what :func:`load_bundle` takes. It is this one that is used and
+        recorded, whatever bundle the settings name.
     settings
         The settings; None takes the defaults with the factor that the LR size asks for.
 
@@ -49,6 +97,15 @@ def super_resolve(
     SettingsError
         If the device that was asked for is not there.
     """
+    return prepare(lr, bundle, settings).updates()
+
+
+def prepare(
+    lr: CellStack | NDArray[np.generic],
+    bundle: Bundle | str,
+    settings: Settings | None = None,
+) -> Search:
+    """Return a run that is ready to begin; see :func:`super_resolve`."""
     stack = lr if isinstance(lr, CellStack) else stack_from_array(lr)
     bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
     manifest = bundle.manifest
@@ -56,19 +113,18 @@ def super_resolve(
         height, width = stack.data.shape[-2:]
         fitting = fitting_factor(height, width, manifest.hr_size)
         settings = Settings(factor=fitting or Settings().factor)
+    settings = settings.model_copy(update={"bundle": bundle.reference})
     check_fit(stack, manifest, settings.factor)
     if settings.method == "pix2pix" and settings.factor not in bundle.pix2pix:
         raise InputError(_no_network(manifest, settings.factor))
     skipped = unusable_cells(stack)
     if len(skipped) == len(stack):
         raise InputError(f"{stack.name}: no cell can be searched ({next(iter(skipped.values()))}).")
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     choice = choose_device(settings.device)
-    searched = settings.method != "pix2pix"
     dtype = torch.float32
-    if searched:
-        dtype = choose_dtype(settings.precision, bundle.generator, choice.device)
+    if settings.method != "pix2pix":
+        with cpu_threads(settings.threads):
+            dtype = choose_dtype(settings.precision, bundle.generator, choice.device)
     usable = [k for k in range(len(stack)) if k not in skipped]
     run = Run(
         manifest=manifest,
@@ -81,12 +137,7 @@ def super_resolve(
         cells=len(stack),
         skipped=skipped,
     )
-    if searched:
-        batches = SearchBatches(run, stack.data, bundle, choice.device, dtype)
-        yield from batches.updates(usable)
-    else:
-        network = bundle.pix2pix[settings.factor]
-        yield from drawn_batches(run, stack.data, usable, network, choice.device)
+    return Search(stack, bundle, run, choice.device, dtype)
 
 
 def _start(settings: Settings, bundle: Bundle) -> str:

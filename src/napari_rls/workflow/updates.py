@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -112,3 +112,22 @@ class Clock:
         """Return the seconds since the start and those left, given the work done."""
         seconds = time.perf_counter() - self._start
         return seconds, seconds * (self._work - done) / max(done, 1)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How the cells of a run are batched, and which batches are still to be searched.
+
+    Batches are the same whatever is done already: rounding depends on what a cell is
+    computed with, and a run that goes on must end as one that went through.
+    """
+
+    left: tuple[NDArray[np.intp], ...]
+    done: int
+
+    @classmethod
+    def of(cls, usable: Sequence[int], size: int, done: Collection[int] = ()) -> Batches:
+        """Batch the cells ``usable``; a batch is done if all of its cells are in ``done``."""
+        every = [np.array(usable[k : k + size]) for k in range(0, len(usable), size)]
+        left = tuple(cells for cells in every if not set(cells.tolist()) <= set(done))
+        return cls(left, len(usable) - sum(map(len, left)))
