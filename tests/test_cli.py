@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from synthetic_cells import field
 from typer.testing import CliRunner, Result
 
 import napari_rls
-from napari_rls.cli import reporting
 from napari_rls.cli.main import app
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.search.settings import Settings
@@ -272,30 +270,6 @@ def test_files_are_not_replaced_unasked(
     assert (tmp_path / "out" / "lr_SR4x.ome.tif").read_bytes() == before
     resolve(lr, "--seed", 1, "--overwrite")
     assert (tmp_path / "out" / "lr_SR4x.ome.tif").read_bytes() != before
-
-
-def test_ctrl_c_keeps_what_was_reached(
-    lr: Path, tmp_path: Path, resolve: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    show = reporting.SearchProgress.show
-    shown = []
-
-    def interrupt(*args: object) -> None:
-        show(*args)
-        shown.append(args)
-        if len(shown) == 7:  # 4 steps of the first cell, 3 of the second
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(reporting.SearchProgress, "show", interrupt)
-    stopped = resolve(lr, lr.with_name("next.tif"), "--batch-size", 1, code=130)
-    assert "Stopped: the SR files hold what was reached." in stopped.stderr
-    assert "next.tif" not in stopped.output
-    record = json.loads((tmp_path / "out" / "lr_SR4x.json").read_text())
-    assert record["complete"] is False
-    assert [c["status"] for c in record["cells"]] == ["done", "searching", "waiting"]
-    assert str(tmp_path / "out" / "lr_SR4x.ome.tif") in stopped.stdout
-    sr = read_stack(tmp_path / "out" / "lr_SR4x.ome.tif").data
-    assert np.isfinite(sr).all((1, 2, 3)).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ def test_record(lr: CellStack, tiny_bundle: Bundle) -> None:
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["generated"] is True
     assert record["complete"] is True
-    assert Settings.parse(record["settings"]) == SETTINGS
+    used = SETTINGS.model_copy(update={"bundle": tiny_bundle.source})
+    assert Settings.parse(record["settings"]) == used
     assert record["input"]["sha256"] == content_digest(lr.data)
     assert record["bundle"]["content_hash"] == tiny_bundle.manifest.content_hash
     assert [Crop(**crop) for crop in record["crops"]] == list(lr.crops)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, on_stop, say
 from napari_rls.search.settings import METHODS, SettingsError
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.plate_map import PlateMap
@@ -128,8 +129,13 @@ def benchmark(
         )
         out.mkdir(parents=True, exist_ok=True)
     say(f"{len(cells.hr)} of {len(cells.pool)} cells.")
-    with exit_code(FAILED):
-        made = _show(updates(cells, bundle, settings, out))
+    sentence = f"Stopped: {out} keeps what is finished; the same command goes on with the rest."
+    with (
+        exit_code(FAILED),
+        on_stop(sentence),
+        closing(updates(cells, bundle, settings, out)) as work,
+    ):
+        made = _show(work)
         for sentence in dict.fromkeys(made.outcome.problems.values()):
             say(sentence)
         for path in write_benchmark(out, made):

@@ -13,12 +13,14 @@ from napari_rls.cli.demo import demo
 from napari_rls.cli.images import crops, degrade
 from napari_rls.cli.measure import measure
 from napari_rls.cli.options import ListCommand
+from napari_rls.cli.reporting import Commands
 from napari_rls.cli.simulate import simulate
 from napari_rls.cli.super_resolve import super_resolve
 from napari_rls.cli.train import train
 from napari_rls.cli.train_pix2pix import train_pix2pix
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,

@@ -13,10 +13,12 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from typer.core import TyperGroup
 
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.search.settings import SettingsError
 from napari_rls.text import duration, for_terminal
+from napari_rls.training.interrupt import stop_code, stoppable
 from napari_rls.training.settings import TrainingError
 from napari_rls.workflow.stack import InputError
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE = 1, 2
 
 LINE_SECONDS = 60.0
 """Seconds from one line to the next where progress is told in lines."""
@@ -56,18 +58,34 @@ def problem(error: Exception) -> str | None:
 
 @contextmanager
 def exit_code(code: int) -> Iterator[None]:
-    """Turn a user's error into its sentence and ``code``, and Ctrl-C into 130."""
+    """Turn a user's error into its sentence and ``code``."""
     try:
         yield
-    except KeyboardInterrupt:
-        say("Stopped.")
-        raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
         sentence = problem(error)
         if sentence is None:
             raise
         say(sentence)
         raise typer.Exit(code) from None
+
+
+@contextmanager
+def on_stop(sentence: str | Callable[[], str]) -> Iterator[None]:
+    """Say something, and exit, when Ctrl-C or what else asks to stop ends the block."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        say(sentence if isinstance(sentence, str) else sentence())
+        raise typer.Exit(stop_code(stop)) from None
+
+
+class Commands(TyperGroup):
+    """Commands that stop alike: on Ctrl-C, and when the system asks them to."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        with on_stop("Stopped."), stoppable():
+            return super().invoke(ctx)
 
 
 def check_new(paths: list[Path], *, overwrite: bool) -> None:

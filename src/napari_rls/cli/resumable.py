@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import typer
-
-from napari_rls.cli.reporting import INTERRUPTED, WRONG_USAGE, check_new, exit_code, say
+from napari_rls.cli.reporting import WRONG_USAGE, check_new, exit_code, on_stop
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.search.settings import SettingsError
 from napari_rls.workflow.stack import InputError
@@ -48,15 +45,13 @@ def wrong_usage() -> Iterator[None]:
 
 @contextmanager
 def kept(folder: Path) -> Iterator[None]:
-    """Take a kill like Ctrl-C, and say after either how to go on."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
+    """Say how to go on when Ctrl-C or what else asks to stop ends the block."""
+
+    def sentence() -> str:
         from napari_rls.workflow.train_files import begun
 
         how = f": {folder} keeps the run; the same command with --resume goes on with it."
-        say(f"Stopped{how if begun(folder) else '.'}")
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return f"Stopped{how if begun(folder) else '.'}"
+
+    with on_stop(sentence):
+        yield

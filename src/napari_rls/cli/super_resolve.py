@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +13,17 @@ import typer
 from napari_rls.cli.options import given, options_of
 from napari_rls.cli.reporting import (
     FAILED,
-    INTERRUPTED,
+    LEAST_SECONDS,
     WRONG_USAGE,
     SearchProgress,
-    check_new,
     exit_code,
+    on_stop,
     problem,
     say,
 )
 from napari_rls.search.settings import Settings
+from napari_rls.text import duration
+from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.read import choose_channels, read_stack
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor
@@ -28,14 +32,21 @@ from napari_rls.workflow.write import (
     record_path,
     samples_path,
     stem,
+    trace_path,
     write_result,
     write_samples,
 )
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
+    from napari_rls.workflow.super_resolve import Update
+    from napari_rls.workflow.trace import Trace
+    from napari_rls.workflow.unfinished import Unfinished
 
 TRACE_EVERY = 10
+
+ESTIMATED_AT = 5
+"""The step after which the time is estimated: the first ones are slower."""
 
 
 @options_of(Settings, defaults={"factor": "whatever fits the LR size"})
@@ -71,7 +82,10 @@ def super_resolve(
         typer.Option(min=0, metavar="K", show_default=False, help="The same, every K steps."),
     ] = 0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace files that exist, and begin unfinished ones anew."
+        ),
     ] = False,
     **options: Any,
 ) -> None:
@@ -81,7 +95,8 @@ def super_resolve(
     NAME_SR8x.ome.tif of the same axes, a record NAME_SR8x.json and the samples
     NAME_SR8x_samples.ome.tif (T is the sample, Z the cell) are written, and their paths
     printed. With --method pulse the names have SR8x_pulse, and so on. SR pixels are generated
-    by the model, not measured. Ctrl-C keeps what was reached.
+    by the model, not measured. Ctrl-C keeps what was reached. The same command goes on with
+    what is unfinished, however it ended: finished cells are kept in NAME_SR8x.unfinished.
     """
     with exit_code(WRONG_USAGE):
         stored = Settings.load(settings_file) if settings_file else Settings()
@@ -98,15 +113,16 @@ def super_resolve(
         bundle = load_bundle(settings.bundle)
         out.mkdir(parents=True, exist_ok=True)
     every = trace_every or (TRACE_EVERY if trace else 0)
+    every = trace_every or (TRACE_EVERY if trace else 0)
     job = _Job(bundle, settings, out, [c.strip() for c in channels.split(",") if c.strip()], every)
     failed = 0
+    sentence = (
+        "Stopped: the SR files hold what was reached; the same command goes on with the rest."
+    )
     try:
-        with SearchProgress() as progress:
+        with on_stop(sentence), SearchProgress() as progress:
             for file in files:
                 failed += not job.try_one(file, progress, overwrite=overwrite)
-    except KeyboardInterrupt:
-        say("Stopped: the SR files hold what was reached.")
-        raise typer.Exit(INTERRUPTED) from None
     finally:
         for path in job.written:
             typer.echo(path)
@@ -144,36 +160,81 @@ class _Job:
     def _search(
         self, file: Path, stack: CellStack, progress: SearchProgress, *, overwrite: bool
     ) -> None:
-        from napari_rls.workflow.super_resolve import super_resolve as updates
+        from napari_rls.workflow.super_resolve import prepare
         from napari_rls.workflow.trace import Trace
+        from napari_rls.workflow.unfinished import Unfinished
 
-        settings = self._settings_for(stack)
-        target = self.out / f"{stem(file)}_{kind_of(settings)}.ome.tif"
-        trace_target = target.with_name(target.name.replace(".ome.tif", "_trace.ome.tif"))
-        targets = [target, record_path(target)]
-        targets += [trace_target] if self.every else []
-        targets += [samples_path(target)] if settings.samples else []
-        check_new(targets, overwrite=overwrite)
+        search = prepare(stack, self.bundle, self._settings_for(stack))
+        target = self.out / f"{stem(file)}_{kind_of(search.run.settings)}.ome.tif"
+        others = [record_path(target)]
         result = Collector(stack, self.bundle.manifest.hr_size)
-        trace = Trace(result, self.every) if self.every else None
-        bar = progress.start(file.name)
-        try:
-            for update in updates(stack, self.bundle, settings):
-                result.add(update)
-                if trace:
-                    trace.add(update)
-                progress.show(bar, update)
-        finally:
-            # Interrupted or failed: nothing that was computed is lost.
-            if result.run is not None:
-                write_result(target, result)
-                if trace:
-                    trace.write(trace_target)
-                if result.samples is not None:
-                    write_samples(samples_path(target), result)
-                self.written += [path for path in targets if path.exists()]
-        for cell, reason in result.run.skipped.items() if result.run else ():
+        result.begin(search.run)
+        trace = None
+        if self.every:
+            trace = Trace(result, self.every)
+            trace.begin(search.run)
+            others.append(trace_path(target))
+        others += [samples_path(target)] if search.run.settings.samples else []
+        unfinished = Unfinished(target, others, result, trace)
+        if not overwrite and unfinished.finished():
+            say(f"{target} is finished already.")
+            self.written += [target, *others]
+            return
+        with unfinished.opened(anew=overwrite) as kept:
+            if kept:
+                say(f"{file.name}: {len(kept)} of {len(stack)} cells are kept of a run before.")
+            try:
+                self._follow(file.name, search.updates(kept), unfinished, progress)
+            finally:
+                # Interrupted or failed: nothing that was computed is lost.
+                if result.reached:
+                    with whole_step():
+                        self._write(target, others, result, trace)
+            unfinished.remove()
+        for cell, reason in search.run.skipped.items():
             say(f"{stack.name}: cell {cell} was skipped: {reason}.")
+
+    def _follow(
+        self,
+        name: str,
+        updates: Generator[Update, None, None],
+        unfinished: Unfinished,
+        progress: SearchProgress,
+    ) -> None:
+        """Take over and show what a search tells, and keep every batch that is finished."""
+        bar = progress.start(name)
+        estimated = False
+        problem = ""
+        with closing(updates):
+            for update in updates:
+                unfinished.result.add(update)
+                if unfinished.trace:
+                    unfinished.trace.add(update)
+                if update.finished:
+                    with whole_step():
+                        unfinished.keep(update.cells)
+                    if unfinished.problem != problem:
+                        problem = unfinished.problem
+                        say(problem)
+                if not estimated and update.step >= ESTIMATED_AT:
+                    estimated = True
+                    if update.seconds_left >= LEAST_SECONDS:
+                        say(_estimate(name, update))
+                progress.show(bar, update)
+
+    def _write(
+        self, target: Path, others: list[Path], result: Collector, trace: Trace | None
+    ) -> None:
+        try:
+            write_result(target, result)
+            if trace:
+                trace.write(trace_path(target))
+            if result.samples is not None:
+                write_samples(samples_path(target), result)
+        except OSError:
+            say(f"Finished cells of {target} are kept; the same command goes on with them.")
+            raise
+        self.written += [path for path in (target, *others) if path.exists()]
 
     def _settings_for(self, stack: CellStack) -> Settings:
         if "factor" in self.settings.model_fields_set:
@@ -182,3 +243,12 @@ class _Job:
         fitting = fitting_factor(height, width, self.bundle.manifest.hr_size)
         factor = fitting or self.settings.factor
         return self.settings.model_copy(update={"factor": factor})
+
+
+def _estimate(name: str, update: Update) -> str:
+    run = update.run
+    left = run.cells - len(run.skipped) - update.cells_done
+    return (
+        f"{name}: about {duration(update.seconds_left)} for {left} cells at "
+        f"{run.settings.factor}x on {run.device}."
+    )

@@ -29,9 +29,7 @@ def cpu_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def with_threads(
-    work: Generator[Item, None, Result], count: int
-) -> Generator[Item, None, Result]:
+def with_threads(work: Generator[Item, None, Result], count: int) -> Generator[Item, None, Result]:
     """Run an iteration with ``count`` threads; whoever iterates keeps the number of his own.
 
     Between two items, after the end, and if the iteration is closed or never ended, the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 PROVENANCE_KEY = "napari-rls"
 """Key of the record in ``layer.metadata`` and namespace of it in files."""
+
+OVER = ("done", "failed", "skipped")
+"""Status of cells that are not searched any further."""
 
 _SOFTWARE = ("napari-rls", "torch", "numpy", "nflows")
 
@@ -71,28 +75,57 @@ class Collector:
         self.samples: NDArray[np.float32] | None = None
         self.run: Run | None = None
         self.seconds = 0.0
-        self._started = datetime.now(UTC)
+        self.started = datetime.now(UTC)
+        self._before = 0.0
+
+    def begin(self, run: Run) -> None:
+        """Take over what holds for the whole run."""
+        if self.run is None:
+            for cell, reason in run.skipped.items():
+                self.cells[cell] = CellRecord("skipped", reason)
+        self.run = run
 
     def add(self, update: Update) -> None:
         """Take over an update."""
-        if self.run is None:
-            for cell, reason in update.run.skipped.items():
-                self.cells[cell] = CellRecord("skipped", reason)
-        self.run = update.run
-        self.seconds = update.seconds
-        self.sr[update.cells] = update.sr
-        if update.samples is not None:
-            if self.samples is None:
-                shape = (len(update.samples), *self.sr.shape)
-                self.samples = np.full(shape, np.nan, np.float32)
-            self.samples[:, update.cells] = update.samples
+        self.begin(update.run)
+        self.seconds = self._before + update.seconds
+        self._take(update.cells, update.sr, update.samples)
         for k, cell in enumerate(update.cells):
             self.cells[cell] = _record(update, k, self.cells[cell].steps)
+
+    def restore(
+        self,
+        cells: NDArray[np.intp],
+        sr: NDArray[np.float32],
+        samples: NDArray[np.float32] | None,
+        records: Sequence[CellRecord],
+    ) -> None:
+        """Take over cells (n,) that an earlier start of the same run has finished."""
+        self._take(cells, sr, samples)
+        for cell, record in zip(cells, records, strict=True):
+            self.cells[cell] = record
+
+    def go_on(self, started: datetime, seconds: float) -> None:
+        """Take over when the run was first started and how long it has run since."""
+        self.started, self._before, self.seconds = started, seconds, seconds
+
+    def _take(
+        self,
+        cells: NDArray[np.intp],
+        sr: NDArray[np.float32],
+        samples: NDArray[np.float32] | None,
+    ) -> None:
+        self.sr[cells] = sr
+        if samples is not None:
+            if self.samples is None:
+                shape = (len(samples), *self.sr.shape)
+                self.samples = np.full(shape, np.nan, np.float32)
+            self.samples[:, cells] = samples
 
     @property
     def complete(self) -> bool:
         """Whether no cell is left to search."""
-        return all(cell.status in ("done", "failed", "skipped") for cell in self.cells)
+        return all(cell.status in OVER for cell in self.cells)
 
     @property
     def reached(self) -> int:
@@ -107,7 +140,7 @@ class Collector:
             "measured. Compare with the LR image before drawing conclusions.",
             "software": {name: version(name) for name in _SOFTWARE}
             | {"python": platform.python_version(), "platform": platform.platform()},
-            "started": self._started.isoformat(timespec="seconds"),
+            "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 3),
             "complete": self.complete,
             "input": {

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.updates import Update
+from napari_rls.workflow.updates import Run, Update
 from napari_rls.workflow.write import write_frames
 
 
@@ -35,12 +35,16 @@ class Trace:
         self.frames: NDArray[np.float32] = np.empty((0, *result.sr.shape), np.float32)
         self._planned = 0
 
-    def add(self, update: Update) -> None:
-        """Take the update's images over if its step is one of the trace's."""
+    def begin(self, run: Run) -> None:
+        """Make room for the run's frames."""
         if not self.frames.size:
-            self._planned = update.run.settings.search_steps
+            self._planned = run.settings.search_steps
             count = -(-self._planned // self.every)
             self.frames = np.full((count, *self.result.sr.shape), np.nan, np.float32)
+
+    def add(self, update: Update) -> None:
+        """Take the update's images over if its step is one of the trace's."""
+        self.begin(update.run)
         if update.found or update.step % self.every == 0:
             frame = (min(update.step, self._planned) - 1) // self.every
             last = None if update.found else frame + 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -185,6 +187,11 @@ def samples_path(image: Path) -> Path:
     return image.with_name(f"{stem(image)}_samples.ome.tif")
 
 
+def trace_path(image: Path) -> Path:
+    """Return the path of the images on the way beside an SR file."""
+    return image.with_name(f"{stem(image)}_trace.ome.tif")
+
+
 def record_path(image: Path) -> Path:
     """Return the path of the JSON record beside an image file."""
     return image.with_name(f"{stem(image)}.json")
@@ -213,4 +220,11 @@ def write_ome(path: Path, data: NDArray[np.generic], metadata: Mapping[str, Any]
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as draft:
-        tifffile.imwrite(draft, data, ome=True, photometric="minisblack", metadata=dict(metadata))
+        try:
+            tifffile.imwrite(
+                draft, data, ome=True, photometric="minisblack", metadata=dict(metadata)
+            )
+        except OSError as error:
+            if error.errno is None:  # numpy's words for a full disk are two numbers.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise
