@@ -275,9 +275,9 @@ def test_files_are_not_replaced_unasked(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--steps", 0), "options: steps: Input should be greater than or equal to 1."),
-        (("--intensity", "loud"), "options: intensity: Input should be 'auto', 'bundle' or"),
-        (("--device", "gpu"), "options: device: String should match pattern"),
+        (("--steps", 0), "options: steps must be 1 or more."),
+        (("--intensity", "loud"), "options: intensity must be 'auto', 'bundle' or"),
+        (("--device", "gpu"), "options: device must be of the form ^(auto|"),
         (("--bundle", "nothing"), "There is no bundle 'nothing': give the path of"),
         (("--settings", "none.json"), "Cannot read the settings file none.json: No such file"),
         (("lr.ome.tif",), "Two inputs are named lr; their SR files would be one."),
@@ -318,7 +318,7 @@ def test_degrade_says_what_is_wrong(tmp_path: Path, lr: Path) -> None:
     )
     assert "There is no file" in run("degrade", tmp_path / "no.tif", "--out", out, code=1).stderr
     assert "must be a file that ends in" in run("degrade", lr, "--out", tmp_path, code=2).stderr
-    assert "Wrong option blur" in run("degrade", lr, "--out", out, "--blur", -1, code=2).stderr
+    assert "Wrong option: blur" in run("degrade", lr, "--out", out, "--blur", -1, code=2).stderr
     assert "exists already" in run("degrade", lr, "--out", lr, code=2).stderr
     assert not out.exists()
 

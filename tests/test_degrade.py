@@ -141,7 +141,7 @@ def test_what_is_no_image(image: np.ndarray) -> None:
     ],
 )
 def test_values_out_of_range(wrong: dict[str, float]) -> None:
-    with pytest.raises(SettingsError, match=rf"^degrade: {next(iter(wrong))}: Input should be"):
+    with pytest.raises(SettingsError, match=rf"^degrade: {next(iter(wrong))} must be"):
         degrade(HR, **({"factor": 4} | wrong))
 
 

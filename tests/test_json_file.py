@@ -90,12 +90,12 @@ def test_the_check_takes_no_longer_than_the_reading() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("null", "Input should be a valid dictionary"),
-        ("[]", "Input should be a valid dictionary"),
-        ('{"name": "a"}', "area: Field required"),
-        ('{"name": "a", "area": 0}', "area: Input should be greater than 0"),
-        ('{"name": "a", "area": 1, "wells": [["A1"]]}', "wells.0: Input should be"),
-        ('{"name": "a", "area": 1, "\\u001b[2J": 1}', r"\x1b[2J: Extra inputs are not permitted"),
+        ("null", "it must be names with values"),
+        ("[]", "it must be names with values"),
+        ('{"name": "a"}', "area is missing"),
+        ('{"name": "a", "area": 0}', "area must be above 0"),
+        ('{"name": "a", "area": 1, "wells": [["A1"]]}', "wells.0 must be"),
+        ('{"name": "a", "area": 1, "\\u001b[2J": 1}', r"\x1b[2J is not known; leave it out"),
     ],
 )
 def test_a_model_says_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:

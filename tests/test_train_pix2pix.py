@@ -239,7 +239,7 @@ def test_refusals(
     one = run(fields / "f0.tif", *line[1:], "--batch-size", 2, code=2).stderr
     assert "none can be held out to validate on; give more images" in one
     wrong = run(*line, "--steps", 0, code=2).stderr
-    assert "Wrong option steps: Input should be greater than or equal to 1." in wrong
+    assert "Wrong option: steps must be 1 or more." in wrong
     assert not list(tmp_path.glob("mine-run*"))
     high = Intensity(low=10_000, high=60_000, unit="counts")
     other = tmp_path / "other.rls.safetensors"

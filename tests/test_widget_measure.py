@@ -140,7 +140,7 @@ def test_settings_are_changed_checked_and_remembered(bench, tmp_path):
     assert bench.state.settings.translocation.nucleus.min_area == 25
     bench.controller.change_assay("gap", -1.0)
     assert bench.state.settings.translocation.gap == 2.0
-    assert bench.said.startswith("Wrong setting translocation.gap")
+    assert bench.said.startswith("Wrong setting: translocation.gap")
     bench.controller.change("assay", "spots")
     again = MeasureController(
         ViewerModel(), type(bench.state)(), None, tmp_path / "measurement.json"

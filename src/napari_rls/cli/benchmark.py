@@ -11,7 +11,7 @@ import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, on_stop, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, on_stop, put, say
 from napari_rls.search.settings import METHODS, SettingsError
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.plate_map import PlateMap
@@ -139,7 +139,7 @@ def benchmark(
         for sentence in dict.fromkeys(made.outcome.problems.values()):
             say(sentence)
         for path in write_benchmark(out, made):
-            typer.echo(path)
+            put(path)
 
 
 def _show(updates: Iterator[BenchmarkUpdate]) -> Benchmark:

@@ -12,12 +12,13 @@ from rich.text import Text
 
 from napari_rls.cli.calibrate import calibrate
 from napari_rls.cli.import_checkpoint import import_checkpoint
-from napari_rls.cli.reporting import FAILED, exit_code, problem, say
+from napari_rls.cli.reporting import FAILED, exit_code, problem, put, say
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.bundle_file import verify as verify_file
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
 from napari_rls.models.manifest import Manifest, Pix2PixNetwork, Training
 from napari_rls.models.trust import Trust
+from napari_rls.text import for_terminal
 
 bundles = typer.Typer(
     help="List, describe, verify, import and calibrate model bundles.", no_args_is_help=True
@@ -38,7 +39,8 @@ def list_bundles() -> None:
         with exit_code(FAILED):
             manifest = read_manifest(path)
         size = f"{manifest.hr_size} x {manifest.hr_size}"
-        table.add_row(name, ", ".join(manifest.channel_names), size, Text(manifest.title))
+        texts = (name, ", ".join(manifest.channel_names), size, manifest.title)
+        table.add_row(*(Text(for_terminal(text)) for text in texts))
     Console().print(table)
 
 
@@ -52,7 +54,7 @@ def info(bundle: NameOrFile) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in _facts(path, manifest):
-        table.add_row(label, Text(text))
+        table.add_row(label, Text(for_terminal(text, lines=True)))
     Console(highlight=False).print(table)
 
 
@@ -75,7 +77,7 @@ def verify(
             say(sentence)
             failed = True
         else:
-            typer.echo(f"{name}: whole, content hash {manifest.content_hash}")
+            put(f"{name}: whole, content hash {manifest.content_hash}")
     if failed:
         raise typer.Exit(FAILED)
 

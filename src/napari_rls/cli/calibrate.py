@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from napari_rls.cli.measure import MeasureFile, measure_settings
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, put, say
 from napari_rls.measure.cells import AssayName
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.manifest import FORMAT_VERSION
@@ -83,4 +83,4 @@ def calibrate(
         )
         out.parent.mkdir(parents=True, exist_ok=True)
         replace(loaded, manifest=manifest).save(out)
-    typer.echo(out)
+    put(out)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, SearchProgress, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, SearchProgress, exit_code, put, say
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.samples import Sample, draw_sample
@@ -63,7 +63,7 @@ def demo(
     with exit_code(FAILED):
         result = _search(sample, bundle, settings)
         for path in write_demo(out or FOLDER, sample, result):
-            typer.echo(path)
+            put(path)
 
 
 def has_display() -> bool:

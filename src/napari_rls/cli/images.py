@@ -15,6 +15,7 @@ from napari_rls.cli.reporting import (
     check_tiff,
     exit_code,
     problem,
+    put,
     say,
 )
 from napari_rls.measure.nuclei import NucleusSettings
@@ -90,7 +91,7 @@ def crops(
         }
         write_stack(out, stack, description="Nucleus-centred crops.", record=record)
     say(f"In all: {_counts(len(stack), dropped)}")
-    typer.echo(out)
+    put(out)
     if failed:
         raise typer.Exit(FAILED)
 
@@ -117,7 +118,7 @@ def degrade(
         lr = degrade_stack(read_stack(file), settings)
         description = f"Degraded {settings.factor}x from {file.name}; pixel-centre convention."
         write_stack(out, lr, description=description, record={"degrade": settings.model_dump()})
-    typer.echo(out)
+    put(out)
 
 
 def _counts(cut: int, at_border: int) -> str:

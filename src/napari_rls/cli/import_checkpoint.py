@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, put, say
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.workflow.import_manifest import ImportSettings
 from napari_rls.workflow.stack import InputError
@@ -55,7 +55,7 @@ def import_checkpoint(
 
         out.parent.mkdir(parents=True, exist_ok=True)
         _reported(steps(checkpoint, names, settings)).save(out)
-    typer.echo(out)
+    put(out)
 
 
 def _reported(steps: Generator[str, None, Bundle]) -> Bundle:

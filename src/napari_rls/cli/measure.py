@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -13,9 +12,10 @@ from pydantic.fields import FieldInfo
 from rich.progress import TimeRemainingColumn
 
 from napari_rls.cli.options import given, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code, put, say
 from napari_rls.measure.cells import AssayName, MeasureSettings
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.json_file import JsonError, read_json
 from napari_rls.search.settings import SettingsError, first_problem
 from napari_rls.workflow.measure import Measurements, join
 from napari_rls.workflow.measure import measure as updates
@@ -112,7 +112,7 @@ def measure_settings(
                 own[name] = value
         return MeasureSettings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(f"Wrong setting {first_problem(error)}.") from None
+        raise SettingsError(f"Wrong setting: {first_problem(error)}.") from None
 
 
 @options_of(MeasureSettings, only=("dna", "signal", "saturation"))
@@ -195,16 +195,16 @@ def measure(
     for warning in record["warnings"]:
         say(warning)
     for path in paths:
-        typer.echo(path)
+        put(path)
 
 
 def _usual(files: Sequence[Path]) -> Mapping[str, Any] | None:
     """Return the settings that the bundle of the first SR file suggests, if there is one."""
     for file in files:
-        bundle = read_record(file).get("bundle", {})
-        if bundle.get("measurement"):
-            say(f"Measuring as the bundle {bundle['name']} suggests.")
-            return dict(bundle["measurement"])
+        bundle = read_record(file).get("bundle")
+        if isinstance(bundle, dict) and isinstance(suggested := bundle.get("measurement"), dict):
+            say(f"Measuring as the bundle {bundle.get('name')} suggests.")
+            return suggested
     return None
 
 
@@ -234,11 +234,11 @@ def _measured(
 
 def _stored(file: Path) -> dict[str, Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = read_json(file)
     except OSError as error:
         raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}.") from None
-    except ValueError:
-        values = None
+    except JsonError as error:
+        raise SettingsError(f"{file} is not a settings file: {error}.") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{file} is not a settings file (no JSON object).")
     return values

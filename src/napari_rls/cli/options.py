@@ -102,7 +102,7 @@ def build(model: type[Model], options: dict[str, Any]) -> Model:
     try:
         return model.model_validate(given(options))
     except ValidationError as error:
-        raise SettingsError(f"Wrong option {first_problem(error)}.") from None
+        raise SettingsError(f"Wrong option: {first_problem(error)}.") from None
 
 
 def _annotation(name: str, field: FieldInfo, default: str | None) -> Any:

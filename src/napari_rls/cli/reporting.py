@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +47,16 @@ def say(message: str) -> None:
     console.print(for_terminal(message, lines=True))
 
 
+def put(line: object) -> None:
+    """Print a line to stdout: a path, as it is for programs and printable for a terminal."""
+    text = str(line)
+    if sys.stdout.isatty():
+        typer.echo(for_terminal(text))
+    else:
+        # Names of files need not be UTF-8.
+        typer.echo(os.fsencode(text) if os.name == "posix" else text)
+
+
 def problem(error: Exception) -> str | None:
     """Return the sentence of an error that a user can do something about, else None."""
     if isinstance(error, (InputError, BundleError, SettingsError, TrainingError)):
@@ -80,12 +93,37 @@ def on_stop(sentence: str | Callable[[], str]) -> Iterator[None]:
 
 
 class Commands(TyperGroup):
-    """Commands that stop alike: on Ctrl-C, and when the system asks them to."""
+    """Commands that stop alike, on Ctrl-C and when the system asks them to, and fail alike."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the options before the command."""
+        with _printable():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with on_stop("Stopped."), stoppable():
+        with _printable(), on_stop("Stopped."), stoppable():
             return super().invoke(ctx)
+
+
+@contextmanager
+def _printable() -> Iterator[None]:
+    """Tell of wrong usage and of the program's own faults without what a terminal would obey.
+
+    Both name what a user has typed or what a file holds.
+    """
+    try:
+        yield
+    except (typer.Exit, typer.Abort, BrokenPipeError):
+        raise
+    except Exception as error:
+        usage = getattr(error, "format_message", None)
+        if usage is None:
+            say(f"This is a fault of napari-rls; please report it:\n{traceback.format_exc()}")
+            raise typer.Exit(FAILED) from None
+        words = for_terminal(usage(), lines=True)
+        error.format_message = lambda: words  # type: ignore[attr-defined]
+        raise
 
 
 def check_new(paths: list[Path], *, overwrite: bool) -> None:

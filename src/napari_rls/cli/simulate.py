@@ -9,7 +9,7 @@ import typer
 from rich.progress import TimeRemainingColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code, put
 from napari_rls.simulate.assays import ASSAYS
 from napari_rls.workflow.simulate import (
     SimulateSettings,
@@ -52,4 +52,4 @@ def simulate(
             made = gather(settings, cells)
     with exit_code(FAILED):
         for path in write_simulation(out, made):
-            typer.echo(path)
+            put(path)

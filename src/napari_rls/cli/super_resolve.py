@@ -19,6 +19,7 @@ from napari_rls.cli.reporting import (
     exit_code,
     on_stop,
     problem,
+    put,
     say,
 )
 from napari_rls.search.settings import Settings
@@ -125,7 +126,7 @@ def super_resolve(
                 failed += not job.try_one(file, progress, overwrite=overwrite)
     finally:
         for path in job.written:
-            typer.echo(path)
+            put(path)
     if failed:
         raise typer.Exit(FAILED)
 

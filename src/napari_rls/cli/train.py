@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, put, say
 from napari_rls.cli.resumable import check_places, kept, wrong_usage
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
@@ -171,7 +171,7 @@ def train(
     ):
         for update in updates:
             view.update(update)
-    typer.echo(out)
+    put(out)
 
 
 def _part(options: dict[str, Any], model: type[NucleusSettings | TrainSettings]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, put, say
 from napari_rls.cli.resumable import check_places, kept, wrong_usage
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX, read_manifest
@@ -116,7 +116,7 @@ def train_pix2pix(
     ):
         for update in updates:
             view.update(update)
-    typer.echo(out)
+    put(out)
 
 
 def _sources(channels: str, bundle: str) -> tuple[str, ...]:

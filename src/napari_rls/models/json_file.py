@@ -10,7 +10,6 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -31,6 +30,26 @@ _MAX_NUMBER = 400
 _SHOWN = 60
 _TEXTS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+
+_WORDS: Final = {
+    "must be a number": "float_type float_parsing",
+    "must be a finite number": "finite_number",
+    "must be a whole number": "int_type int_parsing int_from_float int_parsing_size",
+    "must be true or false": "bool_type bool_parsing",
+    "must be text": "string_type",
+    "must be a list": "list_type tuple_type",
+    "must be names with values": "dict_type model_type model_attributes_type",
+    "must be {expected}": "literal_error enum",
+    "must be above {gt}": "greater_than",
+    "must be {ge} or more": "greater_than_equal",
+    "must be below {lt}": "less_than",
+    "must be {le} or less": "less_than_equal",
+    "is missing": "missing",
+    "is not known; leave it out": "extra_forbidden",
+    "must be of the form {pattern}": "string_pattern_mismatch",
+}
+_FAULTS: Final = {kind: words for words, kinds in _WORDS.items() for kind in kinds.split()}
+"""What pydantic finds, in words for people who know no Python."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -128,14 +147,18 @@ def parse_json(data: bytes | str, *, nan: bool = False, most: int = MAX_BYTES) -
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return which value a validation refused first and why, without a full stop."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return " ".join(filter(None, [_place(first["loc"]), for_terminal(str(first["msg"]))]))
+    """Return which value a validation refused first and why, without a full stop.
 
-
-def _place(parts: Sequence[str | int]) -> str:
-    place = ".".join(str(part) for part in parts)
-    return f"{shown(place)}:" if place else ""
+    As in "steps must be 1 or more".
+    """
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = shown(".".join(str(part) for part in first["loc"]))
+    context = first.get("ctx", {})
+    words = _FAULTS.get(first["type"])
+    if words:
+        return f"{place or 'it'} {words.format(**context)}"
+    message = first["msg"].removeprefix("Value error, ")
+    return for_terminal(f"{place}: {message}" if place else message)
 
 
 def shown(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from napari_rls.models.json_file import JsonError, first_fault, read_json
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.presets import PRESET_FIELDS, PRESETS, MethodName
 from napari_rls.search.schedule import Schedule
@@ -220,7 +220,8 @@ class Settings(BaseModel):
         """Fill in what the method presets; fields count as set only if they were given."""
         if not isinstance(values, dict):
             return make(values)
-        preset = PRESETS.get(values.get("method", "rls"))
+        method = values.get("method", "rls")
+        preset = PRESETS[method] if method in METHODS else None
         made = make({**preset.values, **values} if preset else values)
         made.model_fields_set.intersection_update(values)
         if preset and made.lambda_w > preset.largest_lambda_w:
@@ -273,13 +274,13 @@ class Settings(BaseModel):
             If the file is missing, is no JSON, or holds a wrong name or value.
         """
         try:
-            return cls.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
+            return cls.parse(read_json(path), str(path))
         except OSError as error:
             raise SettingsError(
                 f"Cannot read the settings file {path}: {error.strerror}."
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise SettingsError(f"{path} is not a settings file (not valid JSON).") from None
+        except JsonError as error:
+            raise SettingsError(f"{path} is not a settings file: {error}.") from None
 
     @classmethod
     def parse(cls, values: object, source: str = "settings") -> Settings:
@@ -298,6 +299,4 @@ class Settings(BaseModel):
 
 def first_problem(error: ValidationError) -> str:
     """Return which value a validation refused first and why, without a full stop."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    return f"{name}: {first['msg']}" if name else str(first["msg"])
+    return first_fault(error)

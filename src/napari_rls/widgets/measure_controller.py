@@ -290,7 +290,7 @@ class MeasureController:
         try:
             settings = MeasureSettings.model_validate(values)
         except ValidationError as error:
-            self._say(f"Wrong setting {first_problem(error)}.", Level.ERROR)
+            self._say(f"Wrong setting: {first_problem(error)}.", Level.ERROR)
             self.state.events.settings.emit(self.state.settings)
             return
         self._take(settings)

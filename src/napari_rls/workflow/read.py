@@ -49,8 +49,19 @@ def read_record(path: Path | str) -> Mapping[str, Any]:
     InputError
         If the file is missing or unreadable.
     """
+    return read_header(path).record
+
+
+def read_header(path: Path | str) -> Header:
+    """Read what a TIFF file says of its images.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or unreadable.
+    """
     with open_tiff(Path(path)) as tiff:
-        return _header(tiff).record
+        return _header(tiff)
 
 
 def read_frames(path: Path | str) -> tuple[NDArray[np.float32], Header]:
