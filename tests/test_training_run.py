@@ -3,6 +3,8 @@
 import json
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,15 +112,28 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(tmp_path: Path) 
     place = RunFolder(tmp_path / "killed")
     kept = place.checkpoint.read_bytes()
     run(tmp_path / "killed", stop_at=80)
-    # As a kill leaves it: the old checkpoint, a longer log, a half-written line and draft.
+    # As a kill leaves it: the old checkpoint, a longer log, a half-written line and drafts.
     place.checkpoint.write_bytes(kept)
     with place.log.open("a") as log:
         log.write('{"images": 10')
-    (place.path / ".checkpoint.safetensors.tmp").write_bytes(b"half")
+    for name in ("checkpoint.safetensors", "samples/000000.png", "snapshots/000000.safetensors"):
+        leave_a_draft(place.path / name)
     run(tmp_path / "killed")
     assert_same_state(tmp_path / "through", tmp_path / "killed")
     assert [r.images for r in place.reports()] == [20, 40, 60, 80, 100, 120]
-    assert not list(place.path.glob(".*"))
+    assert not list(place.path.rglob(".*"))
+
+
+def leave_a_draft(path: Path) -> None:
+    """Leave what a process that is killed while it writes ``path`` leaves."""
+    code = (
+        "import os, sys; from pathlib import Path; "
+        "from napari_rls.models.whole_file import whole_file; "
+        "writing = whole_file(Path(sys.argv[1])); "
+        "writing.__enter__().write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -9
+    assert list(path.parent.glob(f".{path.name[:30]}.*.tmp/draft"))
 
 
 def test_ctrl_c_inside_a_step_finishes_the_step_and_saves(

@@ -10,10 +10,11 @@ import json
 import math
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from napari_rls.text import for_terminal
 
@@ -51,7 +52,7 @@ _WORDS: Final = {
 _FAULTS: Final = {kind: words for words, kinds in _WORDS.items() for kind in kinds.split()}
 """What pydantic finds, in words for people who know no Python."""
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model")
 
 
 class JsonError(ValueError):
@@ -92,7 +93,7 @@ def read_model(path: Path, model: type[Model], *, most: int = MAX_BYTES) -> Mode
 def parse_model(
     data: bytes | str, model: type[Model], *, nan: bool = False, most: int = MAX_BYTES
 ) -> Model:
-    """Return the model that a JSON text holds.
+    """Return the model, or the dataclass, that a JSON text holds.
 
     Raises
     ------
@@ -101,9 +102,10 @@ def parse_model(
     """
     value = parse_json(data, nan=nan, most=most)
     try:
-        return model.model_validate(value)
+        made: Model = _adapter(model).validate_python(value)  # type: ignore[arg-type]
     except ValidationError as error:
         raise JsonError(first_fault(error)) from None
+    return made
 
 
 def parse_json(data: bytes | str, *, nan: bool = False, most: int = MAX_BYTES) -> Any:
@@ -144,6 +146,11 @@ def parse_json(data: bytes | str, *, nan: bool = False, most: int = MAX_BYTES) -
     except UnicodeEncodeError:
         raise JsonError("it holds half a surrogate pair, which is no text") from None
     return value
+
+
+@cache
+def _adapter(model: type) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
 
 
 def first_fault(error: ValidationError) -> str:

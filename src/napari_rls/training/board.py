@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import struct
 import time
@@ -15,6 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[impor
 from tensorboardX.record_writer import masked_crc32c  # type: ignore[import-untyped]
 from tensorboardX.summary import Summary, image, scalar  # type: ignore[import-untyped]
 
+from napari_rls.models.whole_file import append_whole
 from napari_rls.training.grid import sheet
 from napari_rls.training.run_folder import Report, Score, unwritable
 
@@ -70,26 +70,15 @@ class Board:
     def _write(self, values: list[Summary.Value], step: int) -> None:
         records = _record(step, summary=Summary(value=values))
         try:
-            size = self.file.stat().st_size if self.file.exists() else 0
-            if not size:
+            if not self.file.exists() or not self.file.stat().st_size:
                 self.file.parent.mkdir(exist_ok=True)
                 start = SessionLog(status=SessionLog.START)
                 head = _record(0, file_version="brain.Event:2")
                 records = head + _record(self.images + 1, session_log=start) + records
-            _append(self.file, records, size)
+            # A half-written record would end the file for every reader.
+            append_whole(self.file, records)
         except OSError as error:
             raise unwritable(self.file.parent, error) from None
-
-
-def _append(file: Path, records: bytes, size: int) -> None:
-    """Append to a file of this size; a half-written record would end it for every reader."""
-    try:
-        with file.open("ab") as open_file:
-            open_file.write(records)
-    except OSError:
-        if file.exists():
-            os.truncate(file, size)
-        raise
 
 
 def _record(step: int, **content: object) -> bytes:

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import filelock
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from napari_rls.models.json_file import JsonError, parse_model, read_model
 from napari_rls.models.stylegan2 import Generator
-from napari_rls.models.whole_file import whole_file
+from napari_rls.models.whole_file import append_whole, sweep, whole_file
 from napari_rls.training import checkpoint
 from napari_rls.training.grid import save_sheet
 from napari_rls.training.settings import TrainingError, TrainSettings, differing
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ class Report:
     probability that ADA makes of it.
     """
 
-    images: int
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    images: Count
     images_per_second: float
     discriminator_loss: float
     generator_loss: float
@@ -48,7 +53,9 @@ class Score:
     cannot be compared.
     """
 
-    images: int
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    images: Count
     kid: float
     kid_std: float
     fid: float
@@ -69,6 +76,8 @@ class _Record(BaseModel):
     start: str = ""
     start_digest: str = ""
 
+
+_PARTS = ("samples", "snapshots")
 
 _SCORE = "score"
 """Key of the score in the metadata of the best generator."""
@@ -94,6 +103,8 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(folder, error) from None
     try:
+        for place in (folder, *(folder / name for name in _PARTS)):
+            sweep(place)
         yield
     finally:
         lock.release()
@@ -147,8 +158,8 @@ class RunFolder:
             )
         with locked(self.path):
             try:
-                for folder in (self.path / "samples", self.path / "snapshots"):
-                    folder.mkdir(exist_ok=True)
+                for name in _PARTS:
+                    (self.path / name).mkdir(exist_ok=True)
             except OSError as error:
                 raise unwritable(self.path, error) from None
             _write_text(self._record, record.model_dump_json(indent=2) + "\n")
@@ -156,15 +167,16 @@ class RunFolder:
 
     def _is_free(self) -> bool:
         """Whether the folder is new or empty, or a job has put the crops of this run there."""
+        sweep(self.path)
         prepared = (self.path / "crops.json").exists()
         return prepared or not self.path.exists() or not any(self.path.iterdir())
 
     def _check_same(self, record: _Record) -> None:
         try:
-            old = _Record.model_validate_json(self._record.read_text(encoding="utf-8"))
-        except (ValidationError, OSError, UnicodeDecodeError):
+            old = read_model(self._record, _Record)
+        except (JsonError, OSError) as error:
             raise TrainingError(
-                f"{self._record} cannot be read; start the run in another folder."
+                f"{self._record} cannot be read ({error}); start the run in another folder."
             ) from None
         reasons = differing(old.settings, record.settings)
         if old.data_digest != record.data_digest:
@@ -197,11 +209,11 @@ class RunFolder:
                 return
 
     def reports(self) -> list[Report]:
-        """Return the reports so far; a line that was cut off in the writing is left out."""
+        """Return the reports so far; a line that is damaged or was cut off is left out."""
         return _entries(self.log, Report)
 
     def scores(self) -> list[Score]:
-        """Return the scores so far; a line that was cut off in the writing is left out."""
+        """Return the scores so far; a line that is damaged or was cut off is left out."""
         return _entries(self._scores, Score)
 
     def best_score(self) -> Score | None:
@@ -244,21 +256,23 @@ def _line(entry: Report | Score) -> str:
 def _entries(file: Path, kind: type[_Entry]) -> list[_Entry]:
     if not file.exists():
         return []
-    lines = file.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise TrainingError(f"{file} cannot be read ({error.strerror}).") from None
     return [entry for line in lines if (entry := _parsed(line, kind))]
 
 
-def _parsed(line: str, kind: type[_Entry]) -> _Entry | None:
+def _parsed(line: bytes | str, kind: type[_Entry]) -> _Entry | None:
     try:
-        return kind(**json.loads(line))
-    except (json.JSONDecodeError, TypeError):
+        return parse_model(line, kind, nan=True)
+    except JsonError:
         return None
 
 
 def _append(file: Path, entry: Report | Score) -> None:
     try:
-        with file.open("a", encoding="utf-8") as open_file:
-            open_file.write(_line(entry))
+        append_whole(file, _line(entry).encode())
     except OSError as error:
         raise unwritable(file, error) from None
 

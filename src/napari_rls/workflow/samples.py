@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from napari_rls.models.whole_file import whole_file
 from napari_rls.simulate.assays import AssayName
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.simulate import (
@@ -149,13 +150,14 @@ def fetch_bbbc013(
 
     folder = cache or Path(pooch.os_cache("napari-rls"))
     path = folder / "BBBC013_v1_images_bmp.zip"
-    new = not path.is_file()
+    if path.is_file():
+        return path
     try:
-        pooch.get_logger().setLevel("WARNING")
         downloader = pooch.HTTPDownloader(progressbar=progress, timeout=60)
-        pooch.retrieve(url, None, fname=path.name, path=folder, downloader=downloader)
-        if new:
-            _check_archive(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as draft:
+            downloader(url, str(draft), None)
+            _check_archive(draft)
     except requests.RequestException as error:
         raise DownloadError(
             f"BBBC013 cannot be downloaded from {url} ({_reason(error)}): check the internet "
@@ -167,7 +169,6 @@ def fetch_bbbc013(
             "there and try again."
         ) from None
     except zipfile.BadZipFile:
-        path.unlink(missing_ok=True)
         raise DownloadError(
             f"What {url} sent is not the complete BBBC013 archive; try again later."
         ) from None

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from napari_rls import __version__
 from napari_rls.models.manifest import Intensity
+from napari_rls.models.whole_file import sweep
 from napari_rls.training.grid import PALETTE
 from napari_rls.training.settings import TrainingError
 from napari_rls.workflow.contact_sheet import contact_sheet, write_png
@@ -43,6 +44,7 @@ def check_free(folder: Path) -> None:
     TrainingError
         If it holds files that are no job's.
     """
+    sweep(folder)
     if folder.exists() and any(folder.iterdir()) and not begun(folder):
         raise TrainingError(
             f"{folder} holds files but no training run; choose an empty or new folder."
