@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from napari_rls.models.part import Part
 
 
-class Architecture(BaseModel):
+class Architecture(Part):
     """Shape of a StyleGAN2 generator in the terms of stylegan2-ada-pytorch.
 
     The upper bounds keep a hostile manifest from asking for more memory than a
     real generator ever needs.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["stylegan2"] = "stylegan2"
     resolution: int = Field(ge=8, le=1024, description="HR image side, in pixels.")
@@ -25,13 +25,22 @@ class Architecture(BaseModel):
     channel_base: int = Field(default=32768, ge=1, le=131072)
     channel_max: int = Field(default=512, ge=1, le=2048)
     conv_clamp: float | None = Field(
-        default=None, gt=0, description="Layer outputs are clamped to +- this value."
+        default=None, ge=1e-3, le=1e9, description="Layer outputs are clamped to +- this value."
     )
 
     @model_validator(mode="after")
     def _resolution_is_a_power_of_two(self) -> Architecture:
         if self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution {self.resolution} is not a power of two")
+        return self
+
+    @model_validator(mode="after")
+    def _every_block_has_features(self) -> Architecture:
+        if not self.width(self.resolution):
+            raise ValueError(
+                f"channel_base {self.channel_base} leaves no feature maps at {self.resolution} "
+                "pixels"
+            )
         return self
 
     @property

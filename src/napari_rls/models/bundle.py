@@ -15,6 +15,7 @@ from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.encoder import LatentEncoder, build_encoders
 from napari_rls.models.flow import WFlow
+from napari_rls.models.json_file import shown
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.pix2pix import UNet, build_unets
 from napari_rls.models.stylegan2 import Generator
@@ -23,6 +24,10 @@ MAPPING_BATCH = 10_000
 
 _EXACT = ("generator.", "flow.mean", "flow.std")
 """Names of tensors that are stored in float32."""
+
+_FLOATS = ("F16", "BF16", "F32", "F64")
+_LARGEST = 1e9
+"""Weights of trained networks, and what they give, stay far below it; NaN is not below it."""
 
 _DISCRIMINATOR = "discriminator."
 """Tensors of which a bundle may have none or any: only a training knows what it needs."""
@@ -119,36 +124,74 @@ def empty_bundle(manifest: Manifest) -> Bundle:
 def load_bundle(name_or_file: str | Path) -> Bundle:
     """Load an embedded bundle by its name, or a bundle file by its path.
 
+    No memory is taken for tensors before all names, shapes and types are found to be those
+    that the manifest asks for. One image is drawn, so that numbers which cannot be
+    computed with are noticed here and not after a search.
+
     Raises
     ------
     BundleError
-        If there is no such bundle, or it is damaged, altered, or of a newer format.
+        If there is no such bundle, or it is damaged, altered, of a newer format, or gives
+        images that are not finite.
     """
     path = find_bundle(name_or_file)
-    manifest = bundle_file.verify(path)
+    manifest = bundle_file.read_manifest(path)
+    _check_shapes(path, manifest)
+    bundle_file.verify(path)
     tensors = bundle_file.read_tensors(path)
-    with torch.device("meta"):
-        expected = empty_bundle(manifest).tensors()
+    for name, tensor in tensors.items():
+        if not (tensor.abs() <= _LARGEST).all():
+            raise _useless(path, f"tensor {name} holds NaN, infinite or huge values")
+    bundle = empty_bundle(manifest)
+    for name, tensor in bundle.tensors().items():
+        tensor.copy_(tensors[name])
     judge = {
         name.removeprefix(_DISCRIMINATOR): tensor.float()
         for name, tensor in tensors.items()
         if name.startswith(_DISCRIMINATOR)
     }
-    expected |= {f"{_DISCRIMINATOR}{name}": tensor for name, tensor in judge.items()}
-    for name in sorted(expected.keys() | tensors.keys()):
-        if name not in expected or name not in tensors:
-            what = "is missing" if name in expected else "does not belong there"
-            raise BundleError(f"{path.name}: tensor {name} {what}; make the bundle again.")
-        if tensors[name].shape != expected[name].shape:
-            raise BundleError(
-                f"{path.name}: tensor {name} has the shape {tuple(tensors[name].shape)}, but the "
-                f"manifest asks for {tuple(expected[name].shape)}; make the bundle again."
-            )
-        if not torch.isfinite(tensors[name]).all():
-            raise BundleError(
-                f"{path.name}: tensor {name} holds NaN or infinite values; make the bundle again."
-            )
-    bundle = empty_bundle(manifest)
-    for name, tensor in bundle.tensors().items():
-        tensor.copy_(tensors[name])
+    if fault := _fault(bundle):
+        raise _useless(path, fault)
     return replace(bundle, discriminator=judge, source=str(name_or_file))
+
+
+def _check_shapes(path: Path, manifest: Manifest) -> None:
+    """Compare what a file says of its tensors with what the manifest asks for."""
+    found = bundle_file.read_shapes(path)
+    with torch.device("meta"):
+        expected = {n: tuple(t.shape) for n, t in empty_bundle(manifest).tensors().items()}
+    expected |= {n: e.shape for n, e in found.items() if n.startswith(_DISCRIMINATOR)}
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in expected or name not in found:
+            what = "is missing" if name in expected else "does not belong there"
+            raise _useless(path, f"tensor {shown(name)} {what}")
+        entry = found[name]
+        if entry.shape != expected[name]:
+            raise _useless(
+                path,
+                f"tensor {shown(name)} has the shape {entry.shape}, but the manifest asks for "
+                f"{expected[name]}",
+            )
+        if entry.dtype not in _FLOATS:
+            raise _useless(path, f"tensor {shown(name)} holds {shown(entry.dtype)}, not floats")
+
+
+@torch.no_grad()
+def _fault(bundle: Bundle) -> str:
+    """Return what of a bundle's networks gives numbers of no use; empty: none does."""
+    if not (bundle.flow.std > 0).all():
+        return "its flow divides by a deviation that is not above 0"
+    w = bundle.draw_w(1, seed=0)
+    image = bundle.generator.synthesis(bundle.generator.broadcast(w))
+    parts = {"generator": image, "flow": bundle.flow.log_prob(w)}
+    networks = {"encoder": bundle.encoders, "Pix2Pix network": bundle.pix2pix}
+    for kind, of_factor in networks.items():
+        for factor, network in of_factor.items():
+            lr = torch.nn.functional.avg_pool2d(image, factor)
+            parts[f"{kind} of factor {factor}"] = network(lr)
+    useless = next((p for p, made in parts.items() if not (made.abs() <= _LARGEST).all()), "")
+    return useless and f"its {useless} gives numbers that are not finite or huge"
+
+
+def _useless(path: Path, fault: str) -> BundleError:
+    return BundleError(f"{path.name}: {fault}; make the bundle again.")

@@ -10,14 +10,17 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
+from napari_rls.models.json_file import JsonError, first_fault, parse_json
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest
 from napari_rls.models.whole_file import whole_file
+from napari_rls.text import for_terminal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 SUFFIX = ".rls.safetensors"
 _KEY = "napari-rls"
 _MAX_MANIFEST_BYTES = 1_000_000
+_MAX_HEADER_BYTES = 100_000_000
+"""What safetensors itself allows."""
+
 _CHUNK = 1 << 20
 
 
@@ -46,28 +52,19 @@ def read_manifest(path: Path) -> Manifest:
             f"{path.name} is a safetensors file but not a napari-rls bundle; "
             "choose a bundle made by napari-rls."
         )
-    if len(text) > _MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path.name}: the manifest is too large to be genuine.")
     try:
-        raw = json.loads(text)
+        raw = parse_json(text, most=_MAX_MANIFEST_BYTES)
         version = raw.get("format_version") if isinstance(raw, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise BundleError(
                 f"{path.name} was made by a newer napari-rls (bundle format {version}, this "
                 f"version reads up to {FORMAT_VERSION}); update napari-rls to use it."
             )
-        return Manifest.model_validate_json(text)
+        return Manifest.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "manifest"
-        raise BundleError(
-            f"{path.name}: the manifest is not valid ({where}: {first['msg']}); "
-            "fetch or make the bundle again."
-        ) from None
-    except (json.JSONDecodeError, RecursionError):
-        raise BundleError(
-            f"{path.name}: the manifest cannot be read; fetch or make the bundle again."
-        ) from None
+        raise _invalid(path, first_fault(error)) from None
+    except JsonError as error:
+        raise _invalid(path, str(error)) from None
 
 
 def verify(path: Path) -> Manifest:
@@ -79,7 +76,13 @@ def verify(path: Path) -> Manifest:
         As :func:`read_manifest`, and if a single bit differs from what was written.
     """
     manifest = read_manifest(path)
-    if _content_hash(path) != manifest.content_hash:
+    try:
+        found = _content_hash(path)
+    except JsonError as error:
+        raise _invalid(path, str(error)) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if found != manifest.content_hash:
         raise BundleError(
             f"{path.name} is damaged or was altered (its content hash does not match); "
             "fetch or make the bundle again."
@@ -94,8 +97,8 @@ def _content_hash(path: Path) -> str:
     """
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        header: dict[str, Any] = json.loads(file.read(length))
-        stored = json.loads(header.pop("__metadata__")[_KEY])
+        header: dict[str, Any] = parse_json(file.read(length), most=_MAX_HEADER_BYTES)
+        stored = parse_json(header.pop("__metadata__")[_KEY])
         stored.pop("content_hash", None)
         digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode())
         for name in sorted(header):
@@ -106,6 +109,30 @@ def _content_hash(path: Path) -> str:
             for part in _chunks(file, end - begin):
                 digest.update(part)
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a safetensors file says of a tensor; ``dtype`` is its own word, as in "F32"."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def read_shapes(path: Path) -> dict[str, Entry]:
+    """Return what a bundle file says of its tensors; none of them is read.
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {n: Entry(tuple(p.get_shape()), p.get_dtype()) for n, p in parts.items()}
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from None
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -140,9 +167,16 @@ def _metadata(path: Path) -> Mapping[str, str]:
         raise _unreadable(path, error) from None
 
 
+def _invalid(path: Path, fault: str) -> BundleError:
+    return BundleError(
+        f"{path.name}: the manifest is not valid ({fault}); fetch or make the bundle again."
+    )
+
+
 def _unreadable(path: Path, error: Exception) -> BundleError:
     return BundleError(
-        f"{path.name} is not a complete safetensors file ({error}); fetch or make the bundle again."
+        f"{path.name} is not a complete safetensors file ({for_terminal(str(error))}); fetch or "
+        "make the bundle again."
     )
 
 

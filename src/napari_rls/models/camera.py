@@ -20,7 +20,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from napari_rls.models.part import Part
 
 if TYPE_CHECKING:
     import torch
@@ -29,13 +31,11 @@ if TYPE_CHECKING:
 LEAST_VARIANCE = 1e-10
 """Keeps the deviation's gradient finite where there is no noise at all."""
 
-_Variances = tuple[Annotated[float, Field(ge=0, le=1)], ...]
+_Variances = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(max_length=16)]
 
 
-class CameraNoise(BaseModel):
+class CameraNoise(Part):
     """Variance of the noise in the generator's unit, linear in the intensity, by channel."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     slope: _Variances = Field(description="Variance by which each unit of intensity adds.")
     floor: _Variances = Field(description="Variance where the image is black (-1).")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import math
-from functools import partial
 
 import torch
 from nflows.nn.nets import ResidualNet
@@ -42,8 +41,7 @@ def build_flow(spec: FlowSpec, dim: int) -> CompositeTransform:
             )
             transforms += [made, ReversePermutation(dim)]
         else:
-            mask = create_alternating_binary_mask(dim, even=k % 2 == 0)
-            transforms.append(_Coupling(mask, partial(_coupling_net, spec)))
+            transforms.append(_coupling(spec, dim, even=k % 2 == 0))
     return CompositeTransform(transforms)
 
 
@@ -55,9 +53,17 @@ class _Coupling(AffineCouplingTransform):  # type: ignore[misc]
         return F.softplus(raw) + _MIN_SCALE, shift
 
 
-def _coupling_net(spec: FlowSpec, n_in: int, n_out: int) -> nn.Module:
-    net: nn.Module = ResidualNet(n_in, n_out, spec.hidden, num_blocks=spec.hidden_layers)
-    return net
+def _coupling(spec: FlowSpec, dim: int, *, even: bool) -> _Coupling:
+    device = torch.get_default_device()
+
+    def net(n_in: int, n_out: int) -> nn.Module:
+        with device:
+            made: nn.Module = ResidualNet(n_in, n_out, spec.hidden, num_blocks=spec.hidden_layers)
+        return made
+
+    # Which dimensions a mask selects cannot be told on torch's device without memory.
+    with torch.device("cpu"):
+        return _Coupling(create_alternating_binary_mask(dim, even=even), net)
 
 
 class WFlow(nn.Module):

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
+from napari_rls.models.part import LARGEST, Count, Line, Name, Number, Part, PlainSettings, Text
 from napari_rls.models.trust import Trust
 
 FORMAT_VERSION: Final = 4
 """Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``; older files read as
 before."""
 
-Text = Annotated[str, Field(max_length=10_000)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$")]
+_MOST_FACTORS = 8
+"""Scale factors: the powers of two from 2 to 256."""
+
+_LEAST_SPAN = 1e-9
+"""An intensity range that is a smaller share of its ends has no digits in float32."""
+
+_Factor = Annotated[int, Field(ge=2, le=256)]
+_Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Error = Annotated[float, Field(ge=0, le=LARGEST)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Channel(_Part):
+class Channel(Part):
     """One image channel."""
 
     name: Name
@@ -31,22 +35,25 @@ class Channel(_Part):
     )
 
 
-class Intensity(_Part):
+class Intensity(Part):
     """Intensities of the training images and how they map to the generator's -1 to 1."""
 
-    low: float = Field(default=0.0, description="Intensity that the generator sees as -1.")
-    high: float = Field(default=255.0, description="Intensity that the generator sees as 1.")
-    unit: Text = "grey levels"
+    low: Number = Field(default=0.0, description="Intensity that the generator sees as -1.")
+    high: Number = Field(default=255.0, description="Intensity that the generator sees as 1.")
+    unit: Line = "grey levels"
     note: Text = ""
 
     @model_validator(mode="after")
     def _high_above_low(self) -> Intensity:
         if not self.high > self.low:
             raise ValueError("intensity.high must be greater than intensity.low")
+        span = self.high - self.low
+        if span < 1 / LARGEST or span < max(abs(self.low), abs(self.high)) * _LEAST_SPAN:
+            raise ValueError("intensity.low and intensity.high are too near each other")
         return self
 
 
-class FlowSpec(_Part):
+class FlowSpec(Part):
     """Shape of the normalizing flow over standardised w."""
 
     kind: Literal["maf", "realnvp"] = "maf"
@@ -55,13 +62,15 @@ class FlowSpec(_Part):
     hidden_layers: int = Field(default=2, ge=1, le=8)
 
 
-class FlowFit(_Part):
+class FlowFit(Part):
     """How the flow was fitted and how well it fits."""
 
-    samples: int = Field(ge=1, description="Mapping-network samples used, held-out part included.")
-    seed: int
-    epochs: int = Field(ge=0)
-    held_out_nats: float = Field(
+    samples: Count = Field(
+        ge=1, description="Mapping-network samples used, held-out part included."
+    )
+    seed: _Seed
+    epochs: Count
+    held_out_nats: Number = Field(
         description="Mean negative log-density of held-out w, standardised, in nats."
     )
     ks_distance: float = Field(
@@ -71,43 +80,54 @@ class FlowFit(_Part):
     )
 
 
-class EncoderSpec(_Part):
+class EncoderSpec(Part):
     """Shape and fit of the networks that estimate w from the LR image, one per factor."""
 
-    factors: tuple[Annotated[int, Field(ge=2, le=256)], ...]
+    factors: tuple[_Factor, ...] = Field(max_length=_MOST_FACTORS)
     hidden: int = Field(default=256, ge=1, le=8192)
-    samples: int = Field(ge=1, description="Generated images used, held-out part included.")
+    samples: Count = Field(ge=1, description="Generated images used, held-out part included.")
     noise: float = Field(
-        default=0.04, ge=0, description="Deviation of the noise on the LR images, of -1 to 1."
+        default=0.04,
+        ge=0,
+        le=100,
+        description="Deviation of the noise on the LR images, of -1 to 1.",
     )
-    seed: int
-    held_out_error: tuple[float, ...] = Field(
+    seed: _Seed
+    held_out_error: tuple[_Error, ...] = Field(
         description="Mean squared error of held-out standardised w for each factor."
     )
 
+    @model_validator(mode="after")
+    def _one_of_each(self) -> EncoderSpec:
+        if len(set(self.factors)) != len(self.factors):
+            raise ValueError("each factor can have one encoder")
+        if len(self.held_out_error) != len(self.factors):
+            raise ValueError("encoder.held_out_error needs a number for each factor")
+        return self
 
-class Pix2PixNetwork(_Part):
+
+class Pix2PixNetwork(Part):
     """Shape and training of the U-Net of one scale factor."""
 
-    factor: int = Field(ge=2, le=256)
+    factor: _Factor
     width: int = Field(ge=1, le=512, description="Feature maps of the first level.")
     width_max: int = Field(ge=1, le=1024, description="Feature maps of a level at most.")
-    images: int = Field(ge=1, description="Number of training crops.")
-    validation: int = Field(ge=1, description="Number of held-out crops.")
-    steps: int = Field(ge=0, description="Steps of training.")
-    batch_size: int = Field(ge=1, description="Pairs in a step.")
-    seed: int
-    l1: float = Field(
-        ge=0, description="Mean absolute error on the held-out crops, of -1 to 1, no dropout."
+    images: Count = Field(ge=1, description="Number of training crops.")
+    validation: Count = Field(ge=1, description="Number of held-out crops.")
+    steps: Count = Field(description="Steps of training.")
+    batch_size: Count = Field(ge=1, description="Pairs in a step.")
+    seed: _Seed
+    l1: _Error = Field(
+        description="Mean absolute error on the held-out crops, of -1 to 1, no dropout."
     )
-    bicubic_l1: float = Field(ge=0, description="The same of bicubic upsampling.")
+    bicubic_l1: _Error = Field(description="The same of bicubic upsampling.")
     data: Text = Field(description="The HR crops.")
 
 
-class Pix2PixSpec(_Part):
+class Pix2PixSpec(Part):
     """The networks that draw an SR image at once, a rival of the search."""
 
-    networks: tuple[Pix2PixNetwork, ...]
+    networks: tuple[Pix2PixNetwork, ...] = Field(max_length=_MOST_FACTORS)
 
     @property
     def factors(self) -> tuple[int, ...]:
@@ -115,25 +135,25 @@ class Pix2PixSpec(_Part):
         return tuple(network.factor for network in self.networks)
 
 
-class Training(_Part):
+class Training(Part):
     """What the generator was trained on, and for how long."""
 
     data: Text
-    images: int | None = Field(default=None, ge=0, description="Number of training crops.")
-    kimg: float | None = Field(default=None, ge=0, description="Thousands of images shown.")
-    validation: int | None = Field(default=None, ge=0, description="Number of held-out crops.")
-    kid: float | None = Field(
+    images: Count | None = Field(default=None, description="Number of training crops.")
+    kimg: _Error | None = Field(default=None, description="Thousands of images shown.")
+    validation: Count | None = Field(default=None, description="Number of held-out crops.")
+    kid: Number | None = Field(
         default=None,
         description="KID between generated images and the held-out crops, the lowest of the run; "
         "None: not scored, the last weight average.",
     )
-    fid: float | None = Field(default=None, description="FID between the same.")
-    features: Text | None = Field(
+    fid: Number | None = Field(default=None, description="FID between the same.")
+    features: Line | None = Field(
         default=None, description="Network on whose features KID and FID were computed."
     )
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """Everything that a bundle says of itself.
 
     ``content_hash`` is the SHA-256 over the manifest's other fields and all
@@ -142,11 +162,11 @@ class Manifest(_Part):
 
     format_version: Literal[1, 2, 3, 4] = FORMAT_VERSION
     name: Name
-    title: Text
+    title: Line
     architecture: Architecture
-    channels: tuple[Channel, ...]
+    channels: tuple[Channel, ...] = Field(max_length=16)
     pixel_size_um: float | None = Field(
-        default=None, gt=0, description="Side of an HR pixel in micrometres, if known."
+        default=None, ge=1e-6, le=1e6, description="Side of an HR pixel in micrometres, if known."
     )
     intensity: Intensity = Intensity()
     camera: CameraNoise | None = Field(
@@ -159,17 +179,19 @@ class Manifest(_Part):
     encoder: EncoderSpec | None = None
     pix2pix: Pix2PixSpec | None = None
     training: Training
-    measurement: dict[str, Any] = Field(
+    measurement: PlainSettings = Field(
         default={}, description="Settings of the measurement that suits the cells."
     )
     trust: tuple[Trust, ...] = Field(
-        default=(), description="What held-out crops say of the results, by scale factor."
+        default=(),
+        max_length=_MOST_FACTORS,
+        description="What held-out crops say of the results, by scale factor.",
     )
     licence: Text
     attribution: Text
     intended_use: Text
     limits: Text
-    created_by: Text
+    created_by: Line
     content_hash: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
 
     @model_validator(mode="after")
@@ -194,6 +216,12 @@ class Manifest(_Part):
             raise ValueError("each factor can have one entry of trust")
         if len({c.name for c in self.channels}) != len(self.channels):
             raise ValueError("channel names must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _flow_fits(self) -> Manifest:
+        if self.flow.kind == "realnvp" and self.architecture.w_dim < 2:
+            raise ValueError("a flow of kind realnvp needs 2 dimensions of w")
         return self
 
     @property

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Text = Annotated[str, Field(max_length=10_000)]
+from napari_rls.models.part import BOUNDED, LARGEST, Line, Number, Part, PlainSettings, Text
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+_Numbers = Annotated[tuple[Number, ...], Field(max_length=10_000)]
 
 
-class Correction(_Part):
+class Correction(Part):
     """Split-conformal correction of the intervals of one measurement (Lei et al. 2018).
 
     With m the mean and sd the standard deviation of a cell's values over its samples, the
@@ -27,15 +25,17 @@ class Correction(_Part):
     cells that the generator was not trained on.
     """
 
-    column: Text
+    column: Line
     cells: int = Field(ge=1, description="Cells on which it was fitted.")
-    floor: float = Field(ge=0, description="Least spread of a cell, in the column's unit.")
+    floor: float = Field(
+        ge=0, le=LARGEST, description="Least spread of a cell, in the column's unit."
+    )
     levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         description="Shares of cells whose true value the intervals hold."
     )
-    below: tuple[float, ...]
-    above: tuple[float, ...]
-    median: float = Field(description="Median of the same quotients.")
+    below: _Numbers
+    above: _Numbers
+    median: Number = Field(description="Median of the same quotients.")
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Correction:
@@ -44,7 +44,7 @@ class Correction(_Part):
         return self
 
 
-class Domain(_Part):
+class Domain(Part):
     """Usual LR residuals, log-densities and looks: quantiles at equal steps from 0 to 1.
 
     A cell is out of the ordinary if the share of held-out cells with a larger residual, a
@@ -55,26 +55,32 @@ class Domain(_Part):
     """
 
     cells: int = Field(ge=1, description="Cells on which it was measured.")
-    lr_residual: tuple[float, ...] = Field(
+    lr_residual: _Numbers = Field(
         min_length=2, description="Mean over channels, as a share of the intensity range."
     )
-    log_density: tuple[float, ...] = Field(min_length=2, description="P_w in nats.")
-    distance: tuple[float, ...] = Field(min_length=2, description="Mahalanobis distance.")
-    centre: tuple[float, ...]
-    precision: tuple[tuple[float, ...], ...]
+    log_density: _Numbers = Field(min_length=2, description="P_w in nats.")
+    distance: _Numbers = Field(min_length=2, description="Mahalanobis distance.")
+    centre: _Numbers
+    precision: Annotated[tuple[_Numbers, ...], Field(max_length=10_000)]
     threshold: float = Field(ge=0, le=1)
     false_alarms: float = Field(ge=0, le=1)
 
+    @model_validator(mode="after")
+    def _square(self) -> Domain:
+        if {len(self.centre)} != {len(self.precision), *map(len, self.precision)}:
+            raise ValueError("the inverse covariance needs a row and a column for each feature")
+        return self
 
-class Trust(_Part):
+
+class Trust(Part):
     """What was measured for one scale factor, with which settings and on which crops."""
 
     factor: int = Field(ge=2, le=256)
     data: Text = Field(description="The held-out crops.")
-    settings: dict[str, str | int | float | bool] = Field(
+    settings: Annotated[dict[str, str | int | float | bool], BOUNDED] = Field(
         description="Settings of the search and of the samples."
     )
-    measurement: dict[str, Any] = Field(
+    measurement: PlainSettings = Field(
         default={}, description="Settings of the measurements that were corrected."
     )
     domain: Domain

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
-from napari_rls.models.manifest import Intensity, Name
+from napari_rls.models.manifest import Intensity
+from napari_rls.models.part import Name
 
 
 class TrainingError(ValueError):

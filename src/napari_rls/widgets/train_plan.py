@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.models.manifest import Name
+from napari_rls.models.part import Name
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
 from napari_rls.training.settings import TrainSettings
