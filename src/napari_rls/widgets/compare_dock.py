@@ -24,6 +24,7 @@ from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.compare_controller import CompareController
 from napari_rls.widgets.compare_state import Cells, CompareState
 from napari_rls.widgets.compare_table import CompareTable
+from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.memory import settings_file
 from napari_rls.widgets.parts import RunBar, TextLabel, UpAndDown, form_rows
@@ -36,7 +37,7 @@ ADVANCED = tuple(name for name in SHARED if name not in ("bundle", "factor"))
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet"}
 
 
-class CompareWidget(QWidget):
+class CompareWidget(Dock):
     """Run several methods on the same cells, side by side, and score them.
 
     Parameters
@@ -45,10 +46,10 @@ class CompareWidget(QWidget):
         The napari viewer whose layers are offered.
     """
 
+    tab = "Compare"
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        # The proxy that napari hands to plugins wraps layers too, see SuperResolveWidget.
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        super().__init__(napari_viewer)
         self.state = CompareState()
         memory = settings_file().with_name("comparison.json")
         self.controller = CompareController(self._viewer, self.state, launch, memory)
@@ -92,7 +93,7 @@ class CompareWidget(QWidget):
         buttons = QGridLayout()
         for k, button in enumerate((self.run, self.cancel, self.compare, self.export)):
             buttons.addWidget(button.native, k // 2, k % 2)
-        whole = QVBoxLayout(self)
+        whole = self.whole
         whole.addWidget(self.tabs, stretch=1)
         whole.addLayout(buttons)
         for widget in (self.bar, self.message, self.device):

@@ -18,6 +18,7 @@ from superqt import QCollapsible
 
 from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.controller import Controller
+from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.fields import ADVANCED, MAIN, SettingsForm
 from napari_rls.widgets.memory import settings_file
 from napari_rls.widgets.parts import RunBar, TextLabel, UpAndDown
@@ -28,7 +29,7 @@ from napari_rls.widgets.worker import launch
 JSON_FILES = "JSON (*.json)"
 
 
-class SuperResolveWidget(QWidget):
+class SuperResolveWidget(Dock):
     """Super-resolve the cells of a layer with a model bundle.
 
     Parameters
@@ -37,14 +38,12 @@ class SuperResolveWidget(QWidget):
         The napari viewer whose layers are offered.
     """
 
+    tab = "Super-resolve"
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        # napari hands plugins a proxy, whose layers are proxies again: no layer would be
-        # the one that an event names.
-        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        super().__init__(napari_viewer)
         self.state = State()
-        self.controller = Controller(viewer, self.state, launch, settings_file())
-        self._viewer = viewer
+        self.controller = Controller(self._viewer, self.state, launch, settings_file())
         self._build()
         self._connect()
         self._show_all()
@@ -70,7 +69,7 @@ class SuperResolveWidget(QWidget):
         self.bar = RunBar()
         self.message, self.device = TextLabel(), TextLabel()
 
-        whole = QVBoxLayout(self)
+        whole = self.whole
         whole.addWidget(self._settings_area(), stretch=1)
         whole.addLayout(self._buttons())
         for widget in (self.bar, self.message, self.device):

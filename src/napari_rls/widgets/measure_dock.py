@@ -26,6 +26,7 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.measure.spots import SpotSettings
 from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.search.settings import FACTORS
+from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.measure_controller import MeasureController
 from napari_rls.widgets.measure_form import ImagePicker, MeasureForm
 from napari_rls.widgets.measure_state import connect_for_life, state_of
@@ -41,7 +42,7 @@ NO_PLATE_MAP = "None: conditions are those of the crops"
 FITTING = ("to the size of the others", 0)
 
 
-class MeasureWidget(QWidget):
+class MeasureWidget(Dock):
     """Measure the cells of LR, SR and HR layers alike.
 
     Parameters
@@ -50,10 +51,10 @@ class MeasureWidget(QWidget):
         The napari viewer whose layers are offered.
     """
 
+    tab = "Measure"
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        # The proxy that napari hands to plugins wraps layers too, see SuperResolveWidget.
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        super().__init__(napari_viewer)
         self.state = state_of(self._viewer)
         memory = settings_file().with_name("measurement.json")
         self.controller = MeasureController(self._viewer, self.state, launch, memory)
@@ -102,7 +103,7 @@ class MeasureWidget(QWidget):
         buttons = QGridLayout()
         for k, button in enumerate((self.run, self.cancel, self.export, self.plots)):
             buttons.addWidget(button.native, k // 2, k % 2)
-        whole = QVBoxLayout(self)
+        whole = self.whole
         whole.addWidget(self.tabs, stretch=1)
         whole.addLayout(buttons)
         whole.addWidget(self.bar)

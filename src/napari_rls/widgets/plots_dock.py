@@ -10,11 +10,12 @@ import pandas as pd
 from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QWidget
 
 from napari_rls.evaluation.agreement import coverage
 from napari_rls.evaluation.summary import summarise_conditions, summarise_doses
 from napari_rls.evaluation.tables import CELL, CONDITION, IMAGE, TableError
+from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.measure_state import MeasureState, connect_for_life, state_of
 from napari_rls.widgets.parts import TextLabel, form_rows
 from napari_rls.widgets.table_view import headline, measured_columns
@@ -40,7 +41,7 @@ WAIT = 50
 EMPTY = "Nothing is measured yet: Measure cells does."
 
 
-class PlotsWidget(QWidget):
+class PlotsWidget(Dock):
     """Draw the last measurement of a viewer.
 
     Parameters
@@ -49,10 +50,11 @@ class PlotsWidget(QWidget):
         The napari viewer whose cells were measured.
     """
 
+    tab = "Plots"
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        # The proxy that napari hands to plugins wraps layers too, see SuperResolveWidget.
-        self.state: MeasureState = state_of(getattr(napari_viewer, "__wrapped__", napari_viewer))
+        super().__init__(napari_viewer)
+        self.state: MeasureState = state_of(self._viewer)
         self.plot: Plot | None = None
         self._build()
         self._timer = QTimer(self)
@@ -88,14 +90,13 @@ class PlotsWidget(QWidget):
                 box.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             self._rows.addRow(name, box.native)
-        self._column = QVBoxLayout(self)
-        self._column.addLayout(self._rows)
+        self.whole.addLayout(self._rows)
         self.statistics = QPlainTextEdit()
         self.statistics.setReadOnly(True)
         self.statistics.setMaximumHeight(STATISTICS_HEIGHT)
-        self._column.addWidget(self.message, stretch=1)
-        self._column.addWidget(self.statistics)
-        self._column.addWidget(self.save.native)
+        self.whole.addWidget(self.message, stretch=1)
+        self.whole.addWidget(self.statistics)
+        self.whole.addWidget(self.save.native)
         self._canvas: QWidget | None = None
 
     # -- the choice --------------------------------------------------------------------
@@ -144,7 +145,7 @@ class PlotsWidget(QWidget):
         except TableError as error:
             problem = str(error)
         if self._canvas is not None:
-            self._column.removeWidget(self._canvas)
+            self.whole.removeWidget(self._canvas)
             self._canvas.deleteLater()
             self._canvas = None
         self.save.enabled = self.plot is not None
@@ -156,7 +157,7 @@ class PlotsWidget(QWidget):
             canvas = FigureCanvasQTAgg(self.plot.figure)
             canvas.setMinimumSize(*SMALLEST)
             canvas.mpl_connect("button_press_event", self._pick)
-            self._column.insertWidget(1, canvas, stretch=1)
+            self.whole.insertWidget(1, canvas, stretch=1)
             self._canvas = canvas
 
     def make(self) -> Plot | None:

@@ -22,6 +22,7 @@ from superqt import QCollapsible
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.training.settings import TrainSettings
+from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.memory import settings_file
 from napari_rls.widgets.parts import COLOURS, RunBar, TextLabel, UpAndDown, form_rows
@@ -56,7 +57,7 @@ FACTS = {
 EM_DASH = "\N{EM DASH}"
 
 
-class TrainWidget(QWidget):
+class TrainWidget(Dock):
     """Train a bundle on images of one's own.
 
     Parameters
@@ -65,10 +66,10 @@ class TrainWidget(QWidget):
         The napari viewer that shows crops and samples.
     """
 
+    tab = "Train"
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        # The proxy that napari hands to plugins wraps layers too, see SuperResolveWidget.
-        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        super().__init__(napari_viewer)
         self.state = TrainState()
         memory = settings_file().with_name("training.json")
         self.controller = TrainController(self._viewer, self.state, launch, memory)
@@ -107,7 +108,7 @@ class TrainWidget(QWidget):
         self.tabs = QTabWidget()
         self.tabs.addTab(self._settings_area(), "Settings")
         self.tabs.addTab(self._training_area(), "Progress")
-        whole = QVBoxLayout(self)
+        whole = self.whole
         whole.addWidget(self.tabs, stretch=1)
         whole.addLayout(self._buttons())
         for widget in (self.bar, self.warnings, self.message):
