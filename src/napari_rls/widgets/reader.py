@@ -5,30 +5,75 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import napari
+import npe2
 import numpy as np
 import tifffile
+from napari.layers import Layer
+from napari.utils.notifications import show_error
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QFileDialog
 
 from napari_rls.widgets.layer_data import LayerData, layer_data
 from napari_rls.workflow.collect import PROVENANCE_KEY
-from napari_rls.workflow.ome import Header, parse_ome
-from napari_rls.workflow.read import read_frames, read_stack
-from napari_rls.workflow.stack import CellStack
+from napari_rls.workflow.read import read_frames, read_header, read_stack
+from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.write import FRAMES_KEY
 
 Reader = Callable[[str], list[LayerData]]
 
+IMAGES = "OME-TIFF (*.ome.tif *.ome.tiff);;TIFF (*.tif *.tiff)"
 
-def get_reader(path: str | list[str]) -> Reader | None:
-    """Return a reader if the file is one of ours; None leaves it to napari's own."""
-    if not isinstance(path, str) or _our_header(path) is None:
-        return None
-    return read_layers
+
+def get_reader(path: str | list[str]) -> Reader:
+    """Return the reader of a file whose name is like one of ours.
+
+    Where it is another's after all, or several files are to be stacked, it is read as if this
+    plugin were not there: napari calls a reader that refuses a file an error.
+    """
+    return read_layers if isinstance(path, str) and is_ours(path) else read_as_napari
+
+
+def is_ours(path: str) -> bool:
+    """Whether napari-rls wrote a file."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return f'"{PROVENANCE_KEY}"' in (tiff.ome_metadata or "")
+    except (OSError, ValueError, tifffile.TiffFileError):
+        return False
+
+
+def read_as_napari(path: str | list[str]) -> list[LayerData]:
+    """Return what napari's own reader makes of a file or of a stack of files."""
+    one = isinstance(path, str)
+    return npe2.read([path] if one else path, stack=not one, plugin_name="napari")
+
+
+def open_written_cells(viewer: napari.Viewer) -> None:
+    """Ask for files that napari-rls wrote, of any name, and open them with all that they say."""
+    names, _ = QFileDialog.getOpenFileNames(None, "Open cells written by napari-rls", "", IMAGES)
+    for name in names:
+        if not is_ours(name):
+            show_error(f"{Path(name).name} was not written by napari-rls: open it by File > Open.")
+            continue
+        try:
+            layers = read_layers(name)
+        except InputError as error:
+            show_error(str(error))
+        else:
+            for data, options, kind in layers:
+                viewer.add_layer(Layer.create(data, options, kind))
 
 
 def read_layers(path: str) -> list[LayerData]:
-    """Return one image layer per channel, with crop records and provenance as metadata."""
-    header = _our_header(path) or Header()
+    """Return one image layer per channel, with crop records and provenance as metadata.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    header = read_header(path)
     name = Path(path).name.removesuffix(".tiff").removesuffix(".tif").removesuffix(".ome")
     for mark in ("generated", "simulated"):
         if header.record.get(mark):
@@ -54,12 +99,3 @@ def _frames_layer(frames: NDArray[np.float32], layer: LayerData) -> LayerData:
     first = {"scale": 1, "translate": 0, "units": "pixel", "axis_labels": record[FRAMES_KEY]}
     wider = {name: [value, *options[name]] for name, value in first.items()}
     return frames, options | wider, kind
-
-
-def _our_header(path: str) -> Header | None:
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            header = parse_ome(tiff.ome_metadata) if tiff.ome_metadata else Header()
-    except (OSError, ValueError, tifffile.TiffFileError):
-        return None
-    return header if header.leading is not None else None
