@@ -4,8 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers.utils._link_layers import get_linked_layers
+from napari.utils.notifications import notification_manager
 from widget_bench import Bench, lr_cells
+
+from napari_rls.widgets import side_by_side
+from napari_rls.widgets.view import fit_view
 
 
 @pytest.fixture(params=["one layer", "layer per channel"])
@@ -127,3 +132,54 @@ def test_comparing_before_any_run_says_what_to_do(tiny_bundle_file, tmp_path):
     bench.controller.compare()
     assert bench.said.startswith("Super-resolve first")
     assert not bench.state.comparing
+
+
+def test_what_fails_half_way_leaves_the_viewer_as_it_was_and_can_be_tried_again(
+    bench, monkeypatch
+):
+    before, heard = look(bench), []
+    notification_manager.notification_ready.connect(heard.append)
+    for step in ("link_layers", "fit_view"):
+        with monkeypatch.context() as broken:
+            broken.setattr(side_by_side, step, lambda *_, **__: 1 / 0)
+            bench.controller.compare()
+        assert look(bench) == before
+        assert not bench.state.comparing
+        assert "division by zero" in bench.said
+    notification_manager.notification_ready.disconnect(heard.append)
+    assert len(heard) == 2
+    bench.controller.compare()
+    assert columns(bench) == [["LR", "LR"], ["SR", "SR"], ["GT", "GT"]]
+
+
+def test_it_works_beside_layers_of_more_dimensions(tiny_bundle_file, tmp_path):
+    bench = Bench(tiny_bundle_file, tmp_path / "settings.json", steps=1, samples=2, sample_steps=2)
+    for k, channel in enumerate(("nucleus", "protein")):
+        bench.viewer.add_image(lr_cells()[:, k], name=f"LR {channel}", scale=(1, 8, 8))
+    bench.controller.guess_inputs()
+    bench.controller.start()
+    bench.thread.finish()
+    assert bench.viewer.dims.ndim == 4  # the samples'
+    before = look(bench)
+    for _ in range(2):
+        bench.controller.compare()
+        assert columns(bench) == [["LR", "LR"], ["SR", "SR"]]
+        bench.controller.compare()
+        assert look(bench) == before
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_layers_are_fitted_into_view_whatever_dimensions_the_viewer_has(ndisplay):
+    viewer = ViewerModel()
+    own = viewer.add_image(np.zeros((3, 8, 4)), scale=(1, 10, 10), translate=(0, 5, 5))
+    viewer.dims.ndisplay = ndisplay
+    viewer.fit_to_view(layers=[own])
+    centre, zoom = viewer.scene.camera.center, viewer.scene.camera.zoom
+    viewer.add_image(np.zeros((2, 3, 500, 500)), visible=False)
+    fit_view(viewer, [own])
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], centre[-2:])
+    if ndisplay == 2:
+        assert viewer.scene.camera.zoom == pytest.approx(zoom)
+    viewer.dims.order = (1, 2, 3, 0)  # the samples' axis is one of those displayed
+    fit_view(viewer, [own])
+    assert np.isfinite(viewer.scene.camera.zoom)

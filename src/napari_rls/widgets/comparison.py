@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 
@@ -65,9 +65,10 @@ class Comparison:
         gt = self._state.inputs.gt
         lr = sources(inputs.lr, inputs.separate, inputs.channels)
         columns = [[self._split(k, source) for k, source in enumerate(lr)], *self._sr]
+        places: dict[Layer, dict[str, Any]] = {}
         if all(gt) and _all_in(self._viewer, gt):
-            columns.append(self._gt_column(gt, lr))
-        self._shown = SideBySide(self._viewer, columns)
+            columns.append(self._gt_column(gt, lr, places))
+        self._shown = SideBySide(self._viewer, columns, places)
         self._state.comparing = True
 
     def stop(self) -> None:
@@ -87,8 +88,13 @@ class Comparison:
         """Return the layer of one channel; of a layer with a channel axis, a new one."""
         return source.layer if source.channel_axis is None else self._made(k, source, source, 1)
 
-    def _gt_column(self, gt: Sequence[Image | None], lr: Sequence[Source]) -> list[Image]:
-        """Return new layers that show the GT where the LR layer is, whatever its own scale."""
+    def _gt_column(
+        self,
+        gt: Sequence[Image | None],
+        lr: Sequence[Source],
+        places: dict[Layer, dict[str, Any]],
+    ) -> list[Image]:
+        """Return layers that show the GT; those of the viewer get the LR layer's place for it."""
         state = self._state.inputs
         try:
             found = sources(gt, state.separate, state.channels)
@@ -97,7 +103,15 @@ class Comparison:
         if len(found) != len(lr):
             raise InputError("The bundle has changed since the last run: super-resolve again.")
         factors = [_finer(source, own) for source, own in zip(found, lr, strict=True)]
-        return [self._made(k, found[k], lr[k], factors[k]) for k in range(len(lr))]
+        column = []
+        for k, (source, own, factor) in enumerate(zip(found, lr, factors, strict=True)):
+            if source.channel_axis is None:
+                # Adding and removing layers would keep the window waiting.
+                places[source.layer] = placement(own, factor)
+                column.append(source.layer)
+            else:
+                column.append(self._made(k, source, own, factor))
+        return column
 
     def _made(self, k: int, source: Source, place: Source, factor: float) -> Image:
         """Return a layer of one channel's pixels, ``factor`` times finer than ``place``."""

@@ -127,8 +127,9 @@ class Controller(InputController):
         """Lay LR, SR and GT side by side, or back."""
         try:
             self._comparison.toggle()
-        except InputError as error:
-            self._say(str(error), Level.WARNING)
+        except Exception as error:  # noqa: BLE001 - the viewer is as before; the program goes on
+            level = Level.WARNING if isinstance(error, InputError) else Level.ERROR
+            self._say(explain(error, "comparison"), level)
 
     def show_sample_statistics(self) -> None:
         """Add mean and standard deviation of the last run's samples as layers."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.experimental import link_layers, unlink_layers
+
+from napari_rls.widgets.view import fit_view, remove_layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,9 +24,14 @@ IN_A_ROW = 4
 
 LINKED = ("contrast_limits", "gamma", "colormap")
 
+SPACING = 0.02
+"""Distance of the grid's cells, in their size."""
+
 
 class SideBySide:
     """The grid of one comparison; made, it is on, until :meth:`undo`.
+
+    Where it cannot be made, the viewer is put back as it was before the error goes on.
 
     Parameters
     ----------
@@ -33,107 +42,131 @@ class SideBySide:
         number, SR in the second column. More than :data:`IN_A_ROW` are laid in two rows.
         Layers at the same place share contrast and colour; those that the viewer does not
         have are there for the comparison only.
+    places
+        Scale, translation and so on that layers of the viewer have for the time.
     """
 
-    def __init__(self, viewer: ViewerModel, columns: Sequence[Sequence[Layer]]) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        columns: Sequence[Sequence[Layer]],
+        places: Mapping[Layer, Mapping[str, Any]] = {},  # noqa: B006 - never changed
+    ) -> None:
         self.layers = [layer for column in columns for layer in column]
         self._viewer = viewer
-        self._undo: list[Callable[[], None]] = []
-        self._remember_view()
-        self._remember_layers()
-        self._add([layer for layer in self.layers if layer not in viewer.layers])
-        for layer in viewer.layers:
-            layer.visible = layer in self.layers
-        self._reorder(self.layers)
-        for k, channel in enumerate(zip(*columns, strict=True)):
-            self._link(channel, bottom=k == 0)
-        for column in columns:
-            self._name(column[0])
-        grid = viewer.canvas.grid
-        grid.stride = len(columns[0])
-        rows = 1 if len(columns) <= IN_A_ROW else 2
-        grid.shape = (rows, math.ceil(len(columns) / rows))
-        grid.spacing = 0.02
-        grid.enabled = True
-        viewer.fit_to_view(layers=self.layers)
+        # What puts things back is noted before they are changed, so that a change that
+        # fails half-way is undone as well.
+        with ExitStack() as undo:
+            undo.callback(self._restore_view, *self._view())
+            undo.callback(self._restore_layers, *self._looks())
+            self._add(undo)
+            for layer, place in places.items():
+                self._change(undo, layer, place)
+            for k, channel in enumerate(zip(*columns, strict=True)):
+                self._link(undo, channel, bottom=k == 0)
+            for layer in viewer.layers:
+                _set_visible(layer, layer in self.layers)
+            self._reorder(self.layers)
+            for column in columns:
+                # SR pixels are not to be taken for measured ones.
+                self._change(
+                    undo, column[0].name_overlay, {"visible": True, "font_size": NAME_SIZE}
+                )
+            rows = 1 if len(columns) <= IN_A_ROW else 2
+            shape = (rows, math.ceil(len(columns) / rows))
+            self._lay_out(True, len(columns[0]), shape, SPACING)
+            fit_view(viewer, self.layers)
+            self._undo = undo.pop_all()
 
     def undo(self) -> None:
         """Put everything back that is still there."""
-        for step in reversed(self._undo):
-            step()
+        self._undo.close()
 
-    def _remember_view(self) -> None:
+    def _view(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         camera, grid = self._viewer.scene.camera, self._viewer.canvas.grid
-        centre, zoom, angles = camera.center, camera.zoom, camera.angles
-        stride, shape, spacing, enabled = grid.stride, grid.shape, grid.spacing, grid.enabled
+        return (
+            (grid.enabled, grid.stride, grid.shape, grid.spacing),
+            (camera.center, camera.zoom, camera.angles),
+        )
 
-        def restore() -> None:
-            grid.enabled, grid.stride, grid.shape, grid.spacing = enabled, stride, shape, spacing
-            camera.center, camera.zoom, camera.angles = centre, zoom, angles
+    def _restore_view(self, grid: tuple[Any, ...], camera: tuple[Any, ...]) -> None:
+        self._lay_out(*grid)
+        view = self._viewer.scene.camera
+        view.center, view.zoom, view.angles = camera
 
-        self._undo.append(restore)
+    def _lay_out(self, enabled: bool, stride: int, shape: tuple[int, int], spacing: float) -> None:
+        """Set the grid; the canvas is laid out anew once, not after each value."""
+        grid = self._viewer.canvas.grid
+        events = grid.events
+        with events.stride.blocker(), events.shape.blocker(), events.spacing.blocker():
+            grid.stride, grid.shape, grid.spacing = stride, shape, spacing
+            if grid.enabled != enabled:
+                grid.enabled = enabled
+                return
+        events.shape(value=shape)
 
-    def _remember_layers(self) -> None:
-        before = list(self._viewer.layers)
-        looks = [(layer, layer.visible) for layer in before]
-        selected = set(self._viewer.layers.selection)
+    def _looks(self) -> tuple[list[tuple[Layer, bool]], set[Layer]]:
+        layers = self._viewer.layers
+        return [(layer, layer.visible) for layer in layers], set(layers.selection)
 
-        def restore() -> None:
-            for layer, visible in looks:
-                layer.visible = visible
-            self._reorder(before)
-            self._viewer.layers.selection = selected & set(self._viewer.layers)
+    def _restore_layers(self, looks: list[tuple[Layer, bool]], selected: set[Layer]) -> None:
+        for layer, visible in looks:
+            _set_visible(layer, visible)
+        self._reorder([layer for layer, _ in looks])
+        self._viewer.layers.selection = selected & set(self._viewer.layers)
 
-        self._undo.append(restore)
-
-    def _add(self, layers: Sequence[Layer]) -> None:
-        for layer in layers:
+    def _add(self, undo: ExitStack) -> None:
+        own = [layer for layer in self.layers if layer not in self._viewer.layers]
+        undo.callback(remove_layers, self._viewer, own)
+        for layer in own:
             self._viewer.add_layer(layer)
 
-        def remove() -> None:
-            for layer in layers:
-                if layer in self._viewer.layers:
-                    self._viewer.layers.remove(layer)
-
-        self._undo.append(remove)
-
-    def _link(self, layers: Sequence[Layer], *, bottom: bool) -> None:
-        own = (*LINKED, "blending", "contrast_limits_range")
-        before = [(layer, {name: getattr(layer, name) for name in own}) for layer in layers]
-        ranges = [look["contrast_limits_range"] for _, look in before]
+    def _link(self, undo: ExitStack, layers: Sequence[Layer], *, bottom: bool) -> None:
+        ranges = [layer.contrast_limits_range for layer in layers]
+        span = min(r[0] for r in ranges), max(r[1] for r in ranges)
+        # The SR layer, in the second column, has the LR contrast and the bundle's colour.
+        shared = {name: getattr(layers[1], name) for name in LINKED}
+        blending = "opaque" if bottom else "additive"
         for layer in layers:
-            layer.blending = "opaque" if bottom else "additive"
-            layer.contrast_limits_range = min(r[0] for r in ranges), max(r[1] for r in ranges)
-            # The SR layer, in the second column, has the LR contrast and the bundle's colour.
-            for name in LINKED:
-                setattr(layer, name, getattr(layers[1], name))
+            look = {"contrast_limits_range": span, **shared, "blending": blending}
+            self._change(undo, layer, look)
+        undo.callback(unlink_layers, layers, LINKED)
         link_layers(layers, LINKED)
 
-        def restore() -> None:
-            unlink_layers(layers, LINKED)
-            for layer, look in before:
-                layer.contrast_limits_range = look.pop("contrast_limits_range")
-                for name, value in look.items():
-                    setattr(layer, name, value)
-
-        self._undo.append(restore)
-
-    def _name(self, layer: Layer) -> None:
-        """Write a layer's name over it: SR pixels are not to be taken for measured ones."""
-        overlay = layer.name_overlay
-        visible, size = overlay.visible, overlay.font_size
-        overlay.visible, overlay.font_size = True, NAME_SIZE
-
-        def restore() -> None:
-            overlay.visible, overlay.font_size = visible, size
-
-        self._undo.append(restore)
+    @staticmethod
+    def _change(undo: ExitStack, thing: Any, values: Mapping[str, Any]) -> None:
+        """Set attributes of a layer or an overlay; they are put back in the same order."""
+        before = {name: getattr(thing, name) for name in values}
+        changed = [name for name in values if not _equal(before[name], values[name])]
+        undo.callback(_set_all, thing, {name: before[name] for name in changed})
+        _set_all(thing, {name: values[name] for name in changed})
 
     def _reorder(self, order: Sequence[Layer]) -> None:
         """Bring the layers of ``order`` that are still there to the bottom, in this order."""
         layers = self._viewer.layers
-        place = 0
-        for layer in order:
-            if layer in layers:
+        there = [layer for layer in order if layer in layers]
+        if list(layers)[: len(there)] == there:
+            return
+        # The canvas is laid out anew once, not after each move.
+        with layers.events.reordered.blocker():
+            for place, layer in enumerate(there):
                 layers.move(layers.index(layer), place)
-                place += 1
+        layers.events.reordered(value=layers)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return np.array_equal(one, other)
+    except (TypeError, ValueError):  # it is set, to be sure
+        return False
+
+
+def _set_all(thing: Any, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(thing, name, value)
+
+
+def _set_visible(layer: Layer, visible: bool) -> None:
+    # The canvas is laid out anew each time, even where nothing changes.
+    if layer.visible != visible:
+        layer.visible = visible

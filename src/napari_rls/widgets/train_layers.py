@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_rls.training.grid import PALETTE
 from napari_rls.widgets.sr_layers import channel_look
+from napari_rls.widgets.view import fit_view
 from napari_rls.workflow.collect import PROVENANCE_KEY
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class TrainLayers:
         )
         _write_name(self.crops[0], "top_left")
         self._viewer.dims.set_current_step(self._viewer.dims.ndim - 3, 0)
-        self._viewer.fit_to_view(layers=self.crops)
+        fit_view(self._viewer, self.crops)
 
     def show_samples(self, samples: NDArray[np.float32], images_shown: int) -> None:
         """Show generated images (n, C, H, W), -1 to 1, in place of earlier ones."""
@@ -110,9 +111,8 @@ class TrainLayers:
             layer.contrast_limits = real.contrast_limits
             layer.colormap, layer.gamma = real.colormap, real.gamma
         _write_name(self.samples[0], "bottom_left")
-        self._viewer.fit_to_view(
-            layers=[layer for layer in (*self.crops, *self.samples) if layer in self._viewer.layers]
-        )
+        shown = [*self.crops, *self.samples]
+        fit_view(self._viewer, [layer for layer in shown if layer in self._viewer.layers])
 
     def _add(self, name: str, pages: NDArray[np.generic], **options: Any) -> list[Image]:
         """Add a layer per channel of pages (P, C, H, W); a single page loses its axis if 2D."""
