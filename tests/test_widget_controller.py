@@ -118,7 +118,6 @@ def test_a_second_run_while_one_is_on_is_impossible(bench):
     bench.thread.ended()
     bench.controller.start()
     assert bench.thread.started == 2
-    assert len(bench.sr) == 4
 
 
 # -- cancel ----------------------------------------------------------------------------------
@@ -138,7 +137,10 @@ def test_cancel_keeps_what_was_reached_and_blanks_the_rest(bench):
         kept = record(layer)
         assert kept["complete"] is False
         assert [cell["status"] for cell in kept["cells"]] == ["searching", "searching", "waiting"]
-    assert bench.said.startswith("Cancelled: 2 of 3 cells")
+    assert bench.said.startswith("Cancelled: 0 of 3 cells finished, 2 more begun, in ")
+    assert [layer.name for layer in bench.sr] == [
+        f"SR 8x (generated, cancelled) of LR {channel}" for channel in ("nucleus", "protein")
+    ]
 
 
 def test_late_results_of_a_cancelled_run_never_land(bench):
@@ -161,6 +163,15 @@ def test_late_results_of_a_cancelled_run_never_land(bench):
     assert bench.state.phase is Phase.RUNNING
     now = [layer.data for layer in bench.sr if layer not in first]
     np.testing.assert_array_equal(now, fresh)
+
+
+def test_cancel_tells_finished_cells_from_those_begun(bench):
+    bench.controller.change("batch_size", 2)
+    bench.add_lr()
+    bench.controller.start()
+    bench.thread.step(4)  # 3 of the first batch
+    bench.controller.cancel()
+    assert bench.said.startswith("Cancelled: 2 of 3 cells finished, 1 more begun, in ")
 
 
 def test_cancel_before_the_first_update_leaves_no_layer(bench):

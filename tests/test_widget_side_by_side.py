@@ -116,15 +116,23 @@ def test_removing_a_compared_layer_ends_the_comparison(bench):
     assert bench.said.startswith("Super-resolve first")
 
 
-def test_a_new_run_is_compared_in_place_of_the_last(bench):
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_new_run_is_compared_in_place_of_the_last(bench, kept):
+    before = look(bench)
     bench.controller.compare()
     first = bench.sr
+    if kept:
+        bench.controller.keep()
     bench.controller.start()
     assert bench.state.comparing
     visible = [layer for layer in bench.sr if layer.visible]
     assert len(visible) == 2
-    assert not set(visible) & set(first)
+    assert bool(set(visible) & set(first)) is not kept
     bench.thread.finish()
+    assert columns(bench) == [["LR", "LR"], ["SR", "SR"], ["GT", "GT"]]
+    bench.controller.compare()
+    if not kept:
+        assert look(bench) == before
 
 
 def test_comparing_before_any_run_says_what_to_do(tiny_bundle_file, tmp_path):
@@ -134,9 +142,7 @@ def test_comparing_before_any_run_says_what_to_do(tiny_bundle_file, tmp_path):
     assert not bench.state.comparing
 
 
-def test_what_fails_half_way_leaves_the_viewer_as_it_was_and_can_be_tried_again(
-    bench, monkeypatch
-):
+def test_what_fails_half_way_leaves_the_viewer_as_it_was_and_can_be_tried_again(bench, monkeypatch):
     before, heard = look(bench), []
     notification_manager.notification_ready.connect(heard.append)
     for step in ("link_layers", "fit_view"):

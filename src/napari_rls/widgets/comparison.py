@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from napari_rls.widgets.state import Inputs, State
 
 
+NO_RUN = "Super-resolve first: side by side shows the LR and SR of a run."
+NO_LR = "The LR layer of the last run is gone: there is nothing to compare."
+
+
 class Comparison:
     """LR | SR, one column or more | GT; ``state.comparing`` tells whether it is on."""
 
@@ -30,11 +35,17 @@ class Comparison:
         self._sr: list[list[Image]] = []
         self._manifest: Manifest | None = None
         self._shown: SideBySide | None = None
+        self._nothing = NO_RUN
 
     def about(self, inputs: Inputs, sr: Sequence[Sequence[Image]], manifest: Manifest) -> None:
         """Compare these layers from now on: of every method, one per channel."""
         self._inputs, self._manifest = inputs, manifest
         self._sr = [list(column) for column in sr]
+        self._nothing = NO_RUN
+
+    def shows(self, inputs: Inputs, sr: Sequence[Sequence[Image]]) -> bool:
+        """Whether these very layers lie side by side already."""
+        return bool(self._shown) and inputs == self._inputs and [*map(list, sr)] == self._sr
 
     def toggle(self) -> None:
         """Switch the comparison on or off.
@@ -59,9 +70,7 @@ class Comparison:
         """
         inputs = self._inputs
         if inputs is None or not self._sr:
-            raise InputError("Super-resolve first: side by side shows the LR and SR of a run.")
-        if not _all_in(self._viewer, inputs.lr):
-            raise InputError("The LR layer of the last run is gone: there is nothing to compare.")
+            raise InputError(self._nothing)
         gt = self._state.inputs.gt
         lr = sources(inputs.lr, inputs.separate, inputs.channels)
         columns = [[self._split(k, source) for k, source in enumerate(lr)], *self._sr]
@@ -83,6 +92,18 @@ class Comparison:
         if self._shown and layer in self._shown.layers:
             self.stop()
         self._sr = [column for column in self._sr if layer not in column]
+        # Layers that are gone are not held in memory.
+        inputs = self._inputs
+        if inputs and layer in inputs.lr:
+            self._inputs, self._sr, self._nothing = None, [], NO_LR
+        elif inputs and layer in inputs.gt:
+            gone = tuple(None if gt is layer else gt for gt in inputs.gt)
+            self._inputs = replace(inputs, gt=gone)
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be compared, in a sentence; "" if there is something."""
+        return "" if self._inputs and self._sr else self._nothing
 
     def _split(self, k: int, source: Source) -> Image:
         """Return the layer of one channel; of a layer with a channel axis, a new one."""

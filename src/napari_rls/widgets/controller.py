@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,19 +13,29 @@ from napari_rls.search.settings import Settings, SettingsError
 from napari_rls.widgets.comparison import Comparison
 from napari_rls.widgets.input_controller import InputController, explain
 from napari_rls.widgets.inputs import sources
-from napari_rls.widgets.sample_layers import SampleLayers
+from napari_rls.widgets.own_layers import keep, layers_of_run, say_how_it_ended
+from napari_rls.widgets.sample_layers import (
+    DEVIATION,
+    MEAN,
+    SAMPLES,
+    SampleLayers,
+    further_layers,
+)
 from napari_rls.widgets.sr_layers import SrLayers
 from napari_rls.widgets.state import Level, Phase, Progress, State
+from napari_rls.widgets.view import remove_layers
 from napari_rls.widgets.worker import Job
 from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.stack import InputError, content_digest
 
 if TYPE_CHECKING:
     import numpy as np
     from napari.components import ViewerModel
+    from napari.layers import Image
     from napari.utils.events import Event
     from numpy.typing import NDArray
 
+    from napari_rls.workflow.stack import CellStack
     from napari_rls.workflow.super_resolve import Update
 
 Launch = Callable[
@@ -40,7 +50,9 @@ class _Run:
     token: int
     sr: SrLayers
     collector: Collector
+    digest: str
     samples: SampleLayers | None = None
+    hidden: Sequence[Image] = ()
     stop: Callable[[], None] = lambda: None
 
 
@@ -64,9 +76,13 @@ class Controller(InputController):
         self._token = 0
         self._run: _Run | None = None
         self._samples: SampleLayers | None = None
+        self._last: tuple[Image, ...] | None = None
         self._comparison = Comparison(viewer, state)
         viewer.layers.events.removed.connect(self._layer_removed)
         super().__init__(viewer, state, memory)
+
+    def _note_result(self) -> None:
+        """Tell the view what there is to compare, to look at and to keep."""
 
     # -- what the user sets ------------------------------------------------------------
 
@@ -102,22 +118,38 @@ class Controller(InputController):
         except InputError as error:
             self._say(str(error), Level.ERROR)
             return
-        again = state.comparing
-        self._comparison.stop()
-        origin = sources(inputs.lr, inputs.separate, inputs.channels)
-        method = "" if settings.method == "rls" else settings.method
-        sr = SrLayers(self.viewer, origin, lr, manifest, method)
+        try:
+            sr, digest = self._sr_layers(lr)
+        except Exception as error:  # noqa: BLE001 - the layers are as before; the program goes on
+            self._say(explain(error, "run"), Level.ERROR)
+            return
+        again = state.comparing and not self._comparison.shows(inputs, [sr.layers])
+        if again:
+            self._comparison.stop()
         self._comparison.about(inputs, [sr.layers], manifest)
         self._token += 1
-        run = self._run = _Run(self._token, sr, Collector(lr, manifest.hr_size))
+        run = self._run = _Run(self._token, sr, Collector(lr, manifest.hr_size), digest)
+        self._samples = None
+        # They belong to the earlier result until this one is there.
+        run.hidden = [layer for layer in self._further(run) if layer.visible]
+        for layer in run.hidden:
+            layer.visible = False
         state.phase = Phase.RUNNING
         state.progress = Progress(0.0, "Loading the bundle")
         self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
         if again:
             self.compare()
         run.stop = self._launch(
-            Job(lr, settings), partial(self._receive, run.token), partial(self._ended, run)
+            Job(lr, settings), partial(self._receive, run.token), partial(self._ended, run.token)
         )
+
+    def _sr_layers(self, lr: CellStack) -> tuple[SrLayers, str]:
+        """Return the SR layers of a run of these cells, and the cells' digest."""
+        settings, inputs = self.state.settings, self.state.inputs
+        origin = sources(inputs.lr, inputs.separate, inputs.channels)
+        method = "" if settings.method == "rls" else settings.method
+        digest = content_digest(lr.data)
+        return SrLayers(self.viewer, origin, lr, self.state.manifest, method, digest), digest
 
     def cancel(self) -> None:
         """End the run now and keep what was reached."""
@@ -137,8 +169,19 @@ class Controller(InputController):
             self._say(
                 "There are no samples: set Samples to 2 or more and super-resolve.", Level.WARNING
             )
-        else:
+            return
+        try:
             self._samples.show_statistics()
+        except Exception as error:  # noqa: BLE001 - the layers are as before
+            self._say(explain(error, "layers of the samples"), Level.ERROR)
+
+    def keep(self) -> None:
+        """Rename the layers of the last run, so that the next one leaves them as they are."""
+        if self._last is None or self.state.phase is not Phase.IDLE:
+            return
+        keep(layers_of_run(self.viewer, self._last))
+        self._say("The layers of this result are kept: the next run makes new ones.")
+        self._note_result()
 
     def close(self) -> None:
         """End the run and keep what was reached; called when the widget is gone."""
@@ -173,7 +216,9 @@ class Controller(InputController):
     ) -> None:
         if run.samples is None:
             visible = not self.state.comparing
-            run.samples = SampleLayers(self.viewer, run.sr.layers, len(samples), visible=visible)
+            run.samples = SampleLayers(
+                self.viewer, run.sr.layers, len(samples), visible=visible, digest=run.digest
+            )
         run.samples.show(cells, samples)
 
     def _settle(self, outcome: str, why: str = "", level: Level = Level.INFO) -> None:
@@ -184,37 +229,70 @@ class Controller(InputController):
         self._token += 1
         state.phase = Phase.STOPPING
         run.stop()
-        cells = run.collector.cells
-        reached = run.collector.reached
-        if reached:
-            run.sr.settle(run.collector.sr, run.collector.provenance())
-            self._samples = run.samples
-        else:
-            self._comparison.stop()
-            run.sr.remove()
+        collector = run.collector
+        kept = self._keep_what_was_reached(run, outcome)
+        cells = collector.cells
         skipped = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "skipped"}
         failed = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "failed"}
-        kept = f"{reached} of {len(cells)} cells" if reached else "no SR image was reached"
         notes = [
-            why or f"{outcome}: {kept} in {run.collector.seconds:.1f} s.",
-            self._settle_samples(run),
+            why or f"{outcome}: {describe_reached(collector)}.",
+            kept,
             describe_cells(skipped, len(cells), "skipped"),
             describe_cells(failed, len(cells), "kept at the last good step"),
         ]
         state.progress = Progress(1.0 if outcome == "Done" else 0.0)
         worst = Level.WARNING if level is Level.INFO and (skipped or failed) else level
         self._say(" ".join(filter(None, notes)), worst)
+        self._note_result()
+
+    def _keep_what_was_reached(self, run: _Run, outcome: str) -> str:
+        """Make what was reached the result, unless an earlier one of the same cells has more.
+
+        Returns a sentence on what is not where one expects it, or nothing.
+        """
+        collector, earlier = run.collector, run.sr.earlier_finished if run.sr.present else 0
+        if not collector.reached or (not collector.complete and collector.finished < earlier):
+            run.sr.put_back()
+            if run.samples is not None:
+                run.samples.put_back()
+            for layer in run.hidden:
+                layer.visible = True
+            if not earlier:
+                self._comparison.stop()
+                return ""
+            self._last = tuple(run.sr.layers)
+            return f"The earlier result, with {count_cells(earlier)} finished, is shown again."
+        run.sr.settle(collector.sr, collector.provenance())
+        layers = list(run.sr.layers)
+        self._last = tuple(layers)
+        note = self._settle_samples(run)
+        if outcome != "Done":
+            layers += self._further(run)
+            say_how_it_ended([x for x in layers if x in self.viewer.layers], outcome.lower())
+        return note
+
+    def _further(self, run: _Run, *words: str) -> list[Image]:
+        words = words or (SAMPLES, MEAN, DEVIATION)
+        return further_layers(self.viewer, run.sr.layers, run.digest, *words)
 
     def _settle_samples(self, run: _Run) -> str:
         """Hide the samples behind the result and return a sentence that says where they are."""
+        run.sr.accept()
         if run.samples is None:
+            remove_layers(self.viewer, self._further(run))
             return ""
         run.samples.settle(run.collector.provenance())
+        run.samples.accept()
+        self._samples = run.samples
+        if self._further(run, MEAN, DEVIATION):
+            for layer in run.samples.show_statistics():
+                layer.visible = layer in run.hidden
         return f"The samples are in the hidden layer {run.samples.layers[0].name!r}."
 
-    def _ended(self, run: _Run) -> None:
+    def _ended(self, token: int) -> None:
         """Be ready for the next run: the thread of this one is over."""
-        if run is not self._run:
+        # The thread knows a run by its number, and so holds none of its images.
+        if self._run is None or token != self._run.token:
             return
         self._settle("Stopped", "The search ended before every cell was done.", Level.WARNING)
         # Nothing of the run is held on to but its layers.
@@ -223,6 +301,12 @@ class Controller(InputController):
 
     def _layer_removed(self, event: Event) -> None:
         self._comparison.forget(event.value)
+        # What the user removed is not held in memory.
+        if self._samples and not self._samples.present:
+            self._samples = None
+        if self._last and not any(layer in self.viewer.layers for layer in self._last):
+            self._last = None
+        self._note_result()
         if self._run and event.value in self._run.sr.layers and not self._run.sr.present:
             self._settle("Cancelled", "The SR layer was removed, so the search was cancelled.")
 
@@ -238,6 +322,22 @@ def describe_progress(update: Update) -> Progress:
         f"{update.seconds_left:.0f} s left"
     )
     return Progress(share, text)
+
+
+def describe_reached(collector: Collector) -> str:
+    """Return how many cells were finished and, if not all were, how many begun, and when."""
+    total, took = len(collector.cells), f"in {collector.seconds:.1f} s"
+    if not collector.reached:
+        return "no SR image was reached"
+    if collector.complete:
+        return f"{collector.finished} of {total} cells {took}"
+    begun = collector.reached - collector.finished
+    return f"{collector.finished} of {total} cells finished, {begun} more begun, {took}"
+
+
+def count_cells(count: int) -> str:
+    """Return a number of cells in words that agree with it."""
+    return f"{count} cell" if count == 1 else f"{count} cells"
 
 
 def describe_cells(cells: Mapping[int, str], total: int, what: str) -> str:

@@ -10,6 +10,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from napari_rls.widgets.own_layers import PLACE, OwnLayers
 from napari_rls.workflow.collect import PROVENANCE_KEY
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 SAMPLE_AXIS = "sample"
 
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+SAMPLES, MEAN, DEVIATION = "SR samples", "SR mean of samples", "SR sd of samples"
+"""Beginnings of the layers' names."""
+
 _LOOK = ("colormap", "blending", "contrast_limits", "gamma")
 
 
@@ -37,29 +40,40 @@ class SampleLayers:
         Samples per cell.
     visible
         Whether the layers are in view at first.
+    digest
+        SHA-256 of the LR cells: layers of an earlier run of the same cells are taken over.
     """
 
     def __init__(
-        self, viewer: ViewerModel, sr: Sequence[Image], samples: int, *, visible: bool
+        self,
+        viewer: ViewerModel,
+        sr: Sequence[Image],
+        samples: int,
+        *,
+        visible: bool,
+        digest: str = "",
     ) -> None:
         self._viewer = viewer
         self._sr = sr
+        self._digest = digest
+        self._own = OwnLayers(viewer, digest)
         self.layers: list[Image] = []
-        self._pixels: list[NDArray[np.float32]] = []
-        self._further: list[Image] = []
-        for like in sr:
-            # A cell shows its SR image, as upsampled or searched, until its samples form.
-            pixels = np.repeat(np.asarray(like.data)[None], samples, 0)
-            layer = viewer.add_image(
-                pixels,
-                name=like.name.replace("SR", "SR samples", 1),
-                metadata=dict(like.metadata),
-                visible=visible,
-                **{name: getattr(like, name) for name in _LOOK},
-                **with_leading_axis(like),
-            )
-            self.layers.append(layer)
-            self._pixels.append(layer.data)
+        try:
+            for like in sr:
+                # A cell shows its SR image, as upsampled or searched, until its samples form.
+                layer = self._own.make(
+                    np.repeat(np.asarray(like.data)[None], samples, 0),
+                    _named(like, SAMPLES),
+                    metadata=dict(like.metadata),
+                    visible=visible,
+                    **{name: getattr(like, name) for name in _LOOK},
+                    **with_leading_axis(like),
+                )
+                self.layers.append(layer)
+        except BaseException:
+            self._own.put_back()
+            raise
+        self._pixels = [layer.data for layer in self.layers]
 
     def show(self, cells: NDArray[np.intp], samples: NDArray[np.float32]) -> None:
         """Overwrite some cells (n,) with their samples (S, n, C, H, W)."""
@@ -76,34 +90,62 @@ class SampleLayers:
             layer.refresh()
             layer.visible = False
 
-    def show_statistics(self) -> None:
-        """Add mean and standard deviation over the samples as layers in the SR layers' place.
+    @property
+    def present(self) -> bool:
+        """Whether any of the layers is still in the viewer."""
+        return any(layer in self._viewer.layers for layer in self.layers)
 
-        The deviation of the last channel is in view.
+    def accept(self) -> None:
+        """Let go of the samples of the earlier run."""
+        self._own.accept()
+
+    def put_back(self) -> None:
+        """Show the samples of the earlier run again, or take the layers away."""
+        self._own.put_back()
+
+    def show_statistics(self) -> list[Image]:
+        """Show mean and standard deviation over the samples as layers in the SR layers' place.
+
+        The deviation of the last channel is in view; layers that are there already keep
+        their look. Returns all of them.
         """
-        for layer in self._further:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-        self._further = []
-        for like, pixels in zip(self._sr, self._pixels, strict=True):
-            place = {name: getattr(like, name) for name in _PLACE}
-            shared = {"metadata": dict(like.metadata), **place}
-            mean = self._viewer.add_image(
-                pixels.mean(0),
-                name=like.name.replace("SR", "SR mean of samples", 1),
-                visible=False,
-                **{name: getattr(like, name) for name in _LOOK},
-                **shared,
-            )
-            deviation = self._viewer.add_image(
-                pixels.std(0, ddof=1),
-                name=like.name.replace("SR", "SR sd of samples", 1),
-                colormap="inferno",
-                # One channel at a time: two deviations over each other tell nothing.
-                visible=like is self._sr[-1],
-                **shared,
-            )
-            self._further += [mean, deviation]
+        own = OwnLayers(self._viewer, self._digest)
+        shown = []
+        try:
+            for like, pixels in zip(self._sr, self._pixels, strict=True):
+                place = {name: getattr(like, name) for name in PLACE}
+                shared = {"metadata": dict(like.metadata), **place}
+                look = {name: getattr(like, name) for name in _LOOK}
+                mean = own.make(pixels.mean(0), _named(like, MEAN), visible=False, **look, **shared)
+                deviation = own.make(
+                    pixels.std(0, ddof=1),
+                    _named(like, DEVIATION),
+                    colormap="inferno",
+                    # One channel at a time: two deviations over each other tell nothing.
+                    visible=like is self._sr[-1],
+                    **shared,
+                )
+                shown += [mean, deviation]
+        except BaseException:
+            own.put_back()
+            raise
+        return shown
+
+
+def further_layers(
+    viewer: ViewerModel, sr: Sequence[Image], digest: str, *words: str
+) -> list[Image]:
+    """Return the layers of samples and their statistics that a run of the same cells has left."""
+    own = OwnLayers(viewer, digest)
+    found = (own.find(_named(like, word)) for like in sr for word in words)
+    return [layer for layer in found if layer is not None]
+
+
+def _named(like: Image, word: str) -> str:
+    """Return the name of a layer of samples or so beside an SR layer, which may be renamed."""
+    if not like.name.startswith("SR "):
+        return f"{word}, {like.name}"
+    return like.name.replace("SR", word, 1)
 
 
 def with_leading_axis(layer: Image) -> dict[str, Any]:

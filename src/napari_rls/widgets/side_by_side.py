@@ -50,7 +50,7 @@ class SideBySide:
         self,
         viewer: ViewerModel,
         columns: Sequence[Sequence[Layer]],
-        places: Mapping[Layer, Mapping[str, Any]] = {},  # noqa: B006 - never changed
+        places: Mapping[Layer, Mapping[str, Any]] = {},
     ) -> None:
         self.layers = [layer for column in columns for layer in column]
         self._viewer = viewer

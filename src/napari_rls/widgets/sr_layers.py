@@ -10,6 +10,8 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_rls.widgets.inputs import Source, full_resolution
+from napari_rls.widgets.own_layers import GENERATED, OwnLayers
+from napari_rls.widgets.view import remove_layers
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.upsample import upsample
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
     from napari_rls.models.manifest import Manifest
     from napari_rls.workflow.stack import CellStack
+
+BRIGHT = 99.9
+"""Percentile of an SR channel that is drawn brightest."""
 
 PLACEHOLDER = {
     "generated": False,
@@ -41,6 +46,9 @@ class SrLayers:
         The bundle's manifest, for colours and the HR size.
     method
         The method, if the layers' names are to tell it.
+    digest
+        SHA-256 of the LR cells: layers of an earlier run of the same cells are taken over,
+        see :class:`~napari_rls.widgets.own_layers.OwnLayers`. "" always makes new ones.
     """
 
     def __init__(
@@ -50,26 +58,33 @@ class SrLayers:
         lr: CellStack,
         manifest: Manifest,
         method: str = "",
+        digest: str = "",
     ) -> None:
         self._viewer = viewer
+        self._own = OwnLayers(viewer, digest)
         factor = manifest.hr_size // lr.data.shape[-1]
         kind = f"{factor}x {method}".rstrip()
         first_look = upsample(lr.data, factor)
         self.layers: list[Image] = []
-        for c, channel in enumerate(manifest.channels):
-            source = origin[c]
-            shape = (*source.shape[:-2], manifest.hr_size, manifest.hr_size)
-            pixels = np.ascontiguousarray(first_look[:, c])
-            layer = viewer.add_image(
-                pixels.reshape(shape),
-                name=_name(source.layer.name, channel.name, kind, len(manifest.channels)),
-                metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
-                contrast_limits=_contrast(source, lr.data[:, c]),
-                **channel_look(channel.colour, bottom=c == 0),
-                **placement(source, factor),
-            )
-            self.layers.append(layer)
+        try:
+            for c, channel in enumerate(manifest.channels):
+                source = origin[c]
+                shape = (*source.shape[:-2], manifest.hr_size, manifest.hr_size)
+                pixels = np.ascontiguousarray(first_look[:, c])
+                layer = self._own.make(
+                    pixels.reshape(shape),
+                    _name(source.layer.name, channel.name, kind, len(manifest.channels)),
+                    metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
+                    contrast_limits=_contrast(source, lr.data[:, c]),
+                    **channel_look(channel.colour, bottom=c == 0),
+                    **placement(source, factor),
+                )
+                self.layers.append(layer)
+        except BaseException:
+            self._own.put_back()
+            raise
         self._pixels = [layer.data for layer in self.layers]
+        self._contrast = [list(layer.contrast_limits) for layer in self.layers]
 
     @property
     def present(self) -> bool:
@@ -87,20 +102,40 @@ class SrLayers:
                 layer.refresh(thumbnail=thumbnail, highlight=False, extent=False)
 
     def settle(self, sr: NDArray[np.float32], record: dict[str, Any]) -> None:
-        """Show the result (N, C, H, W), NaN where there is none, and attach its record."""
+        """Show the result (N, C, H, W), NaN where there is none, and attach its record.
+
+        SR images are brighter than LR ones where structures are finer than an LR pixel: the
+        contrast is widened for them, unless the user has set it.
+        """
         self.show(np.arange(len(sr)), sr, thumbnail=True)
         self.mark(record)
+        for c, (layer, known) in enumerate(zip(self.layers, self._contrast, strict=True)):
+            finite = sr[:, c][np.isfinite(sr[:, c])]
+            bright = float(np.percentile(finite, BRIGHT)) if finite.size else known[1]
+            if list(layer.contrast_limits) == known and bright > known[1]:
+                layer.contrast_limits = (known[0], bright)
 
     def mark(self, record: dict[str, Any]) -> None:
         """Attach the record of the run to every layer."""
         for layer in self.layers:
             layer.metadata = {**layer.metadata, PROVENANCE_KEY: record}
 
+    @property
+    def earlier_finished(self) -> int:
+        """Cells that were finished in the earlier result whose layers were taken over."""
+        return self._own.earlier_finished
+
+    def accept(self) -> None:
+        """Let go of the earlier result."""
+        self._own.accept()
+
+    def put_back(self) -> None:
+        """Show the earlier result again; layers without one are taken out of the viewer."""
+        self._own.put_back()
+
     def remove(self) -> None:
         """Take the layers out of the viewer."""
-        for layer in self.layers:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        remove_layers(self._viewer, self.layers)
 
 
 def placement(source: Source, factor: float) -> dict[str, Any]:
@@ -151,6 +186,6 @@ def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float
 
 
 def _name(lr: str, channel: str, kind: str, channels: int) -> str:
-    name = f"SR {kind} (generated) of {lr}"
+    name = f"SR {kind} {GENERATED} of {lr}"
     known = channels == 1 or lr.lower().endswith(channel.lower())
     return name if known else f"{name} {channel}"

@@ -132,6 +132,11 @@ class Collector:
         """Number of cells that have an image."""
         return sum(cell.status not in ("waiting", "skipped") for cell in self.cells)
 
+    @property
+    def finished(self) -> int:
+        """Number of cells whose search is over."""
+        return sum(cell.status in ("done", "failed") for cell in self.cells)
+
     def provenance(self) -> dict[str, Any]:
         """Return the record of the run: plain numbers, strings, lists and dicts."""
         record: dict[str, Any] = {
