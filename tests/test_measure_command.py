@@ -108,6 +108,22 @@ def test_super_resolved_files_come_with_their_samples(
     assert record["images"][0]["run"]["settings"]["steps"] == 3
 
 
+def test_an_interrupted_run_is_measured_flagged_and_said(tmp_path: Path, cells: CellStack) -> None:
+    status = ["done", "done", "searching", "waiting"]
+    record = {"generated": True, "complete": False, "cells": [{"status": s} for s in status]}
+    sr, out = tmp_path / "a_SR8x.ome.tif", tmp_path / "table.csv"
+    write_stack(sr, cells, description="SR", record=record)
+    result = run(sr, "--assay", "translocation", "--out", out)
+    sentence = (
+        "The run that made the SR images of a_SR8x.ome.tif was interrupted: 2 of 4 cells are not "
+        "finished (flag Unfinished); finish it and measure again."
+    )
+    assert sentence in result.stderr.splitlines()
+    table, written = read_table(out)
+    assert table["Quality_Flags"].tolist() == ["", "", "Unfinished", "Unfinished"]
+    assert written["warnings"] == [sentence]
+
+
 def test_kinds_are_seen_or_said(hr: Path, lr: Path, sr: Path, tmp_path: Path) -> None:
     def kinds(*files: Path, **options: Any) -> list[list[str]]:
         return [[s.kind for s in group] for group in read_images(files, **options)]

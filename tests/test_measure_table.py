@@ -169,6 +169,31 @@ def test_quality_of_sr_cells_is_what_their_record_says() -> None:
         run(ImageSet("SR", stack([2.0]), record={"cells": cells}))
 
 
+def test_cells_that_a_run_left_unfinished_are_flagged_and_counted() -> None:
+    status = ["done", "searching", "sampling", "waiting", "failed", "skipped"]
+    record = {"generated": True, "complete": False, "cells": [{"status": s} for s in status]}
+    cells = stack([2.0] * 6, "cells_SR.ome.tif")
+    found = run(ImageSet("SR", cells, record=record), ImageSet("GT", cells))
+    sr = found.table[found.table["Metadata_Image"] == "SR"]
+    unfinished, failed = "Unfinished", "SearchFailed"
+    assert sr["Quality_Flags"].tolist() == ["", *[unfinished] * 3, failed, failed]
+    assert not found.table.loc[found.table["Metadata_Image"] == "GT", "Quality_Unfinished"].any()
+    assert found.record["warnings"] == [
+        "The run that made the SR images of cells_SR.ome.tif was interrupted: 3 of 6 cells are not "
+        "finished (flag Unfinished); finish it and measure again."
+    ]
+
+
+@pytest.mark.parametrize(("complete", "expected"), [(False, True), (True, False)])
+def test_a_record_without_single_cells_tells_whether_they_are_finished(
+    complete: bool, expected: bool
+) -> None:
+    record = {"generated": True, "complete": complete}
+    found = run(ImageSet("SR", stack([2.0, 3.0]), record=record))
+    assert found.table["Quality_Unfinished"].tolist() == [expected] * 2
+    assert bool(found.record["warnings"]) is expected
+
+
 def test_all_raised_flags_are_named() -> None:
     data = images([2.0, 2.0, 2.0])
     data[1, 1, 23, 23] = 300

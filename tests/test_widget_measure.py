@@ -104,6 +104,24 @@ def test_a_run_is_found_with_its_samples_lr_and_gt(tiny_bundle_file, tmp_path):
     assert sr["run"]["bundle"]["content_hash"] == run.manifest.content_hash
 
 
+def test_a_cancelled_run_is_measured_flagged_and_said(tiny_bundle_file, tmp_path):
+    run = Bench(tiny_bundle_file, tmp_path / "settings.json", steps=5, batch_size=2)
+    run.add_lr()
+    run.controller.start()
+    run.thread.step(2)
+    run.controller.cancel()
+    run.thread.ended()
+    state = state_of(run.viewer)
+    thread = type(run.thread)()
+    control = MeasureController(run.viewer, state, thread.launch, tmp_path / "m.json")
+    control.start()
+    thread.finish()
+    sr = state.result.table[state.result.table["Metadata_Image"] == "SR"]
+    assert sr["Quality_Unfinished"].tolist() == [True, True, True]
+    assert "was interrupted: 3 of 3 cells are not finished (flag Unfinished)" in state.message.text
+    assert state.message.level is Level.WARNING
+
+
 def test_what_is_missing_is_said(bench):
     bench.controller.start()
     assert bench.said == "Choose the DNA and the signal layer of at least one kind of image."

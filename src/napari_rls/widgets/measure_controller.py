@@ -234,7 +234,8 @@ class MeasureController:
         else:
             self._show(news.result)
             seconds = time.monotonic() - self._began
-            self._settle(describe(news.result, seconds), done=True)
+            level = Level.WARNING if news.result.record["warnings"] else Level.INFO
+            self._settle(describe(news.result, seconds), level, done=True)
 
     def _show(self, result: Measurements) -> None:
         """Replace the labels of the last measurement by those of this one."""

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 PROVENANCE_KEY = "napari-rls"
 """Key of the record in ``layer.metadata`` and namespace of it in files."""
 
-OVER = ("done", "failed", "skipped")
-"""Status of cells that are not searched any further."""
+UNFINISHED_STATUS = ("waiting", "searching", "sampling")
+"""What :attr:`CellRecord.status` is while something of a cell is still to be done."""
+
+FAILED_STATUS = ("failed", "skipped")
+"""What it is at the end of a cell without a result that can be relied on."""
 
 _SOFTWARE = ("napari-rls", "torch", "numpy", "nflows")
 
@@ -125,7 +128,7 @@ class Collector:
     @property
     def complete(self) -> bool:
         """Whether no cell is left to search."""
-        return all(cell.status in OVER for cell in self.cells)
+        return not any(cell.status in UNFINISHED_STATUS for cell in self.cells)
 
     @property
     def reached(self) -> int:

@@ -20,6 +20,7 @@ from napari_rls.measure.cells import (
 )
 from napari_rls.measure.intervals import summarise
 from napari_rls.models.trust import Correction, Domain
+from napari_rls.workflow.collect import FAILED_STATUS, UNFINISHED_STATUS
 from napari_rls.workflow.measure_columns import (
     DENSITY_PERCENTILE,
     FLAGS,
@@ -31,6 +32,8 @@ from napari_rls.workflow.measure_columns import (
     PIXEL_SIZE,
     POOR_FIT,
     RESIDUAL_PERCENTILE,
+    SEARCH_FAILED,
+    UNFINISHED,
     dictionary,
     interval_columns,
 )
@@ -137,7 +140,7 @@ def measure(
         frames.append(_frame(one, rows, cells, values, interval, known.domain))
     table = pd.concat(frames, ignore_index=True)
     record = table_record(sets, settings, plate_map, factor)
-    record["warnings"] = list(rows.warnings)
+    record["warnings"] = [*rows.warnings, *_interrupted(table, sets)]
     record["columns"] = dictionary(settings, table.columns)
     yield MeasureUpdate(done, total, Measurements(table, labels, record))
 
@@ -206,10 +209,15 @@ def quality_columns(
             f"The record of the SR images is of {len(found)} cells but there are {cells} images; "
             "measure the file as super-resolve wrote it."
         )
+    # A record that does not tell of single cells tells whether the run came to its end.
+    otherwise = "done" if record.get("complete", True) else "waiting"
+    status = np.array([cell.get("status", otherwise) for cell in found], np.str_)
     residuals = [cell.get("lr_residual") or [np.nan] for cell in found]
     densities = [cell.get("log_density") for cell in found]
     verdict = judge_cells(images, record, domain)
     return {
+        UNFINISHED: np.isin(status, UNFINISHED_STATUS),
+        SEARCH_FAILED: np.isin(status, FAILED_STATUS),
         LR_RESIDUAL: np.array([np.mean(residual) for residual in residuals], np.float64),
         RESIDUAL_PERCENTILE: verdict.residual_percentile,
         LOG_DENSITY: np.array(densities, np.float64),
@@ -218,6 +226,20 @@ def quality_columns(
         POOR_FIT: verdict.poor_fit,
         OUT_OF_DOMAIN: verdict.out_of_domain,
     }
+
+
+def _interrupted(table: pd.DataFrame, sets: Sequence[ImageSet]) -> list[str]:
+    """Return what is to be said of SR images that a run had not finished."""
+    count = int(table[UNFINISHED].sum())
+    if not count:
+        return []
+    name = next(s.stack.name for s in sets if s.kind == "SR")
+    cells = int((table[IMAGE] == "SR").sum())
+    what = "cell is not" if count == 1 else "cells are not"
+    return [
+        f"The run that made the SR images of {name} was interrupted: {count} of {cells} {what} "
+        f"finished (flag {UNFINISHED.removeprefix('Quality_')}); finish it and measure again."
+    ]
 
 
 def _channels(record: Mapping[str, Any]) -> str:

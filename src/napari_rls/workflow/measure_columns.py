@@ -20,6 +20,7 @@ LR_RESIDUAL, LOG_DENSITY = "Quality_LRResidual", "Quality_LogDensity"
 RESIDUAL_PERCENTILE = "Quality_LRResidualPercentile"
 DENSITY_PERCENTILE = "Quality_LogDensityPercentile"
 LOOK_PERCENTILE = "Quality_LookPercentile"
+UNFINISHED, SEARCH_FAILED = "Quality_Unfinished", "Quality_SearchFailed"
 POOR_FIT, OUT_OF_DOMAIN = "Quality_PoorFit", "Quality_OutOfDomain"
 FLAGS = "Quality_Flags"
 
@@ -48,6 +49,17 @@ QUALITY: dict[str, tuple[str, str]] = {
         "A pixel of nucleus, ring or spots reaches the level of saturation; no if none is set.",
     ),
     NOT_FINITE: ("yes or no", "A pixel of the two channels is no number, as where SR failed."),
+    UNFINISHED: (
+        "yes or no",
+        (
+            "The run was interrupted before the search of the cell, or the drawing of its samples, "
+            "was done: its image and interval are not the result; SR only."
+        ),
+    ),
+    SEARCH_FAILED: (
+        "yes or no",
+        "The search of the cell failed or left it out; the record of the run says why; SR only.",
+    ),
     LR_RESIDUAL: (
         "image unit",
         "Mean absolute difference between the degraded SR image and the LR image; SR only.",

@@ -25,7 +25,7 @@ from safetensors.numpy import load, save
 
 from napari_rls.models.json_file import JsonError, parse_json, parse_model, read_json
 from napari_rls.models.whole_file import whole_file
-from napari_rls.workflow.collect import OVER, CellRecord, Collector
+from napari_rls.workflow.collect import UNFINISHED_STATUS, CellRecord, Collector
 from napari_rls.workflow.read import read_record
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.trace import Trace
@@ -246,7 +246,7 @@ class Unfinished:
             note.run == self._run
             and count == len(note.records) == len(set(note.cells)) > 0
             and 0 <= cells.min() <= cells.max() < len(result.sr)
-            and all(record.status in OVER for record in note.records)
+            and not any(record.status in UNFINISHED_STATUS for record in note.records)
             and {n: a.shape for n, a in arrays.items() if n in shapes} == shapes
             and all(array.dtype == np.float32 for array in arrays.values())
             and (trace is None or note.every == trace.every)
