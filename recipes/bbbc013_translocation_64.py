@@ -23,7 +23,8 @@ from napari_rls.models.manifest import (
     Training,
 )
 from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.train_job import TrainJob, train_bundle
+from napari_rls.workflow.train_job import train_bundle
+from napari_rls.workflow.train_record import TrainJob
 
 SETTINGS = TrainSettings(
     size=64,

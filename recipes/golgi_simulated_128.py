@@ -33,7 +33,8 @@ from napari_rls.simulate.golgi import GolgiSettings
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.simulate import SIMULATED_LABEL, SimulateSettings, simulated_cells
 from napari_rls.workflow.stack import CellStack
-from napari_rls.workflow.train_job import TrainJob, train_bundle
+from napari_rls.workflow.train_job import train_bundle
+from napari_rls.workflow.train_record import TrainJob
 from napari_rls.workflow.write import write_stack
 
 ASSAY = ASSAYS["golgi"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -167,10 +168,76 @@ def test_a_file_for_each_channel_growing_and_images_to_validate_on(tmp_path: Pat
     run(tmp_path / "A*.tif", "--out", out(tmp_path), *words, *more, *held, *again)
 
 
+def stop_after(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
+    """Have Ctrl-C pressed once so many images were shown."""
+    show = command._View.update
+
+    def stop(self: command._View, update: JobUpdate) -> None:
+        show(self, update)
+        if update.step and update.step.images == images:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(command._View, "update", stop)
+
+
+def test_resume_needs_the_folder_alone_and_takes_changes(
+    tmp_path: Path, fields: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--title", "Mine", "--licence", "CC0-1.0", "--dna-channel", "DNA")
+    run(fields, "--out", out(tmp_path, "through"), "--name", "same", *words, *TINY)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        monkeypatch.chdir(tmp_path)
+        run("fields", "--out", "stopped.rls.safetensors", "--name", "same", *words, *TINY, code=130)
+    # From elsewhere, and without a word on images, channels, settings or the bundle.
+    monkeypatch.chdir(fields)
+    again = run("--run", tmp_path / "stopped-run", "--resume", "--licence", "CC-BY-4.0")
+    assert "are of these images; no new cut" in again.stderr
+    assert again.stdout.split() == [str(out(tmp_path, "stopped"))]
+    one, two = (load_bundle(out(tmp_path, name)) for name in ("through", "stopped"))
+    assert two.manifest.licence == "CC-BY-4.0"
+    same = {"licence": "CC0-1.0", "content_hash": one.manifest.content_hash}
+    assert two.manifest.model_copy(update=same) == one.manifest
+    first, second = one.tensors(), two.tensors()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_finish_makes_a_bundle_of_a_run_that_was_stopped(
+    tmp_path: Path, fields: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ("--run", tmp_path / "mine-run")
+    assert "holds no run to resume" in run(*place, "--finish", code=2).stderr
+    with monkeypatch.context() as patch:
+        stop_after(patch, 20)
+        stopped = run(fields, "--out", out(tmp_path), *TINY, code=130)
+    assert "with --finish makes a bundle of what it has" in stopped.stderr
+    done = run(*place, "--finish")
+    assert done.stdout.split() == [str(out(tmp_path))]
+    assert "\nflow and encoders: 100 %" in done.stderr
+    manifest = load_bundle(out(tmp_path)).manifest
+    assert (manifest.training.kimg, set(manifest.encoder.factors)) == (0.02, {2, 4, 8})
+    assert "exists already; give --overwrite" in run(*place, "--resume", code=2).stderr
+    run(*place, "--resume", "--overwrite")
+    assert load_bundle(out(tmp_path)).manifest.training.kimg == 0.04
+
+
+def test_how_long_it_takes_is_said_before_training_begins(tmp_path: Path, fields: Path) -> None:
+    first = run(fields, "--out", out(tmp_path), *TINY).stderr
+    assert "Measuring how fast this machine trains." in first
+    assert re.search(r"\nAbout .* for 0\.04 kimg on this machine \(estimate\)\.\n", first)
+    told = first.index("on this machine (estimate)")
+    assert first.index("9 crops to train on") < told < first.index("\n16 px: ")
+    second = run(fields, "--out", out(tmp_path, "second"), *TINY).stderr
+    assert "Measuring" not in second
+    assert "for 0.04 kimg on this machine (estimate)." in second
+
+
 def test_refusals(tmp_path: Path, fields: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     target = ("--out", out(tmp_path))
+    assert "Give the images: files, folders or patterns and their" in run(*target, code=2).stderr
+    assert "Give the bundle to write: --out" in run(fields, "--channels", "DNA", code=2).stderr
     assert f"{empty} holds no TIFF file" in run(empty, *target, *TINY, code=2).stderr
     assert "There is no image" in run(tmp_path / "x*.tif", *target, *TINY, code=2).stderr
     assert "holds no run to resume" in run(fields, *target, *TINY, "--resume", code=2).stderr

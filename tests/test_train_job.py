@@ -20,8 +20,9 @@ from napari_rls.training.checkpoint import load_generator
 from napari_rls.training.run_folder import RunFolder, Score
 from napari_rls.training.settings import TrainingError
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.train_job import JobUpdate, TrainJob
+from napari_rls.workflow.train_job import JobUpdate, train_bundle
 from napari_rls.workflow.train_manifest import draft_manifest
+from napari_rls.workflow.train_record import TrainJob, kept_job, settled
 
 GROWING = {
     "grow_kimg": 0.02,
@@ -254,6 +255,120 @@ def test_generators_are_scored_by_the_crops_held_out(folder: Path) -> None:
     training = bundle_of(plan).manifest.training
     assert (training.kid, training.fid, training.features) == (best.kid, best.fid, NAME)
     assert training.kimg == best.images / 1000
+
+
+def test_the_share_goes_from_0_to_1_through_all_stages(folder: Path) -> None:
+    updates = run(job(folder))
+    shares = [update.share for update in updates]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    stage = {name: [u for u in updates if u.stage == name] for name in stages(updates)}
+    assert [u.part for u in stage["crops"]] == [0.25, 0.5, 0.75, 1, 1]
+    trained = [u for u in stage["training"] if u.step]
+    assert trained[-1].share < stage["fitting"][0].share < 1
+    assert trained[-1].part == 1
+    fitted = [u.part for u in stage["fitting"]]
+    # An epoch of the flow, the generated images, an epoch of each of three encoders.
+    assert len(fitted) >= 1 + 2 + 3 * 20
+    assert len(set(fitted)) > 60
+    assert all(u.seconds_left is not None and u.seconds_left >= 0 for u in stage["fitting"])
+    # What is left after the last step are the fits.
+    assert trained[-1].seconds_left == pytest.approx(stage["fitting"][0].seconds_left, rel=0.5)
+    assert [u for u in updates if u.unscored]
+
+
+def test_a_growing_run_has_one_bar_too(folder: Path) -> None:
+    updates = run(job(folder, **GROWING))
+    shares = [update.share for update in updates]
+    assert shares == sorted(shares)
+    half = [u for u in updates if u.step and u.size == 8]
+    full = [u for u in updates if u.step and u.size == 16]
+    assert half[-1].part == full[-1].part == 1
+    assert half[-1].share < full[0].share < full[-1].share < 1
+    assert half[-1].seconds_left > full[-1].seconds_left
+
+
+def test_a_run_can_be_finished_at_any_time(folder: Path) -> None:
+    plan = job(folder)
+    for why in ("there is nothing to finish", "there is nothing to finish"):
+        with pytest.raises(InputError, match=why):
+            list(train_bundle(plan, finish=True))
+        run(plan, stop_at=(16, 4))
+        RunFolder(plan.folder).checkpoint.unlink()
+    run(plan, stop_at=(16, 20))
+    best = Generator(SETTINGS.architecture)
+    score = Score(images=12, kid=0.5, kid_std=0.001, fid=12.5, features="none such")
+    RunFolder(plan.folder).add_best(best, score, {})
+    before = RunFolder(plan.folder).checkpoint.read_bytes()
+    updates = list(train_bundle(plan, finish=True))
+    assert stages(updates) == ["crops", "fitting", "done"]
+    assert [u.share for u in updates] == sorted(u.share for u in updates)
+    made = bundle_of(plan)
+    assert made.manifest.training.kimg == 0.012
+    weights = best.state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in made.generator.state_dict().items())
+    assert RunFolder(plan.folder).checkpoint.read_bytes() == before
+    # Killed before the first checkpoint, but not before the first score.
+    RunFolder(plan.folder).checkpoint.unlink()
+    list(train_bundle(plan, finish=True))
+    assert not bundle_of(plan).discriminator
+    with pytest.raises(TrainingError, match=r"other settings \(seed: 0, now 1"):
+        list(
+            train_bundle(
+                replace(plan, settings=SETTINGS.model_copy(update={"seed": 1})), finish=True
+            )
+        )
+
+
+def test_a_run_at_half_the_size_cannot_be_finished(folder: Path) -> None:
+    plan = job(folder, **GROWING)
+    run(plan, stop_at=(8, 8))
+    with pytest.raises(InputError, match="still at half the size"):
+        list(train_bundle(plan, finish=True))
+    run(plan, stop_at=(16, 8))
+    list(train_bundle(plan, finish=True))
+    assert bundle_of(plan).manifest.training.kimg == 0.008
+
+
+def test_the_record_tells_the_whole_job_wherever_the_folder_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    plan = job(
+        folder,
+        images=("fields/f[0-2].tif",),
+        validation=("fields/f3.tif",),
+        folder=Path("run"),
+        sources=("0", "1"),
+        dna_channel="0",
+        generator="last",
+    )
+    run(plan, stop_at=(16, 12))
+    moved = (folder / "run").rename(folder / "moved")
+    kept = kept_job(moved)
+    assert kept == replace(settled(plan), folder=moved)
+    assert kept.images == (str(folder / "fields" / "f[0-2].tif"),)
+    assert kept.dna_channel == "DNA"
+    run(kept, stop_at=(16, 20))
+    assert kept_job(moved) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"{", "no record of a training job"),
+        (b"[]", "no record of a training job"),
+        (b"\xff\xfe", "no record of a training job"),
+        (b"[" * 100_000, "no record of a training job"),
+        (b'{"images": ["x"], "surprise": 1}', "no record of a training job"),
+    ],
+)
+def test_a_damaged_record_is_said_to_be_one(tmp_path: Path, text: bytes, why: str) -> None:
+    with pytest.raises(InputError, match="holds no training run"):
+        kept_job(tmp_path)
+    (tmp_path / "job.json").write_bytes(text)
+    with pytest.raises(InputError, match=why):
+        kept_job(tmp_path)
 
 
 def test_a_manifest_in_place_of_words(folder: Path) -> None:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from synthetic_cells import field
 
 from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.train_job import JobUpdate, TrainJob, train_bundle
+from napari_rls.workflow.train_job import JobUpdate, train_bundle
 from napari_rls.workflow.train_manifest import Card
+from napari_rls.workflow.train_record import TrainJob
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
+    from napari_rls.training.assemble import Fitting
 
 
 @options_of(ImportSettings, defaults={"name": "that of the file"})
@@ -58,11 +59,13 @@ def import_checkpoint(
     put(out)
 
 
-def _reported(steps: Generator[str, None, Bundle]) -> Bundle:
-    """Say every line, and return what comes at the end."""
+def _reported(steps: Generator[Fitting, None, Bundle]) -> Bundle:
+    """Say every new line, and return what comes at the end."""
     while True:
         try:
-            say(next(steps))
+            step = next(steps)
+            if step.news:
+                say(step.text)
         except StopIteration as end:
             made: Bundle = end.value
             return made

@@ -12,8 +12,21 @@ from napari_rls.search.settings import SettingsError
 from napari_rls.workflow.stack import InputError
 
 
-def check_places(out: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Check that the bundle can be written and the folder holds a run just if one is resumed.
+def check_bundle(out: Path, *, overwrite: bool) -> None:
+    """Check that the bundle can be written.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    if not out.name.endswith(SUFFIX) or out.is_dir():
+        raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
+    check_new([out], overwrite=overwrite)
+
+
+def check_run(folder: Path, *, resume: bool) -> None:
+    """Check that the folder holds a run just if one is resumed.
 
     Raises
     ------
@@ -22,9 +35,6 @@ def check_places(out: Path, folder: Path, *, resume: bool, overwrite: bool) -> N
     """
     from napari_rls.workflow.train_files import begun
 
-    if not out.name.endswith(SUFFIX) or out.is_dir():
-        raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
-    check_new([out], overwrite=overwrite)
     if begun(folder) and not resume:
         raise InputError(
             f"{folder} holds a run already; give --resume to go on with it, or another --run."
@@ -44,13 +54,17 @@ def wrong_usage() -> Iterator[None]:
 
 
 @contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """Say how to go on when Ctrl-C or what else asks to stop ends the block."""
+def kept(folder: Path, besides: str = "") -> Iterator[None]:
+    """Say how to go on when Ctrl-C or what else asks to stop ends the block.
+
+    ``besides`` says what else the same command can do then.
+    """
 
     def sentence() -> str:
         from napari_rls.workflow.train_files import begun
 
-        how = f": {folder} keeps the run; the same command with --resume goes on with it."
+        also = besides and f", {besides}"
+        how = f": {folder} keeps the run; the same command with --resume goes on with it{also}."
         return f"Stopped{how if begun(folder) else '.'}"
 
     with on_stop(sentence):

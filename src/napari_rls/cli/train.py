@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_rls.cli.options import build, options_of
+from napari_rls.cli.options import options_of
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, put, say
-from napari_rls.cli.resumable import check_places, kept, wrong_usage
+from napari_rls.cli.resumable import check_bundle, check_run, kept, wrong_usage
+from napari_rls.cli.train_options import NOT_STATED, job_of, run_folder
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.text import duration
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from napari_rls.training.run import Progress as Step
     from napari_rls.workflow.train_job import JobUpdate
 
-NOT_STATED = "not stated"
-FITTED = 100_000
-EPOCHS = 40
-
 _TRAINING = tuple(
     name for name in TrainSettings.model_fields if name not in {"channels", "intensity", "camera"}
 )
@@ -35,25 +32,30 @@ _TRAINING = tuple(
 @options_of(TrainSettings, only=_TRAINING)
 def train(
     images: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="IMAGES...",
+            show_default=False,
             help="Whole fields: TIFF or OME-TIFF files, folders, patterns. A file holds all "
             "channels, or one; see --channel-files.",
         ),
-    ],
+    ] = None,
     channels: Annotated[
-        str,
+        str | None,
         typer.Option(
+            show_default=False,
             help="Names of the channels, as in DNA,GFP: the files' own names, or names for them "
             "in the order in which they come. DNA=0,GFP=2 says which of a file's channels each is, "
             "by name or by index from 0; with --channel-files, DNA=w1,GFP=w2 what stands in the "
-            "file names."
+            "file names.",
         ),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar=f"NAME{SUFFIX}", help="Bundle to write.")],
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar=f"NAME{SUFFIX}", show_default=False, help="Bundle to write."),
+    ] = None,
     channel_files: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="PATTERN",
             show_default=False,
@@ -61,7 +63,7 @@ def train(
             "'{field}_{channel}.tif': {field} is what the files of one field share, {channel} the "
             "channel, * anything; folders may belong to it, as in '{channel}/{field}.tif'.",
         ),
-    ] = "",
+    ] = None,
     validation: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,7 +83,20 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run that the folder holds.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run that the folder holds, begun here or in napari. Images and "
+            "options that are not given are those of the run: --run DIR alone will do.",
+        ),
+    ] = False,
+    finish: Annotated[
+        bool,
+        typer.Option(
+            "--finish",
+            help="Train no more: make a bundle of what the run in the folder has so far. "
+            "It can still go on by --resume.",
+        ),
     ] = False,
     start: Annotated[
         Path | None,
@@ -92,38 +107,49 @@ def train(
         ),
     ] = None,
     grow_kimg: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             help="Thousands of images to train on at half the size first, which is fast; then the "
-            "generator grows to full size.",
+            "generator grows to full size (default 0).",
         ),
-    ] = 0,
+    ] = None,
     dna_channel: Annotated[
-        str, typer.Option(help="Channel that shows nuclei, by index from 0 or by name.")
-    ] = "0",
-    name: Annotated[str, typer.Option(help="Name of the bundle; else that of the file.")] = "",
-    title: Annotated[str, typer.Option(help="Title of the bundle.")] = "",
-    licence: Annotated[str, typer.Option(help="Licence of the bundle.")] = NOT_STATED,
-    attribution: Annotated[str, typer.Option(help="Whom to name for the images.")] = NOT_STATED,
+        str | None,
+        typer.Option(help="Channel that shows nuclei, by index from 0 or by name (default 0)."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the bundle (default: that of the file).")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the bundle.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help=f"Licence of the bundle (default: {NOT_STATED}).")
+    ] = None,
+    attribution: Annotated[
+        str | None, typer.Option(help=f"Whom to name for the images (default: {NOT_STATED}).")
+    ] = None,
     pixel_size: Annotated[
         float | None,
         typer.Option(min=1e-6, help="Side of a pixel in micrometres; else what the files say."),
     ] = None,
     generator: Annotated[
-        Literal["best", "last"],
+        Literal["best", "last"] | None,
         typer.Option(
-            help="Generator to make a bundle of: the best by KID, or the last one. With --resume "
-            "on a run that is done, it makes another bundle of that run."
+            help="Generator to make a bundle of: the best by KID, or the last one (default best). "
+            "With --resume on a run that is done, it makes another bundle of that run."
         ),
-    ] = "best",
+    ] = None,
     fit_samples: Annotated[
-        int,
-        typer.Option(min=100, help="Generated samples that flow and encoders are fitted to."),
-    ] = FITTED,
+        int | None,
+        typer.Option(
+            min=100,
+            help="Generated samples that flow and encoders are fitted to (default 100000).",
+        ),
+    ] = None,
     fit_epochs: Annotated[
-        int, typer.Option(min=1, max=1000, help="Passes over them for the flow.")
-    ] = EPOCHS,
+        int | None,
+        typer.Option(min=1, max=1000, help="Passes over them for the flow (default 40)."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the bundle.")] = False,
     **options: Any,
 ) -> None:
@@ -132,59 +158,60 @@ def train(
     Finds nuclei, cuts centred crops, holds a tenth of them back by field, trains StyleGAN2-ADA,
     fits the flow and the encoders, and writes the bundle, of the generator whose images are
     nearest to the crops held back (lowest KID). Ctrl-C keeps a checkpoint; the same command with
-    --resume goes on. 8-bit images use intensities 0 to 255, others the 0.1th to 99.9th percentile
-    over all training fields.
+    --resume goes on, and with --finish makes a bundle of what there is. 8-bit images use
+    intensities 0 to 255, others the 0.1th to 99.9th percentile over all training fields.
     """
-    folder = run or out.with_name(out.name.removesuffix(SUFFIX) + "-run")
     with exit_code(WRONG_USAGE):
-        from napari_rls.workflow.train_inputs import parse_channels
-        from napari_rls.workflow.train_job import TrainJob, train_bundle
-        from napari_rls.workflow.train_manifest import Card
+        from napari_rls.workflow.train_job import train_bundle
 
-        names, sources = parse_channels(channels)
-        job = TrainJob(
-            images=tuple(images),
-            settings=build(TrainSettings, _part(options, TrainSettings) | {"channels": names}),
-            card=Card(
-                name or out.name.removesuffix(SUFFIX), title, licence, attribution, pixel_size
-            ),
-            out=out,
-            folder=folder,
-            validation=tuple(validation or ()),
-            pattern=channel_files,
-            sources=sources,
-            dna_channel=dna_channel,
-            nuclei=build(NucleusSettings, _part(options, NucleusSettings)),
-            start=start,
-            grow_kimg=grow_kimg,
-            generator=generator,
-            fit_samples=fit_samples,
-            fit_epochs=fit_epochs,
-        )
-        check_places(out, folder, resume=resume, overwrite=overwrite)
+        goes_on = resume or finish
+        words = options | {
+            "images": tuple(images) if images else None,
+            "channels": channels,
+            "out": out,
+            "validation": tuple(validation) if validation else None,
+            "pattern": channel_files,
+            "dna_channel": dna_channel,
+            "start": start,
+            "grow_kimg": grow_kimg,
+            "generator": generator,
+            "fit_samples": fit_samples,
+            "fit_epochs": fit_epochs,
+        }
+        card = {
+            "name": name,
+            "title": title,
+            "licence": licence,
+            "attribution": attribution,
+            "pixel_size_um": pixel_size,
+        }
+        folder = run_folder(run, out)
+        check_run(folder, resume=goes_on)
+        job = job_of(folder, words, card, goes_on)
+        check_bundle(job.out, overwrite=overwrite)
     with (
         exit_code(FAILED),
         wrong_usage(),
-        kept(folder),
+        kept(job.folder, "with --finish makes a bundle of what it has"),
         _View() as view,
-        closing(train_bundle(job)) as updates,
+        closing(train_bundle(job, finish=finish)) as updates,
     ):
         for update in updates:
             view.update(update)
-    put(out)
-
-
-def _part(options: dict[str, Any], model: type[NucleusSettings | TrainSettings]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name in model.model_fields}
+    put(job.out)
 
 
 class _View(Bars):
-    """Messages, and a bar: thousands of images shown, images a second, ADA's p, KID, time left."""
+    """Messages, and bars: thousands of images shown, images a second, ADA's p, KID, time left.
+
+    The time that is left is that of the whole job.
+    """
 
     def __init__(self) -> None:
         # All must stand in 80 columns.
         super().__init__("kimg", "speed", "ada", "kid", "left", width=10)
-        self._bars: dict[int | None, TaskID] = {}
+        self._sizes: dict[int | None, TaskID] = {}
+        self._fit: TaskID | None = None
 
     def update(self, update: JobUpdate) -> None:
         """Show an update."""
@@ -193,14 +220,19 @@ class _View(Bars):
         if update.overview:
             say(f"A contact sheet of the crops: {update.overview}")
         if update.step:
-            self._show_step(update.step, update.size)
+            self._show_step(update.step, update.size, update.seconds_left)
+        if update.stage == "fitting":
+            if self._fit is None:
+                self._fit = self.start("flow and encoders", 1.0)
+            left = "" if update.seconds_left is None else f"{duration(update.seconds_left)} left"
+            self.show(self._fit, update.part, left=left)
 
-    def _show_step(self, step: Step, size: int | None) -> None:
-        if size not in self._bars:
-            self._bars[size] = self.start(f"{size} px")
+    def _show_step(self, step: Step, size: int | None, left: float | None) -> None:
+        if size not in self._sizes:
+            self._sizes[size] = self.start(f"{size} px")
         fields = {
             "kimg": f"{step.images / 1000:.2f}/{step.images_planned / 1000:g} kimg",
-            "left": f"{duration(step.seconds_left)} left",
+            "left": "" if left is None else f"{duration(left)} left",
         }
         if step.report:
             fields["speed"] = f"{step.report.images_per_second:.1f} images/s"
@@ -208,4 +240,4 @@ class _View(Bars):
         if step.score:
             fields["kid"] = f"KID {step.score.kid:.3g}"
         done = min(step.images, step.images_planned)
-        self.show(self._bars[size], done, step.images_planned, **fields)
+        self.show(self._sizes[size], done, step.images_planned, **fields)

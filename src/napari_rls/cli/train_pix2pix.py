@@ -10,7 +10,7 @@ import typer
 
 from napari_rls.cli.options import build, options_of
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, put, say
-from napari_rls.cli.resumable import check_places, kept, wrong_usage
+from napari_rls.cli.resumable import check_bundle, check_run, kept, wrong_usage
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX, read_manifest
 from napari_rls.models.catalogue import find_bundle
@@ -106,7 +106,8 @@ def train_pix2pix(
             folder=folder,
             data=data,
         )
-        check_places(out, folder, resume=resume, overwrite=overwrite)
+        check_bundle(out, overwrite=overwrite)
+        check_run(folder, resume=resume)
     with (
         exit_code(FAILED),
         wrong_usage(),

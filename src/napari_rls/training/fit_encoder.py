@@ -6,7 +6,8 @@ out of an LR image than a real one, never quite like a generated one, holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.models.encoder import LatentEncoder
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.search.degradation import Bicubic
+from napari_rls.training.fit_cost import EPOCHS
+
+Result = TypeVar("Result")
 
 HELD_OUT = 0.05
 RENDER_BATCH = 256
@@ -24,21 +28,30 @@ WEIGHT_DECAY = 0.01
 
 
 @torch.no_grad()
-def render_lr(bundle: Bundle, w: Tensor, factors: Sequence[int]) -> dict[int, Tensor]:
-    """Return the LR images (N, C, h, w), in -1 to 1, of w (N, d) for every factor."""
+def render_lr(
+    bundle: Bundle, w: Tensor, factors: Sequence[int]
+) -> Generator[float, None, dict[int, Tensor]]:
+    """Return the LR images (N, C, h, w), in -1 to 1, of w (N, d) for every factor.
+
+    The share of the images that are done is yielded after each batch.
+    """
     synthesis = FrozenSynthesis(bundle.generator.synthesis)
     parts: dict[int, list[Tensor]] = {factor: [] for factor in factors}
-    for rows in w.split(RENDER_BATCH):
+    for k, rows in enumerate(batches := w.split(RENDER_BATCH), start=1):
         image = synthesis(bundle.generator.broadcast(rows))
         for factor in factors:
             parts[factor].append(Bicubic(factor)(image))
+        yield k / len(batches)
     return {factor: torch.cat(images) for factor, images in parts.items()}
 
 
 def fit_encoder(
-    encoder: LatentEncoder, lr: Tensor, w: Tensor, *, noise: float, seed: int = 0, epochs: int = 20
-) -> float:
+    encoder: LatentEncoder, lr: Tensor, w: Tensor, *, noise: float, seed: int = 0
+) -> Generator[float, None, float]:
     """Fit an encoder in place by the squared error of standardised w.
+
+    There are :data:`~napari_rls.training.fit_cost.EPOCHS` passes over the data; the share of
+    them that is done is yielded after each.
 
     Parameters
     ----------
@@ -50,8 +63,6 @@ def fit_encoder(
         Standard deviation of the normal noise added to ``lr``.
     seed
         Seed of the weights, the noise and the order.
-    epochs
-        Passes over the data.
 
     Returns
     -------
@@ -66,8 +77,8 @@ def fit_encoder(
     centre, spread = lr.mean(0), lr.std(0)
     cut = max(1, int(len(w) * HELD_OUT))
     adam = torch.optim.AdamW(encoder.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs)
-    for _ in range(epochs):
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(adam, EPOCHS)
+    for epoch in range(EPOCHS):
         for chosen in torch.randperm(len(w) - cut, generator=rng).split(BATCH):
             rows = chosen + cut
             noisy = lr[rows] + noise * torch.randn(lr[rows].shape, generator=rng)
@@ -76,6 +87,7 @@ def fit_encoder(
             loss.backward()
             adam.step()
         decay.step()
+        yield (epoch + 1) / EPOCHS
     encoder.requires_grad_(False)
     _take_in_standardisation(encoder, centre.flatten(), spread.flatten())
     return float((encoder.layers(lr[:cut]) - target[:cut]).square().mean())
@@ -106,9 +118,29 @@ def fit_encoders(
     *,
     noise: float,
     seed: int = 0,
-) -> tuple[float, ...]:
-    """Fit the encoder of every factor and return their held-out errors, in the same order."""
-    return tuple(
-        fit_encoder(encoder, lr[factor], w, noise=noise, seed=seed)
-        for factor, encoder in encoders.items()
-    )
+) -> Generator[float, None, tuple[float, ...]]:
+    """Fit the encoder of every factor and return their held-out errors, in the same order.
+
+    The share of all passes that are done is yielded after each.
+    """
+    errors: list[float] = []
+    for factor, encoder in encoders.items():
+        fit = fit_encoder(encoder, lr[factor], w, noise=noise, seed=seed)
+        errors.append((yield from shares(fit, len(errors), len(errors) + 1, len(encoders))))
+    return tuple(errors)
+
+
+def shares(
+    work: Generator[float, None, Result], begin: float, end: float, whole: float
+) -> Generator[float, None, Result]:
+    """Yield the shares of a part of some work as those of the whole; return the part's result.
+
+    The part is what lies from ``begin`` to ``end`` of ``whole``.
+    """
+    while True:
+        try:
+            share = next(work)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        yield (begin + share * (end - begin)) / whole

@@ -148,7 +148,7 @@ def _trainer(
     """Return a trainer where the run in ``place`` stands, or at its very start."""
     dtype: torch.dtype
     if not resumable:
-        dtype = _dtype(settings, device)
+        dtype = chosen_dtype(settings, device)
         if start is None:
             return Trainer(settings, device, dtype)
         first = load_start(start, settings.architecture)
@@ -161,7 +161,8 @@ def _trainer(
     return trainer
 
 
-def _dtype(settings: TrainSettings, device: torch.device) -> torch.dtype:
+def chosen_dtype(settings: TrainSettings, device: torch.device) -> torch.dtype:
+    """Return the arithmetic of a new run."""
     if settings.precision == "auto":
         return torch.bfloat16 if computes_in_bfloat16(device) else torch.float32
     return torch.bfloat16 if settings.precision == "bfloat16" else torch.float32

@@ -17,8 +17,8 @@ from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_inputs import parse_channels
-from napari_rls.workflow.train_job import TrainJob
 from napari_rls.workflow.train_manifest import Card
+from napari_rls.workflow.train_record import TrainJob
 
 HALF = "half"
 """Folder, within a run's, of its first stage at half the size."""

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.import_checkpoint import CheckpointError, read_checkpoint
-from napari_rls.training.assemble import assemble
+from napari_rls.training.assemble import Fitting, assemble
 from napari_rls.workflow.import_manifest import ImportSettings, imported_manifest
 from napari_rls.workflow.stack import InputError
 
 
 def import_checkpoint(
     checkpoint: Path, channels: tuple[str, ...], settings: ImportSettings
-) -> Iterating[str, None, Bundle]:
-    """Make a bundle of a checkpoint; yield a line now and then.
+) -> Iterating[Fitting, None, Bundle]:
+    """Make a bundle of a checkpoint; yield how far that is.
 
     Nothing in the checkpoint is run. Its moving average of the generator is taken as
     it is; flow, statistics of w and encoders are fitted to it.
@@ -49,9 +49,10 @@ def import_checkpoint(
     arch = found.generator.arch
     origin = f"imported from {checkpoint.name} of {found.program} (SHA-256 {digest})"
     draft = imported_manifest(settings, arch, channels, origin)
-    yield (
+    yield Fitting(
+        0.0,
         f"{checkpoint.name}: a StyleGAN2 generator of {found.program}, {arch.resolution} x "
-        f"{arch.resolution} pixels, {arch.image_channels} channel(s), w of {arch.w_dim} dimensions"
+        f"{arch.resolution} pixels, {arch.image_channels} channel(s), w of {arch.w_dim} dimensions",
     )
     return (
         yield from assemble(

@@ -237,8 +237,10 @@ def _interrupted(table: pd.DataFrame, sets: Sequence[ImageSet]) -> list[str]:
     cells = int((table[IMAGE] == "SR").sum())
     what = "cell is not" if count == 1 else "cells are not"
     return [
-        f"The run that made the SR images of {name} was interrupted: {count} of {cells} {what} "
-        f"finished (flag {UNFINISHED.removeprefix('Quality_')}); finish it and measure again."
+        (
+            f"The run that made the SR images of {name} was interrupted: {count} of {cells} {what} "
+            f"finished (flag {UNFINISHED.removeprefix('Quality_')}); finish it and measure again."
+        )
     ]
 
 

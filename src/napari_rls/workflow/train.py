@@ -21,6 +21,14 @@ _PERCENTILES = (0.1, 99.9)
 _SAMPLED = 100_000
 
 
+@dataclass(frozen=True)
+class Cutting:
+    """How far the cutting of crops is: a sentence, and the share of the fields, 0 to 1."""
+
+    text: str
+    share: float
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingCrops:
     """Crops to train and to validate on; no field has crops in both.
@@ -63,8 +71,8 @@ def prepare(
     sources: Sequence[str] = (),
     dna_channel: str = "0",
     nuclei: NucleusSettings | None = None,
-) -> Generator[str, None, TrainingCrops]:
-    """Cut the crops of a training run, split by field; yield a sentence about every field.
+) -> Generator[Cutting, None, TrainingCrops]:
+    """Cut the crops of a training run, split by field; yield what every field gave.
 
     Fields may differ in size, but not in channels, pixel type or pixel size. Images of
     the crops' own size are crops already and are taken as they are.
@@ -103,7 +111,7 @@ def prepare(
     cuts: list[CellStack] = []
     samples: dict[str, NDArray[np.float64]] = {}
     at_border = unusable = 0
-    for k, files in enumerate(every, start=1):
+    for number, files in enumerate(every, start=1):
         field = read_field(files, settings.channels, sources)
         dna = channel_index(field, dna_channel)
         cut = _ready(field, settings.size) or cut_crops(
@@ -115,9 +123,10 @@ def prepare(
         samples[field.name] = _sample(field.data)
         at_border += cut.at_border
         unusable += len(bad)
-        yield (
-            f"{files.files[0].name} ({k} of {len(every)}): {len(good)} crops, "
-            f"{cut.at_border + len(bad)} nuclei dropped."
+        yield Cutting(
+            f"{files.files[0].name} ({number} of {len(every)}): {len(good)} crops, "
+            f"{cut.at_border + len(bad)} nuclei dropped.",
+            number / len(every),
         )
     crops = join(cuts, name="training crops")
     names = [crop.file for crop in crops.crops]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.train import TrainingCrops, prepare
+from napari_rls.workflow.train import Cutting, TrainingCrops, prepare
 from napari_rls.workflow.train_files import inputs_digest, keep_crops, kept_crops
 from napari_rls.workflow.train_inputs import find_fields
 
@@ -46,7 +46,7 @@ class HRImages:
 
 def kept_or_cut(
     source: HRImages, settings: TrainSettings, folder: Path
-) -> Generator[str, None, TrainingCrops]:
+) -> Generator[Cutting, None, TrainingCrops]:
     """Return the crops that the folder keeps of these very images, or cut and keep them.
 
     Parameters
@@ -81,7 +81,7 @@ def kept_or_cut(
     digest = inputs_digest(fields, apart, words)
     kept = kept_crops(folder, digest)
     if kept is not None:
-        yield f"The crops in {folder} are of these images; no new cut."
+        yield Cutting(f"The crops in {folder} are of these images; no new cut.", 1.0)
         return kept
     crops = yield from prepare(
         fields,

@@ -36,6 +36,17 @@ def begun(folder: Path) -> bool:
     return (folder / "crops.json").exists() or (folder / "run.json").exists()
 
 
+def images_shown(folder: Path) -> int:
+    """Return how many images the run in a folder has shown, as far as its checkpoint can tell."""
+    from napari_rls.training.checkpoint import read_numbers
+
+    path = folder / "checkpoint.safetensors"
+    try:
+        return int(read_numbers(path)["images"]) if path.exists() else 0
+    except TrainingError:
+        return 0
+
+
 def check_free(folder: Path) -> None:
     """Check that a new job can have a folder.
 

@@ -18,10 +18,11 @@ from napari_rls.models.camera import CameraNoise
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.stylegan2 import Generator as Network
-from napari_rls.training.assemble import assemble
+from napari_rls.training.assemble import Fitting, assemble
 from napari_rls.training.checkpoint import load_generator, load_start, read_numbers
 from napari_rls.training.fit_camera import enough_images, fit_camera, images_to_compare
 from napari_rls.training.run_folder import RunFolder
+from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_manifest import with_training
 
@@ -50,21 +51,46 @@ def chosen(folder: Path, draft: Manifest, which: Which = "best") -> tuple[Networ
     return generator, with_training(draft, images, score)
 
 
+def check_generator(folder: Path) -> None:
+    """Check that a run holds a generator that a bundle can be made of.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    place = RunFolder(folder)
+    if place.checkpoint.exists() or place.best_score() is not None:
+        return
+    if (folder / "half" / "run.json").exists():
+        raise InputError(
+            f"The run in {folder} is still at half the size and no bundle can be made of it yet; "
+            "go on with it until it has grown."
+        )
+    raise InputError(
+        f"{folder} holds no generator yet, so that there is nothing to finish; train first."
+    )
+
+
 def judge(folder: Path, draft: Manifest) -> dict[str, Tensor]:
     """Return the weights of a run's discriminator, from which a further run can start.
+
+    A run that was killed before its first checkpoint, but not before its first score, has none.
 
     Raises
     ------
     TrainingError
         If they cannot be read.
     """
+    if not RunFolder(folder).checkpoint.exists():
+        return {}
     start = load_start(RunFolder(folder).checkpoint, draft.architecture)
     return {} if start.discriminator is None else start.discriminator.state_dict()
 
 
 def fitted(
     generator: Network, draft: Manifest, folder: Path, *, seed: int, epochs: int
-) -> Generator[str, None, Bundle]:
+) -> Generator[Fitting, None, Bundle]:
     """Fit flow and encoders to a generator, or take those that were fitted to it before.
 
     Parameters

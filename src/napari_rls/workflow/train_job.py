@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.manifest import Manifest
 from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.train_check import drafted, expected, grown_settings, half_size
 from napari_rls.workflow.train_crops import HRImages, kept_or_cut
-from napari_rls.workflow.train_files import check_free, overview, writing
-from napari_rls.workflow.train_manifest import Card, draft_manifest, with_crops
+from napari_rls.workflow.train_files import check_free, images_shown, overview, writing
+from napari_rls.workflow.train_manifest import with_crops
+from napari_rls.workflow.train_record import TrainJob, keep_job, settled
+from napari_rls.workflow.train_time import USUAL, Estimate, measured, recalled, remember
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,69 +28,12 @@ if TYPE_CHECKING:
     from napari_rls.workflow.train import TrainingCrops
 
 Stage = Literal["crops", "training", "fitting", "done"]
-T = TypeVar("T")
 
-WARMUP = 4.0
-"""kimg in which D learns alone after the size has doubled, unless the settings say otherwise."""
+CUTTING = 0.02
+"""Share of the bar that is for the cutting of crops."""
 
-
-@dataclass(frozen=True)
-class TrainJob:
-    """All that a bundle is trained of.
-
-    Parameters
-    ----------
-    images
-        Files, folders and glob patterns of whole fields, or of crops of the full size.
-    settings
-        How to train; intensities that are left out are taken from the images.
-    card
-        What the user says of the bundle, or a manifest whose gaps are to be filled in.
-    out
-        The bundle to write; one that is there is replaced.
-    folder
-        The run's folder. If it holds this very run, that goes on.
-    validation
-        Images to validate on, as ``images``; if empty, a tenth of the crops is held out.
-    pattern
-        How files of one channel each are named; see
-        :func:`~napari_rls.workflow.train_inputs.find_fields`. Empty: all channels in one file.
-    sources
-        What the files call each channel: names or indices in a file of several, with
-        ``pattern`` what stands in the file names. Empty: the channels' own names.
-    dna_channel
-        Channel that shows nuclei, by name or by index from 0.
-    nuclei
-        How nuclei are found.
-    start
-        Bundle or weights of a generator to start from.
-    grow_kimg
-        Thousands of images to train on at half the size first, in the folder ``half``
-        within ``folder``; 0 trains at full size from the start.
-    generator
-        The generator to make a bundle of: ``best``, of lowest KID where the run has scores,
-        or ``last``, the average at the end. KID sees grain and sharpness above all, so
-        that the two can differ; look at the sheets of samples.
-    fit_samples, fit_epochs
-        Generated samples that flow and encoders are fitted to, and the flow's passes
-        over them.
-    """
-
-    images: tuple[str, ...]
-    settings: TrainSettings
-    card: Card | Manifest
-    out: Path
-    folder: Path
-    validation: tuple[str, ...] = ()
-    pattern: str = ""
-    sources: tuple[str, ...] = ()
-    dna_channel: str = "0"
-    nuclei: NucleusSettings = field(default_factory=NucleusSettings)
-    start: Path | None = None
-    grow_kimg: float = 0
-    generator: Literal["best", "last"] = "best"
-    fit_samples: int = 100_000
-    fit_epochs: int = 40
+SURE = 0.1
+"""Share of the fits from which on the time that is left is known better than estimated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,36 +46,56 @@ class JobUpdate:
         What it is at. Training comes twice if the size is doubled on the way.
     message
         A sentence for people, or "".
+    share
+        The share of the whole job that is done, 0 to 1, as far as it can be estimated.
+    part
+        The same of the stage.
+    seconds_left
+        About how long the rest of the job takes, once that is known.
     crops, overview
         The crops and the contact sheet of them, once they are cut.
     step
         Every step of training.
     size
         Side in pixels of the images that are trained on.
+    unscored
+        Why generators are not scored, a sentence, where they are not.
     bundle
         The bundle that was written, at the end.
     """
 
     stage: Stage
     message: str = ""
+    share: float = 0.0
+    part: float = 0.0
+    seconds_left: float | None = None
     crops: TrainingCrops | None = None
     overview: Path | None = None
     step: Progress | None = None
     size: int | None = None
+    unscored: str = ""
     bundle: Path | None = None
 
 
-def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
+def train_bundle(job: TrainJob, *, finish: bool = False) -> Generator[JobUpdate, None, None]:
     """Cut crops, train a generator, fit flow and encoders, write the bundle.
 
     Closing the iteration or Ctrl-C keeps a checkpoint; the same job goes on with it and
     ends with the same weights as if it had gone through. Another bundle can be made of a
     run that is done by the same job with another ``generator``.
 
+    Parameters
+    ----------
+    job
+        What to train. Once training begins, the run's folder holds its record.
+    finish
+        Make the bundle of what the run has so far, and train no more; it can go on later.
+
     Raises
     ------
     InputError
-        If an image, the channels or the words cannot be used; nothing is trained then.
+        If an image, the channels or the words cannot be used, or there is nothing to finish;
+        nothing is trained then.
     SettingsError
         If the device that was asked for is not there.
     TrainingError
@@ -138,99 +103,109 @@ def train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
     """
     from napari_rls.search.threads import with_threads
 
-    yield from with_threads(_train_bundle(job), job.settings.threads)
+    yield from with_threads(_train_bundle(job, finish=finish), job.settings.threads)
 
 
-def _train_bundle(job: TrainJob) -> Generator[JobUpdate, None, None]:
-    draft = _draft(job)
+def _train_bundle(job: TrainJob, *, finish: bool) -> Generator[JobUpdate, None, None]:
+    job = settled(job)
+    draft = drafted(job)
     check_free(job.folder)
-    crops = yield from _told("crops", kept_or_cut(_source(job), job.settings, job.folder))
+    if finish:
+        from napari_rls.workflow.train_fit import check_generator
+
+        check_generator(job.folder)
+    crops = yield from _cut(job)
     settings = job.settings.model_copy(update={"intensity": crops.intensity})
-    draft = with_crops(draft, crops)
-    yield JobUpdate("crops", crops.summary(), crops=crops, overview=overview(job.folder))
-    start = job.start
-    if job.grow_kimg:
-        start = yield from _grown(job, settings, crops)
-        settings = settings.model_copy(update={"warmup_kimg": _warmup(settings)})
-    scorer = yield from _scorer(crops, settings)
-    yield from _trained(job.folder, settings, crops.training.data, start, scorer)
-    bundle = yield from _fitted(job, draft, crops)
+    yield JobUpdate(
+        "crops", crops.summary(), CUTTING, 1.0, crops=crops, overview=overview(job.folder)
+    )
+    if finish:
+        _check_same(job, settings, crops)
+        times = expected(job, recalled(settings) or USUAL, done=True)
+    else:
+        times = yield from _told_time(job)
+        yield from _trained(job, settings, crops, times)
+    bundle = yield from _fitted(job, with_crops(draft, crops), crops, times)
     with writing(job.out):
         job.out.parent.mkdir(parents=True, exist_ok=True)
         bundle.save(job.out)
-    yield JobUpdate("done", f"The bundle: {job.out}.", bundle=job.out)
+    yield JobUpdate("done", f"The bundle: {job.out}.", 1.0, 1.0, bundle=job.out)
 
 
-def _draft(job: TrainJob) -> Manifest:
-    settings, card = job.settings, job.card
-    if job.grow_kimg and job.start is not None:
-        raise InputError("A run that grows starts from scratch; leave out the start weights.")
-    if job.start is not None and not job.start.is_file():
-        raise InputError(f"There is no file {job.start} to start from.")
-    if job.grow_kimg:
-        _half(job)
-        if settings.kimg <= _warmup(settings):
-            raise InputError(
-                f"{settings.kimg:g} kimg at full size are too few: after growing, the "
-                f"discriminator learns alone for {_warmup(settings):g}; give more kimg."
-            )
-    if isinstance(card, Card):
-        return draft_manifest(card, settings, job.fit_samples)
-    if (card.architecture, card.channel_names) != (settings.architecture, settings.channels):
-        raise InputError(f"The manifest of {card.name} is not one of this size and channels.")
-    fit = card.flow_fit.model_copy(update={"samples": job.fit_samples})
-    return card.model_copy(update={"flow_fit": fit})
-
-
-def _source(job: TrainJob) -> HRImages:
-    return HRImages(
+def _cut(job: TrainJob) -> Generator[JobUpdate, None, TrainingCrops]:
+    """Cut the crops, or take those that the folder keeps."""
+    source = HRImages(
         job.images, job.validation, job.pattern, job.sources, job.dna_channel, job.nuclei
     )
+    cutting = kept_or_cut(source, job.settings, job.folder)
+    while True:
+        try:
+            cut = next(cutting)
+        except StopIteration as end:
+            crops: TrainingCrops = end.value
+            return crops
+        yield JobUpdate("crops", cut.text, CUTTING * cut.share, cut.share)
 
 
-def _warmup(settings: TrainSettings) -> float:
-    return settings.warmup_kimg or WARMUP
+def _told_time(job: TrainJob) -> Generator[JobUpdate, None, Estimate]:
+    """Estimate how long the training takes, and say so."""
+    speed = recalled(job.settings)
+    if speed is None:
+        yield JobUpdate("training", "Measuring how fast this machine trains.", CUTTING)
+        speed = measured(job.settings)
+    shown = images_shown(job.folder)
+    left = job.settings.model_copy(update={"kimg": job.settings.kimg - shown / 1000})
+    if left.kimg > 0:
+        grow = 0.0 if (job.folder / "run.json").exists() else job.grow_kimg
+        rest = expected(replace(job, settings=left, grow_kimg=grow), speed)
+        yield JobUpdate("training", str(rest), CUTTING, seconds_left=rest.seconds)
+    return expected(job, speed)
 
 
-def _half(job: TrainJob) -> TrainSettings:
-    """Return the settings of the first stage: half the size, blocks of the same widths."""
-    from pydantic import ValidationError
-
-    from napari_rls.search.settings import first_problem
-
-    settings = job.settings
-    changes = {
-        "size": settings.size // 2,
-        "channel_last": 2 * settings.channel_last,
-        "kimg": job.grow_kimg,
-        "warmup_kimg": 0.0,
-    }
-    try:
-        return TrainSettings.model_validate(settings.model_dump() | changes)
-    except ValidationError as error:
-        raise InputError(
-            f"The run cannot start at half the size ({first_problem(error)}); leave that out."
-        ) from None
-
-
-def _grown(
-    job: TrainJob, settings: TrainSettings, crops: TrainingCrops
-) -> Generator[JobUpdate, None, Path]:
-    """Train at half the size and return the weights that the full size starts from."""
+def _trained(
+    job: TrainJob, settings: TrainSettings, crops: TrainingCrops, times: Estimate
+) -> Generator[JobUpdate, None, None]:
+    """Train, at half the size first if that is asked for."""
     from napari_rls.training.grow import grown_start, halved, kept_start
 
-    folder = job.folder / "half"
-    if (job.folder / "run.json").exists():
-        return kept_start(folder, job.grow_kimg)
-    small = _half(replace(job, settings=settings))
-    yield JobUpdate("training", f"First at {small.size} x {small.size} pixels.", size=small.size)
-    yield from _trained(folder, small, halved(crops.training.data), None)
-    yield JobUpdate("training", f"Now at {settings.size} x {settings.size} pixels.")
-    return grown_start(folder, small, settings)
+    start, data, half = job.start, crops.training.data, job.folder / "half"
+    if job.grow_kimg and (job.folder / "run.json").exists():
+        start = kept_start(half, job.grow_kimg)
+    elif job.grow_kimg:
+        small = half_size(replace(job, settings=settings))
+        yield JobUpdate(
+            "training", f"First at {small.size} x {small.size} pixels.", CUTTING, size=small.size
+        )
+        yield from _run(job, half, small, halved(data), None, None, times)
+        yield JobUpdate(
+            "training",
+            f"Now at {settings.size} x {settings.size} pixels.",
+            _whole(times.share(1, 0, 0)),
+        )
+        start = grown_start(half, small, settings)
+    if job.grow_kimg:
+        settings = grown_settings(settings)
+    scorer = yield from _scorer(crops, settings, times)
+    yield from _run(job, job.folder, settings, data, start, scorer, times)
+
+
+def _check_same(job: TrainJob, settings: TrainSettings, crops: TrainingCrops) -> None:
+    """Check that the folder holds this very run, and that no other process trains in it."""
+    from napari_rls.training.dataset import Crops
+    from napari_rls.training.grow import kept_start
+    from napari_rls.training.run_folder import RunFolder
+
+    start, data = job.start, crops.training.data
+    if job.grow_kimg:
+        start = kept_start(job.folder / "half", job.grow_kimg)
+        settings = grown_settings(settings)
+    digest = Crops(data, settings).digest()
+    with RunFolder(job.folder).opened(settings, len(data), digest, start):
+        pass
 
 
 def _scorer(
-    crops: TrainingCrops, settings: TrainSettings
+    crops: TrainingCrops, settings: TrainSettings, times: Estimate
 ) -> Generator[JobUpdate, None, Scorer | None]:
     """Return what compares generated images with the held-out crops, None if that cannot be."""
     from napari_rls.evaluation.features import SMALLEST
@@ -238,48 +213,79 @@ def _scorer(
 
     data = crops.validation.data
     if len(data) < FEWEST or data.shape[-1] < SMALLEST:
-        yield JobUpdate(
-            "training",
+        why = (
             f"Generators are not scored, since that takes at least {FEWEST} held-out crops of at "
-            f"least {SMALLEST} x {SMALLEST} pixels; the bundle is made of the last one.",
+            f"least {SMALLEST} x {SMALLEST} pixels; the bundle is made of the last one."
         )
+        yield JobUpdate("training", why, _whole(times.share(1, 0, 0)), unscored=why)
         return None
     low, high = crops.intensity.low, crops.intensity.high
     return Scorer(data, low, high, camera=settings.camera)
 
 
-def _trained(
+def _run(
+    job: TrainJob,
     folder: Path,
     settings: TrainSettings,
     data: NDArray[np.generic],
     start: Path | None,
-    scorer: Scorer | None = None,
+    scorer: Scorer | None,
+    times: Estimate,
 ) -> Generator[JobUpdate, None, None]:
+    """Train at one size; keep the record of the job with the first step, and how fast it was."""
     from napari_rls.training.run import train
 
+    full = folder == job.folder
+    later = times.fitting if full else times.full + times.fitting
+    begun, speed = False, 0.0
     with closing(train(data, settings, folder, start=start, scorer=scorer)) as steps:
         for step in steps:
-            yield JobUpdate("training", step.warning, step=step, size=settings.size)
+            if not begun:
+                keep_job(job)
+                begun = True
+            if step.report:
+                speed = step.report.images_per_second
+            part = min(step.images / step.images_planned, 1.0)
+            yield JobUpdate(
+                "training",
+                step.warning,
+                _whole(times.share(1, part, 0) if full else times.share(part, 0, 0)),
+                part,
+                step.seconds_left + later,
+                step=step,
+                size=settings.size,
+            )
+    remember(settings, speed)
 
 
 def _fitted(
-    job: TrainJob, draft: Manifest, crops: TrainingCrops
+    job: TrainJob, draft: Manifest, crops: TrainingCrops, times: Estimate
 ) -> Generator[JobUpdate, None, Bundle]:
+    """Fit flow and encoders to the generator that is chosen."""
     from napari_rls.workflow.train_fit import chosen, fitted, judge, with_camera
 
     generator, draft = chosen(job.folder, draft, job.generator)
-    fit = fitted(generator, draft, job.folder, seed=job.settings.seed, epochs=job.fit_epochs)
-    bundle = yield from _told("fitting", fit)
+    fitting = fitted(generator, draft, job.folder, seed=job.settings.seed, epochs=job.fit_epochs)
+    began = time.monotonic()
+    while True:
+        try:
+            fit = next(fitting)
+        except StopIteration as end:
+            bundle: Bundle = end.value
+            break
+        took = time.monotonic() - began
+        whole = took / fit.share if fit.share > SURE else times.fitting
+        yield JobUpdate(
+            "fitting",
+            fit.text if fit.news else "",
+            _whole(times.share(1, 1, fit.share)),
+            fit.share,
+            whole * (1 - fit.share),
+        )
     bundle = replace(bundle, discriminator=judge(job.folder, draft))
     return with_camera(bundle, crops.training.data, job.settings.camera)
 
 
-def _told(stage: Stage, work: Generator[str, None, T]) -> Generator[JobUpdate, None, T]:
-    """Pass on the sentences of a part of the job and return its result."""
-    while True:
-        try:
-            message = next(work)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        yield JobUpdate(stage, message)
+def _whole(share: float) -> float:
+    """Return the share of the job where this is the one of all that follows the cutting."""
+    return CUTTING + (1 - CUTTING) * share

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from napari_rls.models.manifest import FORMAT_VERSION, Manifest, Pix2PixNetwork,
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.train import TrainingCrops
+from napari_rls.workflow.train import Cutting, TrainingCrops
 from napari_rls.workflow.train_crops import HRImages, kept_or_cut
 from napari_rls.workflow.train_files import check_free, writing
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
     from napari_rls.models.pix2pix import UNet
     from napari_rls.training.pix2pix import Progress
-
-T = TypeVar("T")
 
 _PERCENTILES = (0.1, 99.9)
 
@@ -200,12 +198,14 @@ def _check_intensities(hr: NDArray[np.generic], manifest: Manifest) -> None:
         )
 
 
-def _told(work: Generator[str, None, T]) -> Generator[Pix2PixUpdate, None, T]:
+def _told(
+    work: Generator[Cutting, None, TrainingCrops],
+) -> Generator[Pix2PixUpdate, None, TrainingCrops]:
     """Pass on the sentences of the cutting and return its result."""
     while True:
         try:
-            message = next(work)
+            cut = next(work)
         except StopIteration as end:
-            result: T = end.value
-            return result
-        yield Pix2PixUpdate("crops", message)
+            crops: TrainingCrops = end.value
+            return crops
+        yield Pix2PixUpdate("crops", cut.text)

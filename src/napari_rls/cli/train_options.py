@@ -1,0 +1,108 @@
+"""From the options of ``napari-rls train`` to its job; what is left out a run's record tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_rls.cli.options import build, given
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.training.settings import TrainSettings
+from napari_rls.workflow.stack import InputError
+
+if TYPE_CHECKING:
+    from napari_rls.models.manifest import Manifest
+    from napari_rls.workflow.train_manifest import Card
+    from napari_rls.workflow.train_record import TrainJob
+
+NOT_STATED = "not stated"
+
+Model = TypeVar("Model", NucleusSettings, TrainSettings)
+
+_NEEDED = {
+    "images": "the images: files, folders or patterns",
+    "channels": "their channels, as in --channels DNA,GFP",
+    "out": f"the bundle to write: --out NAME{SUFFIX}",
+}
+
+
+def run_folder(run: Path | None, out: Path | None) -> Path:
+    """Return the run's folder.
+
+    Raises
+    ------
+    InputError
+        If nothing tells which it is.
+    """
+    if run is not None:
+        return run
+    if out is None:
+        raise InputError(f"Give {_NEEDED['out']}, or the folder of a run: --run DIR.")
+    return out.with_name(out.name.removesuffix(SUFFIX) + "-run")
+
+
+def job_of(folder: Path, words: Mapping[str, Any], card: Mapping[str, Any], old: bool) -> TrainJob:
+    """Return the job that a command line asks for.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    words
+        Fields of the job and of its settings, ``channels`` as on the command line; None for
+        those that were not given.
+    card
+        The same of what the user says of the bundle.
+    old
+        Whether the run in the folder goes on: what is not given is as its record says.
+
+    Raises
+    ------
+    InputError
+        If something is missing or wrong.
+    SettingsError
+        If a value is out of range.
+    """
+    from napari_rls.workflow.train_inputs import parse_channels
+    from napari_rls.workflow.train_record import RECORD, TrainJob, kept_job
+
+    before = kept_job(folder) if old and (folder / RECORD).exists() else None
+    values = given(dict(words))
+    if before is None and (
+        missing := [text for name, text in _NEEDED.items() if name not in values]
+    ):
+        raise InputError(f"Give {' and '.join(missing)}.")
+    if "channels" in values:
+        values["channels"], values["sources"] = parse_channels(values["channels"])
+    changes = {name: value for name, value in values.items() if name in TrainJob.__annotations__}
+    changes["settings"] = _changed(before.settings if before else None, TrainSettings, values)
+    changes["nuclei"] = _changed(before.nuclei if before else None, NucleusSettings, values)
+    if before is None:
+        return TrainJob(
+            **changes, folder=folder, card=_card(None, given(dict(card)), values["out"])
+        )
+    return replace(before, **changes, card=_card(before, given(dict(card)), before.out))
+
+
+def _changed(before: Model | None, model: type[Model], values: Mapping[str, Any]) -> Model:
+    own = {name: value for name, value in values.items() if name in model.model_fields}
+    return build(model, (before.model_dump() if before else {}) | own)
+
+
+def _card(before: TrainJob | None, said: dict[str, Any], out: Path) -> Card | Manifest:
+    from napari_rls.workflow.train_manifest import Card
+
+    if before is None:
+        default = Card(out.name.removesuffix(SUFFIX), "", NOT_STATED, NOT_STATED, None)
+        return replace(default, **said)
+    if not said:
+        return before.card
+    if isinstance(before.card, Card):
+        return replace(before.card, **said)
+    raise InputError(
+        f"The run in {before.folder} was begun with a manifest, which says the {', '.join(said)} "
+        "of the bundle."
+    )

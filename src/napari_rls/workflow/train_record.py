@@ -1,0 +1,148 @@
+"""What a training job is made of, and its record in the run's folder.
+
+The command line and the widget write the same record, so that each goes on with what the
+other began.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.manifest import Manifest
+from napari_rls.models.whole_file import whole_file
+from napari_rls.search.settings import first_problem
+from napari_rls.training.settings import TrainSettings
+from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.train_files import writing
+from napari_rls.workflow.train_manifest import Card
+
+RECORD = "job.json"
+"""Name of the record in the run's folder."""
+
+_LARGEST = 10_000_000
+"""Bytes of a record at most; one that names a hundred thousand files fits."""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """All that a bundle is trained of.
+
+    Parameters
+    ----------
+    images
+        Files, folders and glob patterns of whole fields, or of crops of the full size.
+    settings
+        How to train; intensities that are left out are taken from the images.
+    card
+        What the user says of the bundle, or a manifest whose gaps are to be filled in.
+    out
+        The bundle to write; one that is there is replaced.
+    folder
+        The run's folder. If it holds this very run, that goes on.
+    validation
+        Images to validate on, as ``images``; if empty, a tenth of the crops is held out.
+    pattern
+        How files of one channel each are named; see
+        :func:`~napari_rls.workflow.train_inputs.find_fields`. Empty: all channels in one file.
+    sources
+        What the files call each channel: names or indices in a file of several, with
+        ``pattern`` what stands in the file names. Empty: the channels' own names.
+    dna_channel
+        Channel that shows nuclei, by name or by index from 0.
+    nuclei
+        How nuclei are found.
+    start
+        Bundle or weights of a generator to start from.
+    grow_kimg
+        Thousands of images to train on at half the size first, in the folder ``half``
+        within ``folder``; 0 trains at full size from the start.
+    generator
+        The generator to make a bundle of: ``best``, of lowest KID where the run has scores,
+        or ``last``, the average at the end. KID sees grain and sharpness above all, so
+        that the two can differ; look at the sheets of samples.
+    fit_samples, fit_epochs
+        Generated samples that flow and encoders are fitted to, and the flow's passes
+        over them.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    images: tuple[str, ...]
+    settings: TrainSettings
+    card: Card | Manifest
+    out: Path
+    folder: Path
+    validation: tuple[str, ...] = ()
+    pattern: str = ""
+    sources: tuple[str, ...] = ()
+    dna_channel: str = "0"
+    nuclei: NucleusSettings = field(default_factory=NucleusSettings)
+    start: Path | None = None
+    grow_kimg: float = 0
+    generator: Literal["best", "last"] = "best"
+    fit_samples: int = 100_000
+    fit_epochs: int = 40
+
+
+def settled(job: TrainJob) -> TrainJob:
+    """Return the same job in the words of its record: whole paths, the DNA channel's name."""
+    names, dna = job.settings.channels, job.dna_channel
+    if dna not in names and dna.isdecimal() and int(dna) < len(names):
+        dna = names[int(dna)]
+    return replace(
+        job,
+        images=tuple(str(Path(text).absolute()) for text in job.images),
+        validation=tuple(str(Path(text).absolute()) for text in job.validation),
+        out=job.out.absolute(),
+        folder=job.folder.absolute(),
+        start=job.start and job.start.absolute(),
+        dna_channel=dna,
+    )
+
+
+def keep_job(job: TrainJob) -> None:
+    """Write the record of a job into its run's folder.
+
+    Raises
+    ------
+    TrainingError
+        If that is not possible.
+    """
+    path = job.folder / RECORD
+    text = TypeAdapter(TrainJob).dump_json(settled(job), indent=2)
+    with writing(path), whole_file(path) as draft:
+        draft.write_bytes(text + b"\n")
+
+
+def kept_job(folder: Path) -> TrainJob:
+    """Return the job whose run a folder holds; the folder may have been moved since.
+
+    Raises
+    ------
+    InputError
+        If there is no such record, or it cannot be read.
+    """
+    path = folder / RECORD
+    if not path.exists():
+        begun = (folder / "run.json").exists()
+        what = "was begun by an earlier version" if begun else "holds no training run"
+        raise InputError(f"{folder} {what}: there is no {RECORD} that tells of its images.")
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise ValueError
+        job = TypeAdapter(TrainJob).validate_json(text)
+    except ValidationError as error:
+        raise InputError(
+            f"{path} is no record of a training job: {first_problem(error)}."
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        why = f" ({error.strerror})" if isinstance(error, OSError) else ""
+        raise InputError(f"{path} cannot be read{why}.") from None
+    return replace(job, folder=folder)
