@@ -19,6 +19,7 @@ from napari_rls.search.posterior import (
     INVERSE_GAMMA,
     Axes,
     Gaussian,
+    Published,
     Samples,
     draw_samples,
     log_gaussian,
@@ -129,12 +130,31 @@ def test_the_published_form_pulls_its_samples_together() -> None:
     torch.testing.assert_close(found.mean(0), target, rtol=0, atol=0.05)
 
 
+def test_the_published_form_has_no_temperature() -> None:
+    cold, warm = (drawn("paper", samples=5, steps=20, temperature=t) for t in (1e-4, 1.0))
+    assert torch.equal(cold.ws, warm.ws)
+    # What is maximised is section 4.5 with log p(w | y) = -E(w), here of the first step.
+    first = drawn("paper", samples=5, steps=1, temperature=1e-4)
+    form = Published(torch.zeros(2, ROWS, DIM), axes(), _noise_of(5))
+    target = random(2, ROWS, DIM, seed=3)
+    energy = 2.0 * (form.ws - target).square().sum((2, 3))
+    sigma = torch.nn.functional.softplus(form.rho)
+    expected = -energy.sum(0) + log_gaussian(form.ws, form.mu, sigma)
+    torch.testing.assert_close(first.bound, expected.detach(), rtol=1e-4, atol=1e-3)
+
+
+def _noise_of(samples: int) -> Tensor:
+    """The numbers that :func:`drawn` starts from."""
+    rng = torch.Generator().manual_seed(0)
+    return torch.randn(samples, 2, ROWS + 1, DIM, generator=rng)
+
+
 def test_the_published_prior_against_torch() -> None:
     ws, mu = random(5, 2, ROWS, DIM), random(2, ROWS, DIM, seed=1)
     sigma = random(2, ROWS, DIM, seed=2).exp()
     concentration, rate = (torch.tensor(x) for x in INVERSE_GAMMA)
     expected = Normal(mu, sigma).log_prob(ws).sum((0, 2, 3))
-    expected = expected + InverseGamma(concentration, rate).log_prob(sigma).sum((1, 2))
+    expected = expected + InverseGamma(concentration, rate).log_prob(sigma / 2).sum((1, 2))
     found = log_gaussian(ws, mu, sigma)
     # Equal up to a constant, which is the same for both cells.
     assert (found - expected)[0].item() == pytest.approx((found - expected)[1].item(), abs=1e-3)

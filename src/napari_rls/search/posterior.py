@@ -14,8 +14,9 @@ c_k s_k and apart by c_k r_k; s and r are found per cell and axis.
 
 ``paper``: Gheisari & Genovesio 2024, section 4.5, as published: latents w_1..w_n, each
 held to the posterior, and a Gaussian N(mu, sigma) over them with an inverse-gamma prior on
-sigma. Its term -(n/2) log sigma^2 penalises a wide sigma, so that the prior on sigma and
-not the LR image says how far the samples lie apart.
+sigma. There log p(w | y) is -E(w), without a temperature, so that T = 1. Its term
+-(n/2) log sigma^2 penalises a wide sigma, so that the prior on sigma and not the LR image
+says how far the samples lie apart.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ FIRST_SPREAD = 0.3
 """Standard deviation at the start, as a share of that of W."""
 
 INVERSE_GAMMA = (0.1, 0.95)
-"""Concentration and rate of the prior on sigma: BRGM's (Marinescu et al. 2020), since the
-paper gives none."""
+"""Concentration and rate of the prior on half of sigma: BRGM's (Marinescu et al. 2020), since
+the paper gives none."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def draw_samples(
     samples
         n.
     temperature
-        T.
+        T of ``bound``; ``paper`` has none.
     steps
         Iterations of Adam.
     rngs
@@ -231,6 +232,8 @@ def draw_samples(
     fitted: Form = (Gaussian if form == "bound" else Published)(start, axes, noise)
     parameters = [p for group in fitted.groups for p in group["params"]]
     adam = torch.optim.Adam(fitted.groups)
+    if form == "paper":
+        temperature = 1.0
 
     def log_posterior(ws: Tensor) -> Tensor:
         return -_energy(objective, synthesis, ws) / temperature
@@ -247,7 +250,7 @@ def draw_samples(
 def log_gaussian(ws: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
     """Return log N(w_1..w_n; mu, sigma) + log p(sigma) (N,), up to a constant.
 
-    -(n/2) log sigma^2 - (1 / (2 sigma^2)) sum_i (w_i - mu)^2 + log InverseGamma(sigma),
+    -(n/2) log sigma^2 - (1 / (2 sigma^2)) sum_i (w_i - mu)^2 + log InverseGamma(sigma / 2),
     summed over the entries of w.
 
     Parameters
@@ -259,7 +262,7 @@ def log_gaussian(ws: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
     """
     concentration, rate = INVERSE_GAMMA
     spread = (ws - mu).square().sum(0) / (2 * sigma.square())
-    prior = -(concentration + 1) * sigma.log() - rate / sigma
+    prior = -(concentration + 1) * sigma.log() - 2 * rate / sigma
     return (-len(ws) * sigma.log() - spread + prior).sum((1, 2))
 
 
