@@ -46,6 +46,20 @@ def test_log_determinant_equals_that_of_autograd(kind: str) -> None:
 
 
 @KINDS
+def test_the_density_of_standardised_w_leaves_a_constant_out(kind: str) -> None:
+    flow = shaped_flow(kind)
+    w = 2 * torch.randn(3, 5, 16)
+    u, log_density = FrozenDensity(flow).standardised(w)
+    expected, _ = flow.transform((w.reshape(15, 16) - flow.mean) / flow.std)
+    torch.testing.assert_close(u, expected.reshape(3, 5, 16), rtol=1e-4, atol=1e-3)
+    constant = flow.std.log().sum()
+    torch.testing.assert_close(
+        log_density - constant, flow.log_prob(w.reshape(15, 16)).reshape(3, 5), rtol=1e-4, atol=1e-3
+    )
+    assert constant.abs() > 0.1
+
+
+@KINDS
 def test_gradient_of_the_fast_density(kind: str) -> None:
     flow = shaped_flow(kind)
     w = torch.randn(2, 3, 16, requires_grad=True)

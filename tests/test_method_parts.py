@@ -21,7 +21,7 @@ from napari_rls.search.data_terms import (
 )
 from napari_rls.search.latents import PulseNormal
 from napari_rls.search.own_generator import OwnGenerators, cells_that_fit
-from napari_rls.search.priors import NormalPrior, cosine_gaps, geocross
+from napari_rls.search.priors import DensityAndShell, NormalPrior, cosine_gaps, geocross
 from napari_rls.search.projection import KeepNear, KeepNorms, standardised, to_l1_ball
 
 
@@ -82,6 +82,13 @@ def test_the_normal_prior_by_hand() -> None:
 def test_the_normal_prior_of_a_draw_is_one_over_the_dimension_on_average() -> None:
     w = random(50_000, 8) * 2 + 1
     assert NormalPrior.of(w)(w[:, None]).mean().item() == pytest.approx(1 / 8, rel=1e-3)
+
+
+def test_density_and_shell_by_hand() -> None:
+    # Rows of F(w) with the norms 5 and 1 in 4 dimensions: 3 and 1 away from the sphere.
+    ws = torch.tensor([[[3.0, 4.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]])
+    prior = DensityAndShell(lambda w: (w, torch.tensor([[-7.0, 2.0]])), shell=2.0)
+    assert prior(ws).item() == pytest.approx(((2 * 9 + 7) + (2 * 1 - 2)) / 2)
 
 
 # -- data terms ----------------------------------------------------------------------------
@@ -211,6 +218,14 @@ def test_refined_latents_stay_near_and_maps_standardised() -> None:
     torch.testing.assert_close(standardised(noise), noise)
 
 
+def test_latents_are_kept_in_a_ball_around_a_vector() -> None:
+    ws, centre = random(2, 3, 16), random(16, seed=1)
+    outside = ws.clone()
+    KeepNear(ws, 2.0, centre=centre)()
+    expected = np.apply_along_axis(by_bisection, -1, (outside - centre).double().numpy(), 2.0)
+    np.testing.assert_allclose(ws - centre, expected, atol=1e-5)
+
+
 # -- parametrisations ----------------------------------------------------------------------
 
 
@@ -264,23 +279,28 @@ def test_own_generators_start_as_the_bundles_and_leave_it_alone(tiny_bundle: Bun
     network = tiny_bundle.generator.synthesis
     before = {name: value.clone() for name, value in network.state_dict().items()}
     ws = tiny_bundle.generator.broadcast(tiny_bundle.draw_w(3, 5))
-    own = OwnGenerators(network, ws, maps=2)
+    frozen = FrozenSynthesis(network)
+    maps = [random(3, *shape, seed=k) for k, shape in enumerate(frozen.noise_shapes)]
+    own = OwnGenerators(network, ws, maps, searched=2)
     parameters = len(list(network.parameters()))
-    assert len(own.variables) == 1 + parameters + 2
+    assert len(own.variables) == 1 + 2 + parameters
+    assert len(own.weights) == parameters
     point = own(ALL)
-    torch.testing.assert_close(point.image, network(ws), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(point.image, frozen(ws, maps), atol=1e-5, rtol=1e-4)
+    assert all(torch.equal(a, b) for a, b in zip(point.noise, maps, strict=True))
     # Each cell's image depends on its own weights only.
     point.image[1].sum().backward()
     for variable in own.variables:
         assert variable.grad is not None
         assert (variable.grad[[0, 2]] == 0).all()
-    assert all(v.grad is not None and v.grad[1].any() for v in own.noise)
+    assert all(v.grad is not None and v.grad[1].any() for v in own.noise[:2])
+    assert all(v.grad is None for v in own.noise[2:])
     adam = torch.optim.Adam(own.variables, lr=0.1)
     adam.step()
     changed = own(torch.tensor([1])).image
     assert not torch.allclose(changed, point.image[1:2], atol=1e-3)
     torch.testing.assert_close(
-        own(torch.tensor([0, 2])).image, network(ws[[0, 2]]), atol=1e-5, rtol=1e-4
+        own(torch.tensor([0, 2])).image, frozen(ws, maps)[[0, 2]], atol=1e-5, rtol=1e-4
     )
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributions import Normal
 
 from napari_rls import Settings, super_resolve
 from napari_rls.models.bundle import Bundle
@@ -21,7 +24,15 @@ from napari_rls.models.pix2pix import UNet
 from napari_rls.search.degradation import Bicubic
 from napari_rls.search.engine import State, search
 from napari_rls.search.kit import Batch, Kit
-from napari_rls.search.method import BRGM_LOOKS, PULSE_ERROR, STAGES
+from napari_rls.search.latents import WPlus
+from napari_rls.search.method import (
+    BRGM_LOOKS,
+    CODE_RADIUS,
+    PULSE_ERROR,
+    REFINE_RATE,
+    STAGES,
+    WEIGHTS_RATE,
+)
 from napari_rls.search.presets import PRESET_FIELDS
 from napari_rls.search.settings import METHODS, SettingsError
 from napari_rls.workflow.collect import Collector
@@ -77,9 +88,9 @@ def states(bundle: Bundle, settings: Settings, cells: Batch) -> list[State]:
 
 
 def test_methods_stand_in_their_order() -> None:
-    first = ("rls", "rls-paper", "rls-plus", "pulse", "brgm")
-    assert METHODS[:5] == first
-    assert METHODS[5:] == ("unregularised", "rls-without-pw", "rls-without-pcross", "pix2pix")
+    first = ("rls", "rls-paper", "rls-authors-code", "rls-plus", "pulse", "brgm")
+    assert METHODS[:6] == first
+    assert METHODS[6:] == ("unregularised", "rls-without-pw", "rls-without-pcross", "pix2pix")
     assert {*SEARCHES, "pix2pix"} == set(METHODS)
 
 
@@ -90,6 +101,13 @@ def test_a_method_brings_its_published_settings() -> None:
     brgm = Settings(method="brgm")
     assert (brgm.steps, brgm.learning_rate, brgm.schedule) == (501, 0.1, "constant")
     assert (brgm.lambda_w, brgm.lambda_c, brgm.start, brgm.samples) == (100, 0.1, "mean", 0)
+    paper = Settings(method="rls-paper")
+    assert (paper.lambda_w, paper.lambda_c, paper.steps) == (5e-5, 0.01, 200)
+    assert (paper.learning_rate, paper.schedule, paper.start) == (0.5, "one-cycle", "mean")
+    assert (paper.reading, paper.posterior) == ("scaled", "paper")
+    code = Settings(method="rls-authors-code")
+    assert (code.lambda_w, code.lambda_c, code.steps, code.reading) == (0.002, 0.5, 500, "code")
+    assert (code.learning_rate, code.schedule, code.start) == (0.5, "one-cycle", "mean")
     plus = Settings(method="rls-plus")
     assert (plus.steps, plus.refine_steps, plus.search_steps) == (200, 50, 250)
     for method, weights in (
@@ -192,6 +210,7 @@ def test_the_record_names_the_method(
         "rls-without-pcross": ("without P_cross", 2024),
         "pix2pix": ("Pix2Pix", 2017),
         "rls-paper": ("published settings", 2024),
+        "rls-authors-code": ("as in the code of its authors", 2024),
     }.get(method, ("^Regularized Latent Search", 2024))
     assert record["method"].count(str(year)) == 1
     assert re.search(name, record["method"])
@@ -217,19 +236,102 @@ def test_cells_that_fail_do_not_spread(lr: NDArray[np.float32], tiny_bundle: Bun
 # -- each method's own ---------------------------------------------------------------------
 
 
+def test_the_authors_code_minimises_what_it_says(
+    lr: NDArray[np.float32], tiny_bundle: Bundle
+) -> None:
+    """Against the sum written out, a cell and a row at a time, with the unfrozen networks."""
+    own, cells = kit(tiny_bundle, quick("rls-authors-code")), batch(lr, 0, 1)
+    plan = STAGES["rls-authors-code"][0](own, cells, None)
+    (ws,) = plan.latents.variables
+    noise = cells.normal(0, *own.fast.noise_shapes, stream=1)
+    with torch.no_grad():
+        ws.add_(0.3 * torch.randn(ws.shape, generator=torch.Generator().manual_seed(0)))
+    point = plan.latents(torch.arange(2))
+    found = plan.objective(point.ws, point.image, torch.arange(2))
+    flow, network = tiny_bundle.flow, copy.deepcopy(tiny_bundle.generator.synthesis)
+    buffers = [b for name, b in network.named_buffers() if name.endswith("noise_const")]
+    for n in range(2):
+        for buffer, drawn in zip(buffers, noise, strict=True):
+            buffer.copy_(drawn[n, 0])
+        image = (network(ws[n : n + 1].detach()) + 1) / 2
+        data = 10 * (Bicubic(4)(image) - (cells.lr[n : n + 1] + 1) / 2).abs().mean()
+        density, shell = 0.0, 0.0
+        for w in ws[n].detach():
+            u, log_det = flow.transform(((w - flow.mean) / flow.std)[None])
+            density -= float(Normal(0.0, 1.0).log_prob(u).sum() + log_det)
+            shell += (math.dist(u[0].tolist(), [0.0] * 16) - 4.0) ** 2
+        rows = ws[n].detach().tolist()
+        pairs = [math.dist(a, b) for k, a in enumerate(rows) for b in rows[:k]]
+        assert len(pairs) == 28
+        expected = (
+            float(data)
+            + 0.002 * density / len(rows)
+            + 0.004 * shell / len(rows)
+            + 0.5 * sum(pairs) / len(pairs)
+        )
+        assert found.total[n].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_authors_code_starts_at_the_mean_and_stays_in_its_ball(
+    lr: NDArray[np.float32], tiny_bundle: Bundle
+) -> None:
+    own, cells = kit(tiny_bundle, quick("rls-authors-code", lambda_c=0, steps=40)), batch(lr, 0, 1)
+    plan = STAGES["rls-authors-code"][0](own, cells, None)
+    (ws,) = plan.latents.variables
+    mean = tiny_bundle.mean_w()
+    assert torch.equal(ws.detach(), mean.expand_as(ws))
+    free = replace(plan, latents=WPlus(ws, own.fast, cells_noise(own, cells)), project=lambda: None)
+    radius = CODE_RADIUS * math.sqrt(16)
+    *_, unbound = search(free)
+    *_, last = search(plan)
+    assert (unbound.ws - mean).abs().sum(-1).max() > radius
+    assert (last.ws - mean).abs().sum(-1).max() <= radius * (1 + 1e-5)
+    for kept, drawn in zip(last.noise, cells_noise(own, cells), strict=True):
+        assert torch.equal(kept, drawn)
+
+
+def cells_noise(own: Kit, cells: Batch) -> list[Tensor]:
+    return cells.normal(own.settings.seed, *own.fast.noise_shapes, stream=1)
+
+
 def test_rls_plus_refines_what_rls_found(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
     cells = batch(lr, 0, 1, 2)
     plus = quick("rls-plus")
     found = states(tiny_bundle, plus, cells)
-    rls = states(tiny_bundle, quick("rls"), cells)
-    assert torch.equal(found[11].image, rls[-1].image)
+    rls = found[11]
+    own = kit(tiny_bundle, plus)
+    # RLS comes first, with noise that is drawn for each cell.
+    for kept, drawn in zip(rls.noise, cells_noise(own, cells), strict=True):
+        assert torch.equal(kept, drawn)
+    torch.testing.assert_close(own.fast(rls.ws, rls.noise), rls.image, atol=1e-4, rtol=1e-3)
     # The first iterate of the refinement is the RLS solution itself, judged by the data alone.
-    torch.testing.assert_close(found[12].image, rls[-1].image, atol=1e-4, rtol=1e-3)
-    difference = (Bicubic(4)(rls[-1].image) - cells.lr).abs().mean((1, 2, 3))
+    torch.testing.assert_close(found[12].image, rls.image, atol=1e-4, rtol=1e-3)
+    difference = (Bicubic(4)(rls.image) - cells.lr).abs().mean((1, 2, 3))
     torch.testing.assert_close(found[12].terms.total, difference, atol=1e-5, rtol=1e-3)
     assert (found[-1].terms.total < found[12].terms.total).all()
-    # A step of 1e-4 cannot leave the ball.
-    assert (found[-1].ws - rls[-1].ws).abs().max() <= 6.5e-4
+    # Steps of 1e-4 at most cannot leave the ball.
+    assert (found[-1].ws - rls.ws).abs().max() <= 6.5e-4
+
+
+def test_rls_plus_steps_and_noise_as_its_authors(
+    lr: NDArray[np.float32], tiny_bundle: Bundle
+) -> None:
+    cells, settings = batch(lr, 0, 1), quick("rls-plus", steps=3, refine_steps=1)
+    own = kit(tiny_bundle, settings)
+    rls, refine = STAGES["rls-plus"]
+    *_, before = search(rls(own, cells, None))
+    plan = refine(own, cells, before)
+    ws, *others = plan.latents.variables
+    weight = next(v for v in others if any(v is steady for steady in plan.steady))
+    first = ws.detach().clone(), weight.detach().clone()
+    list(search(plan, before))
+    # The first step of the cycle is a tenth of the step size; that of the weights is constant.
+    assert (ws - first[0]).abs().max().item() == pytest.approx(0.1 * REFINE_RATE, rel=0.02)
+    assert (weight - first[1]).abs().max().item() == pytest.approx(WEIGHTS_RATE, rel=0.02)
+    # All maps are standardised, also those that are not searched.
+    for noise in plan.latents(torch.arange(2)).noise:
+        torch.testing.assert_close(noise.mean((2, 3)), torch.zeros(2, 1), atol=1e-6, rtol=0)
+        torch.testing.assert_close(noise.square().mean((2, 3)), torch.ones(2, 1))
 
 
 def test_pulse_stays_on_its_spheres(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
@@ -248,6 +350,19 @@ def test_pulse_stays_on_its_spheres(lr: NDArray[np.float32], tiny_bundle: Bundle
     assert torch.equal(last.noise[-1], torch.zeros_like(last.noise[-1]))
     fixed = cells.normal(settings.seed, (8, 16), *own.fast.noise_shapes)
     assert torch.equal(last.noise[5], fixed[6])
+
+
+def test_brgm_returns_where_its_last_step_led(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
+    cells = batch(lr, 0, 1)
+    (last, further) = (states(tiny_bundle, quick("brgm", steps=steps), cells) for steps in (5, 6))
+    assert len(last) == 5
+    # After 5 steps of Adam: what the sixth step sets out from, its state before the last.
+    own = kit(tiny_bundle, quick("brgm", steps=6))
+    plan = replace(STAGES["brgm"][0](own, cells, None), keep="last")
+    *_, sixth = search(plan)
+    torch.testing.assert_close(last[-1].ws, sixth.ws)
+    torch.testing.assert_close(last[-1].image, sixth.image, atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(last[-1].ws, further[-1].ws, atol=1e-3)
 
 
 @pytest.mark.parametrize("method", ["pulse", "brgm"])

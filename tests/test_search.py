@@ -82,7 +82,7 @@ def test_cross_term_of_equal_rows_has_no_slope() -> None:
     assert torch.equal(ws.grad, torch.zeros_like(ws))
 
 
-@pytest.mark.parametrize("reading", ["scaled", "mean", "sum"])
+@pytest.mark.parametrize("reading", ["scaled", "mean", "sum", "code"])
 def test_objective_is_the_sum_of_its_terms(
     case: Case, tiny_bundle: Bundle, reading: Reading
 ) -> None:
@@ -96,6 +96,8 @@ def test_objective_is_the_sum_of_its_terms(
         "scaled": difference.mean((1, 2, 3)) * 4,
         "mean": difference.mean((1, 2, 3)),
         "sum": difference.sum((1, 2, 3)),
+        # 10 times the mean of images in 0 to 1, whose differences are half as large.
+        "code": 10 * (difference / 2).mean((1, 2, 3)),
     }[reading]
     cross = pairwise_squares(ws) if reading == "sum" else pairwise_distance(ws)
     density = torch.stack([tiny_bundle.flow.log_prob(ws[n]).mean() for n in range(4)])
@@ -115,6 +117,39 @@ def test_the_best_is_kept_and_never_gets_worse(case: Case) -> None:
     again = case.objective(last.ws, case.synthesis(last.ws), torch.arange(4))
     assert torch.allclose(again.total, last.terms.total, rtol=1e-4)
     assert torch.allclose(case.synthesis(last.ws), last.image, atol=1e-4)
+
+
+def test_the_point_after_the_last_step_is_one_step_further(case: Case) -> None:
+    how = {"steps": 6, "schedule": "constant"}
+    *_, last = case.run(keep="after", **how)
+    *_, further = case.run(keep="last", **{**how, "steps": 7})
+    assert (last.step, further.step) == (6, 7)
+    torch.testing.assert_close(last.ws, further.ws)
+    torch.testing.assert_close(last.image, further.image)
+    torch.testing.assert_close(last.terms.total, further.terms.total)
+    assert not torch.allclose(last.ws, case.run(keep="last", **how)[-1].ws, atol=0.01)
+    assert not last.image.requires_grad
+
+
+def test_a_step_into_the_void_is_not_kept(case: Case) -> None:
+    """A cell that fails in the last step keeps the iterate before it; the others go on."""
+    case.objective.lr[2] = torch.nan
+    *_, last = case.run(keep="after", steps=3)
+    assert last.failed.tolist() == [False, False, True, False]
+    assert last.image.isfinite().all()
+
+
+def test_what_is_steady_keeps_its_step_size(case: Case) -> None:
+    plan = case.plan(case.objective, steps=1, learning_rate=0.1, schedule="one-cycle")
+    (ws,) = plan.latents.variables
+    first = ws.detach().clone()
+    list(search(plan))
+    # The first step of a cycle is a tenth of the learning rate, and Adam's is that at most.
+    assert (ws - first).abs().max().item() == pytest.approx(0.01, rel=1e-3)
+    plan = replace(case.plan(case.objective, steps=1), schedule="one-cycle")
+    (ws,) = plan.latents.variables
+    list(search(replace(plan, steady=(ws,), steady_rate=0.03)))
+    assert (ws - first).abs().max().item() == pytest.approx(0.03, rel=1e-3)
 
 
 def test_states_do_not_change_afterwards(case: Case) -> None:

@@ -42,6 +42,7 @@ COLOURS = {"GT": "#000000", "HR": "#000000", "SR": "#0072b2", "LR": "#e69f00"}
 METHOD_COLOURS = {
     "rls": "#0072b2",
     "rls-paper": "#56b4e9",
+    "rls-authors-code": "#8fbfff",
     "rls-plus": "#004b76",
     "pulse": "#d55e00",
     "brgm": "#009e73",

@@ -129,12 +129,24 @@ class FrozenDensity:
     def __call__(self, w: Tensor) -> Tensor:
         """Return log p_F(w), in nats, with the shape of w (..., d) less its last axis."""
         rows = w.reshape(-1, w.shape[-1])
+        u, log_det = self._transformed(rows)
+        return _normal_log_prob(u, log_det - self._log_std).reshape(w.shape[:-1])
+
+    def standardised(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F(w) (..., d), and log p_F (...) as a density of w standardised per dimension.
+
+        The latter is log p_F(w) less the standardisation's constant, -sum log std.
+        """
+        u, log_det = self._transformed(w.reshape(-1, w.shape[-1]))
+        return u.reshape(w.shape), _normal_log_prob(u, log_det).reshape(w.shape[:-1])
+
+    def _transformed(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F(w) (n, d) and log|det J| (n,), the standardisation's part left out."""
+        x = (rows - self._mean) / self._std
         if self._layers:
-            u, log_det = self._maf((rows - self._mean) / self._std)
-            log_prob = _normal_log_prob(u, log_det - self._log_std)
-        else:
-            log_prob = self._flow.log_prob(rows)
-        return log_prob.reshape(w.shape[:-1])
+            return self._maf(x)
+        u, log_det = self._flow.transform(x)
+        return u, log_det
 
     def _maf(self, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(x.shape[0])

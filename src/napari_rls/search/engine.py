@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -33,13 +33,16 @@ class Plan:
     project
         What is done to the latents after every step.
     keep
-        Which iterate of a cell is the result: its best or its last one.
+        Which iterate of a cell is the result: its ``best``, the ``last`` one that a step was
+        taken from, or where that last step led, ``after`` it.
     goal
         Value that the data term of a cell must reach at least once, or None.
     patience
         Steps without a gain after which a cell stops; 0 never stops one.
     exact
         Makes the final images in float32; None where the search itself does.
+    steady, steady_rate
+        Those of the latents' variables that the schedule leaves alone, and their step size.
     """
 
     objective: Objective
@@ -48,15 +51,17 @@ class Plan:
     learning_rate: float
     schedule: Schedule = "one-cycle"
     project: Projection = unconstrained
-    keep: Literal["best", "last"] = "best"
+    keep: Literal["best", "last", "after"] = "best"
     goal: float | None = None
     patience: int = 0
     exact: Synthesis | None = None
+    steady: tuple[Tensor, ...] = ()
+    steady_rate: float = 0.0
 
 
 @dataclass(frozen=True)
 class State:
-    """What is kept of every cell after ``step`` steps, its best or its last iterate.
+    """What is kept of every cell after ``step`` steps, see :attr:`Plan.keep`.
 
     ``ws`` (N, L, d); ``noise`` maps (N, 1, h, w), if the method has its own; ``image`` (N, C,
     H, W) in -1 to 1; ``terms`` of (N,) each, infinite where a cell never had a finite
@@ -110,7 +115,7 @@ def search(plan: Plan, before: State | None = None) -> Iterator[State]:
     """
     variables = plan.latents.variables
     # Fused is much faster for many tensors; its last digits are not those of the other one.
-    adam = torch.optim.Adam(list(variables), lr=plan.learning_rate, fused=len(variables) > 1)
+    adam = torch.optim.Adam(_groups(plan), lr=plan.learning_rate, fused=len(variables) > 1)
     running = torch.ones(len(variables[0]), dtype=torch.bool, device=variables[0].device)
     if before is not None:
         running &= ~before.failed
@@ -144,12 +149,39 @@ def search(plan: Plan, before: State | None = None) -> Iterator[State]:
             assert variable.grad is not None
             variable.grad[cells[~finite]] = 0.0
         made = step + (before.step if before else 0)
-        yield replace(kept, step=made, running=running, reached=reached).copy()
+        now = replace(kept, step=made, running=running, reached=reached)
+        ends_after = plan.keep == "after" and step == plan.steps
+        if not ends_after:
+            yield now.copy()
         factor = step_factor(plan.schedule, step - 1, plan.steps)
         adam.param_groups[0]["lr"] = plan.learning_rate * factor
         adam.step()
         with torch.no_grad():
             plan.project()
+            if ends_after:
+                _keep_where_the_last_step_led(plan, now)
+                yield now.copy()
+
+
+def _groups(plan: Plan) -> list[dict[str, Any]]:
+    """Return the variables as Adam takes them, those of the schedule first."""
+    steady = {id(variable) for variable in plan.steady}
+    groups: list[dict[str, Any]] = [
+        {"params": [v for v in plan.latents.variables if id(v) not in steady]}
+    ]
+    if steady:
+        groups.append({"params": list(plan.steady), "lr": plan.steady_rate})
+    return groups
+
+
+def _keep_where_the_last_step_led(plan: Plan, now: State) -> None:
+    """Overwrite what is kept of the cells that still run with where they are."""
+    cells = now.running.nonzero().squeeze(1)
+    if not len(cells):
+        return
+    point = plan.latents(cells)
+    terms = plan.objective(point.ws, point.image, cells)
+    _keep(now, cells, terms.total.isfinite(), point, terms)
 
 
 def _finite_gradients(variables: tuple[Tensor, ...], cells: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -25,11 +26,21 @@ from napari_rls.search.latents import Normalised, WPlus
 from napari_rls.search.objective import Objective, rls_objective
 from napari_rls.search.own_generator import OwnGenerators
 from napari_rls.search.presets import MethodName
-from napari_rls.search.priors import cosine_gaps, geocross
+from napari_rls.search.priors import DensityAndShell, cosine_gaps, geocross
 from napari_rls.search.projection import KeepNear, KeepNorms
 
+SHELL = 2.0
+"""Weight of the distance from the sphere relative to that of -log p_F, in the code of RLS's
+authors: 0.004 and 0.002."""
+
+CODE_RADIUS = 1.0
+"""Radius of the l1 ball of that code, in units of sqrt(d)."""
+
 REFINE_RATE = 1e-4
-"""Step size of RLS+ on latents, noise and weights."""
+"""Step size of RLS+ on latents and noise."""
+
+WEIGHTS_RATE = 1e-4
+"""Step size of RLS+ on the weights of the synthesis."""
 
 REFINED_MAPS = 9
 """Noise maps that RLS+ searches."""
@@ -74,17 +85,40 @@ def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
     )
 
 
+def rls_with_own_noise(kit: Kit, batch: Batch, before: State | None) -> Plan:
+    """Plan Regularized Latent Search with noise maps that are drawn for each cell."""
+    latents = WPlus(kit.first_ws(batch), kit.fast, kit.noise(batch))
+    return replace(rls(kit, batch, before), latents=latents)
+
+
+def rls_authors_code(kit: Kit, batch: Batch, before: State | None) -> Plan:
+    """Plan Regularized Latent Search as its authors' code has it."""
+    plan = rls_with_own_noise(kit, batch, before)
+    (ws,) = plan.latents.variables
+    single = DensityAndShell(kit.log_density.standardised, SHELL)
+    return replace(
+        plan,
+        objective=replace(plan.objective, single=single),
+        project=KeepNear(
+            ws, CODE_RADIUS * math.sqrt(ws.shape[2]), centre=kit.mean_w.to(kit.device)
+        ),
+    )
+
+
 def refine(kit: Kit, batch: Batch, before: State | None) -> Plan:
     """Plan the refinement of RLS+ around what RLS found (Gheisari & Genovesio 2023)."""
     assert before is not None
-    own = OwnGenerators(kit.bundle.generator.synthesis, before.ws, REFINED_MAPS)
+    network = kit.bundle.generator.synthesis
+    own = OwnGenerators(network, before.ws, before.noise, REFINED_MAPS)
     return Plan(
         objective=Objective(batch.lr, kit.degrade, kit.log_density, AbsoluteError()),
         latents=own,
         project=KeepNear(own.ws, math.sqrt(own.ws.shape[2]), own.noise),
         steps=kit.settings.refine_steps,
         learning_rate=REFINE_RATE,
-        schedule="constant",
+        schedule="one-cycle",
+        steady=own.weights,
+        steady_rate=WEIGHTS_RATE,
     )
 
 
@@ -137,7 +171,7 @@ def brgm(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
         learning_rate=settings.learning_rate,
         schedule=settings.schedule,
         patience=settings.patience,
-        keep="last",
+        keep="after",
         exact=kit.exact,
     )
 
@@ -161,7 +195,8 @@ Stage = Callable[[Kit, Batch, State | None], Plan]
 STAGES: Mapping[MethodName, tuple[Stage, ...]] = {
     "rls": (rls,),
     "rls-paper": (rls,),
-    "rls-plus": (rls, refine),
+    "rls-authors-code": (rls_authors_code,),
+    "rls-plus": (rls_with_own_noise, refine),
     "pulse": (pulse,),
     "brgm": (brgm,),
     "unregularised": (rls,),

@@ -8,7 +8,7 @@ w = [w_1, ..., w_L]:
     P_cross = - sum_{i<j} ||w_i - w_j||_2^2.
 
 The paper leaves open how the terms are normalised, and its lambdas only mean
-something once that is fixed. Three readings are here; see ``docs/method.md`` for
+something once that is fixed. Four readings are here; see ``docs/method.md`` for
 the evidence behind the default. The other methods have other data terms and priors,
 in the same two places: one on every latent vector, one on pairs of them.
 """
@@ -25,13 +25,17 @@ from torch import Tensor
 from napari_rls.search.data_terms import AbsoluteError, DataTerm
 from napari_rls.search.priors import Prior, pairwise_distance, pairwise_squares
 
-Reading = Literal["scaled", "mean", "sum"]
+Reading = Literal["scaled", "mean", "sum", "code"]
 """Normalisation of the data term and of P_cross.
 
 ``mean``: mean absolute error and mean pairwise distance. ``sum``: sums of absolute errors
 and of squared distances, as printed. ``scaled``: as ``mean``, but the data term grows with
-the number of LR pixels, as the sum of a likelihood does.
+the number of LR pixels, as the sum of a likelihood does. ``code``: as ``mean``, the data term
+:data:`CODE_WEIGHT` times, as the code of the paper's authors weighs it.
 """
+
+CODE_WEIGHT = 5.0
+"""10 times the mean absolute error of images in 0 to 1, in units of -1 to 1."""
 
 SCALED_AT = 16
 """Number of LR pixels at which ``scaled`` equals ``mean``: 4 x 4, those of 64 pixels at 16x."""
@@ -116,7 +120,8 @@ def rls_objective(
     reading
         Normalisation of the data term and of P_cross.
     """
-    weight = lr.shape[-2] * lr.shape[-1] / SCALED_AT if reading == "scaled" else 1.0
+    pixels = lr.shape[-2] * lr.shape[-1]
+    weight = {"scaled": pixels / SCALED_AT, "code": CODE_WEIGHT}.get(reading, 1.0)
     return Objective(
         lr,
         degrade,

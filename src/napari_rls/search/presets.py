@@ -9,6 +9,7 @@ from typing import Any, Literal
 MethodName = Literal[
     "rls",
     "rls-paper",
+    "rls-authors-code",
     "rls-plus",
     "pulse",
     "brgm",
@@ -40,12 +41,24 @@ PRESETS: Mapping[MethodName, Preset] = {
     "rls-paper": Preset(
         f"Regularized Latent Search with the published settings ({_RLS})",
         {
-            "reading": "mean",
             "learning_rate": 0.5,
-            "schedule": "constant",
             "start": "mean",
             "posterior": "paper",
         },
+    ),
+    "rls-authors-code": Preset(
+        f"Regularized Latent Search as in the code of its authors ({_RLS})",
+        {
+            "lambda_w": 0.002,
+            "lambda_c": 0.5,
+            "reading": "code",
+            "steps": 500,
+            "learning_rate": 0.5,
+            "schedule": "one-cycle",
+            "start": "mean",
+            "samples": 0,
+        },
+        ("samples",),
     ),
     "rls-plus": Preset(
         "RLS+ (Gheisari & Genovesio 2023, arXiv 2311.16923)", {"samples": 0}, ("samples",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,6 +45,33 @@ def cosine_gaps(ws: Tensor) -> Tensor:
     """Return BRGM's sum over all L^2 pairs of |1 - cos(w_i, w_j)| (N,) of W+ rows (N, L, d)."""
     unit = torch.nn.functional.normalize(ws, dim=-1)
     return (1 - unit @ unit.mT).abs().sum((1, 2))
+
+
+@dataclass(frozen=True)
+class DensityAndShell:
+    """The prior on latents in the code of RLS's authors, a mean over rows.
+
+    -log p_F of w standardised per dimension, its constant left out, and ``shell`` times the
+    squared distance of F(w) from the sphere of radius sqrt(d), on which nearly all of a
+    standard normal distribution lies.
+
+    Parameters
+    ----------
+    standardised
+        From w (..., d) to F(w) (..., d) and log p_F of standardised w (...).
+    shell
+        Weight of the distance.
+    """
+
+    standardised: Callable[[Tensor], tuple[Tensor, Tensor]]
+    shell: float
+
+    def __call__(self, ws: Tensor) -> Tensor:
+        """Return the penalty (N,) of W+ rows (N, L, d)."""
+        u, log_density = self.standardised(ws)
+        off = (u.norm(dim=-1) - math.sqrt(ws.shape[-1])).square()
+        penalty: Tensor = (self.shell * off - log_density).mean(1)
+        return penalty
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class KeepNorms:
 
 
 class KeepNear:
-    """Keep vectors in an l1 ball around where they are now, and maps standardised (RLS+).
+    """Keep vectors in an l1 ball, and maps standardised (RLS+, and RLS as its authors' code).
 
     Parameters
     ----------
@@ -38,12 +38,20 @@ class KeepNear:
     radius
         Of the ball around each vector.
     maps
-        Noise maps (N, h, w); each gets mean 0 and standard deviation 1.
+        Noise maps (..., h, w); each gets mean 0 and standard deviation 1.
+    centre
+        Of the ball: a vector (d,), or where each of the vectors is now.
     """
 
-    def __init__(self, vectors: Tensor, radius: float, maps: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        vectors: Tensor,
+        radius: float,
+        maps: Sequence[Tensor] = (),
+        centre: Tensor | None = None,
+    ) -> None:
         self._vectors = vectors.detach()
-        self._centre = self._vectors.clone()
+        self._centre = self._vectors.clone() if centre is None else centre
         self._radius = radius
         self._maps = [m.detach() for m in maps]
 

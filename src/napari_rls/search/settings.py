@@ -81,13 +81,13 @@ class Settings(BaseModel):
             "higher is more coherent, lower follows the LR image more (healthy: 0.005 to 0.05)."
         ),
     )
-    reading: Literal["scaled", "mean", "sum"] = Field(
+    reading: Literal["scaled", "mean", "sum", "code"] = Field(
         default="scaled",
         title="Normalisation",
         description=(
             "How the terms of RLS's objective are summed: 'scaled' weighs the LR image by its "
             "number of pixels, so that the lambdas fit every factor and size; 'mean' does not; "
-            "'sum' takes the formula as printed."
+            "'code' weighs it 5 times, as the authors' code; 'sum' takes the formula as printed."
         ),
     )
     steps: int = Field(
@@ -147,7 +147,8 @@ class Settings(BaseModel):
         title="Temperature",
         description=(
             "By how much a sample's objective may lie above the best: higher draws samples "
-            "farther apart. Corrections of intervals hold for the bundle's own."
+            "farther apart. Corrections of intervals hold for the bundle's own. The posterior "
+            "'paper' has none."
         ),
     )
     sample_steps: int = Field(
