@@ -33,8 +33,8 @@ SHELL = 2.0
 """Weight of the distance from the sphere relative to that of -log p_F, in the code of RLS's
 authors: 0.004 and 0.002."""
 
-CODE_RADIUS = 1.0
-"""Radius of the l1 ball of that code, in units of sqrt(d)."""
+CODE_RADIUS = 4.0
+"""Radius of the l1 ball of that code, in units of sqrt(d); ``docs/methods.md`` tells why."""
 
 REFINE_RATE = 1e-4
 """Step size of RLS+ on latents and noise."""
