@@ -12,6 +12,7 @@ import torch
 from bundle_kinds import TINY, kind_of_bundle, outputs
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from tiny_job import full_disk
 
 from napari_rls import load_bundle
 from napari_rls.models import bundle_file
@@ -107,3 +108,14 @@ def test_shapes_that_no_network_can_have(changes: dict[str, Any], said: str) -> 
 def test_a_coupling_needs_two_dimensions() -> None:
     with pytest.raises(ValidationError, match="realnvp needs 2 dimensions of w"):
         kind_of_bundle(flow={"kind": "realnvp"}, w_dim=1)
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_older_bundle(tmp_path: Path) -> None:
+    path = tmp_path / "kind.rls.safetensors"
+    kind_of_bundle().save(path)
+    before = path.read_bytes()
+    with full_disk(1000), pytest.raises(OSError, match="File too large") as error:
+        kind_of_bundle(encoders=True).save(path)
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

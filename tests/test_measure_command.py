@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_job import full_disk
 from typer.testing import CliRunner, Result
 
 from napari_rls.cli import measure as command
@@ -251,6 +252,17 @@ def test_tables_are_not_overwritten_unasked(tmp_path: Path, hr: Path) -> None:
     assert (tmp_path / "table.json").read_text() == "mine"
     run(*args, "--overwrite")
     assert len(read_table(out)[0]) == 4
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "h5ad"])
+def test_a_full_disk_is_told(tmp_path: Path, hr: Path, ending: str) -> None:
+    out = tmp_path / f"table.{ending}"
+    with full_disk(100):
+        result = run(hr, "--assay", "translocation", "--out", out, code=1)
+    assert "table" in result.stderr
+    assert "File too large" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("*table*"))
 
 
 @pytest.mark.parametrize("name", ["none.tif", "broken.tif"])

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from pyarrow import parquet
+from tiny_job import full_disk
 
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.workflow.csv_file import write_csv
@@ -382,3 +383,13 @@ def test_what_fails_leaves_the_older_table(tmp_path: Path, ending: str) -> None:
         write_table(path, awkward().iloc[:2], {"number": np.nan})
     assert_frame_equal(read_table(path)[0], awkward())
     assert len(list(tmp_path.iterdir())) == len(table_paths(path))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_full_disk_is_an_error_and_leaves_the_older_table(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table.{ending}"
+    write_table(path, awkward(), RECORD)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with full_disk(100), pytest.raises(OSError, match="File too large"):
+        write_table(path, awkward().iloc[:2], RECORD)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -134,8 +134,9 @@ def test_a_disk_that_is_full_when_the_file_is_flushed_is_told(
     path = tmp_path / "x"
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"), whole_file(path) as draft:
+    with pytest.raises(OSError, match="No space left") as error, whole_file(path) as draft:
         draft.write_bytes(b"new")
+    assert error.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -325,8 +326,9 @@ def test_a_folder_that_goes_away_is_an_error_and_no_other(tmp_path: Path) -> Non
     writing = whole_file(folder / "x")
     writing.__enter__()
     shutil.rmtree(folder)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as error:
         writing.__exit__(None, None, None)
+    assert error.value.filename == str(folder / "x")
     assert not list(tmp_path.iterdir())
 
 

@@ -6,6 +6,7 @@ hash) is read without torch, so that a list of bundles opens at once.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import struct
@@ -146,14 +147,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write(path: Path, manifest: Manifest, tensors: Mapping[str, Tensor]) -> Manifest:
-    """Write a bundle whole or not at all; return the manifest with its content hash."""
+    """Write a bundle whole or not at all; return the manifest with its content hash.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as on a full disk.
+    """
     from safetensors.torch import save_file
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with whole_file(path) as draft:
-        save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
-        manifest = manifest.model_copy(update={"content_hash": _content_hash(draft)})
-        save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
+    try:
+        with whole_file(path) as draft:
+            save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
+            manifest = manifest.model_copy(update={"content_hash": _content_hash(draft)})
+            save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(path)) from None
     return manifest
 
 

@@ -49,7 +49,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the folder cannot be written to or the disk is full.
+        If the folder cannot be written to or the disk is full; it names ``path``.
     """
     _sweep_once(path.parent.absolute())
     folder, lock = _claimed(path)
@@ -65,6 +65,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             draft.chmod(mode & 0o777)
         _rename(draft, path)
+    except OSError as error:
+        raise _named(error, draft, path) from error
     finally:
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
@@ -131,7 +133,7 @@ def _claimed(path: Path) -> tuple[Path, BaseFileLock]:
         try:
             folder.mkdir(mode=0o700)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from None
+            raise _named(error, folder, path) from None
         lock = FileLock(folder / _LOCK)
         try:
             lock.acquire(timeout=0)
@@ -152,6 +154,13 @@ def _made(draft: Path) -> int:
         return os.fstat(handle).st_mode
     finally:
         os.close(handle)
+
+
+def _named(error: OSError, draft: Path, path: Path) -> OSError:
+    """Return an error that names the file which was to be written: writing itself names none."""
+    if error.filename is not None and not str(error.filename).startswith(str(draft)):
+        return error
+    return OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))
 
 
 def _rename(draft: Path, path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,9 @@ def write_h5ad(path: Path, table: pd.DataFrame, description: Mapping[str, Any]) 
         key: [meanings.get(name, {}).get(key, "") for name in measured]
         for key in ("unit", "meaning")
     }
-    with h5py.File(path, "w") as file:
+    # In memory first: HDF5 ends the whole process where the disk is full.
+    content = BytesIO()
+    with h5py.File(content, "w") as file:
         _mark(file, "anndata", "0.1.0")
         _array(file, "X", table[measured].to_numpy(np.float64))
         _frame(file, "obs", [str(k) for k in range(len(table))], others)
@@ -69,6 +72,7 @@ def write_h5ad(path: Path, table: pd.DataFrame, description: Mapping[str, Any]) 
             _mark(file.create_group(name), "dict", "0.1.0")
         text = json.dumps(description, allow_nan=False)
         _mark(file["uns"].create_dataset(_KEY, data=text), "string", "0.2.0")
+    path.write_bytes(content.getbuffer())
 
 
 def read_h5ad(path: Path) -> tuple[pd.DataFrame, dict[str, str], dict[str, Any]]:
