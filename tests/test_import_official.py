@@ -189,6 +189,8 @@ def setting(name: str, tensor: Tensor) -> Change:
 
 
 NAN = torch.full((16, 16), torch.nan)
+TAPS = torch.tensor([1.0, 2.0, 1.0])
+
 REFUSED: list[tuple[Change, str]] = [
     (conditional, "its generator is conditional on classes"),
     (embedded, "its generator is conditional on classes"),
@@ -205,7 +207,23 @@ REFUSED: list[tuple[Change, str]] = [
     (setting("synthesis.b4.const", torch.zeros(8, 4, 8)), "are not square powers of two"),
     (
         setting("synthesis.b16.resample_filter", torch.full((4, 4), 1 / 16)),
-        "its synthesis.b16.resample_filter is another filter than [1, 3, 3, 1]",
+        "its synthesis.b16.resample_filter is the filter [1, 1, 1, 1], not [1, 3, 3, 1], the only",
+    ),
+    (
+        setting("synthesis.b16.resample_filter", torch.outer(TAPS, TAPS) / 16),
+        "its synthesis.b16.resample_filter is the filter [1, 2, 1], not [1, 3, 3, 1]",
+    ),
+    (
+        setting("synthesis.b16.conv0.resample_filter", torch.eye(4)),
+        "its synthesis.b16.conv0.resample_filter is another filter, not [1, 3, 3, 1]",
+    ),
+    (
+        setting("synthesis.b16.conv0.resample_filter", torch.zeros(4, 4)),
+        "its synthesis.b16.conv0.resample_filter is another filter, not [1, 3, 3, 1]",
+    ),
+    (
+        setting("synthesis.b16.conv0.resample_filter", torch.zeros(40, 40)),
+        "its synthesis.b16.conv0.resample_filter is another filter, not [1, 3, 3, 1]",
     ),
     (
         setting("synthesis.b16.torgb.weight", torch.zeros(17, 4, 1, 1)),

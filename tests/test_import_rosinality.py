@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,7 @@ from napari_rls.models.architecture import Architecture
 from napari_rls.models.import_checkpoint import CheckpointError, read_checkpoint
 
 WIDTHS = (8, 8, 4)
+TAPS = torch.tensor([1.0, 2.0, 1.0])
 
 
 def checkpoint(**changes: Any) -> dict[str, Any]:
@@ -94,7 +98,11 @@ REFUSED = [
     (change("input.input", "text"), "its input.input is no tensor"),
     (
         change("convs.0.conv.blur.kernel", torch.full((4, 4), 0.25)),
-        "its synthesis.b8.conv0.resample_filter is another filter",
+        "its synthesis.b8.conv0.resample_filter is the filter [1, 1, 1, 1], not [1, 3, 3, 1]",
+    ),
+    (
+        change("convs.0.conv.blur.kernel", torch.outer(TAPS, TAPS) / 4),
+        "its synthesis.b8.conv0.resample_filter is the filter [1, 2, 1], not [1, 3, 3, 1]",
     ),
     (
         change("noises.noise_0", torch.zeros(1, 1, 4, 4, dtype=torch.int64)),
@@ -192,3 +200,57 @@ def test_zip_files_that_unpack_to_more_than_they_are_are_refused(path: Path) -> 
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/constants.pkl", pickle.dumps(()))
     assert "it is a TorchScript program" in refusal(path)
+
+
+def test_zip_files_that_can_be_read_in_two_ways_are_refused(path: Path) -> None:
+    torch.save(checkpoint(), path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        harmless = archive.read(name)
+    bomb = io.BytesIO()
+    torch.save({"g_ema": {"input.input": torch.zeros(1)}}, bomb)
+    with zipfile.ZipFile(bomb) as archive:
+        other = archive.read("archive/data.pkl")
+    for twin in (name, name.upper(), name.replace("data", "Data"), name.replace("pkl", "PKL")):
+        for first, second in ((name, twin), (twin, name)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                with zipfile.ZipFile(path, "w") as archive:
+                    archive.writestr(first, harmless if first == name else other)
+                    archive.writestr(second, other if first == name else harmless)
+            assert "two of its parts have one name" in refusal(path)
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("010000/data.pkl~more", other)
+    path.write_bytes(path.read_bytes().replace(b"~", b"\0"))
+    assert "a name that can be read in two ways" in refusal(path)
+    # Another zip file in front, to which the offsets in the directory could point.
+    path.write_bytes(whole)
+    rewritten(path, lambda n, data: other if n == name else data, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes() + whole)
+    with contextlib.suppress(CheckpointError):
+        assert read_checkpoint(path).generator.arch.resolution == 16
+
+
+def test_a_damaged_name_or_key_in_a_file_of_pytorch_is_one_sentence(path: Path) -> None:
+    torch.save(checkpoint(), path)
+    whole = path.read_bytes()
+    name = b"010000/data/0"
+    at = whole.rindex(name)
+    # Flags of the entry in the directory: its name is UTF-8, which it is not.
+    flags = whole.rindex(b"PK\x01\x02", 0, at) + 8
+    spoilt = bytearray(whole)
+    spoilt[flags : flags + 2] = (0x800).to_bytes(2, "little")
+    spoilt[at : at + 2] = b"\xff\xfe"
+    path.write_bytes(bytes(spoilt))
+    assert "it is damaged or cut off ('utf-8' codec can't decode" in refusal(path)
+    torch.save(checkpoint(), path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    # The list of keys that stands before the numbers.
+    keys = whole.rindex(b"\x80\x02]q\x00(X")
+    size = int.from_bytes(whole[keys + 7 : keys + 11], "little")
+    spoilt = bytearray(whole)
+    spoilt[keys + 11 : keys + 11 + size] = b"x" * size
+    path.write_bytes(bytes(spoilt))
+    assert "PyTorch does not read it (storage key 'xxx" in refusal(path)

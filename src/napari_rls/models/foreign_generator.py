@@ -19,7 +19,9 @@ AVERAGED: Final = 10_000
 """Number of random w whose mean is the mean w, where a checkpoint brings none."""
 
 _BATCH = 1000
+_FILTER = "resample_filter"
 _FILTER_TOLERANCE = 1e-6
+_MOST_TAPS = 32
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -63,6 +65,8 @@ def build_generator(tensors: ForeignTensors, conv_clamp: float | None) -> Genera
             raise RefusedError(f"its tensor {name} is missing")
         if name not in expected:
             raise RefusedError(f"it has a tensor {plain(name)}, which no StyleGAN2 generator has")
+        if name.endswith(_FILTER):
+            _check_filter(name, tensors[name])
         if tensors[name].shape != expected[name]:
             raise RefusedError(
                 f"its tensor {name} has the shape {tensors[name].shape}, where a StyleGAN2 "
@@ -145,19 +149,40 @@ def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, dimensions: int) ->
 
 
 def _checked(name: str, tensor: Tensor) -> Tensor:
+    return fir_filter() if name.endswith(_FILTER) else _finite(name, tensor)
+
+
+def _finite(name: str, tensor: Tensor) -> Tensor:
     if tensor.dtype not in _FLOATS:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise RefusedError(f"its tensor {name} holds {kind}, not floating-point numbers")
     if not torch.isfinite(tensor).all():
         raise RefusedError(f"its tensor {name} holds NaN or infinite values")
-    if name.endswith("resample_filter"):
-        if (tensor.float() - fir_filter()).abs().max() > _FILTER_TOLERANCE:
-            raise RefusedError(
-                f"its {name} is another filter than [1, 3, 3, 1], the only one that a bundle's "
-                "generator has"
-            )
-        return fir_filter()
     return tensor
+
+
+def _check_filter(name: str, stored: ForeignTensor) -> None:
+    """Refuse another low-pass filter, by its name: its taps."""
+    expected = fir_filter()
+    taps = "another filter"
+    if len(stored.shape) == expected.ndim and max(stored.shape) <= _MOST_TAPS:
+        kernel = _finite(name, stored.read()).float()
+        if kernel.shape == expected.shape and (kernel - expected).abs().max() <= _FILTER_TOLERANCE:
+            return
+        taps = _taps(kernel) or taps
+    raise RefusedError(
+        f"its {name} is {taps}, not [1, 3, 3, 1], the only one that a bundle's generator has"
+    )
+
+
+def _taps(kernel: Tensor) -> str:
+    """Return the taps of a separable filter (n, n) if it has such, the least as 1."""
+    row = kernel.sum(0)
+    row = row / row[row != 0].abs().min() if row.any() else row
+    separable = torch.outer(row, row) / row.sum().square()
+    if not row.any() or not torch.allclose(separable, kernel / kernel.sum(), atol=1e-3):
+        return ""
+    return f"the filter [{', '.join(f'{tap:.3g}' for tap in row.tolist())}]"
 
 
 def _mean_w(generator: Generator) -> Tensor:

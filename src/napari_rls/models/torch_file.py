@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import io
 import math
-import pickle
-import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -93,8 +91,8 @@ def _load(file: io.BytesIO | Path) -> Any:
             return torch.load(
                 file, map_location="cpu", weights_only=True, mmap=isinstance(file, Path)
             )
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise RefusedError(f"PyTorch does not read it ({plain(str(error))})") from error
+    except Exception as error:  # damaged files raise all sorts of errors
+        raise RefusedError(f"PyTorch does not read it ({_reason(error)})") from error
 
 
 def _check_legacy(data: bytes) -> None:
@@ -117,24 +115,48 @@ def _check_zip(path: Path) -> None:
     sizes = _Sizes()
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename: entry for entry in archive.infolist()}
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise RefusedError("parts of it are compressed, which PyTorch never does")
-            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-                raise RefusedError("its parts are larger than the file")
+            entries = _entries(archive, path.stat().st_size)
             if any(PurePosixPath(name).name == "constants.pkl" for name in entries):
                 raise RefusedError("it is a TorchScript program, not a checkpoint")
             pickles = [name for name in entries if PurePosixPath(name).name == "data.pkl"]
             if len(pickles) != 1:
                 raise RefusedError("it is a zip file, but no file of torch.save")
-            load(io.BytesIO(archive.read(pickles[0])), _TABLE, sizes.add)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as error:
-        raise RefusedError(f"it is damaged or cut off ({plain(str(error))})") from error
+            data = archive.read(pickles[0])
+        # What is checked must be what PyTorch reads, which has a zip reader of its own.
+        if torch._C.PyTorchFileReader(str(path)).get_record("data.pkl") != data:
+            raise RefusedError("it is a zip file that can be read in two ways")
+        load(io.BytesIO(data), _TABLE, sizes.add)
+    except (RefusedError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # damaged files raise all sorts of errors
+        raise RefusedError(f"it is damaged or cut off ({_reason(error)})") from error
     folder = PurePosixPath(pickles[0]).parent
     for key, size in sizes.of.items():
         entry = entries.get(str(folder / "data" / key))
         if entry is None or entry.file_size < size:
             raise RefusedError("its tensors are larger than the file, or missing")
+
+
+def _entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """Return the parts of a zip file of this size by their names, if each has one of its own."""
+    listed = archive.infolist()
+    # PyTorch takes names that differ in case for one.
+    if len({entry.orig_filename.casefold() for entry in listed}) < len(listed):
+        raise RefusedError("two of its parts have one name")
+    if any(entry.orig_filename != entry.filename for entry in listed):
+        raise RefusedError("one of its parts has a name that can be read in two ways")
+    if any(
+        entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size
+        for entry in listed
+    ):
+        raise RefusedError("parts of it are compressed, which PyTorch never does")
+    if sum(entry.file_size for entry in listed) > size:
+        raise RefusedError("its parts are larger than the file")
+    return {entry.filename: entry for entry in listed}
+
+
+def _reason(error: Exception) -> str:
+    return plain((str(error).splitlines() or [""])[0]) or type(error).__name__
 
 
 class _Sizes:
