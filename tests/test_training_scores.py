@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from test_training_run import assert_same_state, crops, full_disk, run, settings
 
 from napari_rls.models.stylegan2 import Generator
-from napari_rls.training import checkpoint
+from napari_rls.training import tensor_file
 from napari_rls.training.run import Progress, train
 from napari_rls.training.run_folder import RunFolder, Score
 
@@ -45,7 +45,7 @@ def scored(folder: Path, scorer, stop_at: int | None = None, **changes: object) 
 
 def assert_same_file(one: Path, two: Path) -> None:
     """The same tensors and notes; the order of the notes is not determined."""
-    assert checkpoint.read_note(one) == checkpoint.read_note(two)
+    assert tensor_file.read_note(one) == tensor_file.read_note(two)
     first, second = load_file(one), load_file(two)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -68,7 +68,7 @@ def test_every_snapshot_is_scored_and_the_best_is_kept(tmp_path: Path) -> None:
     assert place.best_score() == Score(80, 0.1, 0.001, 10.0, "test features")
     best = load_file(place.best)
     assert all(torch.equal(best[name], averages[1][name]) for name in averages[1])
-    assert checkpoint.read_note(place.best)["channels"] == "DNA, GFP"
+    assert tensor_file.read_note(place.best)["channels"] == "DNA, GFP"
 
 
 def test_scoring_leaves_the_run_as_it_is(tmp_path: Path) -> None:

@@ -8,28 +8,26 @@ import time
 from collections.abc import Generator as Iterating
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor
 
+from napari_rls.models.json_file import JsonError, parse_model, shown
+from napari_rls.models.part import Count, Line, Number, Part, PlainSettings
 from napari_rls.models.pix2pix import UNet
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.device import choose_device
 from napari_rls.search.threads import with_threads
-from napari_rls.training.checkpoint import (
-    read_note,
-    read_tensors,
-    restore_state,
-    state_tensors,
-    write_safely,
-)
 from napari_rls.training.dataset import Crops
 from napari_rls.training.interrupt import whole_step
 from napari_rls.training.pix2pix_settings import MAY_CHANGE, Pix2PixSettings
 from napari_rls.training.pix2pix_step import Losses, Pix2PixTrainer
 from napari_rls.training.run_folder import locked, unwritable
 from napari_rls.training.settings import TrainingError
+from napari_rls.training.state import read_state, restore_state, state_tensors
+from napari_rls.training.tensor_file import read_note, write_safely
 
 _KEY = "napari-rls-pix2pix"
 _FORMAT = 1
@@ -42,12 +40,31 @@ class Report:
     ``l1`` is with dropout on training pairs, ``held_out_l1`` without on held-out ones.
     """
 
-    steps: int
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    steps: Count
     images_per_second: float
     discriminator_loss: float
     generator_loss: float
     l1: float
     held_out_l1: float
+
+
+class _Identity(Part):
+    """What a training is: all else may change as it is resumed."""
+
+    settings: PlainSettings
+    crops: Line
+    intensity: tuple[tuple[Number, ...], tuple[Number, ...]]
+
+
+class _Note(Part):
+    """What a checkpoint holds beside tensors."""
+
+    format: Literal[1]
+    identity: _Identity
+    steps: Count
+    reports: tuple[Report, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +153,11 @@ class _Loop:
         self.crops, self.held_out = crops, held_out
         self.trainer, self.settings = trainer, trainer.settings
         self.checkpoint, self.log = folder / "checkpoint.safetensors", folder / "log.jsonl"
-        self.identity = {
-            "settings": self.settings.model_dump(exclude=set(MAY_CHANGE)),
-            "crops": crops.digest(),
-            "intensity": [crops.map.low, crops.map.high],
-        }
+        self.identity = _Identity(
+            settings=self.settings.model_dump(mode="json", exclude=set(MAY_CHANGE)),
+            crops=crops.digest(),
+            intensity=(crops.map.low, crops.map.high),
+        )
         self.reports: list[Report] = []
         self.saved_steps = -1
         if self.checkpoint.exists():
@@ -229,7 +246,7 @@ class _Loop:
     def _save(self) -> None:
         note = {
             "format": _FORMAT,
-            "identity": self.identity,
+            "identity": self.identity.model_dump(mode="json"),
             "steps": self.trainer.steps,
             "reports": [asdict(report) for report in self.reports],
         }
@@ -238,23 +255,30 @@ class _Loop:
         self.saved, self.saved_steps = time.monotonic(), self.trainer.steps
 
     def _resume(self) -> None:
-        note = json.loads(read_note(self.checkpoint).get(_KEY, "{}"))
-        if note.get("format") != _FORMAT:
+        try:
+            note = parse_model(read_note(self.checkpoint).get(_KEY, ""), _Note, nan=True)
+        except JsonError as error:
             raise TrainingError(
-                f"{self.checkpoint} is not a checkpoint that this version of napari-rls reads; "
-                "train in another folder."
-            )
-        if reasons := _differing(note["identity"], json.loads(json.dumps(self.identity))):
+                f"{self.checkpoint} is not a checkpoint that this version of napari-rls reads "
+                f"({error}); train in another folder."
+            ) from None
+        if reasons := _differing(note.identity, self.identity):
             raise TrainingError(
                 f"{self.checkpoint.parent} holds a training of other {', '.join(reasons)}; resume "
                 "it with its own or choose another folder."
             )
-        restore_state(read_tensors(self.checkpoint), *self._parts())
-        self.trainer.steps = self.saved_steps = note["steps"]
-        self.reports = [Report(**entry) for entry in note["reports"]]
+        parts = self._parts()
+        restore_state(read_state(self.checkpoint, *parts), *parts)
+        self.trainer.steps = self.saved_steps = note.steps
+        self.reports = list(note.reports)
 
 
-def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    before, now = old["settings"], new["settings"]
-    changed = [f"{k} ({before[k]}, now {now[k]})" for k in before if before[k] != now[k]]
-    return changed + [k for k in ("crops", "intensity") if old[k] != new[k]]
+def _differing(old: _Identity, new: _Identity) -> list[str]:
+    before, now = old.settings, new.settings
+    changed = [
+        f"{name} ({shown(str(before.get(name)))}, now {now.get(name)})"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    same = {"crops": old.crops == new.crops, "intensity": old.intensity == new.intensity}
+    return changed + [name for name, kept in same.items() if not kept]

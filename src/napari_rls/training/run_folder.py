@@ -7,21 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import filelock
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from napari_rls.models.json_file import JsonError, parse_model, read_model
+from napari_rls.models.part import Count
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.models.whole_file import append_whole, sweep, whole_file
-from napari_rls.training import checkpoint
+from napari_rls.training import checkpoint, tensor_file
 from napari_rls.training.grid import save_sheet
 from napari_rls.training.settings import TrainingError, TrainSettings, differing
-
-Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ class RunFolder:
             crops=crops,
             data_digest=data_digest,
             start="" if start is None else start.name,
-            start_digest="" if start is None else checkpoint.file_digest(start),
+            start_digest="" if start is None else tensor_file.file_digest(start),
         )
         if self._record.exists():
             self._check_same(record)
@@ -205,7 +204,7 @@ class RunFolder:
             file = self._snapshot(score.images)
             # The snapshot of a kimg is overwritten by a later one of the same kimg.
             if score.features == best.features and _note(file).get("images") == str(score.images):
-                checkpoint.annotate(file, self.best, {_SCORE: _line(score).strip()})
+                tensor_file.annotate(file, self.best, {_SCORE: _line(score).strip()})
                 return
 
     def reports(self) -> list[Report]:
@@ -280,7 +279,7 @@ def _append(file: Path, entry: Report | Score) -> None:
 def _note(file: Path) -> dict[str, str]:
     """Return what stands beside a generator's weights; nothing if they cannot be read."""
     try:
-        return checkpoint.read_note(file)
+        return tensor_file.read_note(file)
     except TrainingError:
         return {}
 
