@@ -70,8 +70,10 @@ def read_state(
                 raise damaged(path, f"its tensor {name} is of another shape or type")
     tensors = read_tensors(path)
     for name, tensor in tensors.items():
-        step = name.endswith(".step") and bool((tensor < 1) | (tensor != tensor.round()))
-        if step or not (tensor.isfinite() | (tensor.isnan() & (name in beside))).all():
+        least = 1 if name.endswith(".step") else 0 if name.endswith("_sq") else -torch.inf
+        whole = not name.endswith(".step") or bool(tensor == tensor.round())
+        fine = (tensor.isfinite() & (tensor >= least)) | (tensor.isnan() & (name in beside))
+        if not whole or not fine.all():
             raise damaged(path, f"its tensor {name} holds what no training leaves")
     for name in streams:
         try:
