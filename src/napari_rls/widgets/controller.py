@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_rls.search.settings import Settings, SettingsError
 from napari_rls.widgets.comparison import Comparison
 from napari_rls.widgets.input_controller import InputController, explain
 from napari_rls.widgets.inputs import sources
 from napari_rls.widgets.own_layers import keep, layers_of_run, say_how_it_ended
+from napari_rls.widgets.reading import read_layers
 from napari_rls.widgets.sample_layers import (
     DEVIATION,
     MEAN,
@@ -51,9 +52,15 @@ class _Run:
     sr: SrLayers
     collector: Collector
     digest: str
+    reading: dict[str, Any]
     samples: SampleLayers | None = None
     hidden: Sequence[Image] = ()
     stop: Callable[[], None] = lambda: None
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of the run so far, and how the layers were read."""
+        record = self.collector.provenance()
+        return {**record, "input": {**record["input"], "read": self.reading}}
 
 
 class Controller(InputController):
@@ -128,7 +135,13 @@ class Controller(InputController):
             self._comparison.stop()
         self._comparison.about(inputs, [sr.layers], manifest)
         self._token += 1
-        run = self._run = _Run(self._token, sr, Collector(lr, manifest.hr_size), digest)
+        run = self._run = _Run(
+            self._token,
+            sr,
+            Collector(lr, manifest.hr_size),
+            digest,
+            read_layers(inputs, manifest).record(),
+        )
         self._samples = None
         # They belong to the earlier result until this one is there.
         run.hidden = [layer for layer in self._further(run) if layer.visible]
@@ -204,7 +217,7 @@ class Controller(InputController):
         if message.samples is not None:
             self._show_samples(run, message.cells, message.samples)
         if first:
-            run.sr.mark(run.collector.provenance())
+            run.sr.mark(run.record())
             info = message.run
             self.state.device = f"Device: {info.device_reason}, {info.precision}"
         self.state.progress = describe_progress(message)
@@ -262,7 +275,7 @@ class Controller(InputController):
                 return ""
             self._last = tuple(run.sr.layers)
             return f"The earlier result, with {count_cells(earlier)} finished, is shown again."
-        run.sr.settle(collector.sr, collector.provenance())
+        run.sr.settle(collector.sr, run.record())
         layers = list(run.sr.layers)
         self._last = tuple(layers)
         note = self._settle_samples(run)
@@ -281,7 +294,7 @@ class Controller(InputController):
         if run.samples is None:
             remove_layers(self.viewer, self._further(run))
             return ""
-        run.samples.settle(run.collector.provenance())
+        run.samples.settle(run.record())
         run.samples.accept()
         self._samples = run.samples
         if self._further(run, MEAN, DEVIATION):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,24 @@ from napari.utils.notifications import notification_manager
 from napari_rls.models.bundle_file import BundleError, read_manifest
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
 from napari_rls.search.settings import FACTORS, Settings, SettingsError
-from napari_rls.widgets.inputs import guess, outline, possible_factors, read_cells
+from napari_rls.widgets.inputs import (
+    guess,
+    is_generated,
+    layer_cells,
+    outline,
+    possible_factors,
+    read_cells,
+)
 from napari_rls.widgets.memory import know_bundle, known_bundles, recall, remember
+from napari_rls.widgets.reading import fitting_bundle, read_layers
 from napari_rls.widgets.state import Inputs, Level, Message, Phase, State
-from napari_rls.workflow.fit import check_fit, unusable_cells
+from napari_rls.workflow.fit import check_fit, check_size, unusable_cells
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_rls.models.manifest import Manifest
     from napari_rls.workflow.stack import CellStack
 
 USER_ERRORS = (InputError, BundleError, SettingsError)
@@ -106,9 +116,21 @@ class InputController:
     def guess_inputs(self, *, separate: bool | None = None) -> None:
         """Choose the layers by name and shape, and, unless given, how channels are stored."""
         self._guessing = separate is None
-        if self.state.manifest:
-            images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-            self._take_inputs(guess(images, self.state.manifest, separate=separate))
+        if self.state.manifest is None:
+            return
+        found = guess(self._images, self.state.manifest, separate=separate, by_order=False)
+        # Layers of another bundle's channels are not taken for this one's by their order.
+        if not any(found.lr) and (separate is not None or self._fitting(self._images) is None):
+            found = guess(self._images, self.state.manifest, separate=separate)
+        self._take_inputs(found)
+
+    @property
+    def _images(self) -> list[Image]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def _fitting(self, images: Sequence[Image]) -> Manifest | None:
+        """Return another bundle that has just the channels and a size of these images."""
+        return fitting_bundle(images, self.bundles, self.state.manifest)
 
     def follow_layers(self) -> None:
         """Guess again or, if the user chose, forget layers that left the viewer."""
@@ -139,15 +161,45 @@ class InputController:
         if state.factors and state.settings.factor not in state.factors:
             nearest = 8 if 8 in state.factors else state.factors[0]
             state.settings = state.settings.model_copy(update={"factor": nearest})
+        state.reading, state.obstacle = "", ""
         if not any(state.inputs.lr):
-            self._say("Open an image with LR cells and choose it as the LR layer.")
+            state.obstacle = self._nothing_chosen()
+            self._say(state.obstacle, Level.WARNING if self._own_images else Level.INFO)
             return
+        reading = read_layers(state.inputs, state.manifest)
+        state.reading = reading.text
+        said = reading.warnings
         try:
             check_fit(outline(state.inputs, state.manifest), state.manifest, state.settings.factor)
         except InputError as error:
-            self._say(str(error), Level.WARNING)
-        else:
-            self._say("")
+            state.obstacle = str(error)
+            said.insert(0, state.obstacle)
+        if said and (fitting := self._fitting([x for x in state.inputs.lr if x is not None])):
+            said.append(
+                f"The bundle {fitting.name} ({', '.join(fitting.channel_names)}) has the "
+                "image's channels and a size that fits: choose it if it is meant."
+            )
+        self._say(" ".join(said), Level.WARNING if said else Level.INFO)
+
+    @property
+    def _own_images(self) -> list[Image]:
+        return [layer for layer in self._images if not is_generated(layer)]
+
+    def _nothing_chosen(self) -> str:
+        """Return why there is no LR layer, and what to do."""
+        if fitting := self._fitting(self._images):
+            return (
+                f"The open images fit the bundle {fitting.name} "
+                f"({', '.join(fitting.channel_names)}): choose it as the bundle."
+            )
+        for layer in self._own_images:
+            channels = tuple(range(len(self.state.manifest.channels)))
+            try:
+                check_size(layer_cells(layer, pixels=False), self.state.manifest)
+                outline(Inputs(False, (layer,), (None,), channels), self.state.manifest)
+            except InputError as error:
+                return str(error)
+        return "Open an image with LR cells and choose it as the LR layer."
 
     def read_lr(self, cells: range | None = None) -> tuple[CellStack, dict[int, str]]:
         """Return a copy of the LR cells, or some, and why some of them cannot be searched.

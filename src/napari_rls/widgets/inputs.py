@@ -194,6 +194,12 @@ def _stack(inputs: Inputs, manifest: Manifest, *, pixels: bool) -> CellStack:
     if None in inputs.lr:
         what = f" of the channel {wanted[inputs.lr.index(None)]}" if inputs.separate else ""
         raise InputError(f"Choose the LR layer{what}.")
+    if not inputs.separate and 0 < (count := count_channels(inputs.lr[0])) < len(wanted):
+        has = "one channel" if count == 1 else f"{count} channels"
+        raise InputError(
+            f"{inputs.lr[0].name} has {has} and the bundle {manifest.name} needs {len(wanted)} "
+            f"({', '.join(wanted)}): choose a layer that has them, or one layer per channel."
+        )
     picks = inputs.lr if inputs.separate else inputs.channels
     for k, pick in enumerate(picks):
         if pick in picks[:k]:
@@ -259,23 +265,34 @@ def _shape(stack: CellStack) -> str:
     return f"{cells} x {height} x {width}"
 
 
-def guess(layers: Sequence[Image], manifest: Manifest, *, separate: bool | None = None) -> Inputs:
+def guess(
+    layers: Sequence[Image],
+    manifest: Manifest,
+    *,
+    separate: bool | None = None,
+    by_order: bool = True,
+) -> Inputs:
     """Guess the LR and GT layers from names and shapes; None is left where nothing fits.
 
     Layers named after the bundle's channels are taken one per channel; else the first
-    layer that fits is taken whole. ``separate`` leaves only one of these ways. Layers of
-    the HR size become the GT.
+    layer with as many channels is taken whole; else as many layers of one channel and of
+    the same shape, in their order, unless ``by_order`` forbids it; else a layer with more
+    channels. ``separate`` leaves only one of these ways. Layers of the HR size become the GT.
     """
     wanted = manifest.channel_names
-    own = [layer for layer in layers if not is_generated(layer) and not layer.rgb]
+    own = [layer for layer in layers if not is_generated(layer) and holds_intensities(layer)]
     lr = [layer for layer in own if _factor(layer, manifest) is not None]
     gt = [layer for layer in own if full_resolution(layer).shape[-2:] == (manifest.hr_size,) * 2]
-    nothing = (None,) * len(wanted)
     named = _named_after(lr, wanted)
-    if separate or (separate is None and named):
-        gt_named = _named_after(gt, wanted)
-        return Inputs(True, named or nothing, gt_named or nothing, tuple(range(len(wanted))))
+    alike = named or (_alike(lr, len(wanted)) if by_order else ())
     lr_whole, gt_whole = _whole(lr, len(wanted)), _whole(gt, len(wanted))
+    if separate is None:
+        exact = lr_whole is not None and count_channels(lr_whole) == len(wanted)
+        separate = bool(named or (alike and not exact))
+    if separate:
+        nothing = (None,) * len(wanted)
+        gt_alike = _named_after(gt, wanted) or (_alike(gt, len(wanted)) if by_order else ())
+        return Inputs(True, alike or nothing, gt_alike or nothing, tuple(range(len(wanted))))
     return Inputs(False, (lr_whole,), (gt_whole,), match_channels(lr_whole, wanted))
 
 
@@ -297,29 +314,60 @@ def _factor(layer: Image, manifest: Manifest) -> int | None:
     return fitting_factor(*full_resolution(layer).shape[-2:], manifest.hr_size)
 
 
+def holds_intensities(layer: Image) -> bool:
+    """Whether a layer may hold fluorescence: no RGB picture, no mask of True and False."""
+    return not layer.rgb and full_resolution(layer).dtype.kind != "b"
+
+
+def count_channels(layer: Image) -> int:
+    """Return how many channels a layer has; 0 if it does not hold single cells."""
+    shape = full_resolution(layer).shape
+    try:
+        _, axis = find_axes(shape, layer.axis_labels)
+    except ValueError:
+        return 0
+    return 1 if axis is None else int(shape[axis])
+
+
+def names_channel(layer: Image, channel: str) -> bool:
+    """Whether a layer says that it is of one channel: by its record, or its name's end."""
+    names = [name.lower() for name in channel_names(layer)]
+    return names == [channel.lower()] or layer.name.lower().endswith(channel.lower())
+
+
 def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image, ...]:
-    """Return one layer for every channel name that layer names end with, or nothing."""
-    found = []
-    for name in wanted:
-        ending = [layer for layer in layers if layer.name.lower().endswith(name.lower())]
-        if not ending:
-            return ()
-        found.append(ending[0])
-    return tuple(found)
+    """Return one layer for every channel that layers say they are, all of one shape, or nothing.
+
+    Those whose names differ by the channel alone go before others.
+    """
+    candidates = [[x for x in layers if names_channel(x, name)] for name in wanted]
+    for first in candidates[0]:
+        found = [first]
+        shape, twin = full_resolution(first).shape, _stem(first, wanted[0])
+        for name, others in zip(wanted[1:], candidates[1:], strict=True):
+            mates = [x for x in others if full_resolution(x).shape == shape and x not in found]
+            found += sorted(mates, key=lambda x, name=name, twin=twin: _stem(x, name) != twin)[:1]
+        if len(found) == len(wanted):
+            return tuple(found)
+    return ()
+
+
+def _stem(layer: Image, channel: str) -> str:
+    return layer.name.lower().removesuffix(channel.lower())
+
+
+def _alike(layers: Sequence[Image], channels: int) -> tuple[Image, ...]:
+    """Return the layers of one channel and of the same shape that are just so many, or nothing."""
+    shapes: dict[tuple[int, ...], list[Image]] = {}
+    for layer in layers:
+        shape = tuple(full_resolution(layer).shape)
+        if len(shape) <= 3 or count_channels(layer) == 1:
+            shapes.setdefault(shape, []).append(layer)
+    return next((tuple(x) for x in shapes.values() if len(x) == channels > 1), ())
 
 
 def _whole(layers: Sequence[Image], channels: int) -> Image | None:
     """Return the first layer with exactly so many channels, or else with more."""
-    more = None
-    for layer in layers:
-        shape = full_resolution(layer).shape
-        try:
-            _, axis = find_axes(shape, layer.axis_labels)
-        except ValueError:
-            continue
-        count = 1 if axis is None else shape[axis]
-        if count == channels:
-            return layer
-        if count > channels:
-            more = more or layer
-    return more
+    more = [layer for layer in layers if count_channels(layer) >= channels]
+    exact = (layer for layer in more if count_channels(layer) == channels)
+    return next(exact, next(iter(more), None))

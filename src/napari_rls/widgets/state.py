@@ -77,7 +77,8 @@ class State:
     """Everything that the view shows; each change is an event of ``events``.
 
     ``factors`` are the scale factors that fit the bundle and the chosen LR layer.
-    ``comparing`` tells whether the layers lie side by side.
+    ``reading`` tells how the LR layers are read and what is assumed of them, ``obstacle`` why
+    no run can start ("" if one can), and ``comparing`` whether the layers lie side by side.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -90,4 +91,6 @@ class State:
     progress: Progress = field(default_factory=Progress)
     message: Message = field(default_factory=Message)
     device: str = "Device: chosen when a run starts"
+    reading: str = ""
+    obstacle: str = ""
     comparing: bool = False

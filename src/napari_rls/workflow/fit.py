@@ -25,6 +25,23 @@ def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
             f"needs {len(manifest.channels)} ({', '.join(manifest.channel_names)}); choose which "
             "channel is which."
         )
+    fitting = check_size(stack, manifest)
+    if fitting != factor:
+        raise InputError(
+            f"{stack.name} has cells of {height} x {width} pixels: with the bundle {manifest.name} "
+            f"the scale factor must be {fitting}, not {factor}."
+        )
+
+
+def check_size(stack: CellStack, manifest: Manifest) -> int:
+    """Return the factor that brings the stack's images to the bundle's HR size.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    height, width = stack.data.shape[-2:]
     fitting = fitting_factor(height, width, manifest.hr_size)
     if fitting is None:
         sizes = [manifest.hr_size // f for f in FACTORS if manifest.hr_size % f == 0]
@@ -33,11 +50,7 @@ def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
             f"the {manifest.hr_size} x {manifest.hr_size} of the bundle {manifest.name}; give "
             f"nucleus-centred crops of {', '.join(f'{s} x {s}' for s in sizes)} pixels."
         )
-    if fitting != factor:
-        raise InputError(
-            f"{stack.name} has cells of {height} x {width} pixels: with the bundle {manifest.name} "
-            f"the scale factor must be {fitting}, not {factor}."
-        )
+    return fitting
 
 
 def unusable_cells(stack: CellStack) -> dict[int, str]:
