@@ -16,7 +16,7 @@ import napari
 from screenshot import CELLS, IMAGES, wait
 
 from napari_rls.widgets.compare_dock import CompareWidget
-from napari_rls.widgets.samples import lr_and_gt_layers
+from napari_rls.widgets.sample_cells import lr_and_gt_layers
 from napari_rls.widgets.state import Phase
 from napari_rls.workflow.crops import cut_crops
 from napari_rls.workflow.read import read_stack

@@ -19,7 +19,7 @@ from screenshot import IMAGES, wait
 
 from napari_rls.widgets.__main__ import open_viewer
 from napari_rls.widgets.measure_dock import MeasureWidget
-from napari_rls.widgets.samples import lr_and_gt_layers
+from napari_rls.widgets.sample_cells import lr_and_gt_layers
 from napari_rls.widgets.state import Phase
 from napari_rls.workflow.crops import cut_crops
 from napari_rls.workflow.read import read_stack

@@ -26,7 +26,7 @@ from napari_rls.simulate.golgi import CONTROL, GolgiSettings, simulate_golgi
 from napari_rls.widgets.__main__ import SAMPLE
 from napari_rls.widgets.inputs import guess
 from napari_rls.widgets.reader import get_reader
-from napari_rls.widgets.samples import simulated_golgi, simulated_translocation
+from napari_rls.widgets.sample_data import simulated_golgi, simulated_translocation
 from napari_rls.workflow.degrade import degrade
 from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.samples import draw_sample

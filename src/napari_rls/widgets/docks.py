@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.plugins import menu_item_template
@@ -9,6 +10,7 @@ from npe2 import PluginManager
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
+from napari_rls.widgets.background import beside_the_window, warm_up
 from napari_rls.widgets.parts import UpAndDown
 
 if TYPE_CHECKING:
@@ -17,12 +19,32 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-rls"
 
+MODULES = {
+    "SuperResolveWidget": "dock",
+    "CompareWidget": "compare_dock",
+    "TrainWidget": "train_dock",
+    "MeasureWidget": "measure_dock",
+    "PlotsWidget": "plots_dock",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a dock's class; what it imports would stop the window for a second or two."""
+    if name not in MODULES:
+        raise AttributeError(name)
+    module = f"{__package__}.{MODULES[name]}"
+    return getattr(beside_the_window(lambda: import_module(module)), name)
+
+
 SUPER_RESOLVE = "Super-resolve cells"
 COMPARE = "Compare methods"
 TRAIN = "Train a bundle"
 MEASURE = "Measure cells"
 PLOTS = "Plots of measurements"
 """Names that the manifest has for the docks."""
+
+SHOWN = 300
+"""Milliseconds after which a new dock has been drawn."""
 
 
 class OneOfAKind(type(QWidget)):
@@ -93,6 +115,7 @@ class Dock(QWidget, metaclass=OneOfAKind):
         if isinstance(main, QMainWindow) and not dock.isFloating():
             _join_tabs(main, dock)
         self.bring_up()
+        QTimer.singleShot(SHOWN, warm_up)
 
     def _end(self) -> None:
         """End with the dock that the user has closed, and with it what it is doing."""

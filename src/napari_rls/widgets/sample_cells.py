@@ -1,11 +1,10 @@
-"""Sample data of the plugin: cells to try the search on."""
+"""The cells of the plugin's sample data, drawn, simulated or cut, as napari layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from napari.utils import progress
 
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.catalogue import find_bundle
@@ -17,6 +16,7 @@ from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.samples import (
     BBBC013_LICENCE,
     PRIOR_LABEL,
+    Progress,
     draw_prior_sample,
     fetch_bbbc013,
     read_bbbc013,
@@ -44,13 +44,15 @@ def generated_lr_cells() -> list[LayerData]:
     return lr_and_gt_layers(sample.truth, "(not real)", {"note": PRIOR_LABEL})
 
 
-def bbbc013() -> list[LayerData]:
-    """Fetch BBBC013 once and cut the cells of one well; LR images are made from them."""
-    bar = progress(desc="Downloading BBBC013")
-    try:
-        archive = fetch_bbbc013(bar)
-    finally:
-        bar.close()
+def cut_bbbc013(bar: Progress) -> list[LayerData]:
+    """Fetch BBBC013 once and cut the cells of one well; LR images are made from them.
+
+    Raises
+    ------
+    DownloadError
+        If it cannot be fetched.
+    """
+    archive = fetch_bbbc013(bar)
     size = read_manifest(find_bundle(DEFAULT_BUNDLE)).hr_size
     cells = cut_crops(read_bbbc013(archive, BBBC013_WELL), size).stack
     return lr_and_gt_layers(cells, f"BBBC013 {BBBC013_WELL}", {"licence": BBBC013_LICENCE})
@@ -74,7 +76,7 @@ def lr_and_gt_layers(
     factor: int = FACTOR,
     colours: Sequence[str] = (),
 ) -> list[LayerData]:
-    """Degrade cells; return LR layers and hidden GT layers, all with the contrast of these.
+    """Degrade cells; return LR layers and hidden GT layers, each with the contrast of its own.
 
     Without ``colours``, channels have those of the embedded bundle.
     """
@@ -86,10 +88,8 @@ def lr_and_gt_layers(
         *layer_data(gt, f"GT {what}", colours=colours, record=record, visible=False),
         *layer_data(lr, f"LR {what}", colours=colours, record=record, factor=factor),
     ]
-    for c in range(len(gt.channels)):
-        limits = float(gt.data[:, c].min()), float(gt.data[:, c].max())
-        for _, options, _ in layers[c :: len(gt.channels)]:
-            options["contrast_limits"] = limits
+    for pixels, options, _ in layers:
+        options["contrast_limits"] = float(pixels.min()), float(pixels.max())
     return layers
 
 
@@ -117,3 +117,11 @@ def _truth_layers(made: Simulation, gt: LayerData) -> list[LayerData]:
         *((labels, shared | {"name": f"Truth {kind}"}, "labels") for kind, labels in truth.items()),
         (own, shared | {"name": "Truth measured cells", "features": table}, "labels"),
     ]
+
+
+MADE = {
+    "generated-lr-cells": generated_lr_cells,
+    "simulated-golgi": simulated_golgi,
+    "simulated-translocation": simulated_translocation,
+}
+"""The samples that the package has as files, and what draws them."""

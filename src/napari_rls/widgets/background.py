@@ -1,0 +1,79 @@
+"""What would hold up the window is done beside it: imports above all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from importlib import import_module
+from threading import Thread
+from typing import TypeVar
+
+import numpy as np
+from qtpy.QtCore import QCoreApplication, QEventLoop, QTimer
+
+T = TypeVar("T")
+
+LOOK_AGAIN = 20
+"""Milliseconds between two looks at whether a thread is done."""
+
+
+def beside_the_window(make: Callable[[], T], follow: Callable[[], None] = lambda: None) -> T:
+    """Return what ``make`` returns in a thread, while the window goes on drawing and answering.
+
+    For the places where napari wants a result at once, and no more than that: the user may
+    click on anything meanwhile.
+
+    Parameters
+    ----------
+    make
+        What takes long; it must not touch the window.
+    follow
+        Called in the GUI thread, many times a second, until the result is there.
+
+    Raises
+    ------
+    Exception
+        What ``make`` raises.
+    """
+    if QCoreApplication.instance() is None:
+        return make()
+    made: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            made.set_result(make())
+        except BaseException as error:  # noqa: BLE001  raised again by result()
+            made.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    loop, timer = QEventLoop(), QTimer()
+    timer.timeout.connect(lambda: loop.quit() if made.done() else follow())
+    timer.start(LOOK_AGAIN)
+    while not made.done():
+        loop.exec()
+        if QCoreApplication.closingDown():
+            raise SystemExit
+    timer.stop()
+    return made.result()
+
+
+@cache
+def warm_up_layers() -> None:
+    """Make napari ready for layers: its first ones import pandas and numba, for a second or two."""
+    from napari.layers import Image, Labels
+
+    nothing = np.zeros((2, 2, 2), np.int32)
+    Image(nothing)
+    Labels(nothing, features={"index": [1]})
+
+
+@cache
+def warm_up() -> None:
+    """Prepare in a thread, once, what the first layers and the first run would wait for."""
+
+    def prepare() -> None:
+        warm_up_layers()
+        import_module("torch")
+
+    Thread(target=prepare, name="napari-rls warm-up").start()
