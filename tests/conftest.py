@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Generator
@@ -101,6 +102,24 @@ def user_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     for name in USER_FOLDERS:
         monkeypatch.setenv(name, str(parent / name))
     return parent
+
+
+@pytest.fixture(autouse=True)
+def stopping_signals() -> Generator[None]:
+    """Let signals stop what runs, also where a shell started the tests to ignore them (&, nohup).
+
+    Tests send them to themselves and to processes that they start, which inherit it.
+    """
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    usual |= {
+        getattr(signal, name): signal.SIG_DFL for name in ("SIGHUP",) if hasattr(signal, name)
+    }
+    ignored = [n for n in usual if signal.getsignal(n) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, usual[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")

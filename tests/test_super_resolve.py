@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from napari_rls import Settings, super_resolve
-from napari_rls.models.bundle import Bundle
+from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.camera import CameraNoise
 from napari_rls.models.intensity import choose_map
 from napari_rls.models.manifest import Intensity
 from napari_rls.search.settings import SettingsError
+from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.degrade import degrade
 from napari_rls.workflow.samples import draw_prior_sample
-from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.stack import InputError, stack_from_array
 from napari_rls.workflow.super_resolve import Update
 
 QUICK = Settings(factor=4, steps=20, learning_rate=0.1, batch_size=3, samples=0)
@@ -105,19 +108,42 @@ def test_cells_that_cannot_be_searched_are_skipped(
 def test_images_that_do_not_fit(tiny_bundle: Bundle, shape: tuple[int, ...], message: str) -> None:
     image = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     with pytest.raises(InputError, match=message):
-        list(super_resolve(image, tiny_bundle, QUICK))
+        super_resolve(image, tiny_bundle, QUICK)
 
 
 def test_an_image_without_any_signal(tiny_bundle: Bundle) -> None:
     with pytest.raises(InputError, match=r"no cell can be searched .every pixel has the same"):
-        list(super_resolve(np.full((2, 2, 8, 8), 5.0), tiny_bundle, QUICK))
+        super_resolve(np.full((2, 2, 8, 8), 5.0), tiny_bundle, QUICK)
     with pytest.raises(InputError, match="NaN"):
-        list(super_resolve(np.full((2, 2, 8, 8), np.nan), tiny_bundle, QUICK))
+        super_resolve(np.full((2, 2, 8, 8), np.nan), tiny_bundle, QUICK)
 
 
 def test_a_device_that_is_not_there(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
     with pytest.raises(SettingsError, match="cuda:77"):
-        list(super_resolve(lr, tiny_bundle, QUICK.model_copy(update={"device": "cuda:77"})))
+        super_resolve(lr, tiny_bundle, QUICK.model_copy(update={"device": "cuda:77"}))
+
+
+def test_a_bundle_that_is_not_there(lr: NDArray[np.float32]) -> None:
+    with pytest.raises(BundleError, match="There is no bundle 'none'"):
+        super_resolve(lr, "none")
+
+
+def test_the_record_names_the_bundle_that_was_used(
+    lr: NDArray[np.float32], tiny_bundle_file: Path, tiny_bundle: Bundle
+) -> None:
+    for bundle in (str(tiny_bundle_file), tiny_bundle):
+        run = next(super_resolve(lr, bundle, QUICK)).run
+        assert QUICK.bundle != run.settings.bundle == str(tiny_bundle_file)
+        assert run.manifest.content_hash == tiny_bundle.manifest.content_hash
+    embedded = load_bundle("golgi-simulated-128")
+    cell = np.random.default_rng(0).uniform(0, 200, (1, 2, 8, 8))
+    result = Collector(stack_from_array(cell), 128)
+    result.add(next(super_resolve(cell, embedded, Settings(factor=16, steps=1, samples=0))))
+    record = result.provenance()
+    assert record["settings"]["bundle"] == record["bundle"]["name"] == "golgi-simulated-128"
+    assert record["bundle"]["content_hash"] == embedded.manifest.content_hash
+    # One that was made in memory is called by its name.
+    assert replace(tiny_bundle, source="").reference == "tiny"
 
 
 EIGHT_BIT = Intensity(low=0, high=255)

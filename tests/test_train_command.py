@@ -96,9 +96,9 @@ def test_help_shows_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
             assert f"default {info.default})" in text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stop_and_resume_makes_the_same_bundle(
-    tmp_path: Path, fields: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    tmp_path: Path, fields: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     run(fields, "--out", out(tmp_path, "through"), "--name", "same", *TINY)
     args = (fields, "--out", out(tmp_path, "stopped"), "--name", "same", *TINY)
@@ -110,7 +110,7 @@ def test_stop_and_resume_makes_the_same_bundle(
             signal.raise_signal(number)
 
     monkeypatch.setattr(command._View, "update", stop)
-    stopped = run(*args, code=130)
+    stopped = run(*args, code=code)
     assert "the same command with --resume goes on with it" in stopped.stderr
     assert not out(tmp_path, "stopped").exists()
     monkeypatch.undo()

@@ -197,13 +197,14 @@ def test_crops_of_the_full_size_are_taken_as_they_are(
     assert set(load_bundle(out(tmp_path)).pix2pix) == {4}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stop_and_resume_makes_the_same_bundle(
     tmp_path: Path,
     fields: Path,
     tiny_bundle_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     number: signal.Signals,
+    code: int,
 ) -> None:
     line = (fields, "--bundle", tiny_bundle_file, *TINY, "--out")
     run(*line, out(tmp_path, "through"))
@@ -215,7 +216,7 @@ def test_stop_and_resume_makes_the_same_bundle(
             signal.raise_signal(number)
 
     monkeypatch.setattr(command._View, "update", stop)
-    stopped = run(*line, out(tmp_path, "stopped"), code=130)
+    stopped = run(*line, out(tmp_path, "stopped"), code=code)
     assert "the same command with --resume goes on with it" in stopped.stderr
     assert not out(tmp_path, "stopped").exists()
     monkeypatch.undo()

@@ -13,14 +13,14 @@ from napari_rls.models.stylegan2 import Generator
 CHANNELS = (Channel(name="nucleus", colour="#0000ff"), Channel(name="protein", colour="#00ff00"))
 
 
-def random_bundle(*, flow_kind: str = "maf", seed: int = 0) -> Bundle:
+def random_bundle(*, flow_kind: str = "maf", seed: int = 0, size: int = 32) -> Bundle:
     """Return a bundle of random weights: 2 channels, 32 px, 16 dimensions of W, no hash.
 
     Biases and noise strengths, which start at 0 or 1, are random too, so that
     leaving one out shows.
     """
     arch = Architecture(
-        resolution=32,
+        resolution=size,
         image_channels=len(CHANNELS),
         z_dim=16,
         w_dim=16,

@@ -109,6 +109,7 @@ class Bundle:
         return replace(self, manifest=manifest, source=str(path))
 
 
+@torch.random.fork_rng(devices=[])
 def empty_bundle(manifest: Manifest) -> Bundle:
     """Return a bundle of the manifest's shape whose weights are still to be filled in."""
     dim = manifest.architecture.w_dim

@@ -18,8 +18,8 @@ from napari_rls.models.json_file import JsonError, parse_model, shown
 from napari_rls.models.part import Count, Line, Number, Part, PlainSettings
 from napari_rls.models.pix2pix import UNet
 from napari_rls.models.whole_file import whole_file
+from napari_rls.search.contained import contained
 from napari_rls.search.device import choose_device
-from napari_rls.search.threads import with_threads
 from napari_rls.training.dataset import Crops
 from napari_rls.training.interrupt import whole_step
 from napari_rls.training.pix2pix_settings import MAY_CHANGE, Pix2PixSettings
@@ -131,7 +131,7 @@ def train(
     SettingsError
         If the device that was asked for is not there.
     """
-    return with_threads(_train(crops, held_out, settings, folder), settings.threads)
+    return contained(_train(crops, held_out, settings, folder), settings.threads)
 
 
 def _train(

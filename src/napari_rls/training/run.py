@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_rls.models.stylegan2 import Generator
+from napari_rls.search.contained import contained
 from napari_rls.search.device import choose_device, computes_in_bfloat16
-from napari_rls.search.threads import with_threads
 from napari_rls.training.checkpoint import (
     load_checkpoint,
     load_start,
@@ -120,7 +120,7 @@ def train(
     SettingsError
         If the device that was asked for is not there.
     """
-    return with_threads(_train(data, settings, folder, start, scorer), settings.threads)
+    return contained(_train(data, settings, folder, start, scorer), settings.threads)
 
 
 def _train(

@@ -17,8 +17,8 @@ from napari_rls.evaluation.weight_files import MetricError
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.gaussianity import ks_from_chi_squared
+from napari_rls.search.contained import contained
 from napari_rls.search.settings import SettingsError
-from napari_rls.search.threads import with_threads
 from napari_rls.workflow.benchmark_cells import BenchmarkCells, pair_of_conditions
 from napari_rls.workflow.benchmark_images import (
     FACTOR,
@@ -112,7 +112,7 @@ def benchmark(
         If a file cannot be written.
     """
     settings = settings.model_copy(update={"bundle": bundle.reference})
-    yield from with_threads(_benchmark(cells, bundle, settings, folder), settings.threads)
+    yield from contained(_benchmark(cells, bundle, settings, folder), settings.threads)
 
 
 def _benchmark(

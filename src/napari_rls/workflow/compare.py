@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def compare(
     bundle: Bundle | str,
     settings: Sequence[Settings],
     truth: NDArray[np.generic] | None = None,
-) -> Iterator[CompareUpdate]:
+) -> Generator[CompareUpdate, None, None]:
     """Upsample cells bicubically, then search them with every method, one after another.
 
     The first result is that of :data:`~napari_rls.workflow.compare_results.BICUBIC`. A method
@@ -52,9 +52,9 @@ def compare(
     Raises
     ------
     InputError
-        If the scale factors differ, or the truth does not fit the cells.
+        If the scale factors differ, or the truth does not fit the cells; at the call.
     BundleError
-        If the bundle cannot be loaded.
+        If the bundle cannot be loaded; once the bicubic images are begun, as that takes a while.
     """
     factors = {own.factor for own in settings}
     if len(factors) != 1:
@@ -65,6 +65,15 @@ def compare(
         raise InputError(
             f"The GT images have the shape {truth.shape}; those of {lr.name} must have {hr_shape}."
         )
+    return _compared(lr, bundle, settings, truth)
+
+
+def _compared(
+    lr: CellStack,
+    bundle: Bundle | str,
+    settings: Sequence[Settings],
+    truth: NDArray[np.generic] | None,
+) -> Generator[CompareUpdate, None, None]:
     yield CompareUpdate(BICUBIC, 0.0, 0.0)
     loaded = load_bundle(bundle) if isinstance(bundle, str) else bundle
     judge = _Judge(lr, truth, loaded, settings[0])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.intensity import choose_map
 from napari_rls.models.manifest import Manifest
+from napari_rls.search.contained import contained, own_process
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.settings import Settings
-from napari_rls.search.threads import cpu_threads, with_threads
 from napari_rls.workflow.draw_batches import drawn_batches
 from napari_rls.workflow.fit import check_fit, unusable_cells
 from napari_rls.workflow.search_batches import SearchBatches
@@ -54,7 +54,7 @@ class Search:
         kept
             Cells that another call has finished; batches of nothing else are left out.
         """
-        return with_threads(self._updates(kept), self.run.settings.threads)
+        return contained(self._updates(kept), self.run.settings.threads)
 
     def _updates(self, kept: Collection[int]) -> Generator[Update, None, None]:
         run, data = self.run, self.lr.data
@@ -123,7 +123,7 @@ def prepare(
     choice = choose_device(settings.device)
     dtype = torch.float32
     if settings.method != "pix2pix":
-        with cpu_threads(settings.threads):
+        with own_process(settings.threads):
             dtype = choose_dtype(settings.precision, bundle.generator, choice.device)
     usable = [k for k in range(len(stack)) if k not in skipped]
     run = Run(

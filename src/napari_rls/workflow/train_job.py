@@ -101,9 +101,9 @@ def train_bundle(job: TrainJob, *, finish: bool = False) -> Generator[JobUpdate,
     TrainingError
         If the folder holds another run, training diverged, or a file cannot be written.
     """
-    from napari_rls.search.threads import with_threads
+    from napari_rls.search.contained import contained
 
-    yield from with_threads(_train_bundle(job, finish=finish), job.settings.threads)
+    yield from contained(_train_bundle(job, finish=finish), job.settings.threads)
 
 
 def _train_bundle(job: TrainJob, *, finish: bool) -> Generator[JobUpdate, None, None]:

@@ -99,9 +99,9 @@ def train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
         If the folder holds another training, training diverged, or a file cannot be
         written.
     """
-    from napari_rls.search.threads import with_threads
+    from napari_rls.search.contained import contained
 
-    yield from with_threads(_train_pix2pix(job), job.settings.threads)
+    yield from contained(_train_pix2pix(job), job.settings.threads)
 
 
 def _train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
