@@ -7,11 +7,13 @@ nothing else: each place that would read more into it has one function here.
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the start of a formula."""
 
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -74,6 +76,17 @@ def from_table(text: str) -> str:
     """
     guarded = text.startswith("'") and text.lstrip("'").startswith(FORMULA_SIGNS)
     return text[1:] if guarded else text
+
+
+def for_xml(text: str) -> str:
+    r"""Return a text with what XML cannot hold, escaped or not, written as escapes.
+
+    Examples
+    --------
+    >>> for_xml("red \x1b[31m & µ")
+    'red \\x1b[31m & µ'
+    """
+    return _NOT_IN_XML.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def for_figure(text: str) -> str:

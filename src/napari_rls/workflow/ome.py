@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from pydantic import TypeAdapter, ValidationError
 
 from napari_rls.models.json_file import JsonError, first_fault, parse_json
+from napari_rls.text import for_xml
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.stack import CellStack, Crop
 
@@ -169,16 +170,16 @@ def ome_metadata(
     record
         Provenance: plain numbers, strings, lists and dicts.
     """
-    channel: dict[str, Any] = {"Name": list(stack.channels)}
+    channel: dict[str, Any] = {"Name": [for_xml(name) for name in stack.channels]}
     if colours:
         channel["Color"] = [_rgba(colour) for colour in colours]
     metadata: dict[str, Any] = {
-        "Name": title,
-        "Description": description,
+        "Name": for_xml(title),
+        "Description": for_xml(description),
         "Channel": channel,
         "MapAnnotation": {
             "Namespace": PROVENANCE_KEY,
-            "leading": stack.leading or "",
+            "leading": for_xml(stack.leading or ""),
             "crops": json.dumps([asdict(crop) for crop in stack.crops]),
             "record": json.dumps(record or {}),
         },
