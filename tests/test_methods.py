@@ -121,6 +121,12 @@ def test_a_method_brings_its_published_settings() -> None:
         assert ablation.model_dump(exclude=rest) == Settings().model_dump(exclude=rest)
 
 
+def test_the_documents_tell_of_every_method(pytestconfig: pytest.Config) -> None:
+    table = (pytestconfig.rootpath / "docs" / "methods.md").read_text(encoding="utf-8")
+    rows = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`([a-z0-9-]+)`", rows)) == set(METHODS)
+
+
 def test_the_published_settings_are_those_of_the_recipe(pytestconfig: pytest.Config) -> None:
     recipe = Settings.load(pytestconfig.rootpath / "recipes" / "rls-paper.json")
     paper = Settings(method="rls-paper")
