@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import asdict, replace
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from napari.layers._source import layer_source
-from train_bench import CENTRES, SMALL, TrainBench, small_plan, write_fields
+from train_bench import CENTRES, SMALL, StepByStep, TrainBench, small_plan, write_fields
 
 from napari_rls.models.bundle import load_bundle
 from napari_rls.training.checkpoint import load_generator
@@ -18,6 +19,7 @@ from napari_rls.widgets.state import Level, Phase
 from napari_rls.widgets.train_layers import COLUMNS, GAP, PAGE, montages
 from napari_rls.widgets.train_plan import Plan
 from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.train_time import remember
 
 CROPS = ["Training crops Hoechst", "Training crops GFP"]
 GENERATED = ["Generated samples (not real) Hoechst", "Generated samples (not real) GFP"]
@@ -68,6 +70,7 @@ def test_open_layers_give_their_files(bench, fields):
         with layer_source(path=str(fields / f"f{k}.ome.tif")):
             bench.viewer.add_image(np.zeros((2, 4, 4)), channel_axis=0)
     bench.controller.choose_open_images()
+    bench.thread.finish()
     assert bench.state.plan.images == (str(fields / "f1.ome.tif"), str(fields / "f0.ome.tif"))
 
 
@@ -75,7 +78,7 @@ def test_wrong_input_is_refused_in_a_sentence(bench, tmp_path, fields):
     control, state = bench.controller, bench.state
     control.train()
     assert bench.said == "Choose the images to train on first."
-    control.choose_images([str(tmp_path / "nothing*.tif")])
+    bench.choose(tmp_path / "nothing*.tif")
     assert "There is no image" in bench.said
     before = state.plan
     for change in (
@@ -95,7 +98,7 @@ def test_wrong_input_is_refused_in_a_sentence(bench, tmp_path, fields):
     control.change("channels", "")
     control.find_cells()
     assert bench.said == "Name the channels of the images, as in DNA,GFP."
-    assert bench.thread.started == 1
+    assert bench.thread.started == 2
     control.change("channels", "a,b,c")
     bench.train()
     assert "has 2 channel(s)" in bench.said
@@ -226,10 +229,10 @@ def test_folders_without_a_run_that_can_go_on_are_refused(bench, tmp_path):
     assert "holds no training run" in bench.said
     (tmp_path / "run.json").write_text("{}")
     bench.controller.open_run(tmp_path)
-    assert "begun on the command line" in bench.said
-    (tmp_path / "plan.json").write_text(json.dumps({"name": "x", "size": 3}))
+    assert "was begun by an earlier version and has no record" in bench.said
+    (tmp_path / "job.json").write_text(json.dumps({"images": ["x"], "size": 3}))
     bench.controller.open_run(tmp_path)
-    assert "plan.json is no plan of a run: size" in bench.said
+    assert "job.json is no record of a training job" in bench.said
     with pytest.raises(InputError, match="cannot be read"):
         Plan.load(tmp_path / "none.json")
 
@@ -253,6 +256,133 @@ def test_a_longer_run_goes_on_where_the_finished_one_ended(ready):
     ready.train()
     assert ready.state.curves.reports[-1].images == 60
     assert ready.said.startswith("Done")
+
+
+def test_finish_now_stops_the_run_and_makes_a_bundle_of_what_there_is(ready):
+    state, control = ready.state, ready.controller
+    control.finish()
+    assert ready.thread.started == 1  # there is nothing to finish
+    control.train()
+    assert not state.stoppable
+    ready.thread.run_until(lambda: len(state.curves.reports) == 2)
+    assert state.stoppable
+    control.finish()
+    assert state.phase is Phase.STOPPING
+    ready.thread.close()
+    # The bundle is made at once.
+    assert state.phase is Phase.RUNNING
+    assert not state.stoppable
+    ready.thread.finish()
+    assert ready.said.startswith(f"Done: the bundle is {state.plan.bundle}")
+    assert load_bundle(state.plan.bundle).manifest.training.kimg == 0.02
+    assert state.begun
+    # Training can still go on.
+    ready.train()
+    assert load_bundle(state.plan.bundle).manifest.training.kimg == 0.04
+
+
+def test_a_run_that_was_cancelled_is_finished_later(ready):
+    state, control = ready.state, ready.controller
+    control.train()
+    ready.thread.run_until(lambda: len(state.curves.reports) == 2)
+    control.cancel()
+    ready.thread.close()
+    assert "Finish now makes a bundle of it as it is" in ready.said
+    assert not state.plan.bundle.exists()
+    control.finish()
+    ready.thread.finish()
+    assert state.bundle == state.plan.bundle
+    assert load_bundle(state.bundle).manifest.training.kimg == 0.02
+
+
+def test_the_bar_is_full_at_the_end_only(ready):
+    shares, texts = [], []
+
+    def note(progress):
+        shares.append(progress.share)
+        texts.append(progress.text)
+
+    ready.state.events.progress.connect(note)
+    ready.train()
+    assert shares[-1] == 1
+    assert shares.index(1) == len(shares) - 2  # with the bundle, and "Done"
+    assert shares[1:] == sorted(shares[1:])
+    last = max(k for k, text in enumerate(texts) if "kimg" in text)
+    fitting = [k for k, text in enumerate(texts) if text.startswith("Fitting flow and encoders")]
+    assert len(fitting) > 60
+    assert shares[last] < shares[fitting[0]] < shares[fitting[-1]]
+    assert " left" in texts[last]
+    assert " left" in texts[fitting[30]]
+
+
+def test_finding_cells_has_a_bar_of_its_own(ready):
+    seen = []
+    ready.state.events.progress.connect(lambda progress: seen.append(progress.share))
+    ready.controller.find_cells()
+    ready.thread.finish()
+    assert [round(share, 2) for share in seen][:5] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_how_long_training_takes_is_told_before_it_begins(bench, fields):
+    assert bench.state.estimate == ""
+    remember(bench.state.plan.settings, 1.0)  # an image a second
+    bench.choose(fields)
+    # 40 images, and fits as slow.
+    assert re.fullmatch(r"About 4\d s for 0\.04 kimg .*\(estimate\)\.", bench.state.estimate)
+    bench.controller.change_setting("kimg", 7.2)
+    assert bench.state.estimate == "About 2.0 h for 7.2 kimg on this machine (estimate)."
+    bench.controller.change_setting("kimg", 0.04)
+    bench.train()
+    assert bench.state.estimate == ""
+
+
+def test_on_a_new_machine_a_few_steps_are_timed_beside_the_user(tmp_path, fields):
+    beside = StepByStep()
+    bench = TrainBench(small_plan(tmp_path / "out"), tmp_path / "t.json", beside.launch)
+    assert beside.started == 0
+    bench.choose(fields)
+    assert "Measuring how fast this machine trains" in bench.state.estimate
+    assert bench.state.phase is Phase.IDLE
+    bench.controller.change_setting("kimg", 7)
+    beside.finish()
+    assert bench.state.estimate.startswith("About ")
+    assert "for 7 kimg on this machine (estimate)." in bench.state.estimate
+    assert beside.started == 1
+
+
+def test_what_is_said_of_kid_is_the_same_everywhere(ready):
+    assert ready.state.no_score == "not measured yet"
+    ready.train()
+    # Three held-out cells are too few for it.
+    assert not ready.state.scored
+    assert ready.state.no_score.startswith("not measured: too few held-out cells")
+
+
+def test_layers_stay_the_same_from_one_look_at_the_cells_to_the_next(ready):
+    removed = []
+    ready.viewer.layers.events.removed.connect(lambda event: removed.append(event.value))
+    ready.controller.find_cells()
+    ready.thread.finish()
+    layers = list(ready.viewer.layers)
+    ready.viewer.layers[0].contrast_limits = (1, 2)
+    ready.train()
+    assert list(ready.viewer.layers)[:2] == layers
+    # The same crops: what the user did to the layers stays.
+    assert tuple(layers[0].contrast_limits) == (1, 2)
+    ready.controller.change("name", "other")
+    ready.controller.change_setting("size", 32)
+    ready.controller.find_cells()
+    ready.thread.finish()
+    assert list(ready.viewer.layers) == layers
+    assert layers[0].data.shape[-1] > 6 * 32
+    assert set(map(str, removed)) == set(GENERATED)
+
+
+def test_cells_are_shown_beside_layers_of_more_dimensions(ready):
+    ready.viewer.add_image(np.zeros((2, 3, 2, 8, 8)), name="samples")
+    ready.train()
+    assert ready.said.startswith("Done"), ready.said
+    assert ready.names == ["samples", *CROPS, *GENERATED]
 
 
 def test_layers_that_the_user_took_away_stay_away(ready):

@@ -82,13 +82,15 @@ class StepByStep(Thread):
 class TrainBench:
     """A controller with its viewer, state and thread."""
 
-    def __init__(self, plan: Plan, memory: Path) -> None:
+    def __init__(self, plan: Plan, memory: Path, beside=None) -> None:
         self.viewer = ViewerModel()
         self.state = TrainState()
         self.thread = StepByStep()
         self.memory = memory
         plan.save(memory)
-        self.controller = TrainController(self.viewer, self.state, self.thread.launch, memory)
+        self.controller = TrainController(
+            self.viewer, self.state, self.thread.launch, memory, beside
+        )
 
     def choose(self, folder: Path) -> None:
         """Choose images and let the thread look at them."""

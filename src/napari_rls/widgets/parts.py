@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QScrollArea, QWidget
 
+from napari_rls.text import for_qt
 from napari_rls.widgets.state import Level, Message, Progress
+
+if TYPE_CHECKING:
+    from magicgui.widgets import PushButton
 
 FULL = 1000
 COLOURS = {
@@ -53,6 +59,22 @@ class TextLabel(QLabel):
         self.setToolTip(message.text)
         self.setStyleSheet(COLOURS[message.level])
         self.setVisible(bool(message.text))
+
+
+def offer(button: PushButton, does: str, obstacle: str = "") -> None:
+    """Enable a button and say what it does, or, where it cannot work yet, say why.
+
+    Parameters
+    ----------
+    button
+        The button.
+    does
+        What it does.
+    obstacle
+        Why it cannot be pressed; empty if it can.
+    """
+    button.enabled = not obstacle
+    button.native.setToolTip(for_qt(f"{obstacle}." if obstacle else does))
 
 
 def form_rows() -> QFormLayout:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -39,24 +38,30 @@ class CurvesPlot(QWidget):
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._curves: Curves | None = None
+        self._no_score = ""
+        self._drawn_scores = 0
         self._pause = 0.0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._draw)
         self.axes: tuple[Axes, ...] = ()
 
-    def show_curves(self, curves: Curves) -> None:
-        """Draw these curves soon."""
-        self._curves = curves
-        if curves.reports and self.isVisible() and not self._timer.isActive():
-            # The first at once, later ones together.
+    def show_curves(self, curves: Curves, no_score: str) -> None:
+        """Draw these curves soon; ``no_score`` is what to say where there is no KID."""
+        self._curves, self._no_score = curves, no_score
+        if not curves.reports or not self.isVisible():
+            return
+        # The first at once, later ones together; a score stands beside the plot in numbers.
+        if len(curves.measured) != self._drawn_scores:
+            self._timer.start(0)
+        elif not self._timer.isActive():
             self._timer.start(round(self._pause * 1000))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Draw what came while the plots could not be seen."""
         super().showEvent(event)
         if self._curves is not None:
-            self.show_curves(self._curves)
+            self.show_curves(self._curves, self._no_score)
 
     def _make(self) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -94,7 +99,8 @@ class CurvesPlot(QWidget):
             ([r.real_sign for r in curves.reports], "sign of D", COLOURS[1]),
         ):
             ada.plot(kimg, values, label=label, color=colour, **_mark(kimg))
-        scores = [score for score in curves.scores if math.isfinite(score.kid)]
+        scores = curves.measured
+        self._drawn_scores = len(scores)
         kid.errorbar(
             [score.images / 1000 for score in scores],
             [score.kid for score in scores],
@@ -109,7 +115,7 @@ class CurvesPlot(QWidget):
         if not scores:
             kid.set_yticks([])
             where = {"transform": kid.transAxes, "ha": "center", "va": "center"}
-            kid.text(0.5, 0.5, "not measured yet", color=self._ink, fontsize=8, **where)
+            kid.text(0.5, 0.5, self._no_score, color=self._ink, fontsize=8, **where)
         self._label(losses, "loss")
         self._label(ada, "ADA")
         self._label(kid, "KID")

@@ -21,11 +21,12 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.text import for_qt
 from napari_rls.training.settings import TrainSettings
-from napari_rls.widgets.docks import Dock
+from napari_rls.widgets.docks import SUPER_RESOLVE, Dock, open_dock
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.parts import COLOURS, RunBar, TextLabel, UpAndDown, form_rows
+from napari_rls.widgets.parts import COLOURS, RunBar, TextLabel, UpAndDown, form_rows, offer
 from napari_rls.widgets.state import Level, Message, Phase
 from napari_rls.widgets.train_controller import TrainController
 from napari_rls.widgets.train_curves import CurvesPlot
@@ -41,8 +42,8 @@ SIZES = {"size": (64, 128, 256)}
 MAIN = ("size", "kimg")
 HIDDEN = frozenset({"channels", "intensity", "camera"})
 MORE = tuple(name for name in TrainSettings.model_fields if name not in {*MAIN, *HIDDEN})
-ABOUT = ("name", "licence", "attribution", "pixel_size")
-MORE_OF_PLAN = ("start", "grow_kimg", "fit_samples", "fit_epochs")
+ABOUT = ("name", "title", "licence", "attribution", "pixel_size")
+MORE_OF_PLAN = ("start", "grow_kimg", "generator", "fit_samples", "fit_epochs")
 
 IMAGES = "TIFF images (*.tif *.tiff)"
 FACTS = {
@@ -53,6 +54,14 @@ FACTS = {
     "Device": (3, 0, 3),
 }
 """What is told of a run, and where: row, column, columns that the value may take."""
+
+EMPTY = {
+    "title": "channels and size",
+    "pixel_size": "what the files say",
+    "start": "from scratch",
+    "grow_kimg": "none",
+}
+"""What an empty field of the plan means."""
 
 EM_DASH = "\N{EM DASH}"
 
@@ -72,7 +81,7 @@ class TrainWidget(Dock):
         super().__init__(napari_viewer)
         self.state = TrainState()
         memory = settings_file().with_name("training.json")
-        self.controller = TrainController(self._viewer, self.state, launch, memory)
+        self.controller = TrainController(self._viewer, self.state, launch, memory, launch)
         self._build()
         self._connect()
         self._show_all()
@@ -92,15 +101,20 @@ class TrainWidget(Dock):
         self.more = SettingsForm(MORE, TrainSettings, {})
         self.more_of_plan = SettingsForm(MORE_OF_PLAN, Plan, {})
         self.about = SettingsForm(ABOUT, Plan, {})
+        for form in (self.about, self.more_of_plan):
+            for name in EMPTY.keys() & form.fields.keys():
+                form.fields[name].native.setPlaceholderText(EMPTY[name])
         self.place = TextLabel()
         self.choose_place = PushButton(text="...", tooltip="Folder of the bundle and its run")
-        self.find = PushButton(text="Find cells", tooltip="Cut the crops and show some of them")
+        self.find = PushButton(text="Find cells")
         self.train = PushButton(text="Train")
-        self.cancel = PushButton(text="Cancel", tooltip="Stop after this step; a run can go on")
-        self.open_run = PushButton(text="Open run...", tooltip="Go on with a run: choose NAME-run")
-        self.use = PushButton(text="Use this bundle", tooltip="Choose it in Super-resolve cells")
+        self.cancel = PushButton(text="Cancel")
+        self.finish = PushButton(text="Finish now")
+        self.open_run = PushButton(text="Open run...")
+        self.use = PushButton(text="Use this bundle")
         self.bar = RunBar()
         self.message, self.found, self.warnings = TextLabel(), TextLabel(), TextLabel()
+        self.estimate = TextLabel()
         self.warnings.setStyleSheet(COLOURS[Level.WARNING])
         self.facts = {name: TextLabel() for name in FACTS}
         self.curves = CurvesPlot()
@@ -111,7 +125,7 @@ class TrainWidget(Dock):
         whole = self.whole
         whole.addWidget(self.tabs, stretch=1)
         whole.addLayout(self._buttons())
-        for widget in (self.bar, self.warnings, self.message):
+        for widget in (self.estimate, self.bar, self.warnings, self.message):
             whole.addWidget(widget)
 
     def _settings_area(self) -> QWidget:
@@ -157,11 +171,9 @@ class TrainWidget(Dock):
 
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
-        grid.addWidget(self.find.native, 0, 0)
-        grid.addWidget(self.train.native, 0, 1)
-        grid.addWidget(self.open_run.native, 1, 0)
-        grid.addWidget(self.cancel.native, 1, 1)
-        grid.addWidget(self.use.native, 2, 0, 1, 2)
+        buttons = (self.find, self.train, self.open_run, self.cancel, self.finish, self.use)
+        for k, button in enumerate(buttons):
+            grid.addWidget(button.native, k // 2, k % 2)
         return grid
 
     # -- wishes of the user ------------------------------------------------------------
@@ -181,11 +193,13 @@ class TrainWidget(Dock):
         self.find.changed.connect(control.find_cells)
         self.train.changed.connect(control.train)
         self.cancel.changed.connect(control.cancel)
+        self.finish.changed.connect(control.finish)
         self.open_run.changed.connect(self._choose_run)
         self.use.changed.connect(self._use_bundle)
         events = self.state.events
         events.plan.connect(self._show_plan)
         events.found.connect(self._show_found)
+        events.estimate.connect(self._show_estimate)
         events.phase.connect(self._show_phase)
         events.training.connect(self._show_training)
         events.progress.connect(self.bar.show_progress)
@@ -193,8 +207,9 @@ class TrainWidget(Dock):
         events.warnings.connect(self._show_warnings)
         events.device.connect(self._show_device)
         events.curves.connect(self._show_curves)
-        events.begun.connect(self._show_phase)
-        events.bundle.connect(self._show_phase)
+        events.scored.connect(lambda _: self._show_curves(self.state.curves))
+        for event in (events.begun, events.bundle, events.stoppable, events.plan):
+            event.connect(self._show_phase)
 
     def _choose_files(self) -> None:
         names, _ = QFileDialog.getOpenFileNames(self, "Images to train on", "", IMAGES)
@@ -217,17 +232,12 @@ class TrainWidget(Dock):
 
     def _use_bundle(self) -> None:
         """Choose the bundle in the widget that super-resolves, which is opened if need be."""
-        _, widget = self._viewer.window.add_plugin_dock_widget(
-            "napari-rls", "Super-resolve cells", tabify=True
-        )
+        widget = open_dock(self._viewer, SUPER_RESOLVE)
         if widget.state.phase is not Phase.IDLE:
             text = "Super-resolve cells is at work; choose the bundle there when it is done."
             self.message.show_message(Message(text, Level.WARNING))
             return
         widget.controller.change("bundle", str(self.state.bundle))
-        dock = widget.parent()
-        dock.show()
-        dock.raise_()
 
     # -- showing the state -------------------------------------------------------------
 
@@ -235,6 +245,7 @@ class TrainWidget(Dock):
         state = self.state
         self._show_plan(state.plan)
         self._show_found(state.found)
+        self._show_estimate(state.estimate)
         self._show_phase()
         self.bar.show_progress(state.progress)
         self.message.show_message(state.message)
@@ -243,10 +254,13 @@ class TrainWidget(Dock):
         self._show_curves(state.curves)
 
     def _show_plan(self, plan: Plan) -> None:
-        self.images.setText(_listed(plan.images))
-        self.images.setToolTip("\n".join(plan.images[:30]))
+        self.images.setText(_listed(plan.images, plan.validation))
+        self.images.setToolTip(for_qt("\n".join((*plan.images, *plan.validation)[:30])))
         for form in (self.channels, self.about, self.more_of_plan):
             form.show_settings(plan)
+            for name in EMPTY.keys() & form.fields.keys():
+                if not getattr(plan, name):
+                    form.fields[name].native.setText("")
         for form in (self.main, self.more):
             form.show_settings(plan.settings)
         self.nuclei.show_settings(plan.nuclei)
@@ -256,23 +270,44 @@ class TrainWidget(Dock):
             if plan.dna_channel in plan.channel_names:
                 self.dna.value = plan.dna_channel
         self.place.setText(str(plan.folder))
-        self.place.setToolTip(f"{plan.bundle}\n{plan.run_folder}")
+        self.place.setToolTip(for_qt(f"{plan.bundle}\n{plan.run_folder}"))
 
     def _show_found(self, text: str) -> None:
         self.found.setText(text)
         self.found.setVisible(bool(text))
 
+    def _show_estimate(self, text: str) -> None:
+        self.estimate.setText(text)
+        self.estimate.setVisible(bool(text))
+
     def _show_phase(self, _: Any = None) -> None:
         state = self.state
         idle = state.phase is Phase.IDLE
         self.settings_area.setEnabled(idle)
-        for button in (self.find, self.train, self.open_run):
-            button.enabled = idle
-        self.cancel.enabled = state.phase is Phase.RUNNING
-        self.use.enabled = idle and state.bundle is not None
         self.train.text = "Resume" if state.begun else "Train"
-        name = state.plan.run_folder.name
-        self.train.tooltip = f"Go on with the run in {name}" if state.begun else "Begin the run"
+        run = state.plan.run_folder.name
+        begin = f"Go on with the run in {run}" if state.begun else "Begin the run"
+        no_images = "" if state.plan.images else "Choose images first: files, a folder, open layers"
+        busy = "" if idle else "Something is at work: wait, or cancel it"
+        no_run = "" if state.begun else "There is nothing to finish yet: train first"
+        if state.phase is Phase.RUNNING:
+            no_run = "" if state.stoppable else "There is no step of training to stop after"
+        stopped = state.phase is not Phase.STOPPING
+        no_bundle = "" if state.bundle else "There is no new bundle yet: train, or finish a run"
+        offer(self.find, "Cut the crops and show some of them", busy or no_images)
+        offer(self.train, begin, busy or no_images)
+        offer(self.open_run, "Go on with a run, begun here or by a command: choose NAME-run", busy)
+        offer(
+            self.cancel,
+            "Stop after this step; a run keeps a checkpoint and can go on",
+            "" if state.phase is Phase.RUNNING else "Nothing is at work" if idle else "Stopping",
+        )
+        offer(
+            self.finish,
+            "Train no more: make a bundle of what the run has so far; it can still go on later",
+            no_run if stopped else "Stopping",
+        )
+        offer(self.use, "Choose it in Super-resolve cells", busy or no_bundle)
 
     def _show_training(self, training: bool) -> None:
         if training:
@@ -286,14 +321,15 @@ class TrainWidget(Dock):
         self.facts["Device"].setText(text or EM_DASH)
 
     def _show_curves(self, curves: Curves) -> None:
-        self.curves.show_curves(curves)
+        none = self.state.no_score
+        self.curves.show_curves(curves, none)
         report = curves.reports[-1] if curves.reports else None
-        score = curves.scores[-1] if curves.scores else None
+        score = curves.measured[-1] if curves.measured else None
         texts = {
             "Images/s": f"{report.images_per_second:.1f}" if report else EM_DASH,
             "ADA p": f"{report.ada_p:.3f}" if report else EM_DASH,
-            "KID": f"{score.kid:.3g} \N{PLUS-MINUS SIGN} {score.kid_std:.2g}" if score else EM_DASH,
-            "Best KID": EM_DASH,
+            "KID": f"{score.kid:.3g} \N{PLUS-MINUS SIGN} {score.kid_std:.2g}" if score else none,
+            "Best KID": none,
         }
         if best := curves.best:
             texts["Best KID"] = f"{best.kid:.3g} at {best.images / 1000:.1f} kimg"
@@ -326,9 +362,10 @@ def _folded(title: str, *parts: QWidget) -> QCollapsible:
     return folded
 
 
-def _listed(images: Sequence[str]) -> str:
+def _listed(images: Sequence[str], validation: Sequence[str]) -> str:
     if not images:
         return "None chosen"
-    if len(images) == 1:
-        return images[0]
-    return f"{len(images)} files, from {Path(images[0]).name} to {Path(images[-1]).name}"
+    text = images[0]
+    if len(images) > 1:
+        text = f"{len(images)} files, from {Path(images[0]).name} to {Path(images[-1]).name}"
+    return f"{text}; to validate on: {_listed(validation, ())}" if validation else text

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from napari_rls.training.grid import PALETTE
 from napari_rls.widgets.sr_layers import channel_look
-from napari_rls.widgets.view import fit_view
+from napari_rls.widgets.view import all_or_none, fit_view, remove_layers
 from napari_rls.workflow.collect import PROVENANCE_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Image
 
@@ -41,7 +43,8 @@ class TrainLayers:
     """A layer per channel of crops, in pages, and below it one of generated samples.
 
     Both are in the crops' intensity unit and have the same contrast, so that they can
-    be compared by eye.
+    be compared by eye. Layers that are still there are used again: removing and adding them
+    would keep the window waiting.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -53,22 +56,25 @@ class TrainLayers:
         self._intensity: Intensity | None = None
 
     def show_crops(self, crops: TrainingCrops) -> None:
-        """Show crops, evenly spaced among all; layers of earlier ones go."""
-        self._remove(self.crops)
-        self._remove(self.samples)
+        """Show crops, evenly spaced among all, in place of earlier ones."""
+        same = self._stack is not None and np.array_equal(self._stack.data, crops.training.data)
+        if same and self.crops and all(layer in self._viewer.layers for layer in self.crops):
+            return
+        remove_layers(self._viewer, self.samples)
         self.samples, self._pixels = [], []
         stack = self._stack = crops.training
         self._intensity = crops.intensity
-        pages = montages(_spread(stack.data))
-        self.crops = self._add(
-            CROPS,
-            pages,
-            axis_labels=("page", "y", "x"),
-            scale=(1, *[self._pixel_size] * 2),
-            units=("pixel", *[self._unit] * 2),
-            metadata={PROVENANCE_KEY: {"files": crops.files, "training_crops": len(stack)}},
-        )
-        _write_name(self.crops[0], "top_left")
+        with all_or_none(self._viewer):
+            self.crops = self._put(
+                self.crops,
+                CROPS,
+                montages(_spread(stack.data)),
+                axis_labels=("page", "y", "x"),
+                scale=(1, *[self._pixel_size] * 2),
+                units=("pixel", *[self._unit] * 2),
+                metadata={PROVENANCE_KEY: {"files": crops.files, "training_crops": len(stack)}},
+            )
+            _write_name(self.crops[0], "top_left")
         self._viewer.dims.set_current_step(self._viewer.dims.ndim - 3, 0)
         fit_view(self._viewer, self.crops)
 
@@ -90,45 +96,62 @@ class TrainLayers:
 
     def _new_samples(self, pages: NDArray[np.float32], size: int) -> None:
         assert self._stack is not None
-        self._remove(self.samples)
         full = self._stack.data.shape[-1]
         # A generator that is still to grow draws coarser pixels.
         coarse = full / size
         pixel = self._pixel_size
         below = (self.crops[0].data.shape[-2] + 2 * GAP * full) * pixel
         corner = (coarse - 1) / 2 * pixel
-        self.samples = self._add(
-            GENERATED,
-            pages[None],
-            axis_labels=("y", "x"),
-            scale=[pixel * coarse] * 2,
-            translate=(corner + below, corner),
-            units=[self._unit] * 2,
-        )
-        self._pixels = [layer.data for layer in self.samples]
-        for layer, real in zip(self.samples, self.crops, strict=True):
-            layer.contrast_limits_range = real.contrast_limits_range
-            layer.contrast_limits = real.contrast_limits
-            layer.colormap, layer.gamma = real.colormap, real.gamma
-        _write_name(self.samples[0], "bottom_left")
-        shown = [*self.crops, *self.samples]
-        fit_view(self._viewer, [layer for layer in shown if layer in self._viewer.layers])
+        with all_or_none(self._viewer):
+            self.samples = self._put(
+                self.samples,
+                GENERATED,
+                pages[None],
+                axis_labels=("y", "x"),
+                scale=[pixel * coarse] * 2,
+                translate=(corner + below, corner),
+                units=[self._unit] * 2,
+            )
+            self._pixels = [layer.data for layer in self.samples]
+            for layer, real in zip(self.samples, self.crops, strict=True):
+                layer.contrast_limits_range = real.contrast_limits_range
+                layer.contrast_limits = real.contrast_limits
+                layer.colormap, layer.gamma = real.colormap, real.gamma
+            _write_name(self.samples[0], "bottom_left")
+        both = [layer for layer in (*self.crops, *self.samples) if layer in self._viewer.layers]
+        fit_view(self._viewer, both)
 
-    def _add(self, name: str, pages: NDArray[np.generic], **options: Any) -> list[Image]:
-        """Add a layer per channel of pages (P, C, H, W); a single page loses its axis if 2D."""
+    def _put(
+        self, old: Sequence[Image], name: str, pages: NDArray[np.generic], **options: Any
+    ) -> list[Image]:
+        """Show pages (P, C, H, W), a layer per channel; a single page loses its axis if 2D.
+
+        Old layers get the new pixels and options if all of them are still there.
+        """
         assert self._stack is not None
+        single = len(options["axis_labels"]) == 2
+        names = [f"{name} {channel}" for channel in self._stack.channels]
+        again = [layer.name for layer in old if layer in self._viewer.layers] == names
+        if not again:
+            remove_layers(self._viewer, old)
         layers = []
-        for c, channel in enumerate(self._stack.channels):
-            pixels = np.ascontiguousarray(pages[:, c])
-            layers.append(
-                self._viewer.add_image(
-                    pixels if len(options["axis_labels"]) == 3 else pixels[0],
-                    name=f"{name} {channel}",
+        for c, title in enumerate(names):
+            pixels = np.ascontiguousarray(pages[0, c] if single else pages[:, c])
+            if again:
+                layer = old[c]
+                layer.data = pixels
+                for option, value in options.items():
+                    setattr(layer, option, value)
+                layer.contrast_limits = self._contrast(c)
+            else:
+                layer = self._viewer.add_image(
+                    pixels,
+                    name=title,
                     contrast_limits=self._contrast(c),
                     **channel_look(PALETTE[c % len(PALETTE)], bottom=c == 0),
                     **options,
                 )
-            )
+            layers.append(layer)
         return layers
 
     def _contrast(self, channel: int) -> tuple[float, float]:
@@ -144,11 +167,6 @@ class TrainLayers:
     @property
     def _unit(self) -> str:
         return "um" if self._stack and self._stack.pixel_size_um else "pixel"
-
-    def _remove(self, layers: list[Image]) -> None:
-        for layer in layers:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
 
 
 def montages(images: NDArray[Any]) -> NDArray[Any]:

@@ -1,12 +1,12 @@
-"""What the user sets for a training run, kept beside the run so that it can go on later."""
+"""What the user sets for a training run: a job in the words of the widget's fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
@@ -15,27 +15,32 @@ from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_inputs import parse_channels
 from napari_rls.workflow.train_manifest import Card
-from napari_rls.workflow.train_record import TrainJob
+from napari_rls.workflow.train_record import TrainJob, kept_job
 
 HALF = "half"
 """Folder, within a run's, of its first stage at half the size."""
 
-_PLAN, _RUN = "plan.json", "run.json"
+_RUN = "run.json"
 _NOT_YET_KNOWN = ("DNA",)
+
+OrNone = Annotated[float, BeforeValidator(lambda value: 0.0 if value == "" else value)]
+"""A number, 0 for none, which may also be left empty."""
 
 
 class Plan(BaseModel):
     """All that a training job is made of; the channels in ``settings`` count for nothing.
 
-    They are those that ``channels`` names, and are put there as the job begins.
+    They are those that ``channels`` names, and are put there as the job begins. ``validation``,
+    ``out`` and ``run`` are those of a run that was begun on the command line: images to validate
+    on, bundle and folder of other names than here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
     channels: str = Field(
         default="",
         title="Channels",
@@ -59,30 +64,40 @@ class Plan(BaseModel):
         title="Name",
         description="Name of the bundle, its file and its run's folder.",
     )
+    out: Path | None = None
+    run: Path | None = None
+    title: Annotated[str, Field(max_length=10_000)] = Field(
+        default="", title="Title", description="Title of the bundle; empty: channels and size."
+    )
     licence: Annotated[str, Field(max_length=10_000)] = Field(
         default="not stated", title="Licence", description="Licence of the bundle, as CC-BY-4.0."
     )
     attribution: Annotated[str, Field(max_length=10_000)] = Field(
         default="not stated", title="Attribution", description="Whom to name for the images."
     )
-    pixel_size: float = Field(
+    pixel_size: OrNone = Field(
         default=0.0,
         ge=0,
         le=1000,
-        title="Pixel size",
-        description="Side of a pixel in micrometres; 0: what the files say.",
+        title="Pixel size (um)",
+        description="Side of a pixel in micrometres; empty: what the files say.",
     )
     start: str = Field(
         default="",
         title="Start from",
         description="File of a bundle of the same size and widths to start from; empty: scratch.",
     )
-    grow_kimg: float = Field(
+    grow_kimg: OrNone = Field(
         default=0.0,
         ge=0,
         le=100_000,
-        title="Half size first",
-        description="Thousands of images (kimg) to train on at half the size first; 0: none.",
+        title="Half size first (kimg)",
+        description="Thousands of images (kimg) to train on at half the size first; empty: none.",
+    )
+    generator: Literal["best", "last"] = Field(
+        default="best",
+        title="Generator",
+        description="The bundle is made of the best generator by KID, or of the last one.",
     )
     fit_samples: int = Field(
         default=100_000,
@@ -104,12 +119,12 @@ class Plan(BaseModel):
     @property
     def bundle(self) -> Path:
         """The bundle to be written."""
-        return self.folder / f"{self.name}{SUFFIX}"
+        return self.out or self.folder / f"{self.name}{SUFFIX}"
 
     @property
     def run_folder(self) -> Path:
         """The folder of the run: checkpoint, log, samples."""
-        return self.folder / f"{self.name}-run"
+        return self.run or self.folder / f"{self.name}-run"
 
     @property
     def begun(self) -> bool:
@@ -138,15 +153,17 @@ class Plan(BaseModel):
         return TrainJob(
             images=self.images,
             settings=self.with_part("settings", "channels", names).settings,
-            card=Card(self.name, "", self.licence, self.attribution, stated),
+            card=Card(self.name, self.title, self.licence, self.attribution, stated),
             out=self.bundle,
             folder=self.run_folder,
+            validation=self.validation,
             pattern=self.pattern,
             sources=sources,
             dna_channel=self.dna_channel or "0",
             nuclei=self.nuclei,
             start=Path(self.start) if self.start else None,
             grow_kimg=self.grow_kimg,
+            generator=self.generator,
             fit_samples=self.fit_samples,
             fit_epochs=self.fit_epochs,
         )
@@ -159,6 +176,11 @@ class Plan(BaseModel):
         InputError
             If one is out of range.
         """
+        if {"name", "folder"} & values.keys():
+            # Another run, which is called by the fields alone.
+            values = {"out": None, "run": None, **values}
+        if "images" in values:
+            values = {"validation": (), **values}
         return _validated({**self.model_dump(), **values})
 
     def with_part(self, part: str, name: str, value: Any) -> Plan:
@@ -175,18 +197,6 @@ class Plan(BaseModel):
         """Write the plan as JSON, whole or not at all."""
         with whole_file(path) as draft:
             draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-    def keep(self) -> None:
-        """Write the plan into its run's folder.
-
-        Raises
-        ------
-        TrainingError
-            If that is not possible.
-        """
-        path = self.run_folder / _PLAN
-        with writing(path):
-            self.save(path)
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -210,19 +220,54 @@ class Plan(BaseModel):
     def of_run(cls, folder: Path) -> Plan:
         """Return the plan of the run in a folder, which may have been moved since.
 
+        It may have been begun here or on the command line.
+
         Raises
         ------
         InputError
-            If the folder holds no run that was begun here.
+            If the folder holds no run, or none that this widget can go on with.
         """
-        if not (folder / _PLAN).exists():
-            where = "was begun on the command line; go on with it there, by --resume"
-            if not (folder / _RUN).exists():
-                where = "holds no training run; choose the folder of one (NAME-run)"
-            raise InputError(f"{folder} {where}.")
-        plan = cls.load(folder / _PLAN)
-        moved = plan.changed(folder=folder.parent, name=folder.name.removesuffix("-run"))
-        return moved if moved.run_folder == folder else plan
+        job = kept_job(folder)
+        if not isinstance(job.card, Card):
+            raise InputError(
+                f"The run in {folder} was begun in Python with a manifest of its own; go on with "
+                "it there."
+            )
+        return cls.of_job(job)
+
+    @classmethod
+    def of_job(cls, job: TrainJob) -> Plan:
+        """Return the plan of a job that a user describes in words.
+
+        Raises
+        ------
+        InputError
+            If a value is out of the range of this widget's fields.
+        """
+        card, folder = job.card, job.out.parent
+        assert isinstance(card, Card)
+        names = job.settings.channels
+        pairs = zip(names, job.sources, strict=True) if job.sources else ((n,) for n in names)
+        same = ("images", "validation", "pattern", "dna_channel", "nuclei")
+        fits = ("grow_kimg", "generator", "fit_samples", "fit_epochs")
+        plan = _validated(
+            {name: getattr(job, name) for name in (*same, *fits)}
+            | {
+                "settings": job.settings.model_copy(update={"channels": _NOT_YET_KNOWN}),
+                "channels": ",".join(map("=".join, pairs)),
+                "folder": folder,
+                "name": card.name,
+                "title": card.title,
+                "licence": card.licence,
+                "attribution": card.attribution,
+                "pixel_size": card.pixel_size_um or 0.0,
+                "start": str(job.start or ""),
+            }
+        )
+        # Only what has other names than the fields would give it is told apart.
+        other = {"out": (plan.bundle, job.out), "run": (plan.run_folder, job.folder)}
+        places = {name: own for name, (usual, own) in other.items() if own != usual}
+        return plan.model_copy(update=places)
 
 
 def _validated(values: Mapping[str, Any]) -> Plan:

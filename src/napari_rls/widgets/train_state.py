@@ -36,24 +36,35 @@ class Curves:
     @property
     def best(self) -> Score | None:
         """The score of the lowest KID, among those that can be compared with the last."""
-        fit = [s for s in self.scores if s.features == self.scores[-1].features]
-        return min((s for s in fit if math.isfinite(s.kid)), key=lambda s: s.kid, default=None)
+        fit = [s for s in self.measured if s.features == self.scores[-1].features]
+        return min(fit, key=lambda s: s.kid, default=None)
+
+    @property
+    def measured(self) -> tuple[Score, ...]:
+        """The scores whose KID is a number."""
+        return tuple(s for s in self.scores if math.isfinite(s.kid))
+
+
+NOT_YET = "not measured yet"
+NEVER = "not measured: too few held-out cells, or too small ones"
 
 
 @dataclass
 class TrainState:
     """Everything that the view shows; each change is an event of ``events``.
 
-    ``channels`` are the names to choose the DNA channel from, ``found`` says how many
-    cells there are, ``warnings`` are what training warned of, ``device`` is where it
-    computes, ``begun`` tells whether the run's folder holds a run that can go on,
-    ``bundle`` is the last one that was made.
+    ``found`` says how many cells there are, ``estimate`` how long training takes,
+    ``warnings`` are what training warned of, ``device`` is where it computes, ``scored``
+    tells whether its generators are scored, ``begun`` whether the run's folder holds a run
+    that can go on, ``stoppable`` whether the run at work can be finished early, ``bundle``
+    is the last one that was made.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
     plan: Plan = field(default_factory=Plan)
     found: str = ""
+    estimate: str = ""
     phase: Phase = Phase.IDLE
     training: bool = False
     progress: Progress = field(default_factory=Progress)
@@ -61,5 +72,12 @@ class TrainState:
     warnings: tuple[str, ...] = ()
     device: str = ""
     curves: Curves = field(default_factory=Curves)
+    scored: bool = True
     begun: bool = False
+    stoppable: bool = False
     bundle: Path | None = None
+
+    @property
+    def no_score(self) -> str:
+        """What there is to say of KID as long as there is none."""
+        return NOT_YET if self.scored else NEVER

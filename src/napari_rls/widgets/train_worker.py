@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_rls.widgets.train_plan import HALF, Plan
+from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.train_inputs import find_images
 from napari_rls.workflow.train_job import JobUpdate, train_bundle
+from napari_rls.workflow.train_time import measured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +36,8 @@ class News:
 
     Parameters
     ----------
+    images, files
+        Images that the user chose, once they are found, and how many files they are.
     channels
         Names of the channels of the images that were looked at.
     update
@@ -42,27 +46,45 @@ class News:
         New images of the averaged generator (n, C, H, W), -1 to 1.
     history
         Reports and scores so far, as training at one size begins or goes on.
+    speed
+        How fast this machine trains, see :func:`~napari_rls.workflow.train_time.estimate`.
     """
 
+    images: tuple[str, ...] = ()
+    files: int = 0
     channels: tuple[str, ...] = ()
     update: JobUpdate | None = None
     samples: NDArray[np.float32] | None = None
     history: tuple[tuple[Report, ...], tuple[Score, ...]] | None = None
+    speed: float | None = None
     must_show: bool = False
 
 
 @dataclass(frozen=True)
-class Look:
-    """Find out what the channels of the images are called."""
+class Clock:
+    """Find out how fast this machine trains, from a few steps."""
 
     plan: Plan
 
     def updates(self) -> Iterator[News]:
-        """Read the first image."""
-        from napari_rls.workflow.read import read_stack
+        """Make the steps."""
+        import_module("torch")
+        yield News(speed=measured(self.plan.settings), must_show=True)
 
-        first = find_images(self.plan.images)[0]
-        yield News(channels=read_stack(first).channels, must_show=True)
+
+@dataclass(frozen=True)
+class Look:
+    """Find images, and what their channels are called."""
+
+    images: tuple[str, ...]
+    plan: Plan
+
+    def updates(self) -> Iterator[News]:
+        """List the files, and read the first one if it holds all channels."""
+        files = find_images(self.images)
+        yield News(images=self.images, files=len(files), must_show=True)
+        if not self.plan.pattern:
+            yield News(channels=read_stack(files[0]).channels, must_show=True)
 
 
 @dataclass(frozen=True)
@@ -83,25 +105,25 @@ class FindCells:
 
 @dataclass(frozen=True)
 class Train:
-    """The whole job, from images to a bundle."""
+    """The whole job, from images to a bundle; to ``finish`` is to train no more."""
 
     plan: Plan
+    finish: bool = False
 
     def updates(self) -> Iterator[News]:
         """Run the job; draw samples now and then."""
         _load()
         sampler = Sampler(self.plan.settings.seed)
         size: int | None = None
-        with closing(train_bundle(self.plan.job())) as updates:
+        with closing(train_bundle(self.plan.job(), finish=self.finish)) as updates:
             for update in updates:
                 step = update.step
                 if step is None:
-                    yield News(update=update, must_show=True)
+                    yield News(update=update, must_show=bool(update.message) or bool(update.bundle))
                     continue
                 history = None
                 if size != update.size:
                     size, history = update.size, self._history(update.size)
-                    self.plan.keep()
                 samples = sampler.draw(step.average, last=step.finished)
                 told = step.report or step.score or step.warning or step.finished
                 must = bool(told) or samples is not None or history is not None

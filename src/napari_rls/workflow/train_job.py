@@ -32,6 +32,9 @@ Stage = Literal["crops", "training", "fitting", "done"]
 CUTTING = 0.02
 """Share of the bar that is for the cutting of crops."""
 
+WRITING = 0.01
+"""The same for what comes after the fits: camera noise, writing the bundle."""
+
 SURE = 0.1
 """Share of the fits from which on the time that is left is known better than estimated."""
 
@@ -287,5 +290,5 @@ def _fitted(
 
 
 def _whole(share: float) -> float:
-    """Return the share of the job where this is the one of all that follows the cutting."""
-    return CUTTING + (1 - CUTTING) * share
+    """Return the share of the job where this is the one of training and fits."""
+    return CUTTING + (1 - CUTTING - WRITING) * share

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
@@ -129,9 +130,12 @@ def kept_job(folder: Path) -> TrainJob:
     """
     path = folder / RECORD
     if not path.exists():
-        begun = (folder / "run.json").exists()
-        what = "was begun by an earlier version" if begun else "holds no training run"
-        raise InputError(f"{folder} {what}: there is no {RECORD} that tells of its images.")
+        if (folder / "run.json").exists():
+            raise InputError(
+                f"The run in {folder} was begun by an earlier version and has no record of its "
+                "images; give the images and the settings that it was begun with to go on."
+            )
+        raise InputError(f"{folder} holds no training run; choose the folder of one (NAME-run).")
     try:
         with path.open("rb") as file:
             text = file.read(_LARGEST + 1)
@@ -145,4 +149,20 @@ def kept_job(folder: Path) -> TrainJob:
     except (OSError, ValueError, RecursionError) as error:
         why = f" ({error.strerror})" if isinstance(error, OSError) else ""
         raise InputError(f"{path} cannot be read{why}.") from None
-    return replace(job, folder=folder)
+    return _moved(job, folder.absolute())
+
+
+def _moved(job: TrainJob, folder: Path) -> TrainJob:
+    """Return a job whose run now lies in ``folder``; a bundle beside it is written beside it."""
+    if job.folder == folder:
+        return job
+    out, card = job.out, job.card
+    if out.parent == job.folder.parent:
+        name = out.name.removesuffix(SUFFIX)
+        new = folder.name.removesuffix("-run")
+        if job.folder.name == f"{name}-run" and folder.name == f"{new}-run":
+            out = out.with_name(f"{new}{SUFFIX}")
+            if isinstance(card, Card) and card.name == name:
+                card = replace(card, name=new)
+        out = folder.parent / out.name
+    return replace(job, folder=folder, out=out, card=card)
