@@ -339,6 +339,16 @@ def test_one_condition_leaves_out_what_needs_two_and_says_why(
     assert {"table1", "features", "cells"} <= result.tables.keys()
 
 
+def test_a_measurement_that_is_none_is_told_before_the_searches(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    manifest = tiny_bundle.manifest.model_copy(update={"measurement": {"assay": "nope"}})
+    bundle = replace(tiny_bundle, manifest=manifest)
+    with pytest.raises(InputError, match="The bundle tiny suggests no measurement that can be"):
+        finish(tmp_path, bundle, settings_of(methods=("unregularised",)))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_bundle_without_a_measurement_is_compared_all_the_same(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:

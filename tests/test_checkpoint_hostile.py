@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import test_pix2pix as pix2pix
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_training_run import assert_same_state, run, settings
 
+from napari_rls.models.manifest import Intensity
 from napari_rls.training.checkpoint import load_checkpoint, load_generator, load_start
 from napari_rls.training.run_folder import RunFolder, Score
 from napari_rls.training.settings import TrainingError
 from napari_rls.training.trainer import Trainer
+from napari_rls.workflow.stack import CellStack, Crop
+from napari_rls.workflow.train import TrainingCrops
+from napari_rls.workflow.train_files import keep_crops, kept_crops
 
 KEY = "napari-rls-training"
 Tensors = dict[str, torch.Tensor]
@@ -251,3 +259,96 @@ def test_a_record_with_a_byte_order_mark_is_read(folder: Path) -> None:
     record = folder / "run.json"
     record.write_bytes(b"\xef\xbb\xbf" + record.read_bytes())
     assert run(folder)[-1].finished
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Return a folder that keeps crops of inputs whose digest is "digest"."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 2, 8, 8), np.uint8)
+    made = [Crop(file="field", condition="dmso") for _ in pixels]
+    stack = CellStack(pixels, ("DNA", "GFP"), crops=tuple(made))
+    crops = TrainingCrops(stack, stack, 1, 2, 3, Intensity())
+    keep_crops(tmp_path, crops, "digest")
+    return tmp_path
+
+
+def test_kept_crops_are_those_of_the_inputs(kept: Path) -> None:
+    back = kept_crops(kept, "digest")
+    assert back is not None
+    assert (back.files, back.at_border, back.unusable) == (1, 2, 3)
+    assert back.training.data.dtype == np.uint8
+    assert kept_crops(kept, "other") is None
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=lambda c: repr(c[:12]))
+def test_crops_with_a_damaged_record_are_cut_again(kept: Path, content: bytes) -> None:
+    (kept / "crops.json").write_bytes(content)
+    assert kept_crops(kept, "digest") is None
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("pixel_type", "U99999999"),
+        ("pixel_type", "object"),
+        ("fields", -1),
+        ("at_border", "many"),
+        ("intensity", {"low": 0, "high": 1e308}),
+        ("intensity", None),
+        ("inputs", ["digest"]),
+        ("more", 1),
+    ],
+)
+def test_crops_with_a_made_up_record_are_cut_again(kept: Path, place: str, value: object) -> None:
+    file = kept / "crops.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {place: value}))
+    assert kept_crops(kept, "digest") is None
+
+
+def test_a_pix2pix_checkpoint_that_is_none(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    pix2pix.run(folder, stop_at=4)
+    path = folder / "checkpoint.safetensors"
+    key = "napari-rls-pix2pix"
+    with safe_open(path, framework="pt") as file:
+        whole = str(file.metadata()[key])
+    tensors = load_file(path)
+    numbers = json.loads(whole)
+    for text in (
+        "",
+        "{",
+        "[]",
+        json.dumps(numbers | {"steps": -5}),
+        json.dumps(numbers | {"reports": [1]}),
+        json.dumps(numbers | {"identity": {}}),
+        json.dumps(numbers | {"more": 1}),
+    ):
+        save_file(tensors, path, {key: text})
+        with pytest.raises(TrainingError, match="is not a checkpoint that this version"):
+            pix2pix.run(folder)
+    for change, said in [
+        (lambda t: t.pop(min(t)), "is missing"),
+        (lambda t: t[max(n for n in t if "exp_avg" in n)].fill_(torch.nan), "no training leaves"),
+    ]:
+        spoilt = {n: t.clone() for n, t in tensors.items()}
+        change(spoilt)
+        save_file(spoilt, path, {key: whole})
+        with pytest.raises(TrainingError, match=said):
+            pix2pix.run(folder)
+    save_file(tensors, path, {key: whole})
+    assert pix2pix.run(folder)[-1].finished
+
+
+def test_all_files_of_a_run_have_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        run(tmp_path / "run")
+    finally:
+        os.umask(before)
+    modes = {
+        str(p.relative_to(tmp_path)): stat.S_IMODE(p.stat().st_mode)
+        for p in [tmp_path / "run", *(tmp_path / "run").rglob("*")]
+    }
+    assert len(modes) > 8
+    assert {m for n, m in modes.items() if (tmp_path / n).is_dir()} == {0o775}
+    assert {m for n, m in modes.items() if (tmp_path / n).is_file()} == {0o664}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from napari_rls.models.flow import WFlow
 from napari_rls.models.gaussianity import ks_from_chi_squared
 from napari_rls.models.manifest import FlowFit, FlowSpec
+from napari_rls.training.settings import TrainingError
 
 HELD_OUT = 0.1
 BATCH = 256
@@ -37,6 +39,11 @@ def fit_flow(
     Adam with cosine decay of the learning rate; a tenth of the samples is held
     out, and the flow that describes them best is kept. The same samples, spec and
     seed give the same flow on the same machine.
+
+    Raises
+    ------
+    TrainingError
+        If no flow describes the samples.
     """
     torch_state = torch.get_rng_state()
     torch.manual_seed(seed)
@@ -63,6 +70,11 @@ def fit_flow(
         if nats < best:
             best = nats
             kept = copy.deepcopy(flow).requires_grad_(False).eval()
+        if not math.isfinite(best):
+            raise TrainingError(
+                "No flow can be fitted to this generator's w (a number is not finite); train it "
+                "longer or with a lower learning rate."
+            )
         fit = FlowFit(
             samples=len(w),
             seed=seed,

@@ -123,6 +123,7 @@ def _benchmark(
         read_judges(settings.features)
     except MetricError as error:
         raise InputError(str(error)) from None
+    measurement_of(bundle.manifest)  # what is wrong with it is told before the searches
     pair = pair_of_conditions([crop.condition for crop in cells.hr.crops], settings)
     split = split_cells(cells, pair, settings.seed) if isinstance(pair, tuple) else pair
     jobs = plan(cells.hr, bundle, settings)

@@ -8,16 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from napari_rls.evaluation.agreement import agreement
 from napari_rls.evaluation.statistics import compare_conditions
 from napari_rls.evaluation.tables import CELL, IMAGE
 from napari_rls.measure.cells import AssayName, MeasureSettings, column_names
+from napari_rls.models.json_file import first_fault
 from napari_rls.models.manifest import Manifest
 from napari_rls.workflow.benchmark_images import FACTOR, LR, METHOD, Outcome
 from napari_rls.workflow.measure import measure
 from napari_rls.workflow.measure_sets import ImageSet, find_channels
-from napari_rls.workflow.stack import CellStack
+from napari_rls.workflow.stack import CellStack, InputError
 
 GT = "GT"
 
@@ -28,9 +30,21 @@ _MAIN: dict[AssayName, str] = {"translocation": "ratio", "spots": "mean_area"}
 
 
 def measurement_of(manifest: Manifest) -> MeasureSettings | None:
-    """Return the measurement that a bundle suggests, or None."""
+    """Return the measurement that a bundle suggests, or None.
+
+    Raises
+    ------
+    InputError
+        If the bundle's settings of it are none.
+    """
     given = manifest.measurement
-    return MeasureSettings.model_validate(given) if given else None
+    try:
+        return MeasureSettings.model_validate(given) if given else None
+    except ValidationError as error:
+        raise InputError(
+            f"The bundle {manifest.name} suggests no measurement that can be made "
+            f"({first_fault(error)}); fetch or make the bundle again."
+        ) from None
 
 
 def measured_columns(settings: MeasureSettings, hr: CellStack) -> list[str]:

@@ -8,15 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 
 from napari_rls import __version__
+from napari_rls.models.json_file import JsonError, read_model
 from napari_rls.models.manifest import Intensity
+from napari_rls.models.part import Count
 from napari_rls.models.whole_file import sweep
 from napari_rls.training.grid import PALETTE
 from napari_rls.training.settings import TrainingError
@@ -29,6 +31,23 @@ from napari_rls.workflow.write import write_json, write_stack
 
 _SHOWN = 12
 _PARTS = ("training", "validation")
+
+
+class _Crops(BaseModel):
+    """What vouches for the crops that a folder keeps."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: str
+    fields: Count
+    at_border: Count
+    unusable: Count
+    intensity: Intensity
+    pixel_type: Literal[
+        "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
+        "float16", "float32", "float64",
+    ]  # fmt: skip
+    files: dict[str, list[str]]
 
 
 def begun(folder: Path) -> bool:
@@ -108,24 +127,24 @@ def keep_crops(folder: Path, crops: TrainingCrops, inputs: str) -> None:
 def kept_crops(folder: Path, inputs: str) -> TrainingCrops | None:
     """Return the crops in a folder if they were cut of these inputs, else None."""
     try:
-        record = json.loads((folder / "crops.json").read_text(encoding="utf-8"))
-        if record["inputs"] != inputs:
+        record = read_model(folder / "crops.json", _Crops)
+        if record.inputs != inputs:
             return None
         stacks = [read_stack(_stored(folder, label)) for label in _PARTS]
         # A type that OME does not know came back as a wider one.
         typed = [
-            replace(s, data=s.data.astype(record["pixel_type"], copy=False), name="training crops")
+            replace(s, data=s.data.astype(record.pixel_type, copy=False), name="training crops")
             for s in stacks
         ]
         return TrainingCrops(
             typed[0],
             typed[1],
-            record["fields"],
-            record["at_border"],
-            record["unusable"],
-            Intensity.model_validate(record["intensity"]),
+            record.fields,
+            record.at_border,
+            record.unusable,
+            record.intensity,
         )
-    except (OSError, ValueError, KeyError, TypeError, InputError, ValidationError):
+    except (OSError, JsonError, InputError):
         return None
 
 
