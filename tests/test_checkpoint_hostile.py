@@ -160,6 +160,7 @@ def spoil(name: str, value: float) -> Callable[[Tensors], object]:
         (put("path_mean", torch.zeros((), dtype=torch.int64)), "path_mean is of another shape"),
         (put("stream.path", torch.zeros(5056, dtype=torch.uint8)), "random stream path is none"),
         (put("stream.path", torch.zeros(7, dtype=torch.uint8)), "stream.path is of another shape"),
+        (spoil(WEIGHT, 3e38), f"its tensor {WEIGHT} holds what no training leaves"),
         (spoil(WEIGHT, torch.nan), f"its tensor {WEIGHT} holds what no training leaves"),
         (spoil("average.mapping.w_avg", torch.inf), "mapping.w_avg holds what no training leaves"),
         (spoil("adam_d.0.exp_avg", torch.nan), "adam_d.0.exp_avg holds what no training leaves"),
@@ -202,7 +203,7 @@ def test_a_cut_off_checkpoint(path: Path, share: float) -> None:
 def test_a_start_that_is_none(path: Path) -> None:
     arch = settings().architecture
     for change, said in [
-        (spoil(WEIGHT, torch.nan), "holds no finite numbers"),
+        (spoil(WEIGHT, torch.nan), "holds NaN, infinite or huge"),
         (put(WEIGHT, torch.zeros(3)), "is missing or not of the shape"),
         (lambda t: t.pop(min(n for n in t if n.startswith("disc"))), "is missing or not"),
     ]:

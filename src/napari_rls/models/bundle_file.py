@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from napari_rls.models.json_file import JsonError, first_fault, parse_json
+from napari_rls.models.json_file import JsonError, first_fault, parse_json, shown
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest
 from napari_rls.models.whole_file import whole_file
-from napari_rls.text import for_terminal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +32,7 @@ _MAX_HEADER_BYTES = 100_000_000
 """What safetensors itself allows."""
 
 _CHUNK = 1 << 20
+_MOST_SAID = 200
 
 
 class BundleError(ValueError):
@@ -185,8 +185,8 @@ def _invalid(path: Path, fault: str) -> BundleError:
 
 def _unreadable(path: Path, error: Exception) -> BundleError:
     return BundleError(
-        f"{path.name} is not a complete safetensors file ({for_terminal(str(error))}); fetch or "
-        "make the bundle again."
+        f"{path.name} is not a complete safetensors file ({shown(str(error), _MOST_SAID)}); fetch "
+        "or make the bundle again."
     )
 
 

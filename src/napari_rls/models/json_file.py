@@ -168,9 +168,9 @@ def first_fault(error: ValidationError) -> str:
     return for_terminal(f"{place}: {message}" if place else message)
 
 
-def shown(text: str) -> str:
+def shown(text: str, most: int = _SHOWN) -> str:
     """Return a text of a file as it may be shown: printable, on one line, not too long."""
-    cut = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    cut = text if len(text) <= most else f"{text[:most]}..."
     return for_terminal(cut)
 
 

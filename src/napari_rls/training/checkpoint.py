@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.json_file import JsonError, parse_model
-from napari_rls.models.part import Count, Number, Part
+from napari_rls.models.part import LARGEST, Count, Number, Part
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.discriminator import Discriminator
 from napari_rls.training.settings import TrainingError
@@ -141,8 +141,8 @@ def _fill(path: Path, file: Any, network: nn.Module, prefix: str) -> None:
             )
     for name, tensor in state.items():
         read = file.get_tensor(prefix + name)
-        if not (read.is_floating_point() and read.isfinite().all()):
-            raise _other(path, f"its tensor {prefix}{name} holds no finite numbers")
+        if not (read.is_floating_point() and (read.abs() <= LARGEST).all()):
+            raise _other(path, f"its tensor {prefix}{name} holds NaN, infinite or huge values")
         tensor.copy_(read)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_rls.models.json_file import shown
+from napari_rls.models.part import LARGEST
 from napari_rls.training.tensor_file import damaged, opened, read_tensors
 
 
@@ -70,9 +71,9 @@ def read_state(
                 raise damaged(path, f"its tensor {name} is of another shape or type")
     tensors = read_tensors(path)
     for name, tensor in tensors.items():
-        least = 1 if name.endswith(".step") else 0 if name.endswith("_sq") else -torch.inf
+        least = 1 if name.endswith(".step") else 0 if name.endswith("_sq") else -LARGEST
         whole = not name.endswith(".step") or bool(tensor == tensor.round())
-        fine = (tensor.isfinite() & (tensor >= least)) | (tensor.isnan() & (name in beside))
+        fine = (tensor >= least) & (tensor <= LARGEST) | (tensor.isnan() & (name in beside))
         if not whole or not fine.all():
             raise damaged(path, f"its tensor {name} holds what no training leaves")
     for name in streams:

@@ -12,9 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from napari_rls.models.json_file import shown
 from napari_rls.models.whole_file import whole_file
-from napari_rls.text import for_terminal
 from napari_rls.training.settings import TrainingError
+
+_MOST_SAID = 200
 
 
 def read_note(path: Path) -> dict[str, str]:
@@ -97,4 +99,4 @@ def opened(path: Path) -> Iterator[Any]:
 
 def damaged(path: Path, fault: str) -> TrainingError:
     """Return the error that says what is wrong with a file."""
-    return TrainingError(f"{path} cannot be read ({for_terminal(fault)}).")
+    return TrainingError(f"{path} cannot be read ({shown(fault, _MOST_SAID)}).")
