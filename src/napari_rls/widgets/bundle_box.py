@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.settings import Settings
+from napari_rls.text import for_qt
 
 OPEN_FILE = "Open file..."
 
@@ -41,7 +42,7 @@ class BundleBox(QWidget):
 
     def describe(self, manifest: Manifest) -> None:
         """Tell of the bundle that is used."""
-        self.box.native.setToolTip(f"{manifest.title}\n{manifest.limits}")
+        self.box.native.setToolTip(for_qt(f"{manifest.title}\n{manifest.limits}"))
 
     def _choose(self, name: str) -> None:
         if name == OPEN_FILE:

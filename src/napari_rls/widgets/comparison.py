@@ -11,6 +11,7 @@ from napari.layers import Image
 from napari_rls.widgets.inputs import Source, sources
 from napari_rls.widgets.side_by_side import SideBySide
 from napari_rls.widgets.sr_layers import channel_look, placement
+from napari_rls.widgets.state import Lacking
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from napari_rls.widgets.state import Inputs, State
 
 
-NO_RUN = "Super-resolve first: side by side shows the LR and SR of a run."
+NO_RUN = Lacking.compare
 NO_LR = "The LR layer of the last run is gone: there is nothing to compare."
 
 

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from napari_rls.search.settings import Settings, SettingsError
 from napari_rls.widgets.comparison import Comparison
+from napari_rls.widgets.estimate import describe_time, note_run
 from napari_rls.widgets.input_controller import InputController, explain
 from napari_rls.widgets.inputs import sources
-from napari_rls.widgets.own_layers import keep, layers_of_run, say_how_it_ended
+from napari_rls.widgets.own_layers import KEPT, keep, layers_of_run, say_how_it_ended
 from napari_rls.widgets.reading import read_layers
 from napari_rls.widgets.sample_layers import (
     DEVIATION,
     MEAN,
+    SAMPLE_AXIS,
     SAMPLES,
     SampleLayers,
     further_layers,
 )
 from napari_rls.widgets.sr_layers import SrLayers
-from napari_rls.widgets.state import Level, Phase, Progress, State
+from napari_rls.widgets.state import Lacking, Level, Phase, Progress, State
 from napari_rls.widgets.view import remove_layers
 from napari_rls.widgets.worker import Job
 from napari_rls.workflow.collect import Collector
@@ -55,6 +57,7 @@ class _Run:
     reading: dict[str, Any]
     samples: SampleLayers | None = None
     hidden: Sequence[Image] = ()
+    earlier_samples: SampleLayers | None = None
     stop: Callable[[], None] = lambda: None
 
     def record(self) -> dict[str, Any]:
@@ -85,11 +88,34 @@ class Controller(InputController):
         self._samples: SampleLayers | None = None
         self._last: tuple[Image, ...] | None = None
         self._comparison = Comparison(viewer, state)
+        self._sample: int | None = None
         viewer.layers.events.removed.connect(self._layer_removed)
+        viewer.dims.events.current_step.connect(self._dims_moved)
         super().__init__(viewer, state, memory)
 
     def _note_result(self) -> None:
         """Tell the view what there is to compare, to look at and to keep."""
+        kept = self._last and all(KEPT in layer.name for layer in self._last)
+        self.state.lacking = Lacking(
+            self._comparison.obstacle,
+            "" if self._samples else Lacking.samples,
+            ("" if self._last else Lacking.keep) or ("This result is kept." if kept else ""),
+        )
+
+    def check(self) -> None:
+        """Check the input and estimate how long a run will take."""
+        super().check()
+        if self.state.phase is Phase.IDLE:
+            self._estimate()
+
+    def _estimate(self) -> None:
+        state = self.state
+        if state.manifest is None:
+            return
+        cells = 0 if state.obstacle else read_layers(state.inputs, state.manifest).cells
+        state.estimate = (
+            describe_time(state.settings, state.manifest, cells, self._memory) if cells else ""
+        )
 
     # -- what the user sets ------------------------------------------------------------
 
@@ -142,11 +168,12 @@ class Controller(InputController):
             digest,
             read_layers(inputs, manifest).record(),
         )
-        self._samples = None
+        run.earlier_samples, self._samples = self._samples, None
         # They belong to the earlier result until this one is there.
         run.hidden = [layer for layer in self._further(run) if layer.visible]
         for layer in run.hidden:
             layer.visible = False
+        self._note_result()
         state.phase = Phase.RUNNING
         state.progress = Progress(0.0, "Loading the bundle")
         self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
@@ -179,14 +206,29 @@ class Controller(InputController):
     def show_sample_statistics(self) -> None:
         """Add mean and standard deviation of the last run's samples as layers."""
         if self._samples is None:
-            self._say(
-                "There are no samples: set Samples to 2 or more and super-resolve.", Level.WARNING
-            )
+            self._say(Lacking.samples, Level.WARNING)
             return
         try:
             self._samples.show_statistics()
         except Exception as error:  # noqa: BLE001 - the layers are as before
             self._say(explain(error, "layers of the samples"), Level.ERROR)
+
+    def toggle_samples(self) -> None:
+        """Bring the samples of the last run into view, over the SR image, or hide them."""
+        if self._samples is None:
+            self._say(Lacking.samples, Level.WARNING)
+        else:
+            self._samples.set_visible(not self._samples.visible)
+
+    def _dims_moved(self) -> None:
+        """Bring the samples into view when their slider is moved: nothing else moves with it."""
+        dims = self.viewer.dims
+        labels = dims.axis_labels
+        step = dims.current_step[labels.index(SAMPLE_AXIS)] if SAMPLE_AXIS in labels else None
+        moved, self._sample = self._sample not in (None, step), step
+        idle = self.state.phase is Phase.IDLE and not self.state.comparing
+        if moved and step is not None and idle and self._samples:
+            self._samples.set_visible(True)
 
     def keep(self) -> None:
         """Rename the layers of the last run, so that the next one leaves them as they are."""
@@ -202,6 +244,7 @@ class Controller(InputController):
         self.cancel()
         self._comparison.stop()
         self.viewer.layers.events.removed.disconnect(self._layer_removed)
+        self.viewer.dims.events.current_step.disconnect(self._dims_moved)
 
     def _receive(self, token: int, message: Update | Exception) -> None:
         """Take a message of the thread, unless the run it belongs to was ended."""
@@ -254,6 +297,10 @@ class Controller(InputController):
             describe_cells(failed, len(cells), "kept at the last good step"),
         ]
         state.progress = Progress(1.0 if outcome == "Done" else 0.0)
+        if outcome == "Done":
+            info = collector.run
+            searched = info.cells - len(info.skipped)
+            note_run(info.settings, info.manifest, searched, collector.seconds, self._memory)
         worst = Level.WARNING if level is Level.INFO and (skipped or failed) else level
         self._say(" ".join(filter(None, notes)), worst)
         self._note_result()
@@ -273,7 +320,7 @@ class Controller(InputController):
             if not earlier:
                 self._comparison.stop()
                 return ""
-            self._last = tuple(run.sr.layers)
+            self._last, self._samples = tuple(run.sr.layers), run.earlier_samples
             return f"The earlier result, with {count_cells(earlier)} finished, is shown again."
         run.sr.settle(collector.sr, run.record())
         layers = list(run.sr.layers)
@@ -311,6 +358,7 @@ class Controller(InputController):
         # Nothing of the run is held on to but its layers.
         self._run = None
         self.state.phase = Phase.IDLE
+        self._estimate()
 
     def _layer_removed(self, event: Event) -> None:
         self._comparison.forget(event.value)

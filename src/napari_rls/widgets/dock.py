@@ -14,19 +14,27 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.controller import Controller
 from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.fields import ADVANCED, MAIN, SettingsForm
 from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.parts import RunBar, TextLabel, UpAndDown
+from napari_rls.widgets.parts import RunBar, TextLabel, UpAndDown, allow, folded
 from napari_rls.widgets.picker import InputPicker
 from napari_rls.widgets.state import Phase, State
 from napari_rls.widgets.worker import launch
 
 JSON_FILES = "JSON (*.json)"
+
+SAMPLES_TIP = (
+    "Show the samples of the last run over its SR image, or hide them; the slider 'sample' goes "
+    "through them."
+)
+KEEP_TIP = (
+    "Keep the layers of this result. Otherwise the next run of the same LR layer and method shows "
+    "its result in them. Layers that you rename are kept as well."
+)
 
 
 class SuperResolveWidget(Dock):
@@ -59,18 +67,20 @@ class SuperResolveWidget(Dock):
         self.advanced = SettingsForm(ADVANCED)
         self.run = PushButton(text="Super-resolve")
         self.cancel = PushButton(text="Cancel")
-        self.compare = PushButton(text="Side by side", tooltip="LR | SR | GT, contrast linked")
+        self.compare = PushButton(text="Side by side")
         self.compare.native.setCheckable(True)
-        self.statistics = PushButton(
-            text="Mean and SD of samples", tooltip="As layers, of the last run's samples"
-        )
+        self.samples = PushButton(text="Samples")
+        self.statistics = PushButton(text="Mean and SD of samples")
+        self.keep = PushButton(text="Keep result")
         self.save = PushButton(text="Save settings...")
         self.load = PushButton(text="Load settings...")
         self.bar = RunBar()
+        self.reading, self.estimate = TextLabel(), TextLabel()
         self.message, self.device = TextLabel(), TextLabel()
 
         whole = self.whole
         whole.addWidget(self._settings_area(), stretch=1)
+        whole.addWidget(self.estimate)
         whole.addLayout(self._buttons())
         for widget in (self.bar, self.message, self.device):
             whole.addWidget(widget)
@@ -80,9 +90,8 @@ class SuperResolveWidget(Dock):
         self.settings_area = QWidget()
         column = QVBoxLayout(self.settings_area)
         column.setContentsMargins(0, 0, 0, 0)
-        collapsible = QCollapsible("Advanced")
-        collapsible.addWidget(self.advanced)
-        for widget in (self.bundles, self.picker, self.main, collapsible):
+        collapsible = folded("Advanced", self.advanced)
+        for widget in (self.bundles, self.picker, self.reading, self.main, collapsible):
             column.addWidget(widget)
         column.addStretch()
         self.area = UpAndDown(self.settings_area)
@@ -90,12 +99,15 @@ class SuperResolveWidget(Dock):
 
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
-        grid.addWidget(self.run.native, 0, 0)
-        grid.addWidget(self.cancel.native, 0, 1)
-        grid.addWidget(self.compare.native, 1, 0)
-        grid.addWidget(self.statistics.native, 1, 1)
-        grid.addWidget(self.save.native, 2, 0)
-        grid.addWidget(self.load.native, 2, 1)
+        rows = (
+            (self.run, self.cancel),
+            (self.compare, self.samples),
+            (self.statistics, self.keep),
+            (self.save, self.load),
+        )
+        for row, buttons in enumerate(rows):
+            for column, button in enumerate(buttons):
+                grid.addWidget(button.native, row, column)
         return grid
 
     # -- wishes of the user ------------------------------------------------------------
@@ -110,7 +122,9 @@ class SuperResolveWidget(Dock):
         self.run.changed.connect(control.start)
         self.cancel.changed.connect(control.cancel)
         self.compare.changed.connect(self._toggle_compare)
+        self.samples.changed.connect(control.toggle_samples)
         self.statistics.changed.connect(control.show_sample_statistics)
+        self.keep.changed.connect(control.keep)
         self.save.changed.connect(self._save)
         self.load.changed.connect(self._load)
         events = self.state.events
@@ -118,11 +132,15 @@ class SuperResolveWidget(Dock):
         events.manifest.connect(self._show_inputs)
         events.inputs.connect(self._show_inputs)
         events.factors.connect(self._show_settings)
-        events.phase.connect(self._show_phase)
+        events.reading.connect(self.reading.show_text)
+        events.estimate.connect(self.estimate.show_text)
+        for event in (events.phase, events.obstacle, events.lacking):
+            event.connect(self._show_phase)
         events.progress.connect(self.bar.show_progress)
         events.message.connect(self.message.show_message)
         events.device.connect(self.device.show_text)
         events.comparing.connect(self._show_comparing)
+        events.comparing.connect(self._show_phase)
 
     def reset_choices(self, _event: object = None) -> None:
         """Follow the viewer's layers: napari calls this when they change."""
@@ -156,6 +174,8 @@ class SuperResolveWidget(Dock):
         self._show_inputs()
         self._show_settings()
         self._show_phase()
+        self.reading.show_text(self.state.reading)
+        self.estimate.show_text(self.state.estimate)
         self.bar.show_progress(self.state.progress)
         self.message.show_message(self.state.message)
         self._show_comparing()
@@ -176,12 +196,19 @@ class SuperResolveWidget(Dock):
             self.bundles.describe(manifest)
 
     def _show_phase(self) -> None:
-        phase = self.state.phase
-        idle = phase is Phase.IDLE
+        state = self.state
+        idle, lacking = state.phase is Phase.IDLE, state.lacking
         self.settings_area.setEnabled(idle)
-        for button in (self.run, self.load):
-            button.enabled = idle
-        self.cancel.enabled = phase is Phase.RUNNING
+        self.load.enabled = idle
+        busy = "" if idle else "A run is on: wait for its end, or cancel it."
+        allow(self.run, state.obstacle if idle else busy, "Search SR images of all LR cells.")
+        running = state.phase is Phase.RUNNING
+        allow(self.cancel, "" if running else "No run is on.", "End the run; keep what it reached.")
+        shown = state.comparing
+        allow(self.compare, "" if shown else lacking.compare, "LR | SR | GT, contrast linked.")
+        allow(self.samples, lacking.samples, SAMPLES_TIP)
+        allow(self.statistics, lacking.samples, "As layers, of the last run's samples.")
+        allow(self.keep, lacking.keep, KEEP_TIP, now=idle)
 
     def _show_comparing(self) -> None:
         with self.compare.changed.blocked():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, LineEdit, SpinBox, create_widget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QWidget
 
 from napari_rls.search.settings import Settings
 
@@ -27,6 +27,9 @@ FACTOR = {"factor": (Settings.model_fields["factor"].default,)}
 
 SPIN_WIDTH = 115
 """Pixels that six digits need between the buttons."""
+
+UNITS = {"square pixels": "px²", "pixels": "px", "micrometres": "µm", "kimg": "kimg"}
+"""Units, as descriptions call them and as they are shown."""
 
 ACRONYMS = frozenset({"ada", "ema", "r1"})
 
@@ -58,6 +61,7 @@ class SettingsForm(QWidget):
     ) -> None:
         super().__init__()
         self.fields: dict[str, ValueWidget] = {}
+        self.zeros: dict[str, QLabel] = {}
         rows = QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -67,17 +71,19 @@ class SettingsForm(QWidget):
             self._listen(name, field, info)
             label = QLabel(info.title or _readable(name))
             label.setToolTip(info.description)
-            rows.addRow(label, field.native)
+            rows.addRow(label, _with_unit(field, info))
+            if zero := meaning_of_zero(info):
+                self.zeros[name] = _hint(f"0 {zero}", info)
+                rows.addRow("", self.zeros[name])
             if healthy := healthy_range(info):
-                hint = QLabel(f"healthy: {healthy}")
-                hint.setToolTip(info.description)
-                hint.setEnabled(False)
-                rows.addRow("", hint)
+                rows.addRow("", _hint(f"healthy: {healthy}", info))
 
     def show_settings(self, settings: BaseModel) -> None:
         """Show these values."""
         for name, field in self.fields.items():
             value = getattr(settings, name)
+            if name in self.zeros:
+                self.zeros[name].setVisible(value == 0)
             with field.changed.blocked():
                 if isinstance(field, LineEdit):
                     field.value = value if isinstance(value, str) else f"{value:g}"
@@ -108,6 +114,37 @@ def healthy_range(info: FieldInfo) -> str:
     """Return the healthy range that a setting's description names, or nothing."""
     found = re.search(r"healthy: ([^)]+)", info.description or "")
     return found[1] if found else ""
+
+
+def meaning_of_zero(info: FieldInfo) -> str:
+    """Return what a setting's description says that 0 means, or nothing."""
+    found = re.search(r"(?:^|[;,.] )0(:| (?!to |or ))([^.;,]+)", info.description or "")
+    return f"{found[1].strip()} {found[2].strip()}".strip() if found else ""
+
+
+def unit(info: FieldInfo) -> str:
+    """Return the unit that a setting's description names, or nothing."""
+    found = re.search(r"\bin (square pixels|pixels|micrometres|kimg)\b", info.description or "")
+    return UNITS[found[1]] if found else ""
+
+
+def _with_unit(field: ValueWidget, info: FieldInfo) -> QWidget:
+    native: QWidget = field.native
+    if not (name := unit(info)):
+        return native
+    row = QWidget()
+    parts = QHBoxLayout(row)
+    parts.setContentsMargins(0, 0, 0, 0)
+    parts.addWidget(native, stretch=1)
+    parts.addWidget(_hint(name, info))
+    return row
+
+
+def _hint(text: str, info: FieldInfo) -> QLabel:
+    hint = QLabel(text)
+    hint.setToolTip(info.description)
+    hint.setEnabled(False)
+    return hint
 
 
 def _make_field(name: str, info: FieldInfo, offered: Mapping[str, Sequence[int]]) -> ValueWidget:

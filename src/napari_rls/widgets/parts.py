@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from magicgui.widgets import PushButton
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QScrollArea, QWidget
+from superqt import QCollapsible
 
 from napari_rls.text import for_qt
 from napari_rls.widgets.state import Level, Message, Progress
@@ -56,7 +56,7 @@ class TextLabel(QLabel):
     def show_message(self, message: Message) -> None:
         """Show a sentence in the colour of its level; nothing without one."""
         self.setText(message.text)
-        self.setToolTip(message.text)
+        self.setToolTip(for_qt(message.text))
         self.setStyleSheet(COLOURS[message.level])
         self.setVisible(bool(message.text))
 
@@ -75,6 +75,29 @@ def offer(button: PushButton, does: str, obstacle: str = "") -> None:
     """
     button.enabled = not obstacle
     button.native.setToolTip(for_qt(f"{obstacle}." if obstacle else does))
+
+
+class PlainLabel(QLabel):
+    """A label that shows its text as it is: names of others may look like markup."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setText(text)
+
+
+def folded(title: str, *parts: QWidget) -> QCollapsible:
+    """Return a closed section; its arrow points right while it is closed, down when open."""
+    section = QCollapsible(title, collapsedIcon="▶")
+    for part in parts:
+        section.addWidget(part)
+    return section
+
+
+def allow(button: PushButton, obstacle: str, tooltip: str, *, now: bool = True) -> None:
+    """Enable a button that can work; one that cannot says in its tooltip why."""
+    button.enabled = now and not obstacle
+    button.native.setToolTip(for_qt(obstacle or tooltip))
 
 
 def form_rows() -> QFormLayout:

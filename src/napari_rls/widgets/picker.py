@@ -9,7 +9,9 @@ from magicgui.widgets import ComboBox
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
+from napari_rls.text import for_qt
 from napari_rls.widgets.inputs import channel_names, full_resolution, match_channels
+from napari_rls.widgets.parts import PlainLabel
 from napari_rls.widgets.state import Inputs
 from napari_rls.workflow.stack import find_axes
 
@@ -57,12 +59,12 @@ class InputPicker(QWidget):
         self._grid.addWidget(_heading("GT (optional)"), 1, 2)
         rows = channels if inputs.separate else ("Layer",)
         for k, name in enumerate(rows):
-            self._grid.addWidget(QLabel(name), 2 + k, 0)
+            self._grid.addWidget(PlainLabel(name), 2 + k, 0)
             self.lr.append(self._layer_box(inputs.lr[k], 2 + k, 1))
             self.gt.append(self._layer_box(inputs.gt[k], 2 + k, 2))
         if not inputs.separate and len(channels) > 1:
             for k, name in enumerate(channels):
-                self._grid.addWidget(QLabel(name), 3 + k, 0)
+                self._grid.addWidget(PlainLabel(name), 3 + k, 0)
                 self.indices.append(self._index_box(inputs, k))
 
     def _clear(self) -> None:
@@ -74,7 +76,9 @@ class InputPicker(QWidget):
 
     def _layer_box(self, chosen: Image | None, row: int, column: int) -> ComboBox:
         choices = [NONE, *((layer.name, layer) for layer in self._layers)]
-        box = ComboBox(choices=choices, value=chosen, tooltip="" if chosen is None else chosen.name)
+        box = ComboBox(
+            choices=choices, value=chosen, tooltip=for_qt("" if chosen is None else chosen.name)
+        )
         return self._place(box, row, column, 1)
 
     def _index_box(self, inputs: Inputs, k: int) -> ComboBox:

@@ -44,6 +44,8 @@ class Reading:
         Channels of the layer that are not used, in words.
     masks
         Names of layers that hold True and False only.
+    cells
+        Number of cells.
     """
 
     axes: str = ""
@@ -52,6 +54,7 @@ class Reading:
     differing: tuple[tuple[str, str], ...] = ()
     unused: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
+    cells: int = 0
 
     @property
     def text(self) -> str:
@@ -127,6 +130,7 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
         tuple(
             dict.fromkeys(s.layer.name for s in found if full_resolution(s.layer).dtype.kind == "b")
         ),
+        1 if first.cell_axis is None else first.shape[first.cell_axis],
     )
 
 

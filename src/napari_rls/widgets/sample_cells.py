@@ -76,7 +76,9 @@ def lr_and_gt_layers(
     factor: int = FACTOR,
     colours: Sequence[str] = (),
 ) -> list[LayerData]:
-    """Degrade cells; return LR layers and hidden GT layers, each with the contrast of its own.
+    """Degrade cells; return LR layers and hidden GT layers, each with a contrast of its own.
+
+    LR images lack what is finer than a pixel: with the GT's contrast they would be dark.
 
     Without ``colours``, channels have those of the embedded bundle.
     """
@@ -88,8 +90,9 @@ def lr_and_gt_layers(
         *layer_data(gt, f"GT {what}", colours=colours, record=record, visible=False),
         *layer_data(lr, f"LR {what}", colours=colours, record=record, factor=factor),
     ]
-    for pixels, options, _ in layers:
-        options["contrast_limits"] = float(pixels.min()), float(pixels.max())
+    for data, options, _ in layers:
+        low, high = float(data.min()), float(data.max())
+        options["contrast_limits"] = low, high if high > low else low + 1
     return layers
 
 

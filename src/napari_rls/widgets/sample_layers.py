@@ -95,6 +95,17 @@ class SampleLayers:
         """Whether any of the layers is still in the viewer."""
         return any(layer in self._viewer.layers for layer in self.layers)
 
+    @property
+    def visible(self) -> bool:
+        """Whether any of the layers is in view."""
+        return any(layer.visible for layer in self.layers if layer in self._viewer.layers)
+
+    def set_visible(self, visible: bool) -> None:
+        """Bring the layers into view, or hide them."""
+        for layer in self.layers:
+            if layer.visible != visible:
+                layer.visible = visible
+
     def accept(self) -> None:
         """Let go of the samples of the earlier run."""
         self._own.accept()

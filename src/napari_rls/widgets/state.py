@@ -72,11 +72,21 @@ class Inputs:
     channels: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Lacking:
+    """Why something cannot be done with the last result, in a sentence; "" if it can."""
+
+    compare: str = "Super-resolve first: side by side shows the LR and SR of a run."
+    samples: str = "There are no samples: set Samples to 2 or more and super-resolve."
+    keep: str = "There is no result yet: super-resolve first."
+
+
 @dataclass
 class State:
     """Everything that the view shows; each change is an event of ``events``.
 
     ``factors`` are the scale factors that fit the bundle and the chosen LR layer.
+    ``estimate`` tells how long a run will take, ``lacking`` what cannot be done yet and why.
     ``reading`` tells how the LR layers are read and what is assumed of them, ``obstacle`` why
     no run can start ("" if one can), and ``comparing`` whether the layers lie side by side.
     """
@@ -93,4 +103,6 @@ class State:
     device: str = "Device: chosen when a run starts"
     reading: str = ""
     obstacle: str = ""
+    estimate: str = ""
+    lacking: Lacking = field(default_factory=Lacking)
     comparing: bool = False

@@ -1,0 +1,97 @@
+"""How long a run will take, before it starts: from earlier runs here, or by a rule of thumb."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from napari_rls.models.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_rls.models.manifest import Manifest
+    from napari_rls.search.settings import Settings
+
+SIDE = 64
+"""Side of the SR images, in pixels, that a step is counted for."""
+
+SECONDS = 0.004
+"""Seconds of a step of one cell on one CPU core, where no run has been seen yet."""
+
+LOADING = 2.0
+"""Seconds until the first step."""
+
+SAMPLING = 2
+"""Steps of the search that a step of the sampling costs."""
+
+DRAWN = 10
+"""Steps that an image costs which is drawn at once."""
+
+_FILE = "speed.json"
+
+
+def work(settings: Settings, manifest: Manifest, cells: int) -> float:
+    """Return how much a run has to do, in steps of a cell of :data:`SIDE` pixels."""
+    if settings.method == "pix2pix":
+        steps = DRAWN
+    else:
+        sampling = SAMPLING * settings.sample_steps if settings.samples else 0
+        steps = settings.search_steps + sampling
+    return cells * steps * manifest.hr_size / SIDE
+
+
+def describe_time(settings: Settings, manifest: Manifest, cells: int, memory: Path) -> str:
+    """Return in a sentence how long a run will take; ``memory`` is the file of the settings."""
+    known = _rates(memory).get(_key(settings))
+    seconds = LOADING + work(settings, manifest, cells) * (known or SECONDS)
+    source = "from the last run here" if known else "a rule of thumb for a CPU"
+    what = "1 cell" if cells == 1 else f"{cells} cells"
+    return f"About {duration(seconds)} for {what} (estimate: {source})."
+
+
+def note_run(
+    settings: Settings, manifest: Manifest, cells: int, seconds: float, memory: Path
+) -> None:
+    """Remember how fast a run was; that this is not possible is no loss."""
+    done = work(settings, manifest, cells)
+    if done <= 0 or seconds <= 0:
+        return
+    rates = {**_rates(memory), _key(settings): seconds / done}
+    path = memory.with_name(_FILE)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as draft:
+            draft.write_text(json.dumps(rates, indent=2) + "\n", encoding="utf-8")
+    except OSError:
+        return
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it.
+
+    Examples
+    --------
+    >>> duration(3.2), duration(100), duration(1e4)
+    ('3 s', '2 min', '2.8 h')
+    """
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _key(settings: Settings) -> str:
+    """Return what speed depends on most."""
+    return f"{settings.method} {settings.device} {settings.precision} {settings.threads}"
+
+
+def _rates(memory: Path) -> dict[str, float]:
+    try:
+        found = json.loads(memory.with_name(_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    known = found.items() if isinstance(found, dict) else ()
+    return {
+        name: rate for name, rate in known if isinstance(rate, float) and 0 < rate < float("inf")
+    }
