@@ -178,12 +178,11 @@ def test_cells_that_a_run_left_unfinished_are_flagged_and_counted() -> None:
     unfinished, failed = "Unfinished", "SearchFailed"
     assert sr["Quality_Flags"].tolist() == ["", *[unfinished] * 3, failed, failed]
     assert not found.table.loc[found.table["Metadata_Image"] == "GT", "Quality_Unfinished"].any()
-    assert found.record["warnings"] == [
-        (
-            "The run that made the SR images of cells_SR.ome.tif was interrupted: "
-            "3 of 6 cells are not finished (flag Unfinished); finish it and measure again."
-        )
-    ]
+    (warning,) = found.record["warnings"]
+    assert warning == (
+        "The run that made the SR images of cells_SR.ome.tif was interrupted: 3 of 6 cells are not "
+        "finished (flag Unfinished); finish it and measure again."
+    )
 
 
 @pytest.mark.parametrize(("complete", "expected"), [(False, True), (True, False)])

@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Text
 from test_statistics import DOSES, RATIO, plate
 
 from napari_rls.evaluation.agreement import coverage
+from napari_rls.evaluation.benchmark_plots import gaussianisation_plot, trace_plot
+from napari_rls.evaluation.figure_style import PRINT, Look, shown
 from napari_rls.evaluation.hill import dose_response
 from napari_rls.evaluation.plots import (
     CHOSEN_COLOUR,
@@ -113,6 +117,118 @@ def test_reliability_is_the_observed_coverage(table: pd.DataFrame) -> None:
     line = axes.lines[1]
     np.testing.assert_allclose(line.get_xdata(), rows["nominal"])
     np.testing.assert_allclose(line.get_ydata(), rows["observed"])
+
+
+AWKWARD = [
+    "$x_$", r"\frac{1}{2}", "$", "$$", "", " ", "a\nb", "\x1b[31mred", "=1+1", "<b>bold</b>",
+    "\u7d30\u80de", "\u0645", "_hidden", "x" * 300, "long words in a row " * 12, "{}%s%d",
+]  # fmt: skip
+"""Names as they come from others' plate maps."""
+
+
+def drawn_texts(figure: Figure) -> list[str]:
+    """Draw a figure; return its texts as they were drawn, none of them as a formula."""
+    FigureCanvasAgg(figure).draw()
+    found = []
+    for text in figure.findobj(Text):
+        said, formula = text._preprocess_math(text.get_text())
+        # Powers of ten at a logarithmic axis are matplotlib's own.
+        assert not formula or said.startswith(r"$\mathdefault{"), said
+        found.append(said)
+    return found
+
+
+@pytest.mark.parametrize("look", [PRINT, Look("#262930", "#f0f1f2", (2.4, 2.8), 8)])
+@pytest.mark.parametrize("name", AWKWARD)
+def test_names_are_texts_in_every_figure(table: pd.DataFrame, name: str, look: Look) -> None:
+    conditions = table["Metadata_Condition"].unique()
+    renamed = table.replace({"Metadata_Condition": {conditions[0]: name, conditions[1]: "plain"}})
+    renamed = renamed[renamed["Metadata_Condition"].isin([name, "plain"])]
+    column = name.strip() or RATIO
+    renamed = renamed.rename(columns=lambda own: own.replace(RATIO, column))
+    boxes = drawn_texts(box_plot(renamed, column, look=look).figure)
+    assert "plain" in boxes
+    doses = table.rename(columns={RATIO: column})
+    for figure in (
+        dose_response_plot(doses, column, look=look).figure,
+        agreement_plot(renamed, column, look=look).figure,
+        reliability_plot({column: coverage(table, RATIO)}, look).figure,
+        gaussianisation_plot({name: np.arange(9.0), "w": np.arange(9.0)}, 8),
+        trace_plot(
+            pd.DataFrame(
+                {
+                    "method": name,
+                    "seconds_per_cell": [1.0, 2.0],
+                    "lr_error": [2.0, 1.0],
+                    "objective": [2.0, 1.0],
+                }
+            ),
+            name,
+        ),
+    ):
+        drawn_texts(figure)
+
+
+@pytest.mark.parametrize("name", ["$x_$", "$", "$5 and $6", r"\$x\$"])
+def test_a_formula_is_written_letter_by_letter(table: pd.DataFrame, name: str) -> None:
+    first = table["Metadata_Condition"].iloc[0]
+    renamed = table.replace({"Metadata_Condition": {first: name}})
+    texts = drawn_texts(box_plot(renamed, RATIO, [name, "dose=100"]).figure)
+    assert name in [text.replace("\n", " ") for text in texts]
+
+
+def test_what_no_font_has_is_written_as_an_escape() -> None:
+    assert shown("\U0010ffff and \ue000") == r"\U0010ffff and \ue000"
+    assert shown("naïve café, Δω, клетка") == "naïve café, Δω, клетка"
+
+
+def test_what_all_conditions_say_stands_once_below_the_axis(table: pd.DataFrame) -> None:
+    axes = box_plot(table, RATIO).figure.axes[0]
+    labels = [text.get_text() for text in axes.get_xticklabels()]
+    assert labels == [f"dose={dose:g}" for dose in DOSES]
+    assert axes.get_xlabel() == "drug=wortmannin"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12, 40])
+@pytest.mark.parametrize("words", ["dmso", "a rather long name of a condition, number"])
+def test_a_plot_in_a_narrow_dock_has_room_for_its_points(
+    table: pd.DataFrame, count: int, words: str
+) -> None:
+    look = Look("#262930", "#f0f1f2", (2.4, 2.8), 8)
+    names = [f"{words} {k}" for k in range(count)]
+    one = table[table["Metadata_Image"] == "SR"].iloc[: 8 * count]
+    one = one.assign(Metadata_Condition=(names * 8)[: len(one)])
+    figure = box_plot(one, RATIO, look=look).figure
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    room = axes.get_position()
+    assert room.width > 0.5
+    assert room.height > 0.3
+    whole = figure.bbox
+    for text in (axes.yaxis.label, axes.xaxis.label, *axes.get_xticklabels()):
+        box = text.get_window_extent()
+        assert box.y0 >= whole.y0 - 1, text.get_text()
+        assert box.y1 <= whole.y1 + 1, text.get_text()
+        assert box.x0 >= whole.x0 - 1, text.get_text()
+    if count != 3:
+        level = axes.get_xticklabels()[0].get_rotation() == 0
+        assert level == (count < 3)
+
+
+def test_a_figure_for_a_dark_screen_is_dark_and_its_points_are_seen(table: pd.DataFrame) -> None:
+    dark = Look("#262930", "#f0f1f2", (3, 3), 8)
+    plot = box_plot(table, RATIO, look=dark)
+    canvas = FigureCanvasAgg(plot.figure)
+    canvas.draw()
+    pixels = np.array(canvas.buffer_rgba())[..., :3].astype(int)
+    assert pixels[0, 0].tolist() == [0x26, 0x29, 0x30]
+    assert np.median(pixels, axis=(0, 1)).tolist() == [0x26, 0x29, 0x30]
+    light = (pixels > 200).all(-1)
+    assert light.sum() > 100  # axes, texts, and GT
+    for points, _ in plot.points:
+        colour = points.get_facecolors()[0][:3]
+        assert abs(colour - np.array([0x26, 0x29, 0x30]) / 255).max() > 0.3
+    assert box_plot(table, RATIO).figure.get_facecolor()[:3] == (1, 1, 1)
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])

@@ -8,7 +8,8 @@ import pytest
 from qtpy.QtCore import Qt
 from test_statistics import RATIO, cells
 
-from napari_rls.widgets.table_view import TableView, main_columns
+from napari_rls.widgets.table_columns import heading, main_columns, shared_beginning
+from napari_rls.widgets.table_view import LEAST_WIDTH, TableView
 
 
 @pytest.fixture
@@ -62,13 +63,74 @@ def test_a_measurement_has_its_interval_beside_it(view):
 
 def test_what_differs_between_rows_is_a_column(table):
     two = table.assign(Metadata_Condition=["a", "b"] * 3)
-    assert main_columns(two)[:4] == ["Metadata_Cell", "Metadata_Image", "Metadata_Condition", RATIO]
+    assert main_columns(two) == [
+        "Metadata_Cell", "Metadata_Image", RATIO, "Quality_Flags", "Metadata_Condition",
+        "Nuclei_AreaShape_Area",
+    ]  # fmt: skip
+
+
+def test_the_headline_stands_before_what_else_an_assay_measures(table):
+    spots = dict.fromkeys(("Spots_AreaShape_Area_Mean", "Cells_Children_Spots_Count"), 1.0)
+    shown = main_columns(table.filter(regex=f"^(?!{RATIO})").assign(**spots))
+    assert shown[2:] == [
+        "Spots_AreaShape_Area_Mean", "Quality_Flags", "Cells_Children_Spots_Count",
+        "Nuclei_AreaShape_Area",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "shared"),
+    [
+        (["LR (simulated, not real)#0", "LR (simulated, not real)#11"], "LR (simulated, not real)"),
+        (["plate_B03_s1#0", "plate_B04_s1#0"], "plate_"),
+        (["plate1#1", "plate1#12"], "plate1"),
+        (["field#0"], "field"),
+        (["B03#7", "B07#1"], ""),
+        (["kinase#0", "kinetic#0"], ""),
+        (["#0", "#1"], ""),
+        ([""], ""),
+        ([], ""),
+    ],
+)
+def test_names_of_cells_are_shortened_by_whole_words(names, shared):
+    assert shared_beginning(names) == shared
+
+
+def test_the_first_screen_shows_measurements_however_long_the_names(view, table):
+    names = [f"an experiment with a long name, plate 12, <b>well</b> B03#{k}" for k in range(3)]
+    view.table.show_table(table.assign(Metadata_Cell=names * 2), {}, "")
+    assert texts(view, "Metadata_Cell") == ["#0", "#1", "#2"] * 2
+    view.resize(LEAST_WIDTH, 300)
+    view.show()
+    place = view.table.columns.index(RATIO)
+    right_end = view.columnViewportPosition(place) + view.columnWidth(place)
+    assert right_end <= view.viewport().width()
+    # Nothing is lost: the whole name is in the tooltip, as text, and in the exported columns.
+    index = view.table.index(1, 0)
+    tip = index.data(Qt.ItemDataRole.ToolTipRole)
+    assert "plate 12, &lt;b&gt;well&lt;/b&gt; B03#1" in tip
+    header = view.table.headerData(0, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    assert "begins with &#x27;an experiment with a long name" in header
+    view.table.choose(every_column=True)
+    assert texts(view, "Metadata_Cell")[:3] == names
+
+
+def test_a_name_of_several_lines_stays_on_its_own(view, table):
+    view.table.show_table(table.assign(Metadata_Condition=["a\nb", "c"] * 3), {}, "SR")
+    assert texts(view, "Metadata_Condition") == ["a\\nb", "c", "a\\nb"]
+
+
+def test_headings_are_narrow():
+    assert heading(RATIO).splitlines() == ["Ratio", "Nucleus", "Cytoplasm", "GFP"]
+    assert heading("Nuclei_AreaShape_Area_um2").splitlines() == ["Nuclei", "Area", "um2"]
+    name = "Nuclei_Correlation_Correlation_DNA_GFP"
+    assert heading(name).splitlines() == ["Nuclei", "Correlation", "DNA", "GFP"]
 
 
 def test_headers_tell_what_a_column_is(view):
     place = view.table.columns.index(RATIO)
     header = view.table.headerData(place, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
-    assert header == f"{RATIO}\nMean over mean. Unit: none."
+    assert header == f"<qt>{RATIO}<br>Mean over mean. Unit: none.</qt>"
 
 
 def test_sorting_keeps_the_selected_cell_and_puts_what_is_missing_last(view):

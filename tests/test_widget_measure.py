@@ -225,11 +225,16 @@ def test_an_exported_table_reads_back_equal(bench, tmp_path, ending):
     bench.measure()
     path = tmp_path / f"table{ending}"
     bench.controller.export(path)
-    assert bench.said == f"Table saved to {path}."
+    assert (bench.said, bench.state.saving) == (f"Saving the table to {path}.", True)
+    bench.controller.export(tmp_path / "twice.csv")  # one at a time
+    bench.thread.finish()
+    assert (bench.said, bench.state.saving) == (f"Table saved to {path}.", False)
+    assert not (tmp_path / "twice.csv").exists()
     table, record = read_table(path)
     pd.testing.assert_frame_equal(table, bench.table)
     assert record == json.loads(json.dumps(bench.state.result.record))
     bench.controller.export(tmp_path / "table.xlsx")
+    bench.thread.finish()
     assert "must be a file that ends in .csv, .parquet or .h5ad" in bench.said
 
 
@@ -271,12 +276,74 @@ def test_rows_of_features_and_label_values_go_together(bench):
     assert labels.metadata["napari-rls"]["settings"]["assay"] == "translocation"
 
 
-def test_a_second_measurement_replaces_the_labels_of_the_first(bench):
+def test_a_second_measurement_is_shown_in_the_layers_of_the_first(bench):
+    dna, _ = bench.add("plate", two_channels(RATIOS))
+    bench.measure()
+    before = list(bench.viewer.layers)
+    bench.layer("HR nuclei").opacity = 0.5
+    removed = []
+    bench.viewer.layers.events.removed.connect(removed.append)
+    # The cells are others now, bigger, and somewhere else.
+    dna.data = np.concatenate([dna.data[::-1] + 0, dna.data[:1]])
+    bench.layer("plate GFP").data = two_channels([*RATIOS[::-1], 3.0])[:, 1]
+    for layer in bench.viewer.layers[:2]:
+        layer.scale = (1, 2, 2)
+    bench.measure()
+    assert list(bench.viewer.layers) == before
+    assert not removed  # napari takes half a second for each
+    nuclei = bench.layer("HR nuclei")
+    assert nuclei.data.shape == (4, 48, 48)
+    assert nuclei.scale.tolist() == [1, 2, 2]
+    np.testing.assert_allclose(nuclei.features[RATIO][1:], [*RATIOS[::-1], 3.0], rtol=1e-6)
+    assert nuclei.metadata[TABLE_KEY] is bench.table
+    assert nuclei.opacity == 0.5  # how it looks is the user's
+
+
+def test_layers_of_what_is_no_longer_measured_or_was_removed(bench):
+    bench.add("GT plate", two_channels(RATIOS))
+    small = two_channels(RATIOS).reshape(3, 2, 12, 4, 12, 4).mean((3, 5))
+    layers = bench.add("LR plate", small)
+    bench.measure()
+    for layer in layers:
+        bench.viewer.layers.remove(layer)
+    bench.viewer.layers.remove(bench.layer("GT nuclei"))
+    bench.measure()
+    names = {layer.name for layer in bench.viewer.layers}
+    assert names == {"GT plate DNA", "GT plate GFP", "GT cytoplasm rings", "GT nuclei"}
+    bench.state.selected = (1,)
+    assert bench.layer("GT nuclei").selected_label == 2
+
+
+def test_labels_come_one_by_one_and_the_next_run_waits_for_them(tmp_path):
+    bench, steps = MeasureBench(tmp_path / "measurement.json"), []
+    bench.controller._later = steps.append
     bench.add("plate", two_channels(RATIOS))
     bench.measure()
+    assert bench.state.result is not None  # the table is there at once
+    assert [layer.name for layer in bench.viewer.layers][2:] == ["HR nuclei"]
+    assert bench.state.phase is Phase.STOPPING
+    bench.controller.start()
+    assert bench.thread.started == 1
+    while steps:
+        steps.pop()()
+    assert [layer.name for layer in bench.viewer.layers][2:] == ["HR nuclei", "HR cytoplasm rings"]
+    assert bench.state.phase is Phase.IDLE
+    assert bench.said.startswith("Done: 3 cells")
+    assert bench.state.selected == (bench.viewer.dims.current_step[0],)
+
+
+def test_a_panel_closed_before_all_labels_are_there_leaves_the_rest_usable(tmp_path):
+    bench, steps = MeasureBench(tmp_path / "measurement.json"), []
+    bench.controller._later = steps.append
+    bench.add("plate", two_channels(RATIOS))
     bench.measure()
-    names = [layer.name for layer in bench.viewer.layers]
-    assert names == ["plate DNA", "plate GFP", "HR nuclei", "HR cytoplasm rings"]
+    bench.controller.close()
+    steps.pop()()
+    assert len(bench.viewer.layers) == 3
+    assert bench.state.phase is Phase.IDLE
+    bench.controller._later = lambda step: step()
+    bench.measure()
+    assert len(bench.viewer.layers) == 4
 
 
 def test_a_selected_cell_comes_into_view_and_the_slider_selects(bench):

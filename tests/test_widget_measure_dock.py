@@ -14,7 +14,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_rls.widgets.measure_dock import MeasureWidget
-from napari_rls.widgets.plots_dock import PLOTS, PlotsWidget
+from napari_rls.widgets.plot_job import PLOTS
+from napari_rls.widgets.plots_dock import PlotsWidget
 from napari_rls.widgets.state import Phase
 from napari_rls.widgets.table_writer import write_labels_table
 from napari_rls.workflow.stack import InputError
@@ -64,6 +65,11 @@ def measure(qtbot, dock) -> None:
     assert dock.state.result is not None, dock.message.text()
 
 
+def settled(qtbot, plots) -> None:
+    """Wait until what was wished for is drawn or saved."""
+    qtbot.waitUntil(lambda: not plots.busy, timeout=60_000)
+
+
 def test_one_click_gives_a_table(qtbot, dock):
     assert not dock.export.enabled
     measure(qtbot, dock)
@@ -110,33 +116,37 @@ def test_the_table_is_exported_in_the_chosen_format(qtbot, dock, monkeypatch, tm
         answer = (str(tmp_path / "table"), wanted)
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, answer=answer: answer)
         dock.export.native.click()
+        qtbot.waitUntil(lambda: not dock.state.saving, timeout=20_000)
+        assert dock.message.text().startswith("Table saved to ")
         table, record = read_table(tmp_path / f"table{ending}")
         pd.testing.assert_frame_equal(table, dock.state.result.table)
         assert record["settings"]["assay"] == "translocation"
 
 
 def test_plots_show_conditions_statistics_and_the_selection(qtbot, dock, plots):
-    assert plots.message.isVisible()
+    settled(qtbot, plots)
+    assert plots.message.text() == "Nothing is measured yet: Measure cells does."
+    assert not plots.save.enabled
     measure(qtbot, dock)
-    qtbot.waitUntil(lambda: plots.plot is not None)
+    settled(qtbot, plots)
     assert plots.column.value == RATIO
     assert (plots.negative.value, plots.positive.value) == ("control", "drug")
     assert plots.statistics.toPlainText().startswith("GT: 3 and 3 cells, AUC 1.000 (")
+    settled(qtbot, plots)
     before = plots.plot
     dock.state.selected = (4,)
-    qtbot.waitUntil(lambda: plots.plot is not before)
+    qtbot.waitUntil(lambda: plots.plot is not before, timeout=20_000)
     ring = plots.plot.figure.axes[0].collections[-1]
     assert ring.get_offsets()[0][1] == pytest.approx(RATIOS[4])
 
 
 def test_a_click_on_a_point_selects_its_cell(qtbot, dock, plots):
     measure(qtbot, dock)
-    qtbot.waitUntil(lambda: plots._canvas is not None)
-    plots._canvas.draw()
+    settled(qtbot, plots)
     artist, cells = plots.plot.points[-1]
     offsets = artist.get_offsets()
     x, y = artist.get_offset_transform().transform(offsets)[0]
-    canvas = plots._canvas
+    canvas = plots.canvas
     ratio = canvas.devicePixelRatioF()
     place = canvas.rect().bottomLeft()
     place.setX(round(x / ratio))
@@ -148,9 +158,11 @@ def test_a_click_on_a_point_selects_its_cell(qtbot, dock, plots):
 
 def test_a_plot_that_cannot_be_drawn_says_why(qtbot, dock, plots):
     measure(qtbot, dock)
-    qtbot.waitUntil(lambda: plots.plot is not None)
+    settled(qtbot, plots)
     plots.kind.value = PLOTS[1]
-    qtbot.waitUntil(lambda: plots.plot is None)
+    settled(qtbot, plots)
+    assert plots.plot is None
+    assert not plots.canvas.isVisible()
     assert "dose" in plots.message.text()
     assert not plots.save.enabled
     assert not plots.negative.native.isVisible()
@@ -158,7 +170,7 @@ def test_a_plot_that_cannot_be_drawn_says_why(qtbot, dock, plots):
 
 def test_plots_are_saved_as_png_and_svg(qtbot, dock, plots, monkeypatch, tmp_path):
     measure(qtbot, dock)
-    qtbot.waitUntil(lambda: plots.plot is not None)
+    settled(qtbot, plots)
     answers = iter([("plot", "PNG (*.png)"), ("plot", "SVG (*.svg)"), ("plot.bmp", "")])
 
     def answer(*_):
@@ -167,12 +179,17 @@ def test_plots_are_saved_as_png_and_svg(qtbot, dock, plots, monkeypatch, tmp_pat
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
     plots.save.native.click()
-    assert imread(tmp_path / "plot.png").ndim == 3
+    settled(qtbot, plots)
+    picture = imread(tmp_path / "plot.png")
+    assert picture.shape[:2] == (880, 1280)  # of print, whatever the size of the dock
+    assert (picture[0, 0] == 1).all()  # on white, whatever the theme
     plots.save.native.click()
+    settled(qtbot, plots)
     text = (tmp_path / "plot.svg").read_text()
     assert "<svg" in text
     assert "translocation" in text  # the record
     plots.save.native.click()
+    settled(qtbot, plots)
     assert "must end in .png or .svg" in plots.message.text()
 
 
@@ -210,7 +227,7 @@ def test_a_real_window_shows_labels_table_and_plot(qtbot):
         dock.table.selectRow(3)
         dock.plots.native.click()
         plots = viewer.window._qt_window.findChild(PlotsWidget)
-        qtbot.waitUntil(lambda: plots.plot is not None)
+        settled(qtbot, plots)
         QApplication.processEvents()
         picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
         yellow = (abs(picture - [0xF0, 0xE4, 0x42]) < 12).all(-1)

@@ -11,13 +11,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 from scipy import stats
 
+from napari_rls.evaluation.figure_style import NO_NAME, shown, use_other_fonts
 from napari_rls.evaluation.plots import colour_of
 
 Floats = NDArray[np.float64]
+
+TITLE_LETTERS = 32
+"""Letters that a title has room for above a panel, and a name in a legend."""
 
 
 def gaussianisation_plot(norms: Mapping[str, Floats], dimensions: int) -> Figure:
@@ -40,10 +45,11 @@ def gaussianisation_plot(norms: Mapping[str, Floats], dimensions: int) -> Figure
         x = np.linspace(low, high, 400)
         axes.hist(values, 60, range=(low, high), density=True, color="#0072b2", alpha=0.6)
         axes.plot(x, law.pdf(x), color="#d55e00")
-        axes.set_title(name, fontsize="small")
+        axes.set_title(shown(name or NO_NAME, TITLE_LETTERS, 2), fontsize="small")
         axes.set_xlabel("squared norm")
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
+    use_other_fonts(figure)
     return figure
 
 
@@ -62,16 +68,17 @@ def trace_plot(traces: pd.DataFrame, unit: str) -> Figure:
     """
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     error, objective = figure.subplots(1, 2)
+    lines: dict[str, Line2D] = {}
     for method, own in traces.groupby("method", sort=False):
         seconds = own["seconds_per_cell"].to_numpy(np.float64)
-        style = {"color": colour_of(str(method)), "label": str(method), "linewidth": 1.2}
+        style = {"color": colour_of(str(method)), "linewidth": 1.2}
         style |= {"marker": "o", "markersize": 4} if len(own) == 1 else {}
-        error.plot(seconds, own["lr_error"], **style)
+        (lines[str(method)],) = error.plot(seconds, own["lr_error"], **style)
         values = own["objective"].to_numpy(np.float64)
         span = values[0] - np.nanmin(values) if np.isfinite(values).any() else 0.0
         if span > 0:
             objective.plot(seconds, (values - np.nanmin(values)) / span, **style)
-    error.set_ylabel(f"LR error ({unit})")
+    error.set_ylabel(shown(f"LR error ({unit})", TITLE_LETTERS, 2))
     objective.set_ylabel("objective: share of the way left")
     for axes in (error, objective):
         axes.set_yscale("log")
@@ -82,7 +89,9 @@ def trace_plot(traces: pd.DataFrame, unit: str) -> Figure:
     error.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     error.yaxis.set_major_formatter(FuncFormatter(_plain))
     error.yaxis.set_minor_formatter(NullFormatter())
-    error.legend(frameon=False, fontsize="x-small")
+    names = [shown(name or NO_NAME, TITLE_LETTERS) for name in lines]
+    error.legend(lines.values(), names, frameon=False, fontsize="x-small")
+    use_other_fonts(figure)
     return figure
 
 
@@ -122,7 +131,11 @@ def sensitivity_plot(rows: pd.DataFrame, usual: Mapping[str, float]) -> Figure:
             axes.set_xlabel(name)
             axes.spines[["top", "right"]].set_visible(False)
             if r == 0:
-                axes.set_title(f"{metric}\n{variant}", fontsize="x-small")
+                axes.set_title(
+                    "\n".join(shown(text, TITLE_LETTERS) for text in (metric, variant)),
+                    fontsize="x-small",
+                )
+    use_other_fonts(figure)
     return figure
 
 

@@ -19,6 +19,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_rls.evaluation.agreement import agreement, interval_columns
+from napari_rls.evaluation.figure_style import (
+    PRINT,
+    Look,
+    explain,
+    name_axes,
+    name_places,
+    start,
+    use_other_fonts,
+)
 from napari_rls.evaluation.hill import dose_response, hill
 from napari_rls.evaluation.statistics import compare_conditions
 from napari_rls.evaluation.tables import (
@@ -39,6 +48,9 @@ from napari_rls.models.whole_file import whole_file
 COLOURS = {"GT": "#000000", "HR": "#000000", "SR": "#0072b2", "LR": "#e69f00"}
 """Colours of the kinds of image, told apart with any colour vision (Okabe and Ito)."""
 
+DARK_COLOURS = {"SR": "#56b4e9", "LR": "#e69f00"}
+"""The same on a dark background, where recorded images have the colour of the text."""
+
 METHOD_COLOURS = {
     "rls": "#0072b2",
     "rls-paper": "#56b4e9",
@@ -57,12 +69,10 @@ OTHER_COLOUR = "#009e73"
 CHOSEN_COLOUR = "#d55e00"
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-"""Colours of lines that are no kind of image."""
+DARK_SERIES = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")
+"""Colours of lines that are no kind of image, on white and on a dark background."""
 
 NAMES = {"SR": "SR (generated)", "LR": "LR, upsampled"}
-
-FEW_LINES, MANY_COLUMNS = 4, 3
-"""A legend of more lines than this is laid in columns."""
 
 GENERATED_NOTE = "SR: generated pixels, not measured"
 
@@ -104,6 +114,7 @@ def box_plot(
     column: str,
     conditions: Sequence[str] | None = None,
     highlight: Collection[str] = (),
+    look: Look = PRINT,
 ) -> Plot:
     """Draw a box per condition and kind of image, as Gheisari & Genovesio 2024, Fig. 5.
 
@@ -121,6 +132,8 @@ def box_plot(
         Conditions, in full or some of their parts; all of the table if not given.
     highlight
         Cells to draw on top.
+    look
+        Colours and size.
 
     Raises
     ------
@@ -132,7 +145,7 @@ def box_plot(
     groups = list(conditions) if conditions else every
     kinds = kinds_of(given)
     areas = _areas(table, column, groups)
-    plot, axes = _start()
+    plot, axes = _start(look)
     rng = np.random.default_rng(0)
     step = 0.8 / len(kinds)
     for k, kind in enumerate(kinds):
@@ -150,17 +163,19 @@ def box_plot(
                 manage_ticks=False,
             )
             for part in (artist for artists in drawn.values() for artist in artists):
-                part.set_color(colour_of(kind))
+                part.set_color(colour_of(kind, look))
             jitter = place + step * rng.uniform(-0.25, 0.25, len(own))
             text = _name(kind) + areas.get(kind, "") if g == 0 else None
-            _scatter(plot, axes, jitter, own, kind, highlight, label=text, alpha=0.35)
-    axes.set_xticks(range(len(groups)), [group or "(none)" for group in groups], rotation=20)
-    axes.set_ylabel(column)
-    _legend(plot)
-    return plot
+            _scatter(plot, axes, look, jitter, own, kind, highlight, label=text, alpha=0.35)
+    shared = _shared_part(groups)
+    under = name_places(axes, look, [group.removeprefix(shared) for group in groups])
+    name_axes(axes, look, x=shared.strip(" ;"), y=column, under=under)
+    return _finished(plot, look)
 
 
-def dose_response_plot(table: pd.DataFrame, column: str, highlight: Collection[str] = ()) -> Plot:
+def dose_response_plot(
+    table: pd.DataFrame, column: str, highlight: Collection[str] = (), look: Look = PRINT
+) -> Plot:
     """Draw cells and wells against dose, with the Hill curve and its EC50.
 
     A dose of 0 stands a decade left of the lowest other one. Cells are not drawn but for
@@ -176,7 +191,7 @@ def dose_response_plot(table: pd.DataFrame, column: str, highlight: Collection[s
     wells = well_means(given, DOSE)
     positive = wells.loc[wells[DOSE] > 0, DOSE]
     nothing = float(positive.min()) / 10
-    plot, axes = _start()
+    plot, axes = _start(look)
     for _, fit in fits.iterrows():
         kind = str(fit[IMAGE])
         own = wells[wells[IMAGE] == kind]
@@ -184,29 +199,31 @@ def dose_response_plot(table: pd.DataFrame, column: str, highlight: Collection[s
             own[DOSE].where(own[DOSE] > 0, nothing),
             own["value"],
             "o",
-            color=colour_of(kind),
+            color=colour_of(kind, look),
             label=f"{_name(kind)}: {_ec50(fit)}",
         )
         if np.isfinite(fit["ec50"]):
             doses = np.geomspace(nothing, positive.max(), 200)
             curve = hill(doses, fit["bottom"], fit["top"], fit["ec50"], fit["slope"])
-            axes.plot(doses, curve, color=colour_of(kind))
+            axes.plot(doses, curve, color=colour_of(kind, look))
             ends = np.clip([fit["ec50_low"], fit["ec50_high"]], nothing, positive.max())
-            axes.axvspan(*ends, color=colour_of(kind), alpha=0.1)
-            axes.axvline(fit["ec50"], color=colour_of(kind), linestyle=":")
+            axes.axvspan(*ends, color=colour_of(kind, look), alpha=0.1)
+            axes.axvline(fit["ec50"], color=colour_of(kind, look), linestyle=":")
         chosen = given[(given[IMAGE] == kind) & given[CELL].isin(list(highlight))]
         chosen = chosen[chosen["value"].notna() & chosen[DOSE].notna()]
         places = chosen[DOSE].where(chosen[DOSE] > 0, nothing).to_numpy()
-        _scatter(plot, axes, places, chosen, kind, highlight)
+        _scatter(plot, axes, look, places, chosen, kind, highlight)
     axes.set_xscale("log")
-    axes.set_xlabel(f"dose (0 drawn at {nothing:g})")
-    axes.set_ylabel(f"{column},\nmean of wells")
-    _legend(plot)
-    return plot
+    name_axes(axes, look, x=f"dose (0 drawn at {nothing:g})", y=f"{column}, mean of wells")
+    return _finished(plot, look)
 
 
 def agreement_plot(
-    table: pd.DataFrame, column: str, reference: str = "GT", highlight: Collection[str] = ()
+    table: pd.DataFrame,
+    column: str,
+    reference: str = "GT",
+    highlight: Collection[str] = (),
+    look: Look = PRINT,
 ) -> Plot:
     """Draw each kind of image against the same cells of another, with intervals where there are.
 
@@ -220,34 +237,36 @@ def agreement_plot(
     given = values_of(table, column, WELL, CELL)
     truth = given[given[IMAGE] == reference].set_index(CELL)["value"]
     ends = interval_columns(table, column).get(0.9)
-    plot, axes = _start()
+    plot, axes = _start(look)
     for kind in (kind for kind in kinds_of(given) if kind != reference):
         own = given[given[IMAGE] == kind].assign(truth=lambda t: t[CELL].map(truth))
         own = own[own["value"].notna() & own["truth"].notna()]
         if ends and own[ends[0]].notna().any():
             low, high = (own[end].to_numpy(np.float64) for end in ends)
-            axes.vlines(own["truth"], low, high, color=colour_of(kind), alpha=0.15, linewidth=0.7)
+            axes.vlines(
+                own["truth"], low, high, color=colour_of(kind, look), alpha=0.15, linewidth=0.7
+            )
         linear, ranks = (rows[how][kind] for how in ("pearson", "spearman"))
         text = f"{_name(kind)}: r {linear:.2f}, rho {ranks:.2f}"
         places = own["truth"].to_numpy(np.float64)
-        _scatter(plot, axes, places, own, kind, highlight, label=text, alpha=0.5)
+        _scatter(plot, axes, look, places, own, kind, highlight, label=text, alpha=0.5)
     values = truth[np.isfinite(truth)]
     axes.axline((float(values.median()),) * 2, slope=1, color="#888888", linestyle="--")
-    axes.set_xlabel(f"{column}, {_name(reference)}")
-    axes.set_ylabel(column)
-    _legend(plot)
-    return plot
+    name_axes(axes, look, x=f"{column}, {_name(reference)}", y=column)
+    return _finished(plot, look)
 
 
-def reliability_plot(coverages: Mapping[str, pd.DataFrame]) -> Plot:
+def reliability_plot(coverages: Mapping[str, pd.DataFrame], look: Look = PRINT) -> Plot:
     """Draw the observed against the nominal coverage of intervals.
 
     Parameters
     ----------
     coverages
         Tables of :func:`~napari_rls.evaluation.agreement.coverage` by the name of their line.
+    look
+        Colours and size.
     """
-    plot, axes = _start()
+    plot, axes = _start(look)
     axes.plot([0, 1], [0, 1], color="#888888", linestyle="--", label="as they say")
     for k, (name, rows) in enumerate(coverages.items()):
         nominal, observed, low, high = (
@@ -259,15 +278,14 @@ def reliability_plot(coverages: Mapping[str, pd.DataFrame]) -> Plot:
             observed,
             yerr=np.maximum([observed - low, high - observed], 0),
             fmt="o-",
-            color=SERIES[k % len(SERIES)],
+            color=(DARK_SERIES if look.dark else SERIES)[k % len(SERIES)],
             capsize=3,
             label=name,
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set_xlabel("share of true values that the intervals are to hold")
-    axes.set_ylabel("share that they hold")
-    _legend(plot)
-    return plot
+    said = "share of true values that the intervals are to hold"
+    name_axes(axes, look, x=said, y="share that they hold")
+    return _finished(plot, look)
 
 
 def save_figure(path: Path, figure: Figure, record: Mapping[str, Any]) -> None:
@@ -298,18 +316,29 @@ def save_figure(path: Path, figure: Figure, record: Mapping[str, Any]) -> None:
         figure.savefig(draft, format=suffix[1:], dpi=DPI, metadata={key: text})
 
 
-def _start() -> tuple[Plot, Axes]:
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
+def _start(look: Look) -> tuple[Plot, Axes]:
+    figure, axes = start(look)
     return Plot(figure), axes
 
 
-def _legend(plot: Plot) -> None:
-    """Explain colours below the axes, where nothing is hidden however narrow the figure is."""
-    lines = len(plot.figure.axes[0].get_legend_handles_labels()[1])
-    columns = 1 if lines <= FEW_LINES else MANY_COLUMNS
-    plot.figure.legend(loc="outside lower left", frameon=False, fontsize="small", ncols=columns)
+def _finished(plot: Plot, look: Look) -> Plot:
+    explain(plot.figure, look)
+    use_other_fonts(plot.figure)
+    return plot
+
+
+def _shared_part(groups: Sequence[str]) -> str:
+    """Return the parts that all of several conditions begin with, as in ``drug=wortmannin; ``."""
+    if len(groups) < 2:
+        return ""
+    shared = 0
+    for parts in zip(*(group.split("; ") for group in groups), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared += 1
+    # Something is left of every name.
+    shared = min(shared, *(group.count("; ") for group in groups))
+    return "".join(f"{part}; " for part in groups[0].split("; ")[:shared])
 
 
 def _areas(table: pd.DataFrame, column: str, groups: Sequence[str]) -> dict[str, str]:
@@ -323,6 +352,7 @@ def _areas(table: pd.DataFrame, column: str, groups: Sequence[str]) -> dict[str,
 def _scatter(
     plot: Plot,
     axes: Axes,
+    look: Look,
     x: Floats,
     cells: pd.DataFrame,
     kind: str,
@@ -334,7 +364,8 @@ def _scatter(
     """Draw a point per cell, those of ``highlight`` again and larger."""
     names = tuple(map(str, cells[CELL]))
     y = cells["value"].to_numpy(np.float64)
-    points = axes.scatter(x, y, s=10, color=colour_of(kind), alpha=alpha, linewidths=0, label=label)
+    colour = colour_of(kind, look)
+    points = axes.scatter(x, y, s=10, color=colour, alpha=alpha, linewidths=0, label=label)
     plot.points.append((points, names))
     chosen = np.isin(names, list(highlight)) if highlight else np.zeros(len(names), np.bool_)
     if chosen.any():
@@ -356,8 +387,10 @@ def _ec50(fit: pd.Series[Any]) -> str:
     return f"{found}, {fit['problem']}" if fit["problem"] else found
 
 
-def colour_of(kind: str) -> str:
+def colour_of(kind: str, look: Look = PRINT) -> str:
     """Return the colour of a kind of image or of a method."""
+    if look.dark and kind in COLOURS:
+        return DARK_COLOURS.get(kind, look.ink)
     return COLOURS.get(kind) or METHOD_COLOURS.get(kind, OTHER_COLOUR)
 
 

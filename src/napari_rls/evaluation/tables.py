@@ -8,9 +8,12 @@ named as CellProfiler names them.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGE, CELL, WELL = "Metadata_Image", "Metadata_Cell", "Metadata_Well"
 CONDITION, DOSE = "Metadata_Condition", "Metadata_Dose"
@@ -99,7 +102,12 @@ def in_condition(table: pd.DataFrame, condition: str) -> pd.Series[bool]:
     """
     wanted = parts_of(condition).items()
     names = table[CONDITION].fillna("").astype(str)
-    matching = [name for name in names.unique() if wanted and wanted <= parts_of(name).items()]
+    # A name of blanks or semicolons has no parts, and stands for itself.
+    matching = [
+        name
+        for name in names.unique()
+        if name == condition or (wanted and wanted <= parts_of(name).items())
+    ]
     if not matching:
         raise TableError(
             f"There is no condition {condition!r}; the table has "
@@ -120,6 +128,9 @@ def with_doses(table: pd.DataFrame) -> pd.DataFrame:
         If no row has a dose, or doses are of more than one drug (``drug=...`` in the
         condition); dose 0 may bear any drug's name.
     """
+    # Widgets take this module's names without waiting for pandas.
+    import pandas as pd
+
     doses: pd.Series[float] = pd.Series(np.nan, table.index, dtype=float)
     if DOSE in table.columns:
         doses = pd.to_numeric(table[DOSE], errors="coerce").astype(float)

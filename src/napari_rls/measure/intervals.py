@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from napari_rls.models.trust import Correction
 
@@ -69,7 +69,9 @@ def interval(
         k = correction.levels.index(level)
         spread = _spread(sd, correction.floor)
         return mean + correction.below[k] * spread, mean + correction.above[k] * spread
-    half = stats.t.ppf(0.5 + level / 2, np.maximum(count - 1, 1)) * sd * np.sqrt(1 + 1 / count)
+    half = (
+        scipy.stats.t.ppf(0.5 + level / 2, np.maximum(count - 1, 1)) * sd * np.sqrt(1 + 1 / count)
+    )
     return mean - half, mean + half
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
+import skimage
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy import ndimage
-from skimage import feature, filters, segmentation
 
 
 class NucleusSettings(BaseModel):
@@ -77,23 +77,23 @@ def find_nuclei(dna: NDArray[np.generic], settings: NucleusSettings | None = Non
     """
     settings = settings or NucleusSettings()
     smooth = _smoothed(dna, settings.smoothing)
-    mask = ndimage.binary_fill_holes(smooth > _threshold(smooth, settings.classes))
+    mask = scipy.ndimage.binary_fill_holes(smooth > _threshold(smooth, settings.classes))
     # Ripples of an outline are of the order of a pixel: without smoothing each is a peak.
-    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 2.0)
-    peaks = feature.peak_local_max(
+    depth = scipy.ndimage.gaussian_filter(scipy.ndimage.distance_transform_edt(mask), 2.0)
+    peaks = skimage.feature.peak_local_max(
         depth,
         min_distance=settings.min_distance,
-        labels=ndimage.label(mask)[0],
+        labels=scipy.ndimage.label(mask)[0],
         exclude_border=False,
     )
     markers = np.zeros(mask.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    parts = segmentation.watershed(-depth, markers, mask=mask)
+    parts = skimage.segmentation.watershed(-depth, markers, mask=mask)
     small = np.bincount(parts.ravel()) < settings.min_area
     parts[small[parts]] = 0
-    labels = segmentation.relabel_sequential(parts)[0].astype(np.int32)
+    labels = skimage.segmentation.relabel_sequential(parts)[0].astype(np.int32)
     count = int(labels.max())
-    centroids = ndimage.center_of_mass(labels > 0, labels, range(1, count + 1))
+    centroids = scipy.ndimage.center_of_mass(labels > 0, labels, range(1, count + 1))
     return Nuclei(labels, np.array(centroids, np.float64).reshape(count, 2))
 
 
@@ -116,7 +116,7 @@ def _smoothed(dna: NDArray[np.generic], sigma: float) -> NDArray[np.float64]:
     finite = np.isfinite(image)
     if not finite.all():
         image = np.where(finite, image, image[finite].min() if finite.any() else 0.0)
-    smooth: NDArray[np.float64] = ndimage.gaussian_filter(image, sigma)
+    smooth: NDArray[np.float64] = scipy.ndimage.gaussian_filter(image, sigma)
     return smooth
 
 
@@ -126,8 +126,8 @@ def _threshold(smooth: NDArray[np.float64], classes: int) -> float:
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         return np.inf
     if classes == 2:
-        return float(filters.threshold_otsu(smooth))
+        return float(skimage.filters.threshold_otsu(smooth))
     try:
-        return float(filters.threshold_multiotsu(smooth, classes=3)[-1])
+        return float(skimage.filters.threshold_multiotsu(smooth, classes=3)[-1])
     except ValueError:  # fewer than three grey levels
-        return float(filters.threshold_otsu(smooth))
+        return float(skimage.filters.threshold_otsu(smooth))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
+import skimage
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy import ndimage
-from skimage import filters, morphology
 
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
 
@@ -176,11 +176,13 @@ def find_spots(
     if own == 0 or not np.isfinite(values).all():
         nowhere = np.zeros(values.shape, np.bool_)
         return Spots(nowhere.astype(np.int32), np.empty(0), np.empty(0), np.nan, nowhere)
-    away, nearest = ndimage.distance_transform_edt(nuclei == 0, return_indices=True)
+    away, nearest = scipy.ndimage.distance_transform_edt(nuclei == 0, return_indices=True)
     cell = (nuclei[tuple(nearest)] == own) & (away <= settings.cell_radius)
-    smooth = ndimage.gaussian_filter(values, settings.smoothing)
-    bright = morphology.white_tophat(smooth, morphology.disk(settings.radius))
-    found, count = ndimage.label(cell & (bright > _threshold(bright[cell], settings.deviations)))
+    smooth = scipy.ndimage.gaussian_filter(values, settings.smoothing)
+    bright = skimage.morphology.white_tophat(smooth, skimage.morphology.disk(settings.radius))
+    found, count = scipy.ndimage.label(
+        cell & (bright > _threshold(bright[cell], settings.deviations))
+    )
     sizes = np.bincount(found.ravel(), minlength=count + 1)
     kept = np.flatnonzero(sizes >= settings.min_area)
     kept = kept[kept > 0]
@@ -191,7 +193,7 @@ def find_spots(
     return Spots(
         labels,
         sizes[kept].astype(np.float64),
-        np.asarray(ndimage.mean(away, labels, numbers), np.float64).reshape(len(kept)),
+        np.asarray(scipy.ndimage.mean(away, labels, numbers), np.float64).reshape(len(kept)),
         _share(values, cell, labels > 0),
         nuclei == own,
     )
@@ -201,7 +203,9 @@ def _threshold(bright: NDArray[np.float64], deviations: float) -> float:
     middle = float(np.median(bright))
     spread = MAD_TO_SIGMA * float(np.median(np.abs(bright - middle)))
     floor = middle + deviations * spread
-    return floor if np.ptp(bright) == 0 else max(floor, float(filters.threshold_otsu(bright)))
+    return (
+        floor if np.ptp(bright) == 0 else max(floor, float(skimage.filters.threshold_otsu(bright)))
+    )
 
 
 def _share(values: NDArray[np.float64], cell: NDArray[np.bool_], spots: NDArray[np.bool_]) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy import ndimage
 
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
 
@@ -163,13 +163,13 @@ def _ring(
 ) -> NDArray[np.bool_]:
     """Return the ring around a nucleus, without other nuclei and the gap around them."""
     nucleus = labels == own
-    distance = ndimage.distance_transform_edt(~nucleus)
+    distance = scipy.ndimage.distance_transform_edt(~nucleus)
     ring: NDArray[np.bool_] = (distance > settings.gap) & (
         distance <= settings.gap + settings.width
     )
     others = (labels > 0) & ~nucleus
     if others.any():
-        ring &= ndimage.distance_transform_edt(~others) > settings.gap
+        ring &= scipy.ndimage.distance_transform_edt(~others) > settings.gap
     return ring
 
 

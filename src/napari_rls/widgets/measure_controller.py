@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,28 +18,31 @@ from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
 from napari_rls.widgets.measure_inputs import (
     KINDS,
+    ChosenSet,
     Images,
     Pair,
     bundle_record,
+    choose_sets,
     guess_images,
-    image_sets,
 )
-from napari_rls.widgets.measure_layers import CellLink, MeasureLayers
+from napari_rls.widgets.measure_layers import CellLink, Drawn, MeasureLayers, draw_labels
 from napari_rls.widgets.state import Level, Message, Phase, Progress
-from napari_rls.widgets.table_writer import save_table
-from napari_rls.workflow.measure import Measurements, measure
 from napari_rls.workflow.measure_columns import FLAGS
-from napari_rls.workflow.measure_sets import ImageSet, Kind
-from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.components import ViewerModel
 
     from napari_rls.widgets.measure_state import MeasureState
+    from napari_rls.workflow.measure import Measurements
+    from napari_rls.workflow.measure_sets import Kind
 
-Deliver = Callable[["News | Exception"], None]
-Launch = Callable[["MeasureJob", Deliver, Callable[[], None]], Callable[[], None]]
+# pandas and scikit-image take a second to import: jobs do so in their thread.
+
+Deliver = Callable[[Any], None]
+Launch = Callable[["MeasureJob | SaveJob", Deliver, Callable[[], None]], Callable[[], None]]
+Later = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,8 @@ class News:
 
     done: int
     total: int
-    result: Measurements | None
+    result: Measurements | None = None
+    labels: Drawn | None = None
 
     @property
     def must_show(self) -> bool:
@@ -60,20 +64,52 @@ class News:
 class MeasureJob:
     """What one run measures."""
 
-    sets: Sequence[ImageSet]
+    sets: Sequence[ChosenSet]
+    images: Images
     settings: MeasureSettings
-    plate_map: PlateMap | None
+    plate_map: Path | None
     factor: int | None
 
     def updates(self) -> Iterator[News]:
-        """Measure; what is wrong with the memory is told with what to do."""
+        """Copy the images and measure; what is wrong with the memory is told with what to do."""
+        from napari_rls.workflow.measure import measure
+        from napari_rls.workflow.plate_map import PlateMap
+
         try:
-            for update in measure(
-                self.sets, self.settings, plate_map=self.plate_map, factor=self.factor
-            ):
-                yield News(update.done, update.total, update.result)
+            plate_map = PlateMap(self.plate_map) if self.plate_map else None
+            sets = [chosen.read() for chosen in self.sets]
+            for update in measure(sets, self.settings, plate_map=plate_map, factor=self.factor):
+                labels = draw_labels(update.result, self.images) if update.result else None
+                yield News(update.done, update.total, update.result, labels)
         except MemoryError:
             raise InputError("The memory is used up; measure fewer cells at once.") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What there is to say of a file that was to be written."""
+
+    message: Message
+    must_show: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class SaveJob:
+    """A table that is written."""
+
+    path: Path
+    table: pd.DataFrame
+    record: Mapping[str, Any]
+
+    def updates(self) -> Iterator[Saved]:
+        """Write the table and its record."""
+        from napari_rls.widgets.table_writer import save_table
+
+        yield Saved(save_table(self.path, self.table, self.record))
+
+
+def _at_once(step: Callable[[], None]) -> None:
+    step()
 
 
 class MeasureController:
@@ -89,20 +125,30 @@ class MeasureController:
         Starts a job in the background, see :func:`napari_rls.widgets.worker.launch`.
     memory
         File that remembers the settings.
+    later
+        Calls a function once the window has drawn; labels come one by one, as each takes
+        napari a while.
     """
 
     def __init__(
-        self, viewer: ViewerModel, state: MeasureState, launch: Launch, memory: Path
+        self,
+        viewer: ViewerModel,
+        state: MeasureState,
+        launch: Launch,
+        memory: Path,
+        later: Later = _at_once,
     ) -> None:
         self.viewer = viewer
         self.state = state
         self._launch = launch
         self._memory = memory
+        self._later = later
         self._guessing = True
         self._suggested_by = ""
         self._run = 0
-        self._measured: Images = {}
         self._began = 0.0
+        self._in_thread = False
+        self._showing: Iterator[None] | None = None
         self._stop: Callable[[], None] = lambda: None
         self._recall()
         self.follow_layers()
@@ -165,6 +211,8 @@ class MeasureController:
 
     def choose_plate_map(self, path: Path | None) -> None:
         """Take the conditions from a file, or from nowhere."""
+        from napari_rls.workflow.plate_map import PlateMap
+
         try:
             if path is not None:
                 PlateMap(path)
@@ -183,20 +231,19 @@ class MeasureController:
             return
         self.follow_layers()
         try:
-            sets, (dna, signal) = image_sets(state.images, self._image_layers)
-            plate_map = PlateMap(state.plate_map) if state.plate_map else None
+            sets, (dna, signal) = choose_sets(state.images, self._image_layers)
         except InputError as error:
             self._say(str(error), Level.ERROR)
             return
         settings = state.settings.model_copy(update={"dna": dna, "signal": signal})
         self._run += 1
         run = self._run
-        self._measured, self._began = dict(state.images), time.monotonic()
+        self._began, self._in_thread = time.monotonic(), True
         state.phase = Phase.RUNNING
         state.progress = Progress(0.0, "Measuring")
         self._say("")
         self._stop = self._launch(
-            MeasureJob(sets, settings, plate_map, state.factor or None),
+            MeasureJob(sets, dict(state.images), settings, state.plate_map, state.factor or None),
             lambda news: self._receive(run, news),
             lambda: self._ended(run),
         )
@@ -207,17 +254,34 @@ class MeasureController:
             self._settle("Cancelled: what was measured before stays.")
 
     def export(self, path: Path) -> None:
-        """Write the table and its record."""
-        result = self.state.result
+        """Write the table and its record, in the background."""
+        state, result = self.state, self.state.result
         if result is None:
             self._say("There is no table yet: measure first.", Level.WARNING)
             return
-        self.state.message = save_table(path, result.table, result.record)
+        if state.saving:
+            return
+        state.saving = True
+        self._say(f"Saving the table to {path}.")
+        self._launch(SaveJob(path, result.table, result.record), self._saved, self._saving_ended)
 
     def close(self) -> None:
         """End the run; the layers and their link with the selection stay."""
+        self._showing = None
         if self.state.phase is Phase.RUNNING:
             self._settle("")
+        elif self.state.phase is Phase.STOPPING:
+            self._rest()
+
+    def _saved(self, news: Saved | Exception) -> None:
+        if isinstance(news, Exception):
+            self._say(f"An unexpected error kept the table from being saved: {news}", Level.ERROR)
+            notification_manager.receive_error(type(news), news, news.__traceback__)
+        else:
+            self.state.message = news.message
+
+    def _saving_ended(self) -> None:
+        self.state.saving = False
 
     def _receive(self, run: int, news: News | Exception) -> None:
         state = self.state
@@ -226,27 +290,49 @@ class MeasureController:
         if isinstance(news, InputError):
             self._settle(str(news), Level.ERROR)
         elif isinstance(news, Exception):
-            self._settle(f"An unexpected error ended the measurement: {news}", Level.ERROR)
-            notification_manager.receive_error(type(news), news, news.__traceback__)
-        elif news.result is None:
+            self._fail(news)
+        elif news.result is None or news.labels is None:
             text = f"{news.done} of {news.total} images"
             state.progress = Progress(news.done / news.total, text)
         else:
-            self._show(news.result)
-            seconds = time.monotonic() - self._began
-            level = Level.WARNING if news.result.record["warnings"] else Level.INFO
-            self._settle(describe(news.result, seconds), level, done=True)
+            self._settle("Showing what was measured.", done=True)
+            self._show(news.result, news.labels)
 
-    def _show(self, result: Measurements) -> None:
-        """Replace the labels of the last measurement by those of this one."""
+    def _fail(self, error: Exception) -> None:
+        self._settle(f"An unexpected error ended the measurement: {error}", Level.ERROR)
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def _show(self, result: Measurements, labels: Drawn) -> None:
+        """Show the table, and then the labels in the place of those of the last measurement."""
         state = self.state
         if state.link is not None:
             state.link.undo()
-            state.link.layers.remove()
+            state.link = None
         state.selected = ()
         state.result = result
-        layers = MeasureLayers(self.viewer, result, self._measured)
-        state.link = CellLink(self.viewer, state, layers)
+        if state.layers is None:
+            state.layers = MeasureLayers(self.viewer)
+        self._showing = state.layers.show(labels)
+        self._show_next()
+
+    def _show_next(self) -> None:
+        """Show another layer, or say what was measured when all are there."""
+        showing, state = self._showing, self.state
+        if showing is None or state.layers is None or state.result is None:
+            return
+        try:
+            for _ in showing:
+                self._later(self._show_next)
+                return
+            state.link = CellLink(self.viewer, state, state.layers)
+        except Exception as error:  # noqa: BLE001 - whatever napari raises, the table is there
+            self._showing = None
+            self._fail(error)
+        else:
+            self._showing = None
+            level = Level.WARNING if state.result.record["warnings"] else Level.INFO
+            self._say(describe(state.result, time.monotonic() - self._began), level)
+        self._rest()
 
     def _settle(self, text: str, level: Level = Level.INFO, *, done: bool = False) -> None:
         self.state.phase = Phase.STOPPING
@@ -257,9 +343,15 @@ class MeasureController:
     def _ended(self, run: int) -> None:
         if run != self._run:
             return
+        self._in_thread = False
         if self.state.phase is Phase.RUNNING:
             self._settle("The measurement ended before every cell was done.", Level.WARNING)
-        self.state.phase = Phase.IDLE
+        self._rest()
+
+    def _rest(self) -> None:
+        """Be ready for the next run once the thread has ended and everything is shown."""
+        if not self._in_thread and self._showing is None:
+            self.state.phase = Phase.IDLE
 
     # -- inside ------------------------------------------------------------------------
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakSet
 
 import napari
 from magicgui.widgets import CheckBox, ComboBox, PushButton
 from napari.layers import Image
 from napari.utils import progress
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
+    QDockWidget,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
@@ -19,6 +23,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import create_worker
 
 from napari_rls.evaluation.tables import kinds_of
 from napari_rls.measure.cells import COLUMNS, MeasureSettings
@@ -26,20 +31,26 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.measure.spots import SpotSettings
 from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.search.settings import FACTORS
+from napari_rls.text import for_qt
 from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.measure_controller import MeasureController
 from napari_rls.widgets.measure_form import ImagePicker, MeasureForm
+from napari_rls.widgets.measure_layers import FIRST_IN_VIEW
 from napari_rls.widgets.measure_state import connect_for_life, state_of
 from napari_rls.widgets.memory import settings_file
 from napari_rls.widgets.parts import FULL, RunBar, TextLabel, UpAndDown, form_rows
+from napari_rls.widgets.plots_dock import PlotsWidget
 from napari_rls.widgets.state import Phase, Progress
-from napari_rls.widgets.table_view import TableView
+from napari_rls.widgets.table_view import TableView, called
 from napari_rls.widgets.worker import launch
 
 EVERY_KIND = ("All images", "")
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet", "AnnData (*.h5ad)": ".h5ad"}
 NO_PLATE_MAP = "None: conditions are those of the crops"
 FITTING = ("to the size of the others", 0)
+
+PAUSE = 10
+"""Milliseconds between two layers that are shown, in which the window draws."""
 
 
 class MeasureWidget(Dock):
@@ -57,12 +68,21 @@ class MeasureWidget(Dock):
         super().__init__(napari_viewer)
         self.state = state_of(self._viewer)
         memory = settings_file().with_name("measurement.json")
-        self.controller = MeasureController(self._viewer, self.state, launch, memory)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._go_on)
+        self._next: Callable[[], None] | None = None
+        self.controller = MeasureController(self._viewer, self.state, launch, memory, self._later)
+        self._followed: WeakSet[Image] = WeakSet()
         self._activity: progress | None = None
+        self._chose_kind = False
         self._build()
         self._connect()
         self._show_all()
         self.destroyed.connect(self.controller.close)
+        # What measures and shows tables takes a second to import: not when it is asked for.
+        self._warming = create_worker(_import_slow_modules)
+        self._warming.start()
 
     # -- parts -------------------------------------------------------------------------
 
@@ -166,7 +186,7 @@ class MeasureWidget(Dock):
         self.reset.changed.connect(control.reset)
         self.choose_map.changed.connect(self._choose_map)
         self.no_map.changed.connect(lambda: control.choose_plate_map(None))
-        self.kind.changed.connect(lambda kind: self.table.table.choose(kind=kind))
+        self.kind.changed.connect(self._choose_kind)
         self.every_column.changed.connect(lambda on: self.table.table.choose(every_column=on))
         self.table.chosen.connect(self._select)
         self.run.changed.connect(control.start)
@@ -184,6 +204,7 @@ class MeasureWidget(Dock):
                 (events.phase, self._show_phase),
                 (events.progress, self._show_progress),
                 (events.message, self.message.show_message),
+                (events.saving, self._show_phase),
                 (events.result, self._show_result),
                 (events.selected, self.table.select_cells),
             ),
@@ -193,9 +214,10 @@ class MeasureWidget(Dock):
         """Follow the viewer's layers: napari calls this when they change."""
         self.controller.follow_layers()
         for layer in self._viewer.layers:
-            # SR layers say only later that they are, and of which bundle.
-            layer.events.metadata.disconnect(self._follow_record)
-            layer.events.metadata.connect(self._follow_record)
+            if isinstance(layer, Image) and layer not in self._followed:
+                # SR layers say only later that they are, and of which bundle.
+                layer.events.metadata.connect(self._follow_record)
+                self._followed.add(layer)
         self._show_images()
 
     def _follow_record(self, _event: object = None) -> None:
@@ -214,17 +236,35 @@ class MeasureWidget(Dock):
             path = Path(name)
             self.controller.export(path if path.suffix else path.with_suffix(TABLES[wanted]))
 
+    def _choose_kind(self, kind: str) -> None:
+        self._chose_kind = True
+        self.table.table.choose(kind=kind)
+
     def _select(self, cells: tuple[int, ...]) -> None:
         self.state.selected = cells
 
     def _show_plots(self) -> None:
-        """Open the plots to the left of this panel."""
+        """Show the plots: those that are open, else new ones to the left of this panel."""
+        plots = open_plots(self._viewer)
+        if plots is not None:
+            _to_front(plots)
+            return
         dock, _ = self._viewer.window.add_plugin_dock_widget("napari-rls", "Plots of measurements")
         main = self.window()
         if isinstance(main, QMainWindow) and not dock.isFloating():
             main.splitDockWidget(dock, self.parent(), Qt.Orientation.Horizontal)
         dock.show()
         dock.raise_()
+
+    def _later(self, step: Callable[[], None]) -> None:
+        """Call a function once the window has drawn, unless this panel is gone by then."""
+        self._next = step
+        self._timer.start(PAUSE)
+
+    def _go_on(self) -> None:
+        step, self._next = self._next, None
+        if step is not None:
+            step()
 
     # -- showing the state -------------------------------------------------------------
 
@@ -258,7 +298,7 @@ class MeasureWidget(Dock):
             self.factor.value = self.state.factor
         path = self.state.plate_map
         self.plate_map.setText(NO_PLATE_MAP if path is None else path.name)
-        self.plate_map.setToolTip("" if path is None else str(path))
+        self.plate_map.setToolTip("" if path is None else for_qt(str(path)))
 
     def _show_phase(self) -> None:
         phase = self.state.phase
@@ -266,7 +306,8 @@ class MeasureWidget(Dock):
         self.settings_area.setEnabled(idle)
         self.run.enabled = idle
         self.cancel.enabled = phase is Phase.RUNNING
-        self.export.enabled = self.plots.enabled = idle and self.state.result is not None
+        self.plots.enabled = idle and self.state.result is not None
+        self.export.enabled = self.plots.enabled and not self.state.saving
         if phase is Phase.RUNNING:
             self._activity = progress(total=FULL, desc="Measuring cells")
         elif self._activity is not None:
@@ -284,10 +325,33 @@ class MeasureWidget(Dock):
         with self.kind.changed.blocked():
             before = self.kind.value
             self.kind.choices = ()
-            self.kind.choices = [EVERY_KIND, *((f"{kind} images", kind) for kind in kinds)]
-            self.kind.value = before if before in kinds else EVERY_KIND[1]
+            self.kind.choices = [EVERY_KIND, *((f"{called(kind)} images", kind) for kind in kinds)]
+            # What is in view is what one looks for, and often the only one with intervals.
+            in_view = next((kind for kind in FIRST_IN_VIEW if kind in kinds), EVERY_KIND[1])
+            self.kind.value = before if before in kinds or self._chose_kind else in_view
         self.table.table.show_table(result.table, result.record["columns"], self.kind.value)
         self.tabs.setCurrentIndex(1)
+
+
+def open_plots(viewer: napari.Viewer) -> PlotsWidget | None:
+    """Return the plots of a viewer that are open already, whoever opened them."""
+    docked = viewer.window.dock_widgets.values()
+    return next((widget for widget in docked if isinstance(widget, PlotsWidget)), None)
+
+
+def _to_front(widget: QWidget) -> None:
+    """Bring a panel that is hidden, or behind another one, into view."""
+    dock = widget.parentWidget()
+    while dock is not None and not isinstance(dock, QDockWidget):
+        dock = dock.parentWidget()
+    if dock is not None:
+        dock.show()
+        dock.raise_()
+
+
+def _import_slow_modules() -> None:
+    for name in ("pandas", "scipy.ndimage", "scipy.stats", "skimage.filters", "skimage.color"):
+        importlib.import_module(name)
 
 
 def _number(value: object) -> object:

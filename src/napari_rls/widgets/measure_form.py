@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, create_model
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
+from napari_rls.text import for_qt
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.inputs import Source
 from napari_rls.widgets.measure_inputs import KINDS, ROLES, Images, Pair, channel_choices
@@ -41,6 +42,7 @@ class ImagePicker(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         self.boxes: dict[tuple[str, str], ComboBox] = {}
+        self._shown: tuple[list[tuple[str, Source | None]], Images] | None = None
         for column, role in enumerate(ROLES, start=1):
             heading = QLabel(role)
             heading.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -65,6 +67,9 @@ class ImagePicker(QWidget):
     def show_images(self, images: Images, layers: Sequence[Image]) -> None:
         """Show a choice among these layers."""
         choices = [NONE, *channel_choices(layers)]
+        if (choices, images) == self._shown:
+            return
+        self._shown = (choices, dict(images))
         names = {source: name for name, source in choices}
         for kind in KINDS:
             chosen = images.get(kind, Pair()).sources
@@ -74,9 +79,11 @@ class ImagePicker(QWidget):
                     box.choices = ()  # or a layer that was renamed would keep its old name
                     box.choices = choices
                     box.value = source if source in names else None
-                box.tooltip = MEANING[kind] if source is None else names.get(source, "")
+                box.tooltip = MEANING[kind] if source is None else for_qt(names.get(source, ""))
 
     def _choose(self) -> None:
+        self._shown = None  # the boxes say something else now
+
         def chosen(kind: str, role: str) -> Source | None:
             return self.boxes[kind, role].value
 

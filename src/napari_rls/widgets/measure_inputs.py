@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -122,8 +122,44 @@ def guess_images(layers: Sequence[Image]) -> dict[Kind, Pair]:
     return found
 
 
-def image_sets(images: Images, layers: Sequence[Image]) -> tuple[list[ImageSet], tuple[str, str]]:
-    """Return copies of the chosen images, and the names of the DNA and the signal channel.
+@dataclass(frozen=True, eq=False)
+class ChosenSet:
+    """Images of a kind that were chosen to be measured, not copied yet.
+
+    Parameters
+    ----------
+    kind
+        What they are.
+    sources
+        Where their channels are.
+    channels
+        What the channels are called.
+    record
+        Provenance of SR images.
+    samples
+        Layers of the samples of the same run.
+    """
+
+    kind: Kind
+    sources: Sequence[Source]
+    channels: tuple[str, ...]
+    record: Mapping[str, Any] = field(default_factory=dict)
+    samples: Sequence[Image] = ()
+
+    def read(self) -> ImageSet:
+        """Return a copy of the images; meant for a thread.
+
+        Raises
+        ------
+        InputError
+            If the layers of the channels do not go together.
+        """
+        stack = _joined(self.sources, self.channels, self.record)
+        return ImageSet(self.kind, stack, _samples(self.samples, stack), self.record)
+
+
+def choose_sets(images: Images, layers: Sequence[Image]) -> tuple[list[ChosenSet], tuple[str, str]]:
+    """Return the chosen images, and the names of the DNA and the signal channel.
 
     Parameters
     ----------
@@ -135,7 +171,7 @@ def image_sets(images: Images, layers: Sequence[Image]) -> tuple[list[ImageSet],
     Raises
     ------
     InputError
-        If nothing, or half of a pair, is chosen, or layers do not go together.
+        If nothing, or half of a pair, is chosen, or an SR layer of the run is gone.
     """
     chosen = {kind: pair for kind in KINDS if any((pair := images.get(kind, Pair())).sources)}
     if not chosen:
@@ -150,10 +186,10 @@ def image_sets(images: Images, layers: Sequence[Image]) -> tuple[list[ImageSet],
     for kind, pair in chosen.items():
         if kind == "SR" and run:
             sources = [Source(layer, _channel_axis(layer), 0) for layer in run]
-            sr = _joined(sources, known, record)
-            sets.append(ImageSet(kind, sr, _samples(layers, record, sr), record))
+            samples = _by_channel(_layers_of_run(filter(is_samples, layers), record), known)
+            sets.append(ChosenSet(kind, sources, known, record, samples))
         else:
-            sets.append(ImageSet(kind, _joined(pair.sources, names)))
+            sets.append(ChosenSet(kind, pair.sources, names))
     return sets, names
 
 
@@ -279,21 +315,17 @@ def _by_channel(layers: Sequence[Image], channels: Sequence[str]) -> list[Image]
     return list(layers) if len(layers) == len(channels) else []
 
 
-def _samples(
-    layers: Sequence[Image], record: Mapping[str, Any], like: CellStack
-) -> NDArray[np.float32] | None:
-    """Return the samples (S, N, C, H, W) of a run; None if a channel's are not there."""
-    own = _layers_of_run(filter(is_samples, layers), record)
-    found = _by_channel(own, like.channels)
+def _samples(layers: Sequence[Image], like: CellStack) -> NDArray[np.float32] | None:
+    """Return samples (S, N, C, H, W) from a layer per channel; None if they do not fit."""
     cells, _, height, width = like.data.shape
     try:
         planes = [
             np.array(full_resolution(x), np.float32).reshape(-1, cells, height, width)
-            for x in found
+            for x in layers
         ]
+        return np.stack(planes, axis=2) if planes else None
     except ValueError:
         return None
-    return np.stack(planes, axis=2) if planes else None
 
 
 def _channel_axis(layer: Image) -> int | None:

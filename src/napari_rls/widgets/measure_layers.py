@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import proxy
 
 import numpy as np
-import pandas as pd
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from napari_rls.evaluation.tables import IMAGE
@@ -20,6 +20,7 @@ from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.stack import find_axes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.components import ViewerModel
     from napari.utils.events import Event
 
@@ -39,74 +40,134 @@ FIRST_IN_VIEW: tuple[Kind, ...] = ("SR", "GT", "HR", "LR")
 """The first of these that was measured is the one whose labels are in view."""
 
 
-class MeasureLayers:
-    """Labels of every kind of image, in the place of the images.
+Part = tuple["Kind", str]
+"""Kind of image, and ``nucleus``, ``cytoplasm`` or ``spots``."""
 
-    Cell k has the value k + 1. The labels of nuclei carry the rows of their kind as
-    features, with a row before them for the background, so that row and value go together.
+_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Labels of a measurement, ready for a viewer.
 
     Parameters
     ----------
-    viewer
-        Where the layers are added.
+    layers
+        Labels of every kind of image in the place of the images, what is in view last, and
+        so on top. Cell k has the value k + 1. Those of nuclei carry the rows of their kind as
+        features, with a row before them for the background, so that row and value go together.
+    kind
+        The kind of image that is in view.
+    centres
+        Where each cell (N, 2) is in its image.
+    cell_axis
+        The layers' axis over cells, if there is one.
+    """
+
+    layers: dict[Part, Labels]
+    kind: Kind
+    centres: NDArray[np.float64]
+    cell_axis: int | None
+
+
+def draw_labels(result: Measurements, images: Images) -> Drawn:
+    """Return the labels of a measurement; meant for a thread, as layers take time to make.
+
+    Parameters
+    ----------
     result
         What was measured.
     images
         The layers that it was measured on.
     """
+    shown = next(kind for kind in FIRST_IN_VIEW if kind in result.labels)
+    metadata = {PROVENANCE_KEY: result.record, TABLE_KEY: result.table}
+    layers: dict[Part, Labels] = {}
+    for kind in reversed([k for k in FIRST_IN_VIEW if k in result.labels]):
+        for part, labels in result.labels[kind].items():
+            pixels, place = _in_place(images[kind].signal, labels)
+            layer = Labels(
+                pixels,
+                name=f"{kind} {NAMES[part]}",
+                metadata=metadata,
+                features=_features(result.table, kind) if part == "nucleus" else None,
+                # One colour for all: napari has others compiled first, which takes seconds.
+                colormap=CyclicLabelColormap(colors=["transparent", COLOURS[part]]),
+                opacity=1,
+                visible=kind == shown,
+                **place,
+            )
+            layer.contour = 1
+            layers[kind, part] = layer
+    nuclei = layers[shown, "nucleus"]
+    cell_axis = find_axes(nuclei.data.shape, nuclei.axis_labels)[0]
+    if images[shown].signal.channel_axis is None and nuclei.ndim == 3:
+        cell_axis = 0
+    return Drawn(layers, shown, _centres(result.labels[shown]["nucleus"]), cell_axis)
 
-    def __init__(self, viewer: ViewerModel, result: Measurements, images: Images) -> None:
+
+class MeasureLayers:
+    """The labels layers of a viewer's last measurement.
+
+    Parameters
+    ----------
+    viewer
+        Where they are.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
         # The state of a viewer holds these layers, and must not keep the viewer alive.
         self._viewer = proxy(viewer)
-        self.kind = next(kind for kind in FIRST_IN_VIEW if kind in result.labels)
-        self.layers: dict[tuple[str, str], Labels] = {}
-        metadata = {PROVENANCE_KEY: result.record, TABLE_KEY: result.table}
-        # What is in view comes last, and so on top.
-        for kind in reversed([k for k in FIRST_IN_VIEW if k in result.labels]):
-            for part, labels in result.labels[kind].items():
-                own = images[kind].signal
-                pixels, place = _in_place(own, labels)
-                layer = viewer.add_labels(
-                    pixels,
-                    name=f"{kind} {NAMES[part]}",
-                    metadata=metadata,
-                    features=_features(result.table, kind) if part == "nucleus" else None,
-                    colormap=DirectLabelColormap(
-                        color_dict={None: COLOURS[part], 0: "transparent"}
-                    ),
-                    opacity=1,
-                    visible=kind == self.kind,
-                    **place,
-                )
-                layer.contour = 1
-                self.layers[kind, part] = layer
-        self.nuclei = self.layers[self.kind, "nucleus"]
-        self._centres = _centres(result.labels[self.kind]["nucleus"])
-        self._cell_axis = find_axes(self.nuclei.data.shape, self.nuclei.axis_labels)[0]
-        if images[self.kind].signal.channel_axis is None and self.nuclei.ndim == 3:
-            self._cell_axis = 0
+        self._drawn: Drawn | None = None
+        self.layers: dict[Part, Labels] = {}
+
+    def show(self, drawn: Drawn) -> Iterator[None]:
+        """Show a measurement in the place of the last one, a layer at each step.
+
+        Layers that are there get new pixels: napari takes long to remove one and add another.
+        """
+        self._drawn = drawn
+        for key in [key for key in self.layers if key not in drawn.layers]:
+            yield from self._remove(self.layers.pop(key))
+        for key, new in drawn.layers.items():
+            old = self.layers.get(key)
+            if old is not None and old in self._viewer.layers and old.ndim == new.ndim:
+                _refill(old, new)
+            else:
+                if old is not None:
+                    yield from self._remove(old)
+                self.layers[key] = new
+                self._viewer.add_layer(new)
+            yield
+
+    def _remove(self, layer: Labels) -> Iterator[None]:
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+            yield
+
+    @property
+    def nuclei(self) -> Labels:
+        """The nuclei of the images in view."""
+        assert self._drawn is not None
+        return self.layers[self._drawn.kind, "nucleus"]
 
     def __len__(self) -> int:
-        return len(self._centres)
-
-    def remove(self) -> None:
-        """Take the layers out of the viewer."""
-        for layer in self.layers.values():
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        return 0 if self._drawn is None else len(self._drawn.centres)
 
     def centre_of(self, cell: int) -> NDArray[np.float64]:
         """Return where a cell's nucleus is, or its image without one, in the world."""
+        assert self._drawn is not None
         place = np.zeros(self.nuclei.ndim)
-        place[-2:] = self._centres[cell]
-        if self._cell_axis is not None:
-            place[self._cell_axis] = cell
+        place[-2:] = self._drawn.centres[cell]
+        if self._drawn.cell_axis is not None:
+            place[self._drawn.cell_axis] = cell
         return np.asarray(self.nuclei.data_to_world(place))
 
     @property
     def in_view(self) -> int | None:
         """The cell whose image is shown, or None where there are many or none."""
-        return cell_in_view(self._viewer, self.nuclei, self._cell_axis)
+        assert self._drawn is not None
+        return cell_in_view(self._viewer, self.nuclei, self._drawn.cell_axis)
 
 
 class CellLink:
@@ -195,15 +256,29 @@ class CellLink:
 
 def _in_place(
     source: Source, labels: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], dict[str, Any]]:
+) -> tuple[NDArray[np.integer[Any]], dict[str, Any]]:
     """Return labels (N, H, W) in the shape of the images' layer, and where they go."""
     height, width = labels.shape[-2:]
     shape = (*source.shape[:-2], height, width)
-    return labels.reshape(shape), placement(source, height / source.shape[-2])
+    # Small numbers go to the graphics card as they are; larger ones napari converts each time.
+    small = labels.astype(np.min_scalar_type(len(labels)), copy=False)
+    return small.reshape(shape), placement(source, height / source.shape[-2])
+
+
+def _refill(old: Labels, new: Labels) -> None:
+    """Give a layer what another one shows, in its place; how it looks stays."""
+    old.data = new.data
+    for name in _PLACE:
+        if not np.array_equal(getattr(old, name), getattr(new, name)):
+            setattr(old, name, getattr(new, name))
+    old.features = new.features
+    old.metadata = new.metadata
 
 
 def _features(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Return the rows of a kind by label value: the first is the background's."""
+    import pandas as pd
+
     rows = table[table[IMAGE] == kind].reset_index(drop=True)
     nothing = {"b": False, "f": np.nan}
     background = {n: [nothing.get(column.dtype.kind, "")] for n, column in rows.items()}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_rls.widgets.measure_inputs import Images
-    from napari_rls.widgets.measure_layers import CellLink
+    from napari_rls.widgets.measure_layers import CellLink, MeasureLayers
     from napari_rls.workflow.measure import Measurements
 
 
@@ -41,8 +41,12 @@ class MeasureState:
         What the widget is doing and has to say.
     result
         The last measurement.
+    saving
+        Whether the table is being written.
+    layers
+        The labels layers of the last measurement.
     link
-        Its layers, tied to the selection.
+        These layers, tied to the selection.
     selected
         Cells that are selected, by their index in the images; the last one is in view.
     """
@@ -59,6 +63,8 @@ class MeasureState:
     progress: Progress = field(default_factory=Progress)
     message: Message = field(default_factory=Message)
     result: Measurements | None = None
+    saving: bool = False
+    layers: MeasureLayers | None = None
     link: CellLink | None = None
     selected: tuple[int, ...] = ()
 

@@ -10,9 +10,6 @@ from superqt import QCollapsible
 from napari_rls.text import for_qt
 from napari_rls.widgets.state import Level, Message, Progress
 
-if TYPE_CHECKING:
-    from magicgui.widgets import PushButton
-
 FULL = 1000
 COLOURS = {
     Level.INFO: "",

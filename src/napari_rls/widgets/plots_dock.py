@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
-import pandas as pd
 from magicgui.widgets import ComboBox, PushButton
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QWidget
+from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
+from superqt.utils import create_worker
 
-from napari_rls.evaluation.agreement import coverage
-from napari_rls.evaluation.summary import summarise_conditions, summarise_doses
-from napari_rls.evaluation.tables import CELL, CONDITION, IMAGE, TableError
+from napari_rls.evaluation.tables import CONDITION
+from napari_rls.text import for_qt, for_terminal
 from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.measure_state import MeasureState, connect_for_life, state_of
-from napari_rls.widgets.parts import TextLabel, form_rows
-from napari_rls.widgets.table_view import headline, measured_columns
+from napari_rls.widgets.parts import TextLabel, UpAndDown, form_rows
+from napari_rls.widgets.plot_canvas import PlotCanvas
+from napari_rls.widgets.plot_job import CONDITIONS, PLOTS, Picture, Wish, draw, save
+from napari_rls.widgets.state import Message
+from napari_rls.widgets.table_columns import by_weight, measured_columns
 
 if TYPE_CHECKING:
-    from matplotlib.backend_bases import MouseEvent
+    import pandas as pd
 
     from napari_rls.evaluation.plots import Plot
 
-CONDITIONS, DOSES, AGREEMENT = "Conditions", "Dose response", "Agreement with truth"
-PLOTS = (CONDITIONS, DOSES, AGREEMENT, "Coverage of intervals")
-ALL = "(all)"
+ALL = ("(all)", None)
 PICTURES = "PNG (*.png);;SVG (*.svg)"
-SMALLEST = (240, 280)
-"""Pixels, across and down, that axes, their names and a legend need."""
 
 STATISTICS_HEIGHT = 120
 """Pixels; longer texts scroll."""
@@ -56,6 +56,10 @@ class PlotsWidget(Dock):
         super().__init__(napari_viewer)
         self.state: MeasureState = state_of(self._viewer)
         self.plot: Plot | None = None
+        self._drawing: tuple[Wish, object] | None = None
+        self._saving: object | None = None
+        self._again = False
+        self._names: list[str] = []
         self._build()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -64,6 +68,8 @@ class PlotsWidget(Dock):
             box.changed.connect(self._draw_soon)
         self.kind.changed.connect(self._show_choice)
         self.save.changed.connect(self._save)
+        self.canvas.clicked.connect(self._pick)
+        self.canvas.outdated.connect(self._draw_soon)
         events = self.state.events
         pairs = ((events.result, self._show_result), (events.selected, self._draw_soon))
         connect_for_life(self, pairs)
@@ -90,14 +96,21 @@ class PlotsWidget(Dock):
                 box.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             self._rows.addRow(name, box.native)
-        self.whole.addLayout(self._rows)
+        self.canvas = PlotCanvas()
         self.statistics = QPlainTextEdit()
         self.statistics.setReadOnly(True)
         self.statistics.setMaximumHeight(STATISTICS_HEIGHT)
-        self.whole.addWidget(self.message, stretch=1)
-        self.whole.addWidget(self.statistics)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(self._rows)
+        column.addWidget(self.canvas, stretch=1)
+        column.addWidget(self.statistics)
+        # It scrolls where the window is low, the button stays.
+        self.area = UpAndDown(content)
+        self.whole.addWidget(self.area, stretch=1)
+        self.whole.addWidget(self.message)
         self.whole.addWidget(self.save.native)
-        self._canvas: QWidget | None = None
 
     # -- the choice --------------------------------------------------------------------
 
@@ -106,12 +119,13 @@ class PlotsWidget(Dock):
         table = self._table
         columns = [] if table is None else measured_columns(table)
         conditions = [] if table is None else sorted(set(table[CONDITION]) - {""})
-        usual = next(iter(headline(columns)), None)
-        _offer(self.column, columns, usual)
+        usual = next(iter(by_weight(columns)), None)
+        _offer(self.column, [(name, name) for name in columns], usual)
         # Two conditions are meant to be compared.
-        usual_pair = conditions if len(conditions) == 2 else (ALL, ALL)
+        usual_pair = conditions if len(conditions) == 2 else (None, None)
         for box, name in zip((self.negative, self.positive), usual_pair, strict=True):
-            _offer(box, [ALL, *conditions], name)
+            # Names are others': one may be called as what stands for all.
+            _offer(box, [ALL, *((for_terminal(name), name) for name in conditions)], name)
         self._show_choice()
         self._draw_soon()
 
@@ -124,7 +138,22 @@ class PlotsWidget(Dock):
     def _table(self) -> pd.DataFrame | None:
         return None if self.state.result is None else self.state.result.table
 
+    @property
+    def wish(self) -> Wish | None:
+        """The chosen plot of the last table; None without one."""
+        table, column = self._table, self.column.value
+        if table is None or column is None:
+            return None
+        negative, positive = self.negative.value, self.positive.value
+        pair = None if negative is None or positive is None else (negative, positive)
+        return Wish(table, column, self.kind.value, pair, self.state.selected)
+
     # -- drawing -----------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is drawn, saved, or about to be."""
+        return bool(self._drawing or self._saving or self._timer.isActive())
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Draw what came while the plot could not be seen."""
@@ -136,114 +165,75 @@ class PlotsWidget(Dock):
             self._timer.start(WAIT)
 
     def _draw(self) -> None:
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-
-        self.plot, problem, statistics = None, EMPTY, ()
-        try:
-            self.plot = self.make()
-            statistics = self.summarise() if self.plot else ()
-        except TableError as error:
-            problem = str(error)
-        if self._canvas is not None:
-            self.whole.removeWidget(self._canvas)
-            self._canvas.deleteLater()
-            self._canvas = None
-        self.save.enabled = self.plot is not None
-        self.message.setVisible(self.plot is None)
-        self.message.setText(problem)
-        self.statistics.setPlainText("\n".join(statistics))
-        self.statistics.setVisible(bool(statistics))
-        if self.plot is not None:
-            canvas = FigureCanvasQTAgg(self.plot.figure)
-            canvas.setMinimumSize(*SMALLEST)
-            canvas.mpl_connect("button_press_event", self._pick)
-            self.whole.insertWidget(1, canvas, stretch=1)
-            self._canvas = canvas
-
-    def make(self) -> Plot | None:
-        """Return the chosen plot of the last table, or None without one.
-
-        Raises
-        ------
-        TableError
-            If the table does not have what the plot needs.
-        """
-        table, column = self._table, self.column.value
-        if table is None or column is None:
-            return None
-        from napari_rls.evaluation import plots
-
-        names = pd.unique(table[CELL])
-        chosen = [str(names[cell]) for cell in self.state.selected]
-        kind = self.kind.value
-        reference = "GT" if "GT" in set(table[IMAGE]) else "HR"
-        if kind == CONDITIONS:
-            return plots.box_plot(table, column, self._pair, highlight=chosen)
-        if kind == DOSES:
-            return plots.dose_response_plot(table, column, highlight=chosen)
-        if kind == AGREEMENT:
-            return plots.agreement_plot(table, column, reference, highlight=chosen)
-        return plots.reliability_plot({column: coverage(table, column, reference)})
-
-    def summarise(self) -> tuple[str, ...]:
-        """Return the statistics of what is drawn, a line per kind of image.
-
-        Raises
-        ------
-        TableError
-            If the table does not have what they need.
-        """
-        table, column = self._table, self.column.value
-        if self.kind.value == CONDITIONS and self._pair:
-            return summarise_conditions(table, column, *self._pair)
-        return summarise_doses(table, column) if self.kind.value == DOSES else ()
-
-    @property
-    def _pair(self) -> tuple[str, str] | None:
-        """The two conditions that are compared, or None for all."""
-        pair = (self.negative.value, self.positive.value)
-        return None if ALL in pair else pair
-
-    def _pick(self, event: MouseEvent) -> None:
-        """Select the cell whose point was clicked."""
-        if self.plot is None or self._table is None:
+        """Have the chosen plot drawn in a thread, one at a time."""
+        self._again = self._drawing is not None
+        if self._again:
             return
-        name = self.plot.cell_at(event.x, event.y)
+        wish = self.wish
+        if wish is None:
+            self._show_picture(Picture(problem=EMPTY))
+            return
+        worker = create_worker(draw, wish, self.canvas.screen_now)
+        self._drawing = wish, worker
+        worker.returned.connect(self._show_picture)
+        worker.start()
+
+    def _show_picture(self, picture: Picture) -> None:
+        drawn, self._drawing = self._drawing, None
+        self.plot = picture.plot
+        self._names = drawn[0].names if drawn and picture.plot else []
+        there = picture.pixels is not None
+        if picture.pixels is not None:
+            self.canvas.show_pixels(picture.pixels)
+        self.canvas.setVisible(there)
+        self.save.enabled = there and self._saving is None
+        self.statistics.setPlainText("\n".join(picture.statistics))
+        self.statistics.setVisible(bool(picture.statistics))
+        self._say(Message(picture.problem))
+        if picture.error is not None:
+            notification_manager.receive_error(
+                type(picture.error), picture.error, picture.error.__traceback__
+            )
+        if self._again:
+            self._draw()
+
+    def _pick(self, x: float, y: float) -> None:
+        """Select the cell whose point was clicked."""
+        name = None if self.plot is None else self.plot.cell_at(x, y)
         if name is not None:
-            names = pd.unique(self._table[CELL])
-            self.state.selected = (int((names == name).argmax()),)
+            self.state.selected = (self._names.index(name),)
 
     def _save(self) -> None:
-        from napari_rls.evaluation.plots import save_figure
-
-        # A figure of its own, in the size of print rather than that of the dock.
-        plot, result = self.make(), self.state.result
+        wish, result = self.wish, self.state.result
         name, wanted = QFileDialog.getSaveFileName(self, "Save plot", "plot.png", PICTURES)
-        if not name or plot is None or result is None:
+        if not name or wish is None or result is None:
             return
         path = Path(name)
         if not path.suffix:
             path = path.with_suffix(".svg" if "svg" in wanted else ".png")
-        try:
-            save_figure(path, plot.figure, result.record)
-        except TableError as error:
-            self._say(str(error))
-        except OSError as error:
-            self._say(f"The plot cannot be written to {path}: {error.strerror}.")
-        else:
-            self._say(f"Plot saved to {path}.")
+        self._saving = worker = create_worker(save, wish, path, result.record)
+        self.save.enabled = False
+        worker.returned.connect(self._saved)
+        worker.start()
 
-    def _say(self, text: str) -> None:
-        self.message.setText(text)
-        self.message.setVisible(True)
+    def _saved(self, message: Message) -> None:
+        self._saving = None
+        self.save.enabled = self.plot is not None
+        self._say(message)
+
+    def _say(self, message: Message) -> None:
+        self.message.show_message(message)
 
 
-def _offer(box: ComboBox, choices: list[str], otherwise: str | None) -> None:
+def _offer(box: ComboBox, choices: Sequence[tuple[str, str | None]], otherwise: str | None) -> None:
     """Offer other choices; what was chosen stays chosen where it is still there."""
     before = box.value
+    values = [value for _, value in choices]
     with box.changed.blocked():
         box.choices = ()
         box.choices = choices
         if choices:
-            kept = before in choices and before != ALL
-            box.value = before if kept else otherwise or choices[0]
+            kept = before is not None and before in values
+            box.value = before if kept else otherwise if otherwise in values else values[0]
+    for row, value in enumerate(values):
+        box.native.setItemData(row, for_qt(value or ""), Qt.ItemDataRole.ToolTipRole)

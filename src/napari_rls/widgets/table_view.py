@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
-from napari_rls.evaluation.tables import CELL, CONDITION, IMAGE
-from napari_rls.workflow.measure_columns import FLAGS, IDENTITY, QUALITY, interval_columns
+from napari_rls.evaluation.tables import CELL, IMAGE
+from napari_rls.text import for_qt, for_terminal
+from napari_rls.widgets.table_columns import heading, main_columns, shared_beginning
+from napari_rls.workflow.measure_columns import FLAGS, interval_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FLAGGED = QColor("#e8a33d")
 GENERATED = "SR (generated)"
-HEADLINES = ("Math_Ratio_", "Cells_Children_Spots_Count", "Spots_AreaShape_Area")
-"""How the names of the measurements begin that an assay is about."""
-
 LEAST_WIDTH = 370
 """Pixels in which a cell's name, its condition and a measurement with its interval have room."""
 
-NARROWEST, WIDEST = 40, 260
-"""Least and greatest width of a column at first, in pixels."""
+NARROWEST, WIDEST, WIDEST_CELL = 40, 260, 120
+"""Least and greatest width of a column, and the greatest of cells' names, at first, in pixels."""
+
+MEASURED_ROWS = 100
+"""Rows whose texts tell how wide a column is at first."""
+
+
+def called(kind: str) -> str:
+    """Return what a kind of image is called: SR is never without a word of what it is."""
+    return GENERATED if kind == "SR" else kind
 
 
 class TableModel(QAbstractTableModel):
@@ -41,7 +50,9 @@ class TableModel(QAbstractTableModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self._table = pd.DataFrame({IMAGE: [], CELL: []})
+        self._table: pd.DataFrame | None = None
+        self._values: dict[str, NDArray[Any]] = {}
+        self._beginning = ""
         self._meaning: Mapping[str, Mapping[str, str]] = {}
         self._cells: NDArray[np.intp] = np.zeros(0, np.intp)
         self._rows: NDArray[np.intp] = np.zeros(0, np.intp)
@@ -65,7 +76,11 @@ class TableModel(QAbstractTableModel):
         """
         self.beginResetModel()
         self._table, self._meaning, self._kind = table, meaning, kind
-        self._cells = pd.factorize(table[CELL])[0]
+        # A column as an array: an entry of a pandas table takes a hundred times as long.
+        self._values = {str(name): column.to_numpy() for name, column in table.items()}
+        numbers = {name: k for k, name in enumerate(dict.fromkeys(table[CELL]))}
+        self._cells = np.array([numbers[name] for name in table[CELL]], np.intp)
+        self._beginning = shared_beginning([str(name) for name in numbers])
         self._arrange()
         self.endResetModel()
 
@@ -84,6 +99,8 @@ class TableModel(QAbstractTableModel):
 
     def _arrange(self) -> None:
         table = self._table
+        if table is None:
+            return
         mine = np.ones(len(table), np.bool_) if not self._kind else table[IMAGE] == self._kind
         rows = np.flatnonzero(mine)
         shown = table.iloc[rows]
@@ -109,13 +126,14 @@ class TableModel(QAbstractTableModel):
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return text, alignment and colour of an entry."""
         name, row = self.columns[index.column()], self._rows[index.row()]
-        value = self._table[name].iloc[row]
-        number = self._table[name].dtype.kind in "iuf"
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(name, row, value)
+            text = self._text(name, row)
+            short = name == CELL and not self._all
+            return for_terminal(text.removeprefix(self._beginning) if short else text)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._text(name, row, value)
+            return for_qt(self._text(name, row))
         if role == Qt.ItemDataRole.TextAlignmentRole:
+            number = self._values[name].dtype.kind in "iuf"
             side = Qt.AlignmentFlag.AlignRight if number else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ForegroundRole and self._is_flagged(row):
@@ -137,7 +155,9 @@ class TableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             known = self._meaning.get(name, {})
             unit = f" Unit: {known['unit']}." if known.get("unit") else ""
-            return f"{name}\n{known.get('meaning', '')}{unit}"
+            left_out = self._beginning if name == CELL and not self._all else ""
+            short = f"\nEvery name begins with '{left_out}', left out here." if left_out else ""
+            return for_qt(f"{name}\n{known.get('meaning', '')}{unit}{short}")
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -149,22 +169,23 @@ class TableModel(QAbstractTableModel):
         self._arrange()
         self.endResetModel()
 
-    def _text(self, name: str, row: int, value: Any) -> str:
+    def _text(self, name: str, row: int) -> str:
+        value = self._values[name][row]
         if name == IMAGE:
-            return GENERATED if value == "SR" else str(value)
+            return called(str(value))
         if isinstance(value, bool | np.bool_):
             return "yes" if value else "no"
         if not isinstance(value, float):
             return str(value)
         text = "" if np.isnan(value) else f"{value:.3g}"
         ends = interval_columns(name)
-        if self._all or ends["q05"] not in self._table:
+        if self._all or ends["q05"] not in self._values:
             return text
-        low, high = (self._table[ends[end]].iloc[row] for end in ("q05", "q95"))
+        low, high = (self._values[ends[end]][row] for end in ("q05", "q95"))
         return text if np.isnan(low) or np.isnan(high) else f"{text} ({low:.3g} to {high:.3g})"
 
     def _is_flagged(self, row: int) -> bool:
-        return FLAGS in self._table and bool(self._table[FLAGS].iloc[row])
+        return FLAGS in self._values and bool(self._values[FLAGS][row])
 
 
 class TableView(QTableView):
@@ -181,6 +202,9 @@ class TableView(QTableView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setWordWrap(False)
+        # What tells long names apart is as often at their end.
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.horizontalHeader().setResizeContentsPrecision(MEASURED_ROWS)
         self.verticalHeader().hide()
         self.setSortingEnabled(True)
         self.setMinimumWidth(LEAST_WIDTH)
@@ -226,45 +250,6 @@ class TableView(QTableView):
         self.resizeColumnsToContents()
         for column in range(self.table.columnCount()):
             width = self.columnWidth(column)
-            self.setColumnWidth(column, min(max(width, NARROWEST), WIDEST))
+            widest = WIDEST_CELL if self.table.columns[column] == CELL else WIDEST
+            self.setColumnWidth(column, min(max(width, NARROWEST), widest))
         self.select_cells(self._cells)
-
-
-def main_columns(table: pd.DataFrame) -> list[str]:
-    """Return which cell, what was measured and what is flagged, without intervals' columns.
-
-    What the assay is about comes first; what is the same in all rows is left out.
-    """
-
-    def told(name: str, least: int) -> list[str]:
-        return [name] if name in table and table[name].nunique() >= least else []
-
-    flagged = told(FLAGS, 1) if FLAGS in table and (table[FLAGS] != "").any() else []
-    first = headline(measured_columns(table))
-    others = [name for name in measured_columns(table) if name not in first]
-    return [CELL, *told(IMAGE, 2), *told(CONDITION, 2), *first, *flagged, *others]
-
-
-def headline(columns: Sequence[str]) -> list[str]:
-    """Return those measurements that an assay is about."""
-    return [name for name in columns if name.startswith(HEADLINES)]
-
-
-def measured_columns(table: pd.DataFrame) -> list[str]:
-    """Return the measurements of a table, without the columns of their intervals."""
-    names = [str(name) for name in table.columns]
-    ends = {end for name in names for end in interval_columns(name).values()}
-    return [
-        name
-        for name in names
-        if name not in ends
-        and name not in IDENTITY
-        and name not in QUALITY
-        and not name.startswith("Metadata_")
-    ]
-
-
-def heading(name: str) -> str:
-    """Return a column's name on as many lines as it has parts: tables are narrow."""
-    parts = name.removeprefix("Metadata_").removeprefix("Quality_").split("_")
-    return "\n".join(parts)

@@ -236,12 +236,12 @@ def _interrupted(table: pd.DataFrame, sets: Sequence[ImageSet]) -> list[str]:
     name = next(s.stack.name for s in sets if s.kind == "SR")
     cells = int((table[IMAGE] == "SR").sum())
     what = "cell is not" if count == 1 else "cells are not"
-    return [
-        (
-            f"The run that made the SR images of {name} was interrupted: {count} of {cells} {what} "
-            f"finished (flag {UNFINISHED.removeprefix('Quality_')}); finish it and measure again."
-        )
-    ]
+    flag = UNFINISHED.removeprefix("Quality_")
+    sentence = (
+        f"The run that made the SR images of {name} was interrupted: {count} of {cells} {what} "
+        f"finished (flag {flag}); finish it and measure again."
+    )
+    return [sentence]
 
 
 def _channels(record: Mapping[str, Any]) -> str:
