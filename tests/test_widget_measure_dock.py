@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import napari
 import numpy as np
 import pandas as pd
@@ -11,12 +14,13 @@ from measure_bench import RATIO, two_channels
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_rls.widgets.measure_dock import MeasureWidget
 from napari_rls.widgets.plot_job import PLOTS
 from napari_rls.widgets.plots_dock import PlotsWidget
-from napari_rls.widgets.state import Phase
+from napari_rls.widgets.state import Message, Phase
 from napari_rls.widgets.table_writer import write_labels_table
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.table import read_table
@@ -243,3 +247,102 @@ def test_a_real_window_shows_labels_table_and_plot(qtbot):
         assert dock.state.selected == (0,)
     finally:
         viewer.close()
+
+
+def test_opening_the_panels_imports_nothing_slow():
+    code = (
+        "import sys, napari, napari.layers, napari.qt.threading, magicgui.widgets;"
+        "from napari_rls.widgets import measure_dock, plots_dock;"
+        "slow = 'pandas scipy.ndimage scipy.stats skimage.filters matplotlib torch'.split();"
+        "print([name for name in slow if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_names_of_others_are_text_in_the_plots_panel(qtbot, viewer):
+    name = "<b>drug</b>\nat 5"
+    for layer in viewer.layers:
+        crops = [
+            {**crop, "condition": name if crop["condition"] == "drug" else "(all)"}
+            for crop in layer.metadata["napari-rls"]["crops"]
+        ]
+        layer.metadata = {"napari-rls": {"crops": crops}}
+    dock, plots = MeasureWidget(viewer), PlotsWidget(viewer)
+    for widget in (dock, plots):
+        qtbot.addWidget(widget)
+    plots.show()
+    measure(qtbot, dock)
+    settled(qtbot, plots)
+    # A condition may be called as what stands for all.
+    assert (plots.negative.value, plots.positive.value) == ("(all)", name)
+    assert plots.statistics.toPlainText().startswith("GT: 3 and 3 cells")
+    assert plots.negative.native.currentText() == "'(all)'"
+    box = plots.positive.native
+    assert box.currentText() == r"<b>drug</b>\nat 5"
+    tip = box.itemData(box.currentIndex(), Qt.ItemDataRole.ToolTipRole)
+    assert tip == "<qt>&lt;b&gt;drug&lt;/b&gt;<br>at 5</qt>"
+
+
+def test_layers_called_like_markup_are_shown_as_they_are(qtbot, viewer):
+    viewer.layers[0].name = "<img src=x> DNA"
+    dock = MeasureWidget(viewer)
+    qtbot.addWidget(dock)
+    box = dock.picker.boxes["GT", "DNA"]
+    assert box.native.currentText().startswith("<img src=x> DNA")
+    assert box.tooltip.startswith("<qt>&lt;img src=x&gt; DNA")
+    dock.message.show_message(Message("a <b>layer</b>"))
+    assert dock.message.toolTip() == "<qt>a &lt;b&gt;layer&lt;/b&gt;</qt>"
+
+
+@pytest.mark.canvas
+@pytest.mark.parametrize("size", [(1366, 768), (1600, 1000)])
+def test_the_panels_of_a_measurement_in_a_real_window(qtbot, make_napari_viewer, size):
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    window.resize(*size)
+    add_cells(viewer)
+    # As from the menu: whoever opens the plots, they are there once.
+    plots = from_menu(viewer, "Plots of measurements", PlotsWidget)
+    dock = from_menu(viewer, "Measure cells", MeasureWidget)
+    measure(qtbot, dock)
+    dock.plots.native.click()
+    settled(qtbot, plots)
+    assert [w for w in viewer.window.dock_widgets.values() if isinstance(w, PlotsWidget)] == [plots]
+    assert window.findChildren(PlotsWidget) == [plots]
+    # They fit, and the whole window into the screen.
+    assert (window.width(), window.height()) == size
+    for widget, buttons in ((dock, (dock.run, dock.cancel, dock.export)), (plots, (plots.save,))):
+        for button in buttons:
+            assert button.native.height() >= button.native.sizeHint().height()
+            low = button.native.mapTo(widget, button.native.rect().bottomLeft()).y()
+            assert low <= widget.height()
+    # The first screen of the table shows the measurement of the cell in view.
+    table = dock.table
+    (cell,) = dock.state.selected
+    place = table.visualRect(table.table.index(cell, table.table.columns.index(RATIO)))
+    assert table.viewport().rect().contains(place)
+    # The plot has the colours of the theme, and follows it.
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        qtbot.wait(200)
+        settled(qtbot, plots)
+        paper = plots.canvas.palette().color(QPalette.ColorRole.Window)
+        picture = plots.canvas.grab().toImage()
+        assert picture.pixelColor(1, 1).name() == paper.name()
+        assert (paper.lightness() < 100) == (theme == "dark")
+    # Closed and asked for again, they are there again.
+    viewer.window.remove_dock_widget(plots)
+    dock.plots.native.click()
+    (again,) = [w for w in viewer.window.dock_widgets.values() if isinstance(w, PlotsWidget)]
+    settled(qtbot, again)
+    assert again.plot is not None
+
+
+def from_menu(viewer, name: str, kind: type):
+    """Open a panel by the action of the plugins' menu; return it."""
+    menus = [action.menu() for action in viewer.window.plugins_menu.actions() if action.menu()]
+    (action,) = [a for menu in menus for a in menu.actions() if a.text().startswith(name)]
+    action.trigger()
+    (widget,) = [w for w in viewer.window.dock_widgets.values() if isinstance(w, kind)]
+    return widget

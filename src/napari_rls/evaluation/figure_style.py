@@ -106,14 +106,14 @@ def name_axes(axes: Axes, look: Look, *, x: str = "", y: str = "", under: float 
         Inches that the x axis takes without its name.
     """
     width, height = look.size
-    style = {"color": look.ink, "fontsize": look.font}
     legend = len(axes.get_legend_handles_labels()[1]) * look.line
     if x:
         text = shown(x, look.letters(0.75 * width), LABEL_LINES)
-        axes.set_xlabel(text, **style)
+        axes.set_xlabel(text, color=look.ink, fontsize=look.font)
         under += (1 + text.count("\n")) * look.line
     if y:
-        axes.set_ylabel(shown(y, look.letters(0.9 * height - legend - under), LABEL_LINES), **style)
+        text = shown(y, look.letters(0.9 * height - legend - under), LABEL_LINES)
+        axes.set_ylabel(text, color=look.ink, fontsize=look.font)
 
 
 def name_places(axes: Axes, look: Look, names: Sequence[str]) -> float:
@@ -159,7 +159,7 @@ def explain(figure: Figure, look: Look) -> None:
 
 def use_other_fonts(figure: Figure) -> None:
     """Let the texts of a figure that need them use fonts of other scripts."""
-    for text in figure.findobj(Text):
+    for text in figure.findobj(lambda artist: isinstance(artist, Text)):
         if isinstance(text, Text) and not _in_base(text.get_text()):
             text.set_fontfamily(list(_families()))
 

@@ -124,8 +124,7 @@ class PlotsWidget(Dock):
         # Two conditions are meant to be compared.
         usual_pair = conditions if len(conditions) == 2 else (None, None)
         for box, name in zip((self.negative, self.positive), usual_pair, strict=True):
-            # Names are others': one may be called as what stands for all.
-            _offer(box, [ALL, *((for_terminal(name), name) for name in conditions)], name)
+            _offer(box, [ALL, *((_in_list(name), name) for name in conditions)], name)
         self._show_choice()
         self._draw_soon()
 
@@ -223,6 +222,12 @@ class PlotsWidget(Dock):
 
     def _say(self, message: Message) -> None:
         self.message.show_message(message)
+
+
+def _in_list(condition: str) -> str:
+    """Return a condition's name on one line, told apart from what stands for all."""
+    name = for_terminal(condition)
+    return f"'{name}'" if name == ALL[0] else name
 
 
 def _offer(box: ComboBox, choices: Sequence[tuple[str, str | None]], otherwise: str | None) -> None:

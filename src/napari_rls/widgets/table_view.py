@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 FLAGGED = QColor("#e8a33d")
 GENERATED = "SR (generated)"
-LEAST_WIDTH = 370
-"""Pixels in which a cell's name, its condition and a measurement with its interval have room."""
+LEAST_WIDTH, LEAST_HEIGHT = 370, 160
+"""Pixels in which a cell's name, a measurement with its interval, and three rows have room."""
 
 NARROWEST, WIDEST, WIDEST_CELL = 40, 260, 120
 """Least and greatest width of a column, and the greatest of cells' names, at first, in pixels."""
@@ -207,7 +207,7 @@ class TableView(QTableView):
         self.horizontalHeader().setResizeContentsPrecision(MEASURED_ROWS)
         self.verticalHeader().hide()
         self.setSortingEnabled(True)
-        self.setMinimumWidth(LEAST_WIDTH)
+        self.setMinimumSize(LEAST_WIDTH, LEAST_HEIGHT)
         self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self._cells: tuple[int, ...] = ()
         self._showing = False
