@@ -70,6 +70,19 @@ def test_all_docks_of_the_menu_are_tabs_of_one_group_and_leave_room(viewer, qtbo
         assert viewer.window._qt_viewer.canvas.native.width() > 500
 
 
+def test_plots_are_beside_the_table_where_there_is_room(viewer, qtbot):
+    viewer.window.resize(1600, 768)
+    by_menu("measure")
+    by_menu("super_resolve")
+    qtbot.waitUntil(lambda: shown(viewer) == ["Super-resolve"])
+    by_menu("plots")
+    qtbot.waitUntil(lambda: set(shown(viewer)) == {"Super-resolve", "Plots"})
+    by_menu("train")
+    qtbot.waitUntil(lambda: set(shown(viewer)) == {"Train", "Plots"})
+    assert all(dock.height() > 600 for dock in ours(viewer))
+    assert viewer.window._qt_viewer.canvas.native.width() >= docks.LEAST_CANVAS - 50
+
+
 def test_scripts_and_buttons_find_the_dock_of_the_menu(viewer, qtbot):
     by_menu("super_resolve")
     (title,) = viewer.window.dock_widgets
@@ -102,6 +115,8 @@ def test_a_dock_that_a_script_named_otherwise_moves_with_all_it_holds(viewer, qt
     assert viewer.window.dock_widgets[title] is widget
     assert widget.main.fields["steps"].value == 77
     qtbot.waitUntil(lambda: len(shown(viewer)) == 1)
+    by_menu("super_resolve")
+    qtbot.waitUntil(lambda: shown(viewer) == [])
 
 
 def test_a_click_on_the_menu_brings_a_dock_up_that_is_behind_another(viewer, qtbot):

@@ -13,7 +13,13 @@ from napari_rls.models.stylegan2 import Generator
 CHANNELS = (Channel(name="nucleus", colour="#0000ff"), Channel(name="protein", colour="#00ff00"))
 
 
-def random_bundle(*, flow_kind: str = "maf", seed: int = 0, size: int = 32) -> Bundle:
+def random_bundle(
+    *,
+    flow_kind: str = "maf",
+    seed: int = 0,
+    size: int = 32,
+    channels: tuple[Channel, ...] = CHANNELS,
+) -> Bundle:
     """Return a bundle of random weights: 2 channels, 32 px, 16 dimensions of W, no hash.
 
     Biases and noise strengths, which start at 0 or 1, are random too, so that
@@ -21,7 +27,7 @@ def random_bundle(*, flow_kind: str = "maf", seed: int = 0, size: int = 32) -> B
     """
     arch = Architecture(
         resolution=size,
-        image_channels=len(CHANNELS),
+        image_channels=len(channels),
         z_dim=16,
         w_dim=16,
         mapping_layers=2,
@@ -44,7 +50,7 @@ def random_bundle(*, flow_kind: str = "maf", seed: int = 0, size: int = 32) -> B
         name="tiny",
         title="Random weights for tests",
         architecture=arch,
-        channels=CHANNELS,
+        channels=channels,
         pixel_size_um=0.5,
         flow=spec,
         flow_fit=FlowFit(samples=1000, seed=seed, epochs=0, held_out_nats=0.0, ks_distance=1.0),

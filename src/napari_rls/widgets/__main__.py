@@ -8,6 +8,7 @@ import napari
 
 from napari_rls.search.settings import DEFAULT_BUNDLE
 from napari_rls.widgets.dock import SuperResolveWidget
+from napari_rls.widgets.docks import SUPER_RESOLVE, open_dock
 from napari_rls.workflow.samples import SIMULATED_FOR
 
 SAMPLE = f"simulated-{SIMULATED_FOR[DEFAULT_BUNDLE]}"
@@ -30,8 +31,7 @@ def open_viewer(*, sample: bool) -> tuple[napari.Viewer, SuperResolveWidget]:
     viewer = napari.Viewer()
     if sample:
         viewer.open_sample("napari-rls", SAMPLE)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve cells")
-    return viewer, widget
+    return viewer, open_dock(viewer, SUPER_RESOLVE)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.plugins import menu_item_template
 from npe2 import PluginManager
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
 from napari_rls.widgets.background import beside_the_window, warm_up
@@ -42,6 +42,9 @@ TRAIN = "Train a bundle"
 MEASURE = "Measure cells"
 PLOTS = "Plots of measurements"
 """Names that the manifest has for the docks."""
+
+LEAST_CANVAS = 500
+"""Pixels across that are left to the images where two docks are seen at once."""
 
 SHOWN = 300
 """Milliseconds after which a new dock has been drawn."""
@@ -78,11 +81,15 @@ class Dock(QWidget, metaclass=OneOfAKind):
     tab: ClassVar[str] = ""
     """What its tab says, as short as five of them side by side ask for."""
 
+    wants_own_place: ClassVar[bool] = False
+    """Whether it is to be seen beside the others' tabs where the window is wide enough."""
+
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
         self._dock: QDockWidget | None = None
         self._in_front = True
+        self._apart = False
         body = QWidget()
         self.whole = QVBoxLayout(body)
         around = QVBoxLayout(self)
@@ -107,15 +114,37 @@ class Dock(QWidget, metaclass=OneOfAKind):
             return
         self._dock = dock
         if before is not None:
+            before.visibilityChanged.disconnect(self._follow_tab)
             self._viewer.window.remove_dock_widget(before)
         dock.setWindowTitle(self.tab)
         dock.visibilityChanged.connect(self._follow_tab)
         dock.destroyed.connect(self._forget_dock)
         main = dock.parent()
         if isinstance(main, QMainWindow) and not dock.isFloating():
-            _join_tabs(main, dock)
+            self._join_others(main, dock)
         self.bring_up()
         QTimer.singleShot(SHOWN, warm_up)
+
+    def _join_others(self, main: QMainWindow, dock: QDockWidget) -> None:
+        """Put the dock into the tabs of ours on its side of the window, or beside them."""
+        area = main.dockWidgetArea(dock)
+        ours = [
+            other
+            for other in main.findChildren(QDockWidget)
+            if other is not dock
+            and isinstance(other.widget(), Dock)
+            and not other.widget()._apart
+            and not other.isFloating()
+            and main.dockWidgetArea(other) == area
+        ]
+        if not ours or set(ours) & set(main.tabifiedDockWidgets(dock)):
+            return
+        room = main.centralWidget().width() - self.minimumSizeHint().width()
+        self._apart = self.wants_own_place and room >= LEAST_CANVAS
+        if self._apart:
+            main.addDockWidget(area, dock, Qt.Orientation.Horizontal)
+        else:
+            main.tabifyDockWidget(ours[-1], dock)
 
     def _end(self) -> None:
         """End with the dock that the user has closed, and with it what it is doing."""
@@ -162,17 +191,3 @@ def open_dock(viewer: napari.Viewer, name: str) -> Any:
         viewer.window.add_dock_widget(widget, name=title)
     widget.bring_up()
     return widget
-
-
-def _join_tabs(main: QMainWindow, dock: QDockWidget) -> None:
-    """Put a dock into the tabs of those of ours that are on its side of the window."""
-    ours = [
-        other
-        for other in main.findChildren(QDockWidget)
-        if other is not dock
-        and isinstance(other.widget(), Dock)
-        and not other.isFloating()
-        and main.dockWidgetArea(other) == main.dockWidgetArea(dock)
-    ]
-    if ours and not set(ours) & set(main.tabifiedDockWidgets(dock)):
-        main.tabifyDockWidget(ours[-1], dock)

@@ -11,14 +11,12 @@ import napari
 from magicgui.widgets import CheckBox, ComboBox, PushButton
 from napari.layers import Image
 from napari.utils import progress
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QDockWidget,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QMainWindow,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -32,14 +30,13 @@ from napari_rls.measure.spots import SpotSettings
 from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.search.settings import FACTORS
 from napari_rls.text import for_qt
-from napari_rls.widgets.docks import Dock
+from napari_rls.widgets.docks import PLOTS, Dock, open_dock
 from napari_rls.widgets.measure_controller import MeasureController
 from napari_rls.widgets.measure_form import ImagePicker, MeasureForm
 from napari_rls.widgets.measure_layers import FIRST_IN_VIEW
 from napari_rls.widgets.measure_state import connect_for_life, state_of
 from napari_rls.widgets.memory import settings_file
 from napari_rls.widgets.parts import FULL, RunBar, TextLabel, UpAndDown, form_rows
-from napari_rls.widgets.plots_dock import PlotsWidget
 from napari_rls.widgets.state import Phase, Progress
 from napari_rls.widgets.table_view import TableView, called
 from napari_rls.widgets.worker import launch
@@ -244,17 +241,7 @@ class MeasureWidget(Dock):
         self.state.selected = cells
 
     def _show_plots(self) -> None:
-        """Show the plots: those that are open, else new ones to the left of this panel."""
-        plots = open_plots(self._viewer)
-        if plots is not None:
-            _to_front(plots)
-            return
-        dock, _ = self._viewer.window.add_plugin_dock_widget("napari-rls", "Plots of measurements")
-        main = self.window()
-        if isinstance(main, QMainWindow) and not dock.isFloating():
-            main.splitDockWidget(dock, self.parent(), Qt.Orientation.Horizontal)
-        dock.show()
-        dock.raise_()
+        open_dock(self._viewer, PLOTS)
 
     def _later(self, step: Callable[[], None]) -> None:
         """Call a function once the window has drawn, unless this panel is gone by then."""
@@ -331,22 +318,6 @@ class MeasureWidget(Dock):
             self.kind.value = before if before in kinds or self._chose_kind else in_view
         self.table.table.show_table(result.table, result.record["columns"], self.kind.value)
         self.tabs.setCurrentIndex(1)
-
-
-def open_plots(viewer: napari.Viewer) -> PlotsWidget | None:
-    """Return the plots of a viewer that are open already, whoever opened them."""
-    docked = viewer.window.dock_widgets.values()
-    return next((widget for widget in docked if isinstance(widget, PlotsWidget)), None)
-
-
-def _to_front(widget: QWidget) -> None:
-    """Bring a panel that is hidden, or behind another one, into view."""
-    dock = widget.parentWidget()
-    while dock is not None and not isinstance(dock, QDockWidget):
-        dock = dock.parentWidget()
-    if dock is not None:
-        dock.show()
-        dock.raise_()
 
 
 def _import_slow_modules() -> None:

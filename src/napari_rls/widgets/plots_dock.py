@@ -51,6 +51,7 @@ class PlotsWidget(Dock):
     """
 
     tab = "Plots"
+    wants_own_place = True
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
