@@ -91,8 +91,10 @@ def text(rng: random.Random, data: bytes) -> bytes:
                 found = list(re.finditer(rb"[,;\t\n\"'{}\[\]<>=]", data))
                 new = rng.choice((b"", b",", b";", b"\t", b"\n", b'"', b"\r", b"[", b"}"))
             case 4:
-                found = list(re.finditer(rb"[^\n]*\n", data))
-                new = (rng.choice(found)[0] if found else b"x") * rng.choice((2, 3, 1000))
+                lines = data.split(b"\n")
+                k = rng.randrange(len(lines))
+                lines[k:k] = [lines[k][:10_000]] * rng.choice((2, 3, 1000))
+                return b"\n".join(lines)
             case 5:
                 return rng.choice((b"\xef\xbb\xbf", b"\xff\xfe", b"\n", b"[" * 100_000)) + data
             case _:

@@ -140,6 +140,15 @@ def test_compressed_parts_hold_no_more_than_their_image(tmp_path: Path) -> None:
     assert "(a compressed part of it is larger than its image)" in refused(path)
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_parts_that_reach_beyond_the_end_of_the_file(
+    tmp_path: Path, compression: str | None
+) -> None:
+    path = write(tmp_path / "a.tif", data=PLANES[:1], compression=compression, tile=(16, 16))
+    _set_tag(path, 325, 2**32 - 1)
+    assert "(its plane 1 is cut short)" in refused(path)
+
+
 def test_pixels_of_gigabytes_in_a_small_file_are_not_believed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", data=PLANES[:1], compression="zlib")
     for tag in (256, 257, 278):

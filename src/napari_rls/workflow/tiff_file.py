@@ -139,6 +139,9 @@ def _check_there(series: tifffile.TiffPageSeries, in_file: int) -> None:
     for k, page in enumerate(series.pages):
         if page is None:
             raise TiffError(f"it lacks the plane {k + 1} of {len(series.pages)} that it promises")
+        ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
+        if max(ends, default=0) > page.parent.filehandle.size:
+            raise TiffError(f"its plane {k + 1} is cut short")
         if len(page.dataoffsets) < math.prod(key.chunked) or not all(page.databytecounts):
             raise TiffError(f"its plane {k + 1} is not all there")
         if key.compression == tifffile.COMPRESSION.NONE:
