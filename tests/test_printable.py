@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.settings import Settings, SettingsError
 from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.simulate import SimulateSettings, simulate
 from napari_rls.workflow.stack import CellStack
+from napari_rls.workflow.table import read_table
 from napari_rls.workflow.write import write_stack
 
 RED = "\x1b[31m"
@@ -106,6 +109,19 @@ def test_a_file_with_any_name_is_read_and_written(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["degrade", str(tmp_path / name), "--out", str(out)])
         assert result.exit_code == 0, result.output
         np.testing.assert_array_equal(read_stack(out).data, np.ones((1, 2, 1, 1)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of other systems are text")
+@pytest.mark.parametrize("ending", ["csv", "parquet", "h5ad"])
+def test_a_file_with_any_name_is_measured(tmp_path: Path, ending: str) -> None:
+    made = simulate(SimulateSettings(assay="translocation", cells=2, seed=1, size=64))
+    path = tmp_path / os.fsdecode(b"B03_\xff.tif")
+    write_stack(path, replace(made.hr, crops=()), description="HR")
+    out = tmp_path / f"table.{ending}"
+    options = ["--assay", "translocation", "--out", str(out)]
+    result = CliRunner().invoke(app, ["measure", str(path), *options])
+    assert result.exit_code == 0, result.output
+    assert set(read_table(out)[0]["Metadata_Well"]) == {"B03"}
 
 
 def test_exits_are_not_faults() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from pathlib import PurePath
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the start of a formula."""
@@ -76,6 +77,20 @@ def from_table(text: str) -> str:
     """
     guarded = text.startswith("'") and text.lstrip("'").startswith(FORMULA_SIGNS)
     return text[1:] if guarded else text
+
+
+def name_of(path: PurePath) -> str:
+    r"""Return a file's name as text that can be written anywhere.
+
+    Names of files need not be UTF-8: Python has halves of surrogate pairs for other bytes,
+    which no file, table or window takes.
+
+    Examples
+    --------
+    >>> name_of(PurePath("folder/µ.tif")), name_of(PurePath("a" + chr(0xDCFF)))
+    ('µ.tif', 'a\\udcff')
+    """
+    return path.name.encode("utf-8", "backslashreplace").decode()
 
 
 def for_xml(text: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_rls.evaluation.tables import parts_of
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.manifest import Manifest
+from napari_rls.text import name_of
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.crops import cut_crops, join
 from napari_rls.workflow.measure_rows import source_name
@@ -174,7 +175,7 @@ def _members(names: Sequence[str], condition: str) -> list[str]:
 
 def _read(files: Sequence[Path], manifest: Manifest, plate_map: PlateMap | None) -> CellStack:
     stacks = [_cells(path, manifest, plate_map) for path in files]
-    joined = join(stacks, name=", ".join(path.name for path in files[:3]))
+    joined = join(stacks, name=", ".join(name_of(path) for path in files[:3]))
     finite = np.isfinite(joined.data).all((1, 2, 3))
     if not finite.all():
         raise InputError(
@@ -202,7 +203,7 @@ def _cells(path: Path, manifest: Manifest, plate_map: PlateMap | None) -> CellSt
             )
         dna, nuclei = _nuclei(manifest)
         return cut_crops(stack, wanted, dna_channel=dna, settings=nuclei, plate_map=plate_map).stack
-    crops = stack.crops or (Crop(source_name(path.name)),) * len(stack)
+    crops = stack.crops or (Crop(source_name(name_of(path))),) * len(stack)
     return replace(stack, crops=tuple(_told(crop, path, plate_map) for crop in crops))
 
 
@@ -217,7 +218,7 @@ def _nuclei(manifest: Manifest) -> tuple[int, NucleusSettings | None]:
 
 def _told(crop: Crop, path: Path, plate_map: PlateMap | None) -> Crop:
     """Return a crop's record with what the plate map or the file's name says of its well."""
-    file = crop.file or path.name
+    file = crop.file or name_of(path)
     crop = replace(crop, file=file, well=crop.well or well_of(file))
     entry = plate_map.entry(crop.file, crop.well) if plate_map else None
     if entry is None:

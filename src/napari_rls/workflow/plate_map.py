@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from napari_rls.models.json_file import shown
+from napari_rls.text import name_of
 from napari_rls.workflow.csv_rows import MAX_BYTES, CsvError, read_rows
 from napari_rls.workflow.stack import InputError
 
@@ -62,7 +63,7 @@ class PlateMap:
             ) from None
         except CsvError as error:
             raise InputError(f"{path.name} cannot be read as a plate map: {error}.") from None
-        self.name = path.name
+        self.name = name_of(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
         columns = list(rows[0]) if rows else []
         self.others = tuple(name for name in columns if name not in _KNOWN)

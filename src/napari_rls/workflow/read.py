@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_rls.text import name_of
 from napari_rls.workflow.ome import Header, TiffError, in_micrometres, parse_ome
 from napari_rls.workflow.stack import CellStack, InputError, no_channel, stack_from_array
 from napari_rls.workflow.tiff_file import open_tiff, read_pixels
@@ -35,8 +36,8 @@ def read_stack(path: Path | str) -> CellStack:
     """
     path = Path(path)
     with open_tiff(path) as tiff:
-        array, axes, header = _read(tiff, path.name)
-        stack = _stack(array, axes, header, path.name)
+        array, axes, header = _read(tiff, name_of(path))
+        stack = _stack(array, axes, header, name_of(path))
     crops = header.crops if len(header.crops) == len(stack) else ()
     return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops)
 

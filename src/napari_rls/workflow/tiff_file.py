@@ -139,17 +139,22 @@ def _check_there(series: tifffile.TiffPageSeries, in_file: int) -> None:
     for k, page in enumerate(series.pages):
         if page is None:
             raise TiffError(f"it lacks the plane {k + 1} of {len(series.pages)} that it promises")
-        ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
-        if max(ends, default=0) > page.parent.filehandle.size:
+        if not _is_whole(page, key):
             raise TiffError(f"its plane {k + 1} is cut short")
-        if len(page.dataoffsets) < math.prod(key.chunked) or not all(page.databytecounts):
-            raise TiffError(f"its plane {k + 1} is not all there")
-        if key.compression == tifffile.COMPRESSION.NONE:
-            bits = math.prod(key.shaped) * key.bitspersample
-            if sum(page.databytecounts) < bits // 8:
-                raise TiffError(f"its plane {k + 1} is cut short")
-        elif key.compression in _INFLATING and not series.is_multifile:
+        if key.compression in _INFLATING and not series.is_multifile:
             _check_inflated(page, int(key.compression), segment)
+
+
+def _is_whole(page: tifffile.TiffPage | tifffile.TiffFrame, key: tifffile.TiffPage) -> bool:
+    """Whether all parts of a plane are in the file, and hold all of it if not compressed."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    ends = map(sum, zip(offsets, counts, strict=False))
+    if len(offsets) < math.prod(key.chunked) or not all(counts):
+        return False
+    if max(ends, default=0) > page.parent.filehandle.size:
+        return False
+    bits = math.prod(key.shaped) * key.bitspersample
+    return key.compression != tifffile.COMPRESSION.NONE or sum(counts) >= bits // 8
 
 
 def _check_inflated(

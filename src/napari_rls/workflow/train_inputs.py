@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_rls.text import name_of
 from napari_rls.workflow.read import choose_channels, read_stack
 from napari_rls.workflow.stack import CellStack, InputError
 
@@ -187,7 +188,7 @@ def _joined(stacks: Sequence[CellStack], field: FieldFiles) -> CellStack:
                     f"{path} and {field.files[0]} are one field but differ in {what} ({its} and "
                     f"{mine}); leave the field out or export it again."
                 )
-    names = tuple(path.name for path in field.files)
+    names = tuple(name_of(path) for path in field.files)
     return replace(first, data=np.concatenate([s.data for s in stacks], axis=1), channels=names)
 
 
