@@ -32,8 +32,8 @@ from napari_rls.workflow.stack import CellStack
 from napari_rls.workflow.train_files import begun
 from napari_rls.workflow.write import write_stack
 
-DRAFT = re.compile(r"^\..+\.[0-9a-f]{16}\.tmp$")
-"""Names of drafts: all that a kill may leave beside whole files."""
+DRAFT = re.compile(r"^\..+\.([0-9a-f]{8}-)?[0-9a-f]{16}\.tmp$")
+"""Names of drafts, or of the folders of drafts: all that a kill may leave beside whole files."""
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 TIMES = ("seconds", "threads")
@@ -236,8 +236,9 @@ def files(folder: Path) -> Iterator[Path]:
 def check_whole(folder: Path) -> None:
     """Check that every file under its final name is whole, and all others are drafts."""
     for path in files(folder):
-        if path.name.startswith("."):
-            if not DRAFT.match(path.name):
+        hidden = [part for part in path.relative_to(folder).parts if part.startswith(".")]
+        if hidden:
+            if not DRAFT.match(hidden[0]):
                 raise Fault(f"{path} is no draft")
             continue
         try:

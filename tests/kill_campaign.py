@@ -149,10 +149,13 @@ class Campaign:
                 shutil.rmtree(folder, ignore_errors=True)
 
         process = start(self._argv(folder), self.log, folder, remove)
-        check_told(process, process.end(), 0, 1, 2)
+        code = process.end()
+        check_told(process, code, 0, 1, 2)
         self.counts["folders that went away"] += 1
         folder.mkdir(exist_ok=True)
         check_whole(folder)
+        if code == 0 and names_of(folder) != self.names:
+            fresh(folder)  # It went on without what was deleted, and need not make it again.
         self._check_end(folder)
 
     def two_at_once(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -261,7 +262,9 @@ class Unfinished:
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():
-            if path.name != _LOCK:
+            if path.is_dir() and not path.is_symlink():  # a draft of a writer that was killed
+                shutil.rmtree(path)
+            elif path.name != _LOCK:
                 path.unlink(missing_ok=True)
 
     def _leave(self, lock: filelock.BaseFileLock) -> None:
