@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -274,19 +275,22 @@ def test_images_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     assert not out.exists()
 
 
-def test_ctrl_c_writes_nothing(tmp_path: Path, hr: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_a_kill_write_nothing(
+    tmp_path: Path, hr: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
     whole = command.updates
 
     def interrupted(*args: Any, **options: Any) -> Iterator[Any]:
         for update in whole(*args, **options):
             yield update
             if update.done == 2:
-                raise KeyboardInterrupt
+                signal.raise_signal(number)
 
     monkeypatch.setattr(command, "updates", interrupted)
     out = tmp_path / "table.csv"
     before = sorted(tmp_path.iterdir())
-    result = run(hr, "--assay", "translocation", "--out", out, code=130)
+    result = run(hr, "--assay", "translocation", "--out", out, code=code)
     assert result.stderr.splitlines()[-1] == "Stopped."
     assert sorted(tmp_path.iterdir()) == before
 

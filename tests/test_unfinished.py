@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,3 +340,31 @@ def test_batches_of_another_run_are_never_taken(case: Case, stop_at: Callable) -
     (other.kept / stale.name).write_bytes(content)
     assert "2 of 5 cells are kept" in other.run().stderr
     assert other.record["complete"] is True
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot be asked to stop there")
+def test_a_process_of_a_script_in_the_background_stops_when_asked(
+    case: Case, through: dict
+) -> None:
+    """Such a process ignores Ctrl-C, as the shell wants it; SIGTERM stops it and keeps all."""
+    code = "from napari_rls.cli.main import app; app()"
+    line = [sys.executable, "-c", code, "super-resolve", case.lr, "--out", case.out, *case.args]
+    longer = ["--sample-steps", 4000]
+    command = shlex.join(map(str, [*line, *longer]))
+    shell = f"trap '' INT; exec {command}"
+    process = subprocess.Popen(["sh", "-c", shell], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 100
+    while not (case.kept / "run.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "the same command goes on with the rest" in said
+    assert "Traceback" not in said
+    case.run("--overwrite")
+    assert_same(case.arrays(), through)
