@@ -151,10 +151,12 @@ _ALLOWED_MODULES = frozenset(
     )
 )  # fmt: skip
 _DANGEROUS = (
-    "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.kill", "os.remove",
-    "os.rename", "os.chmod", "os.symlink", "os.link", "os.putenv", "subprocess.", "socket.",
-    "shutil.", "ctypes.", "pty.", "urllib.", "webbrowser.", "http.", "ftplib.", "pickle.find_class",
+    "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.kill", "os.putenv",
+    "os.symlink", "os.link", "subprocess.", "socket.", "ctypes.", "pty.", "urllib.",
+    "webbrowser.", "http.", "ftplib.", "pickle.find_class",
 )  # fmt: skip
+
+_CHANGING = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.truncate", "shutil.")
 
 
 class _Watch:
@@ -186,7 +188,9 @@ class _Watch:
             wrong = "" if home in _ALLOWED_MODULES or _imports() else f"import {arguments[0]}"
         elif event in {"exec", "compile", "marshal.loads", "code.__new__", "function.__new__"}:
             wrong = "" if _imports() else event
-        elif event.startswith(_DANGEROUS):
+        elif event.startswith(_CHANGING) and self._is_inside(arguments[0]):
+            wrong = ""
+        elif event.startswith((*_DANGEROUS, *_CHANGING)):
             wrong = f"{event} {arguments!r:.80}"
         if wrong:
             self.seen, self.folder = wrong, None
@@ -197,9 +201,12 @@ class _Watch:
             return ""
         full = os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH100
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        inside = self.folder is not None and full.startswith(self.folder)
-        allowed = inside or (not writes and full.startswith(self._readable))
+        allowed = self._is_inside(path) or (not writes and full.startswith(self._readable))
         return "" if allowed else f"open {full} {mode}"
+
+    def _is_inside(self, path: Any) -> bool:
+        full = f"{os.path.abspath(os.fsdecode(path))}{os.sep}"  # noqa: PTH100
+        return self.folder is not None and full.startswith(self.folder)
 
 
 def _imports() -> bool:

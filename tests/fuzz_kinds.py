@@ -18,6 +18,7 @@ from benchmark_bench import finish, hr_cells, measuring_bundle, settings_of
 from bundle_kinds import kind_of_bundle
 from official_layout import dumps, snapshot
 from tiny_job import SETTINGS, job, run, write_fields
+from tiny_model import random_bundle
 
 from napari_rls.cli.measure import measure_settings
 from napari_rls.measure.cells import MeasureSettings
@@ -34,13 +35,16 @@ from napari_rls.training.trainer import Trainer
 from napari_rls.workflow.benchmark import RUNS
 from napari_rls.workflow.benchmark_plan import plan
 from napari_rls.workflow.benchmark_runs import load
+from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.measure_files import read_images
 from napari_rls.workflow.measure_record import table_record
 from napari_rls.workflow.plate_map import PlateMap, condition_of
 from napari_rls.workflow.read import read_frames, read_stack
 from napari_rls.workflow.stack import CellStack, Crop, InputError
+from napari_rls.workflow.super_resolve import super_resolve
 from napari_rls.workflow.table import read_table, write_table
 from napari_rls.workflow.train_files import kept_crops
+from napari_rls.workflow.unfinished import Unfinished
 from napari_rls.workflow.write import write_stack
 
 Reader = Callable[[Path], object]
@@ -220,8 +224,6 @@ def _benchmark(folder: Path) -> None:
 
 @functools.cache
 def _job() -> Any:
-    from tiny_model import random_bundle
-
     return plan(hr_cells(), random_bundle(), settings_of(methods=("rls",), samples=0))[0]
 
 
@@ -233,6 +235,29 @@ def _read_search(folder: Path) -> object:
     if found is None:
         raise InputError("The search is made again.")
     return found
+
+
+@functools.cache
+def _searched() -> Collector:
+    """Return a search of five cells in three batches, ended."""
+    data = np.random.default_rng(0).integers(0, 250, (5, 2, 8, 8), dtype=np.uint8)
+    lr = CellStack(data, ("nucleus", "protein"), name="a.tif")
+    settings = Settings(factor=4, steps=1, samples=0, batch_size=2, device="cpu", start="mean")
+    result = Collector(lr, 32)
+    for update in super_resolve(lr, random_bundle(), settings):
+        result.add(update)
+    return result
+
+
+def _unfinished(folder: Path) -> None:
+    kept = Unfinished(folder / "a_SR4x.ome.tif", [], _searched())
+    for cells in ([0, 1], [2, 3]):
+        kept.keep(np.array(cells))
+
+
+def _go_on(folder: Path) -> object:
+    with Unfinished(folder / "a_SR4x.ome.tif", [], _searched()).opened(anew=False) as cells:
+        return cells
 
 
 _IMAGES = (change.raw, change.tags, change.tags)
@@ -304,6 +329,7 @@ KINDS: dict[str, Kind] = {
         },
         (TrainingError,),
     ),
+    "unfinished": Kind(_unfinished, _go_on, {".batch": _TENSORS, ".json": _JSON}, (InputError,)),
     "benchmark": Kind(
         _benchmark,
         _read_search,

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from napari_rls.models.json_file import JsonError, parse_json, parse_model, read_json
+from napari_rls.models.json_file import JsonError, parse_json, parse_model, read_json, shown
 from napari_rls.models.whole_file import whole_file
 from napari_rls.workflow.collect import UNFINISHED_STATUS, CellRecord, Collector
 from napari_rls.workflow.read import read_record
@@ -35,6 +35,7 @@ from napari_rls.workflow.write import stem, write_json
 SUFFIX = ".unfinished"
 
 _RECORD, _LOCK, _ENDING = "run.json", "run.lock", ".batch"
+_TOLD = 5
 _NOT_COMPARED = ("bundle", "threads")
 """Settings of which a run is the same: the bundle is compared by its content."""
 
@@ -107,7 +108,7 @@ class Unfinished:
         if changes := differing(old, self._record):
             begun = "exists already" if old.get("complete") else "is of an unfinished run"
             raise InputError(
-                f"{self.target} {begun}; {replace} (it was made otherwise: {'; '.join(changes)})."
+                f"{self.target} {begun}; {replace} (it was made otherwise: {_told(changes)})."
             )
         if old.get("complete") and len(there) <= len(self.others):
             raise InputError(
@@ -181,7 +182,7 @@ class Unfinished:
     def _check(self, old: Mapping[str, Any], what: str) -> None:
         if changes := differing(old, self._record):
             raise InputError(
-                f"{what} that was begun otherwise ({'; '.join(changes)}); finish it as it was "
+                f"{what} that was begun otherwise ({_told(changes)}); finish it as it was "
                 "begun, or give --overwrite to begin anew."
             )
 
@@ -294,7 +295,12 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _change(name: str, old: object, new: object) -> str:
     if name == "LR image":
         return "another LR image"
-    return f"{name}: {old}, now {new}"
+    return f"{shown(name)}: {shown(str(old))}, now {shown(str(new))}"
+
+
+def _told(changes: Sequence[str]) -> str:
+    """Return changes as they are told: not more of them than help."""
+    return "; ".join([*changes[:_TOLD], *(["..."] if len(changes) > _TOLD else [])])
 
 
 def _identity(record: Mapping[str, Any]) -> dict[str, object]:
