@@ -49,6 +49,16 @@ def test_unknown_options_commands_and_values(args: tuple[str, ...]) -> None:
     assert ESCAPED in run(*args, code=2)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("--steps", "it must be a whole number"), ("--learning-rate", "it must be a number")],
+)
+def test_options_that_are_no_numbers(option: str, words: str) -> None:
+    shown = run("super-resolve", "a.tif", "--out", "b", option, "many", code=2)
+    assert f"Invalid value for '{option}': {words}" in shown
+    assert "Input" not in shown
+
+
 def test_missing_files_and_bundles() -> None:
     assert ESCAPED in run("bundles", "info", f"a{RED}.rls.safetensors", code=1)
     assert ESCAPED in run("degrade", f"a{RED}.tif", "--out", "b.tif", code=1)

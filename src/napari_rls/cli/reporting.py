@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import traceback
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 FAILED, WRONG_USAGE = 1, 2
+
+_VALIDATOR = re.compile(r"Input should be a valid (integer|number)(, unable to parse.*)?")
+"""How typer tells that the value of an option is no number."""
+
+_KINDS = {"integer": "it must be a whole number", "number": "it must be a number"}
 
 LINE_SECONDS = 60.0
 """Seconds from one line to the next where progress is told in lines."""
@@ -121,7 +127,7 @@ def _printable() -> Iterator[None]:
         if usage is None:
             say(f"This is a fault of napari-rls; please report it:\n{traceback.format_exc()}")
             raise typer.Exit(FAILED) from None
-        words = for_terminal(usage(), lines=True)
+        words = _VALIDATOR.sub(lambda found: _KINDS[found[1]], for_terminal(usage(), lines=True))
         error.format_message = lambda: words  # type: ignore[attr-defined]
         raise
 
