@@ -160,14 +160,18 @@ def xml(rng: random.Random, data: bytes) -> bytes:
                     [str(rng.choice(INTEGERS)), str(rng.choice(INTEGERS)), *NUMBERS, *TEXTS]
                 )
                 new = new.replace('"', "").replace("<", "").replace("\0", "")
-                inside = new.encode("utf-8", "replace")
+                inside = new[:5000].encode("utf-8", "replace")
                 data = data[: one.start(2)] + inside + data[one.end(2) :]
             case 3 if elements:
                 one = rng.choice(elements)
                 data = data[: one.start()] + data[one.end() :]
             case 4 if elements:
                 one = rng.choice(elements)
-                data = data[: one.start()] + one[0] * rng.choice((2, 5, 3000)) + data[one.end() :]
+                data = (
+                    data[: one.start()]
+                    + one[0][:2000] * rng.choice((2, 5, 3000))
+                    + data[one.end() :]
+                )
             case 5:
                 start = data.find(b"?>") + 2
                 data = data[:start] + ENTITIES + data[start:].replace(b'="', b'="&j;', 1)
