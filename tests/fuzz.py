@@ -51,11 +51,10 @@ class Result:
 
 def fuzz(
     names: Sequence[str], cases: int, seed: int, save: Path | None = None
-) -> dict[str, Result]:
-    """Read ``cases`` files of each kind and return what came of it."""
+) -> Iterator[tuple[str, Result]]:
+    """Read ``cases`` files of each kind, and yield what came of it, kind by kind."""
     from fuzz_kinds import KINDS
 
-    results = {name: Result() for name in names}
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
         originals = Path(place, "originals")
         for name in names:
@@ -63,15 +62,16 @@ def fuzz(
             KINDS[name].make(originals / name)
         with _Worker(originals, seed, names) as worker:
             for name in names:
+                result = Result()
                 for case in range(cases):
                     told = worker.read(name, case)
-                    results[name].counts[told["came"]] += 1
+                    result.counts[told["came"]] += 1
                     if told["came"] not in {"read", "refused"}:
-                        results[name].wrong.append(told | {"kind": name, "case": case})
+                        result.wrong.append(told | {"case": case})
                         if save:
                             shutil.rmtree(save / name / str(case), ignore_errors=True)
                             _write_case(originals, seed, name, case, save / name / str(case))
-    return results
+                yield name, result
 
 
 def _write_case(originals: Path, seed: int, name: str, case: int, folder: Path) -> None:
@@ -288,13 +288,14 @@ def main() -> None:
     from fuzz_kinds import KINDS
 
     names = options.kinds.split(",") if options.kinds else list(KINDS)
-    results = fuzz(names, -(-options.cases // len(names)), options.seed, options.save)
-    for name, result in results.items():
+    found = False
+    for name, result in fuzz(names, -(-options.cases // len(names)), options.seed, options.save):
         counts = ", ".join(f"{count} {came}" for came, count in sorted(result.counts.items()))
-        print(f"{name}: {counts}")
+        print(f"{name}: {counts}", flush=True)
         for told in result.wrong[:20]:
-            print(f"    {told['case']}: {told['came']}: {told['said']}")
-    sys.exit(any(result.wrong for result in results.values()))
+            print(f"    {told['case']}: {told['came']}: {told['said']}", flush=True)
+        found |= bool(result.wrong)
+    sys.exit(found)
 
 
 if __name__ == "__main__":
