@@ -43,7 +43,7 @@ from napari_rls.widgets.worker import launch
 
 EVERY_KIND = ("All images", "")
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet", "AnnData (*.h5ad)": ".h5ad"}
-NO_PLATE_MAP = "None: conditions are those of the crops"
+NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
 FITTING = ("to the size of the others", 0)
 
 PAUSE = 10
@@ -103,7 +103,7 @@ class MeasureWidget(Dock):
         )
         self.plate_map = TextLabel()
         self.choose_map = PushButton(text="Choose...", tooltip="CSV with a column well or file")
-        self.no_map = PushButton(text="None")
+        self.no_map = PushButton(text="Remove", tooltip=CROPS_TELL)
         self.kind = ComboBox(choices=[EVERY_KIND], tooltip="Rows of which images are shown.")
         self.every_column = CheckBox(text="All columns")
         self.table = TableView()
@@ -285,7 +285,8 @@ class MeasureWidget(Dock):
             self.factor.value = self.state.factor
         path = self.state.plate_map
         self.plate_map.setText(NO_PLATE_MAP if path is None else path.name)
-        self.plate_map.setToolTip("" if path is None else for_qt(str(path)))
+        self.plate_map.setToolTip(CROPS_TELL if path is None else for_qt(str(path)))
+        self.no_map.enabled = path is not None
 
     def _show_phase(self) -> None:
         phase = self.state.phase

@@ -218,26 +218,31 @@ class TableView(QTableView):
     def select_cells(self, cells: Sequence[int]) -> None:
         """Select the rows of these cells and scroll to the last one's."""
         self._cells = tuple(cells)
-        rows = [np.flatnonzero(self.table.cells == cell) for cell in cells]
+        shown = self.table.cells
+        rows = np.flatnonzero(np.isin(shown, self._cells))
         selection = QItemSelection()
-        for row in np.concatenate(rows).tolist() if rows else ():
-            index = self.table.index(row, 0)
-            selection.select(index, index)
+        # Rows one below the other are one range: Qt is slow with thousands of them.
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+            if run.size:
+                top, bottom = (self.table.index(int(row), 0) for row in (run[0], run[-1]))
+                selection.select(top, bottom)
         mode = QItemSelectionModel.SelectionFlag
         self._showing = True
         self.selectionModel().select(selection, mode.ClearAndSelect | mode.Rows)
-        if rows and rows[-1].size and self.currentIndex().row() not in rows[-1]:
-            last = self.table.index(int(rows[-1][0]), max(self.currentIndex().column(), 0))
-            self.selectionModel().setCurrentIndex(last, mode.NoUpdate)
-            self.scrollTo(last)
+        last = np.flatnonzero(shown == self._cells[-1]) if self._cells else rows[:0]
+        if last.size and self.currentIndex().row() not in last:
+            place = self.table.index(int(last[0]), max(self.currentIndex().column(), 0))
+            self.selectionModel().setCurrentIndex(place, mode.NoUpdate)
+            self.scrollTo(place)
         self._showing = False
 
     def _tell(self) -> None:
         if self._showing:
             return
         shown = self.table.cells
-        rows = [index.row() for index in self.selectionModel().selectedRows()]
-        cells = dict.fromkeys(int(shown[row]) for row in sorted(rows))
+        ranges = [(part.top(), part.bottom()) for part in self.selectionModel().selection()]
+        rows = np.unique(np.concatenate([np.arange(a, b + 1) for a, b in ranges] or [[]]))
+        cells = dict.fromkeys(shown[rows.astype(np.intp)].tolist())
         current = self.currentIndex().row()
         if current in rows:
             last = int(shown[current])
