@@ -26,6 +26,7 @@ from napari_rls.workflow.benchmark_report import report
 from napari_rls.workflow.benchmark_runs import RunResult, load
 from napari_rls.workflow.degrade import degrade
 from napari_rls.workflow.stack import CellStack, Crop, InputError
+from napari_rls.workflow.super_resolve import Search
 from napari_rls.workflow.upsample import upsample
 
 SHAPE = (2, 32, 32)
@@ -403,3 +404,43 @@ def test_bright_pixels_of_the_truth_do_not_change_the_unit_of_metrics(made: Made
     assert choose_map(data, outcome.manifest.intensity).mode == "stretch"
     assert replace(outcome, cells=cells).intensity == outcome.intensity
     assert outcome.intensity.mode == "bundle"
+
+
+def test_a_search_that_was_broken_off_goes_on_with_its_next_batch(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(methods=("rls",), lambda_w=(), samples=0, batch_size=1)
+    cells = cells_of(tmp_path, bundle, settings)
+    (tmp_path / "through").mkdir()
+    *_, through = benchmark(cells, bundle, settings, tmp_path / "through")
+    # As a kill would: with 2 of 3 batches of the main search done, and in the middle of the third.
+    work = benchmark(cells, bundle, settings, tmp_path / "stopped")
+    assert 2 < next(u.done for u in work if u.done / 2 > 2) / 2 < 3
+    work.close()
+    (kept,) = (tmp_path / "stopped" / "runs").glob("*.unfinished")
+    assert len(list(kept.glob("*.batch"))) == 2
+    searched = []
+    updates = Search.updates
+    monkeypatch.setattr(
+        Search, "updates", lambda self, kept: searched.append(kept) or updates(self, kept)
+    )
+    *_, stopped = benchmark(cells, bundle, settings, tmp_path / "stopped")
+    assert searched[0] == {0, 1}
+    assert not list((tmp_path / "stopped" / "runs").glob("*.unfinished"))
+    for one, two in zip(
+        through.result.outcome.of("main"), stopped.result.outcome.of("main"), strict=True
+    ):
+        np.testing.assert_array_equal(one[1].sr, two[1].sr)
+        same = [name for name in one[1].trace if "seconds" not in name]
+        pd.testing.assert_frame_equal(one[1].trace[same], two[1].trace[same])
+        assert two[1].trace["seconds_per_cell"].notna().all()
+
+
+def test_two_benchmarks_do_not_search_in_one_folder(tmp_path: Path, bundle: Bundle) -> None:
+    settings = settings_of(methods=("rls",), lambda_w=(), samples=0)
+    cells = cells_of(tmp_path, bundle, settings)
+    work = benchmark(cells, bundle, settings, tmp_path / "out")
+    next(u for u in work if u.done)
+    with pytest.raises(InputError, match=r"Another process is making .*runs/rls-4x-\w+\.npz"):
+        list(benchmark(cells, bundle, settings, tmp_path / "out"))
+    work.close()

@@ -41,6 +41,7 @@ from napari_rls.workflow.benchmark_plan import Job, plan
 from napari_rls.workflow.benchmark_runs import RunResult, load, run
 from napari_rls.workflow.benchmark_settings import ABLATIONS, BenchmarkSettings
 from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.unfinished import BusyError
 
 RUNS = "runs"
 """Folder of the searches inside the benchmark's."""
@@ -100,14 +101,14 @@ def benchmark(
 ) -> Generator[BenchmarkUpdate, None, None]:
     """Search with every method, then compare, measure and classify.
 
-    Every search is written to ``folder/runs`` as it ends; one that is there already is not
-    made again. A method that cannot run is reported, and the others go on.
+    Every search is written to ``folder/runs`` as it ends, and its batches before that; what is
+    there already is not searched again. A method that cannot run is reported, and the others go on.
 
     Raises
     ------
     InputError
         If features or the conditions asked for are not there, cells of classifier and test are
-        the same, or no method could run.
+        the same, another process searches in the folder, or no method could run.
     OSError
         If a file cannot be written.
     """
@@ -148,6 +149,8 @@ def _benchmark(
                     batch = 0.0 if now.finished else len(now.cells) * now.step / now.steps
                     share = (now.cells_done + batch) / len(job.cells)
                     yield BenchmarkUpdate("Searching", job.label, done + share * work, total)
+            except BusyError:
+                raise
             except (InputError, SettingsError, BundleError) as error:
                 problems[job.key] = str(error)
         done += work

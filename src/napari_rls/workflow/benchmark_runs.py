@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from pydantic import BaseModel, ConfigDict
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.json_file import read_model
 from napari_rls.models.whole_file import whole_file
+from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.benchmark_plan import Job
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.degrade import degrade_stack
 from napari_rls.workflow.stack import CellStack
-from napari_rls.workflow.super_resolve import Update, super_resolve
+from napari_rls.workflow.super_resolve import Update, prepare
+from napari_rls.workflow.unfinished import Unfinished
 from napari_rls.workflow.write import write_json
 
 _TRACE = "trace_"
@@ -91,28 +93,40 @@ def lr_cells(hr: CellStack, job: Job) -> CellStack:
 def run(job: Job, hr: CellStack, bundle: Bundle, folder: Path) -> Iterator[Update | RunResult]:
     """Search, yield every update, and at the end the result, which is then in the folder.
 
+    Batches that an earlier call has finished are not searched again.
+
     Raises
     ------
     InputError, SettingsError, BundleError
         If the method cannot run on these cells with this bundle.
+    BusyError
+        If another process makes the same search.
     OSError
         If the result cannot be written.
     """
     lr = lr_cells(hr, job)
+    search = prepare(lr, bundle, job.settings)
     collector = Collector(lr, bundle.manifest.hr_size)
-    trace = _Tracer()
-    for update in super_resolve(lr, bundle, job.settings):
-        collector.add(update)
-        trace.add(update)
-        yield update
-    result = RunResult(
-        collector.sr,
-        collector.samples,
-        collector.seconds,
-        trace.table(),
-        collector.provenance() | {"degradation": job.degradation},
-    )
-    save(result, job, folder)
+    collector.begin(search.run)
+    unfinished = Unfinished(folder / f"{job.key}.npz", None, collector)
+    with unfinished.opened(anew=False) as kept:
+        trace = _Tracer(unfinished.rows)
+        for update in search.updates(kept):
+            collector.add(update)
+            trace.add(update)
+            if update.finished:
+                with whole_step():
+                    unfinished.keep(update.cells, trace.rows_of_batch())
+            yield update
+        result = RunResult(
+            collector.sr,
+            collector.samples,
+            collector.seconds,
+            trace.table(),
+            collector.provenance() | {"degradation": job.degradation},
+        )
+        save(result, job, folder)
+        unfinished.remove()
     yield result
 
 
@@ -208,8 +222,9 @@ def _is_of(result: RunResult, job: Job, images: tuple[int, ...]) -> bool:
 class _Tracer:
     """Means over all batches of a run, step by step; sampling is not traced."""
 
-    def __init__(self) -> None:
-        self._rows: list[dict[str, float]] = []
+    def __init__(self, rows: Sequence[dict[str, float]]) -> None:
+        self._rows = list(rows)
+        self._kept = len(self._rows)
         self._batch_start = 0.0
         self._last = 0.0
 
@@ -234,12 +249,17 @@ class _Tracer:
             )
         self._last = update.seconds
 
+    def rows_of_batch(self) -> list[dict[str, float]]:
+        """Return the rows since the last call."""
+        rows, self._kept = self._rows[self._kept :], len(self._rows)
+        return rows
+
     def table(self) -> pd.DataFrame:
         sums = pd.DataFrame(self._rows).groupby(STEP, as_index=False).sum()
         # Where no cell has a value, 0 over 0 is NaN.
         return pd.DataFrame(
             {
-                STEP: sums[STEP],
+                STEP: sums[STEP].astype(int),
                 SECONDS: sums["seconds"] / sums["cells"],
                 OBJECTIVE: sums[OBJECTIVE] / sums["with objective"],
                 LR_ERROR: sums[LR_ERROR] / sums["with error"],

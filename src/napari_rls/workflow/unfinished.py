@@ -48,9 +48,14 @@ class _Note(BaseModel):
     run: str
     cells: tuple[int, ...]
     records: tuple[CellRecord, ...]
+    rows: list[dict[str, float]]
     seconds: float
     every: int
     sha256: str
+
+
+class BusyError(InputError):
+    """Another process makes the same file."""
 
 
 class Unfinished:
@@ -61,7 +66,7 @@ class Unfinished:
     target
         The SR file.
     others
-        The run's other files.
+        The run's other files; None if the caller knows that the run is not finished.
     result
         The run's result, begun.
     trace
@@ -71,21 +76,28 @@ class Unfinished:
     ----------
     problem
         Why a finished batch could not be kept, in a sentence, or "".
+    rows
+        What was kept beside the pixels of the batches that were taken over.
     """
 
     def __init__(
-        self, target: Path, others: Sequence[Path], result: Collector, trace: Trace | None = None
+        self,
+        target: Path,
+        others: Sequence[Path] | None,
+        result: Collector,
+        trace: Trace | None = None,
     ) -> None:
         self.target = target
-        self.others = tuple(others)
+        self.others = None if others is None else tuple(others)
         self.folder = target.with_name(stem(target) + SUFFIX)
         self.result = result
         self.trace = trace
         self.problem = ""
+        self.rows: list[dict[str, float]] = []
         self._record = result.provenance()
         identity = json.dumps(_identity(self._record), sort_keys=True, default=str)
         self._run = hashlib.sha256(identity.encode()).hexdigest()
-        self._owed: list[NDArray[np.intp]] = []
+        self._owed: list[tuple[NDArray[np.intp], list[dict[str, float]]]] = []
 
     def finished(self) -> bool:
         """Tell whether the files of this very run are there already, and whole.
@@ -98,7 +110,8 @@ class Unfinished:
         if self.folder.exists() and (self.folder / _RECORD).exists():
             self._check(self._kept_record(), f"{self.folder} holds an unfinished run")
             return False
-        there = [path for path in (self.target, *self.others) if path.exists()]
+        files = (self.target, *(self.others or ()))
+        there = [path for path in files if path.exists()]
         if not there:
             return False
         replace = "give --overwrite to replace it"
@@ -110,7 +123,7 @@ class Unfinished:
             raise InputError(
                 f"{self.target} {begun}; {replace} (it was made otherwise: {_told(changes)})."
             )
-        if old.get("complete") and len(there) <= len(self.others):
+        if old.get("complete") and len(there) < len(files):
             raise InputError(
                 f"{self.target} exists already, without all that goes with it; {replace}."
             )
@@ -125,7 +138,9 @@ class Unfinished:
         Raises
         ------
         InputError
-            As :meth:`finished`, and if another process makes the same file.
+            As :meth:`finished`.
+        BusyError
+            If another process makes the same file.
         OSError
             If the folder cannot be written to.
         """
@@ -134,29 +149,31 @@ class Unfinished:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise InputError(
+            raise BusyError(
                 f"Another process is making {self.target}; wait for its end or choose another "
                 "folder."
             ) from None
         try:
             if anew:
                 self._clear()
-            elif self.finished():
-                raise InputError(f"{self.target} has just been finished by another process.")
+            elif self.others is not None and self.finished():
+                raise BusyError(f"{self.target} has just been finished by another process.")
             yield self._restored()
         finally:
             self._leave(lock)
 
-    def keep(self, cells: NDArray[np.intp]) -> None:
+    def keep(self, cells: NDArray[np.intp], rows: Sequence[dict[str, float]] = ()) -> None:
         """Keep cells that are finished; if that fails, ``problem`` says so, and it is tried again.
+
+        ``rows`` are numbers that the caller needs of them.
 
         A run goes on without: it only has to search those cells again if it is stopped.
         """
-        self._owed.append(cells)
+        self._owed.append((cells, list(rows)))
         self.problem = ""
         try:
             while self._owed:
-                self._write(self._owed[0])
+                self._write(*self._owed[0])
                 del self._owed[0]
         except OSError as error:
             self.problem = (
@@ -200,11 +217,12 @@ class Unfinished:
             note = self._read(file)
             if note is not None:
                 found |= set(note.cells)
+                self.rows += note.rows
                 seconds = max(seconds, note.seconds)
         self.result.go_on(datetime.fromisoformat(old["started"]), seconds)
         return frozenset(found)
 
-    def _write(self, cells: NDArray[np.intp]) -> None:
+    def _write(self, cells: NDArray[np.intp], rows: list[dict[str, float]]) -> None:
         result, trace = self.result, self.trace
         arrays = {"sr": result.sr[cells]}
         if result.samples is not None:
@@ -216,6 +234,7 @@ class Unfinished:
             "run": self._run,
             "cells": cells.tolist(),
             "records": records,
+            "rows": rows,
             "seconds": result.seconds,
             "every": trace.every if trace else 0,
             "sha256": _digest(arrays),
