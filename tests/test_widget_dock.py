@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog, QLabel
+from superqt import QCollapsible
 from widget_bench import lr_cells
 
+from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.search.settings import Settings
+from napari_rls.training.settings import TrainSettings
 from napari_rls.widgets.dock import SuperResolveWidget
-from napari_rls.widgets.fields import ADVANCED, MAIN
+from napari_rls.widgets.fields import ADVANCED, MAIN, meaning_of_zero, unit
 from napari_rls.widgets.memory import settings_file
 from napari_rls.widgets.state import Phase
+from napari_rls.widgets.train_plan import Plan
 
 
 @pytest.fixture
@@ -211,3 +215,120 @@ def test_the_widget_may_go_away_during_a_run(viewer, qtbot, tiny_bundle_file):
     del widget
     qtbot.waitUntil(lambda: controller.state.phase is Phase.IDLE, timeout=10_000)
     assert viewer.layers[-1].metadata["napari-rls"]["complete"] is False
+
+
+# -- what cannot be done yet ---------------------------------------------------------------
+
+
+def test_buttons_that_cannot_work_yet_say_why(widget, viewer, qtbot):
+    buttons = (widget.run, widget.cancel, widget.compare, widget.samples, widget.statistics)
+
+    def enabled() -> list[bool]:
+        return [button.enabled for button in (*buttons, widget.keep)]
+
+    assert enabled() == [False] * 6
+    assert "Open an image with LR cells" in widget.run.native.toolTip()
+    assert "Super-resolve first" in widget.compare.native.toolTip()
+    assert "set Samples to 2 or more" in widget.statistics.native.toolTip()
+    assert "There is no result yet" in widget.keep.native.toolTip()
+    widget.main.fields["samples"].value = 2
+    widget.advanced.fields["sample_steps"].value = 2
+    lr = viewer.add_image(lr_cells(), name="LR")
+    assert enabled() == [True] + [False] * 5
+    run_to_end(qtbot, widget)
+    assert enabled() == [True, False, True, True, True, True]
+    widget.keep.native.click()
+    assert not widget.keep.enabled
+    assert "This result is kept" in widget.keep.native.toolTip()
+    viewer.layers.remove(lr)
+    assert enabled() == [False, False, False, True, True, False]
+    assert "The LR layer of the last run is gone" in widget.compare.native.toolTip()
+    viewer.layers.clear()
+    assert enabled() == [False] * 6
+
+
+def test_samples_come_into_view_with_their_slider_or_button(widget, viewer, qtbot):
+    widget.main.fields["samples"].value = 3
+    widget.advanced.fields["sample_steps"].value = 2
+    viewer.add_image(lr_cells(), name="LR")
+    run_to_end(qtbot, widget)
+    samples = [x for x in viewer.layers if x.name.startswith("SR samples")]
+    assert not any(layer.visible for layer in samples)
+    axis = viewer.dims.axis_labels.index("sample")
+    viewer.dims.set_current_step(1, 1)  # the cells' slider
+    assert not any(layer.visible for layer in samples)
+    viewer.dims.set_current_step(axis, 2)
+    assert all(layer.visible for layer in samples)
+    widget.samples.native.click()
+    assert not any(layer.visible for layer in samples)
+    widget.compare.native.click()
+    widget.samples.native.click()  # not among layers side by side, which they would cover
+    assert not widget.state.comparing
+    assert all(layer.visible for layer in samples)
+
+
+def test_mean_and_deviation_do_not_cover_layers_side_by_side(widget, viewer, qtbot):
+    widget.main.fields["samples"].value = 2
+    widget.advanced.fields["sample_steps"].value = 2
+    viewer.add_image(lr_cells(), name="LR")
+    run_to_end(qtbot, widget)
+    widget.compare.native.click()
+    widget.statistics.native.click()
+    assert not widget.state.comparing
+    assert not viewer.canvas.grid.enabled
+    assert not widget.compare.native.isChecked()
+    assert viewer.layers[-1].visible
+
+
+def test_the_reading_and_the_estimate_are_shown_before_a_run(widget, viewer):
+    assert widget.estimate.text() == widget.reading.text() == ""
+    viewer.add_image(lr_cells(), name="LR")
+    assert widget.reading.text().startswith(
+        "Read as 3 cells of 4 x 4 pixels along axis 0, channels"
+    )
+    assert widget.estimate.text().startswith("About ")
+
+
+def test_what_0_means_is_said_where_it_is_set(widget):
+    hints = widget.main.zeros | widget.advanced.zeros
+    assert {name: hint.text() for name, hint in hints.items()} == {
+        "samples": "0 makes none",
+        "patience": "0 runs every step",
+        "threads": "0 leaves the choice to torch",
+    }
+    assert not hints["patience"].isHidden()
+    widget.advanced.fields["patience"].value = 5
+    assert hints["patience"].isHidden()
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "zero", "shown"),
+    [
+        (Plan, "pixel_size", ": what the files say", "µm"),
+        (Plan, "grow_kimg", ": none", ""),
+        (TrainSettings, "decay_after_kimg", ": never", ""),
+        (TrainSettings, "path_weight", "turns off", ""),
+        (TrainSettings, "ada_kimg", "", ""),
+        (TrainSettings, "ema_kimg", "", "kimg"),
+        (NucleusSettings, "min_area", "", "px²"),
+        (Settings, "seed", "", ""),
+    ],
+)
+def test_units_and_zeros_are_those_of_the_descriptions(model, name, zero, shown):
+    info = model.model_fields[name]
+    assert (meaning_of_zero(info), unit(info)) == (zero, shown)
+
+
+def test_the_arrow_of_a_section_points_right_until_it_is_open(widget):
+    section = widget.findChild(QCollapsible)
+    closed = section.toggleButton().icon().cacheKey()
+    assert closed == section.collapsedIcon().cacheKey()
+    right = section.collapsedIcon().pixmap(32).toImage()
+    pixels = np.array(
+        [[right.pixelColor(x, y).alpha() for x in range(right.width())]
+         for y in range(right.height())]
+    )  # fmt: skip
+    # A triangle that points right has its widest column at its left.
+    filled = np.flatnonzero((pixels > 128).any(0))
+    heights = (pixels > 128).sum(0)[filled]
+    assert heights[0] > heights[-1]

@@ -95,6 +95,7 @@ class Controller(InputController):
 
     def _note_result(self) -> None:
         """Tell the view what there is to compare, to look at and to keep."""
+        self._sample = self._sample_in_view()
         kept = self._last and all(KEPT in layer.name for layer in self._last)
         self.state.lacking = Lacking(
             self._comparison.obstacle,
@@ -208,6 +209,8 @@ class Controller(InputController):
         if self._samples is None:
             self._say(Lacking.samples, Level.WARNING)
             return
+        # Among layers side by side they would cover one of these.
+        self._comparison.stop()
         try:
             self._samples.show_statistics()
         except Exception as error:  # noqa: BLE001 - the layers are as before
@@ -217,14 +220,18 @@ class Controller(InputController):
         """Bring the samples of the last run into view, over the SR image, or hide them."""
         if self._samples is None:
             self._say(Lacking.samples, Level.WARNING)
-        else:
-            self._samples.set_visible(not self._samples.visible)
+            return
+        self._comparison.stop()
+        self._samples.set_visible(not self._samples.visible)
+
+    def _sample_in_view(self) -> int | None:
+        dims = self.viewer.dims
+        steps = dict(zip(dims.axis_labels, dims.current_step, strict=False))
+        return steps.get(SAMPLE_AXIS)
 
     def _dims_moved(self) -> None:
         """Bring the samples into view when their slider is moved: nothing else moves with it."""
-        dims = self.viewer.dims
-        labels = dims.axis_labels
-        step = dims.current_step[labels.index(SAMPLE_AXIS)] if SAMPLE_AXIS in labels else None
+        step = self._sample_in_view()
         moved, self._sample = self._sample not in (None, step), step
         idle = self.state.phase is Phase.IDLE and not self.state.comparing
         if moved and step is not None and idle and self._samples:

@@ -118,10 +118,14 @@ class InputController:
         self._guessing = separate is None
         if self.state.manifest is None:
             return
-        found = guess(self._images, self.state.manifest, separate=separate, by_order=False)
-        # Layers of another bundle's channels are not taken for this one's by their order.
-        if not any(found.lr) and (separate is not None or self._fitting(self._images) is None):
-            found = guess(self._images, self.state.manifest, separate=separate)
+        manifest = self.state.manifest
+        found = guess(self._images, manifest, separate=separate)
+        if separate is None and any(found.lr):
+            reading = read_layers(found, manifest)
+            doubtful = reading.assumed or reading.differing or not reading.channels
+            # Channels of another bundle are not taken for this one's because of their order.
+            if doubtful and self._fitting(self._images):
+                found = guess([], manifest, separate=found.separate)
         self._take_inputs(found)
 
     @property
@@ -148,8 +152,11 @@ class InputController:
             self._take_inputs(replace(inputs, lr=lr, gt=gt))
 
     def _take_inputs(self, inputs: Inputs) -> None:
-        if inputs != self.state.inputs:
-            self.state.inputs = inputs
+        state = self.state
+        if inputs != state.inputs:
+            state.inputs = inputs
+            self.check()
+        elif not any(inputs.lr) and state.manifest and self._nothing_chosen() != state.obstacle:
             self.check()
 
     def check(self) -> None:

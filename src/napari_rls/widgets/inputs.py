@@ -265,33 +265,27 @@ def _shape(stack: CellStack) -> str:
     return f"{cells} x {height} x {width}"
 
 
-def guess(
-    layers: Sequence[Image],
-    manifest: Manifest,
-    *,
-    separate: bool | None = None,
-    by_order: bool = True,
-) -> Inputs:
+def guess(layers: Sequence[Image], manifest: Manifest, *, separate: bool | None = None) -> Inputs:
     """Guess the LR and GT layers from names and shapes; None is left where nothing fits.
 
     Layers named after the bundle's channels are taken one per channel; else the first
     layer with as many channels is taken whole; else as many layers of one channel and of
-    the same shape, in their order, unless ``by_order`` forbids it; else a layer with more
-    channels. ``separate`` leaves only one of these ways. Layers of the HR size become the GT.
+    the same shape, in their order; else a layer with more channels. ``separate`` leaves
+    only one of these ways. Layers of the HR size become the GT.
     """
     wanted = manifest.channel_names
     own = [layer for layer in layers if not is_generated(layer) and holds_intensities(layer)]
     lr = [layer for layer in own if _factor(layer, manifest) is not None]
     gt = [layer for layer in own if full_resolution(layer).shape[-2:] == (manifest.hr_size,) * 2]
     named = _named_after(lr, wanted)
-    alike = named or (_alike(lr, len(wanted)) if by_order else ())
+    alike = named or _alike(lr, len(wanted))
     lr_whole, gt_whole = _whole(lr, len(wanted)), _whole(gt, len(wanted))
     if separate is None:
         exact = lr_whole is not None and count_channels(lr_whole) == len(wanted)
         separate = bool(named or (alike and not exact))
     if separate:
         nothing = (None,) * len(wanted)
-        gt_alike = _named_after(gt, wanted) or (_alike(gt, len(wanted)) if by_order else ())
+        gt_alike = _named_after(gt, wanted) or _alike(gt, len(wanted))
         return Inputs(True, alike or nothing, gt_alike or nothing, tuple(range(len(wanted))))
     return Inputs(False, (lr_whole,), (gt_whole,), match_channels(lr_whole, wanted))
 

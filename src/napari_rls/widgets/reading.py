@@ -61,6 +61,8 @@ class Reading:
         """What the user should see before a run, or nothing."""
         if not self.channels:
             return ""
+        if not (self.assumed or self.differing or self.unused):
+            return f"Read as {self.axes}; the channels by their names."
         mapped = ", ".join(f"{found} is {wanted}" for wanted, found in self.channels)
         note = f" (assumed: {', '.join(self.assumed)})" if self.assumed else ""
         return f"Read as {self.axes}; {mapped}{note}."
@@ -142,7 +144,7 @@ def fitting_bundle(
         manifest = _manifest(name)
         if manifest is None or (current and manifest.content_hash == current.content_hash):
             continue
-        inputs = guess(images, manifest, by_order=False)
+        inputs = guess(images, manifest)
         reading = read_layers(inputs, manifest) if all(inputs.lr) else Reading()
         if reading.channels and not (reading.assumed or reading.differing or reading.unused):
             return manifest
