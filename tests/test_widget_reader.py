@@ -15,6 +15,7 @@ from widget_bench import Bench, lr_cells
 from napari_rls.search.settings import FACTORS, Settings
 from napari_rls.widgets.layer_data import layer_data
 from napari_rls.widgets.reader import get_reader, read_as_napari
+from napari_rls.widgets.sample_cells import lr_and_gt_layers
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.simulate import SimulateSettings, simulation_paths
 from napari_rls.workflow.stack import CellStack, Crop, InputError
@@ -98,6 +99,17 @@ def test_lr_and_hr_sample_layers_cover_the_same_ground(pixel_size):
     extents = [layer._extent_augmented.world[:, 1:] for layer in viewer.layers]
     for extent in extents[1:]:
         np.testing.assert_allclose(extent, extents[0])
+
+
+def test_sample_layers_open_with_a_contrast_of_their_own():
+    hr = np.zeros((3, 2, 64, 64), np.float32)
+    hr[:, :, 30, 30] = 255  # a spot finer than an LR pixel
+    layers = lr_and_gt_layers(CellStack(hr, ("DNA", "Golgi")), "cells", {})
+    assert [options["name"] for _, options, _ in layers[2:]] == ["LR cells DNA", "LR cells Golgi"]
+    for data, options, _ in layers:
+        assert options["contrast_limits"] == (data.min(), data.max())
+    # With the GT's contrast, the LR image would be nearly black.
+    assert layers[2][1]["contrast_limits"][1] < 255 / 8
 
 
 # -- whose files are whose -------------------------------------------------------------------
