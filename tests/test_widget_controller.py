@@ -9,7 +9,8 @@ from napari.utils.notifications import notification_manager
 from widget_bench import Bench, lr_cells
 
 from napari_rls.search.settings import Settings, SettingsError
-from napari_rls.widgets.controller import Controller, describe_cells
+from napari_rls.widgets.controller import Controller
+from napari_rls.widgets.run_words import describe_cells
 from napari_rls.widgets.state import Inputs, Level, Phase, State
 from napari_rls.workflow.super_resolve import super_resolve
 

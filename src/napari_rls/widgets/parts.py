@@ -47,8 +47,10 @@ class TextLabel(QLabel):
         self.setMinimumWidth(1)
 
     def show_text(self, text: str) -> None:
-        """Show a text."""
+        """Show a text; nothing takes no room."""
         self.setText(text)
+        if self.parentWidget():
+            self.setVisible(bool(text))
 
     def show_message(self, message: Message) -> None:
         """Show a sentence in the colour of its level; nothing without one."""

@@ -1,9 +1,8 @@
-"""The viewer's camera and layers: fit layers into view, add layers all or none."""
+"""The viewer's camera and layers: fit layers into view, remove them together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,17 +44,6 @@ def _edges(viewer: ViewerModel, layer: Layer, axes: Sequence[int]) -> tuple[list
         [float(low[axis]) if there else -0.5 for axis, there in zip(axes, known, strict=True)],
         [float(high[axis]) if there else 0.5 for axis, there in zip(axes, known, strict=True)],
     )
-
-
-@contextmanager
-def all_or_none(viewer: ViewerModel) -> Iterator[None]:
-    """Take the layers that were added out again where what adds them fails."""
-    before = set(viewer.layers)
-    try:
-        yield
-    except BaseException:
-        remove_layers(viewer, [layer for layer in viewer.layers if layer not in before])
-        raise
 
 
 def remove_layers(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
