@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TypeVar
 
 import numpy as np
-from qtpy.QtCore import QCoreApplication, QEventLoop, QTimer
+from qtpy.QtCore import QCoreApplication, QEventLoop, QThread, QTimer
 
 T = TypeVar("T")
 
@@ -18,25 +18,28 @@ LOOK_AGAIN = 20
 """Milliseconds between two looks at whether a thread is done."""
 
 
-def beside_the_window(make: Callable[[], T], follow: Callable[[], None] = lambda: None) -> T:
-    """Return what ``make`` returns in a thread, while the window goes on drawing and answering.
+def beside_the_window(make: Callable[[], T], follow: Callable[[], None] | None = None) -> T:
+    """Return what ``make`` returns in a thread, while the window goes on drawing.
 
-    For the places where napari wants a result at once, and no more than that: the user may
-    click on anything meanwhile.
+    For the places where napari wants a result at once. Clicks and keys wait for it.
 
     Parameters
     ----------
     make
         What takes long; it must not touch the window.
     follow
-        Called in the GUI thread, many times a second, until the result is there.
+        Called in the GUI thread, many times a second, until the result is there; the window
+        then answers the user too, who may do anything meanwhile.
 
     Raises
     ------
+    RuntimeError
+        If napari is closed meanwhile.
     Exception
         What ``make`` raises.
     """
-    if QCoreApplication.instance() is None:
+    app = QCoreApplication.instance()
+    if app is None or app.thread() is not QThread.currentThread():
         return make()
     made: Future[T] = Future()
 
@@ -48,13 +51,13 @@ def beside_the_window(make: Callable[[], T], follow: Callable[[], None] = lambda
 
     Thread(target=work, daemon=True).start()
     loop, timer = QEventLoop(), QTimer()
-    timer.timeout.connect(lambda: loop.quit() if made.done() else follow())
+    timer.timeout.connect(lambda: loop.quit() if made.done() else follow and follow())
     timer.start(LOOK_AGAIN)
-    while not made.done():
-        loop.exec()
-        if QCoreApplication.closingDown():
-            raise SystemExit
+    kinds = QEventLoop.ProcessEventsFlag
+    loop.exec(kinds.AllEvents if follow else kinds.ExcludeUserInputEvents)
     timer.stop()
+    if not made.done():
+        raise RuntimeError("napari was closed before this was done.")
     return made.result()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +34,8 @@ def __getattr__(name: str) -> Any:
     if name not in MODULES:
         raise AttributeError(name)
     module = f"{__package__}.{MODULES[name]}"
+    if found := getattr(sys.modules.get(module), name, None):
+        return found
     return getattr(beside_the_window(lambda: import_module(module)), name)
 
 
