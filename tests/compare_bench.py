@@ -29,11 +29,13 @@ def lr_of(hr: np.ndarray) -> np.ndarray:
 class CompareBench:
     """A controller with its viewer, state and thread."""
 
-    def __init__(self, bundle: Path, memory: Path, *, steps: int = 3) -> None:
+    def __init__(self, bundle: Path, memory: Path, *, steps: int = 3, **options) -> None:
         self.viewer = ViewerModel()
         self.state = CompareState()
         self.thread = Thread()
-        self.controller = CompareController(self.viewer, self.state, self.thread.launch, memory)
+        self.controller = CompareController(
+            self.viewer, self.state, self.thread.launch, memory, **options
+        )
         self.controller.change("bundle", str(bundle))
         self.controller.choose_steps(steps)
 

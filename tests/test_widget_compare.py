@@ -34,7 +34,7 @@ def columns(viewer) -> list[list[str]]:
         if layer.visible:
             place = viewer.canvas.grid.position(index, viewer.layers)
             shown.setdefault(place, []).append(layer.name)
-    assert list(shown) == [(0, k) for k in range(len(shown))]
+    assert list(shown) == sorted(shown)
     return list(shown.values())
 
 
@@ -63,21 +63,136 @@ def test_every_method_has_layers_of_its_own_with_its_record(bench):
 
 def test_columns_are_lr_then_methods_then_gt_with_linked_contrast(bench):
     bench.add(hr_cells())
+    bench.choose("rls")
     bench.compare()
     assert bench.state.comparing
     names = [[name.split(" (")[0] for name in column] for column in columns(bench.viewer)]
     assert names == [
         ["LR nucleus", "LR protein"],
+        ["Bicubic 8x of LR nucleus", "Bicubic 8x of LR protein"],
         ["SR 8x rls"] * 2,
-        ["SR 8x pulse"] * 2,
         ["GT nucleus", "GT protein"],
     ]
     bench.sr("rls")[0].contrast_limits = (3, 33)
-    assert tuple(bench.sr("pulse")[0].contrast_limits) == (3, 33)
+    for name in ("Bicubic 8x of LR nucleus", "GT nucleus"):
+        assert tuple(bench.viewer.layers[name].contrast_limits) == (3, 33)
     bench.controller.compare()
     assert not bench.state.comparing
     assert not bench.viewer.canvas.grid.enabled
     assert len(bench.sr("rls")) == 2
+
+
+def test_the_bicubic_image_of_the_table_is_among_the_images(bench):
+    bench.add(hr_cells())
+    bench.choose("rls")
+    bench.compare()
+    for c, channel in enumerate(("nucleus", "protein")):
+        layer = bench.viewer.layers[f"Bicubic 8x of LR {channel}"]
+        np.testing.assert_array_equal(layer.data, bench.results[BICUBIC].sr[:, c])
+        assert record(layer)["generated"] is False
+        assert "without any model" in record(layer)["note"]
+
+
+def test_a_second_comparison_shows_its_images_in_the_layers_of_the_first(bench):
+    bench.add(hr_cells())
+    bench.compare()
+    layers = list(bench.viewer.layers)
+    started = record(bench.sr("rls")[0])["started"]
+    bench.controller.change("seed", 9)
+    bench.compare()
+    assert list(bench.viewer.layers) == layers
+    assert bench.state.comparing
+    assert record(bench.sr("rls")[0])["settings"]["seed"] == 9
+    assert record(bench.sr("rls")[0])["started"] != started
+    for c, layer in enumerate(bench.sr("pulse")):
+        np.testing.assert_array_equal(layer.data, bench.results["pulse"].sr[:, c])
+
+
+class Later:
+    """Stands in for the window: it calls when the test says that it has drawn."""
+
+    def __init__(self) -> None:
+        self.calls = []
+
+    def __call__(self, call) -> None:
+        self.calls.append(call)
+
+    def draw(self) -> None:
+        self.calls.pop(0)()
+
+
+@pytest.fixture
+def slow(tiny_bundle_file, tmp_path):
+    """Return a bench whose layers come one method at a time, and what stands in for the window."""
+    later = Later()
+    bench = CompareBench(tiny_bundle_file, tmp_path / "comparison.json", soon=later)
+    bench.choose("rls", "pulse")
+    bench.add(hr_cells())
+    return bench, later
+
+
+def test_layers_come_one_method_after_the_other_so_that_the_window_draws(slow):
+    bench, later = slow
+    bench.controller.start()
+    counts = [len(bench.viewer.layers)]
+    while later.calls:
+        later.draw()
+        counts.append(len(bench.viewer.layers))
+    assert counts == [6, 8, 10, 10]
+    assert bench.state.comparing
+    assert bench.thread.started == 1
+    bench.thread.finish()
+    assert bench.said.startswith("Done: 2 of 2 methods")
+
+
+def test_cancelled_while_its_layers_come_a_comparison_leaves_nothing(slow):
+    bench, later = slow
+    before = list(bench.viewer.layers)
+    bench.controller.start()
+    later.draw()
+    bench.controller.cancel()
+    assert bench.state.phase is Phase.STOPPING
+    later.draw()
+    assert bench.state.phase is Phase.IDLE
+    assert list(bench.viewer.layers) == before
+    assert bench.thread.started == 0
+    assert not later.calls
+    bench.controller.start()
+    while later.calls:
+        later.draw()
+    bench.thread.finish()
+    assert bench.said.startswith("Done: 2 of 2 methods")
+
+
+def test_layers_that_cannot_be_shown_leave_the_viewer_as_it_was(bench, monkeypatch):
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *_: None)
+    bench.add(hr_cells())
+    before = [(layer, layer.visible) for layer in bench.viewer.layers]
+
+    def refuse(event):
+        if event.value.name.startswith("SR 8x pulse"):
+            raise RuntimeError("no room")
+
+    bench.viewer.layers.events.inserted.connect(refuse)
+    bench.controller.start()
+    assert "An unexpected error ended the comparison: no room" in bench.said
+    assert [(layer, layer.visible) for layer in bench.viewer.layers] == before
+    assert bench.state.phase is Phase.IDLE
+    assert not bench.state.comparing
+    assert bench.thread.started == 0
+    bench.viewer.layers.events.inserted.disconnect(refuse)
+    bench.compare()
+    assert bench.said.startswith("Done: 2 of 2 methods")
+
+
+def test_beside_layers_of_more_dimensions_all_works(bench):
+    bench.viewer.add_image(np.zeros((2, 3, 4, 8, 8)), name="samples", visible=False)
+    bench.add(hr_cells())
+    bench.compare()
+    assert bench.said.startswith("Done: 2 of 2 methods"), bench.said
+    assert bench.state.comparing
+    bench.controller.compare()
+    assert not bench.state.comparing
 
 
 def test_many_methods_lie_in_two_rows(bench):
@@ -86,7 +201,7 @@ def test_many_methods_lie_in_two_rows(bench):
     bench.compare()
     grid, layers = bench.viewer.canvas.grid, bench.viewer.layers
     places = [grid.position(k, layers) for k, layer in enumerate(layers) if layer.visible]
-    assert places[::2] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert places[::2] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
     assert places[1::2] == places[::2]
 
 
@@ -97,7 +212,7 @@ def test_a_method_that_cannot_run_leaves_no_layers_and_a_row_that_says_why(bench
     assert len(bench.sr("pix2pix")) == 2
     bench.thread.finish()
     assert bench.sr("pix2pix") == []
-    assert len(columns(bench.viewer)) == 3
+    assert len(columns(bench.viewer)) == 4
     turns = {turn.method: turn for turn in bench.state.turns}
     assert turns["pix2pix"].words.startswith("Not run: The bundle tiny has no Pix2Pix")
     assert turns["rls"].words == ""
@@ -131,7 +246,7 @@ def test_without_gt_it_says_that_there_are_no_metrics(bench):
     bench.add(hr_cells(), gt=False)
     bench.compare()
     assert "Without GT only LR residual and time are known" in bench.said
-    assert len(columns(bench.viewer)) == 3
+    assert len(columns(bench.viewer)) == 4
     assert all(not len(result.scores) for result in bench.results.values())
     assert bench.results["rls"].lr_residual > 0
 
@@ -162,7 +277,7 @@ def test_cancel_keeps_what_was_reached_and_drops_what_was_not(bench):
         assert record(layer)["complete"] is False
     assert set(bench.results) == {BICUBIC, "rls"}
     assert bench.said.startswith("Cancelled: 1 of 3 methods on 3 cells")
-    assert len(columns(bench.viewer)) == 4
+    assert len(columns(bench.viewer)) == 5
 
 
 def test_a_cancelled_run_does_not_write_into_the_next_one(bench):
@@ -423,6 +538,34 @@ def test_fields_and_state_follow_each_other(qtbot):
 
 
 @pytest.mark.usefixtures("remembered")
+def test_buttons_that_cannot_work_yet_say_why(qtbot):
+    viewer = ViewerModel()
+    dock = CompareWidget(viewer)
+    qtbot.addWidget(dock)
+
+    def told(button) -> str:
+        assert not button.enabled
+        return button.native.toolTip()
+
+    assert "Choose the LR layer first" in told(dock.run)
+    assert "Nothing is at work" in told(dock.cancel)
+    assert "Compare first" in told(dock.compare)
+    assert "There is no table yet" in told(dock.export)
+    assert dock.own_steps.text() == "0: those of each method"
+    assert not dock.own_steps.isHidden()
+    add_cells(viewer, 3)
+    dock.reset_choices()
+    assert dock.run.enabled
+    for box in dock.methods.values():
+        box.value = False
+    assert "Choose one or more methods" in told(dock.run)
+    run_to_end(qtbot, dock, "rls")
+    assert dock.compare.enabled
+    assert dock.export.enabled
+    assert dock.own_steps.isHidden()
+
+
+@pytest.mark.usefixtures("remembered")
 def test_fields_are_locked_during_a_run_and_cancel_frees_them(qtbot):
     viewer = ViewerModel()
     add_cells(viewer, 3)
@@ -451,6 +594,6 @@ def test_methods_fill_their_columns_on_screen(make_napari_viewer, qtbot):
     run_to_end(qtbot, dock, "rls", "unregularised")
     assert dock.message.text().startswith("Done: 2 of 2 methods"), dock.message.text()
     pixels = viewer.screenshot(canvas_only=True, flash=False)[..., :3] / 255
-    thirds = np.array_split(pixels, 3, axis=1)
-    assert all(third.max() > 0.2 for third in thirds)
-    assert viewer.canvas.grid.shape == (1, 3)
+    parts = np.array_split(pixels, 4, axis=1)
+    assert all(part.max() > 0.2 for part in parts)
+    assert viewer.canvas.grid.shape == (1, 4)

@@ -80,14 +80,22 @@ class CompareController(InputController):
         Starts a job in the background, see :func:`napari_rls.widgets.worker.launch`.
     memory
         File that remembers the settings.
+    soon
+        Calls a function once the window has drawn; at once where there is none.
     """
 
     state: CompareState
 
     def __init__(
-        self, viewer: ViewerModel, state: CompareState, launch: Launch, memory: Path
+        self,
+        viewer: ViewerModel,
+        state: CompareState,
+        launch: Launch,
+        memory: Path,
+        soon: Callable[[Callable[[], None]], None] = lambda call: call(),
     ) -> None:
         self._launch = launch
+        self._soon = soon
         self._token = 0
         self._run: _Run | None = None
         self._comparison = Comparison(viewer, state)
@@ -129,19 +137,37 @@ class CompareController(InputController):
         except InputError as error:
             self._say(str(error), Level.ERROR)
             return
-        self._comparison.stop()
         settings = settings_of(state.settings, state.methods, state.max_steps)
         self._token += 1
         layers = CompareLayers(self.viewer, self._comparison, state, lr, cells)
         run = self._run = _Run(self._token, CompareJob(lr, settings, truth), layers)
         state.phase = Phase.RUNNING
         state.turns = tuple(map(Turn, (BICUBIC, *state.methods)))
-        state.progress = Progress(0.0, "Loading the bundle")
+        state.progress = Progress(0.0, "Showing the layers")
         self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
-        self.compare()
-        run.stop = self._launch(
-            run.job, partial(self._receive, run.token), partial(self._ended, run)
-        )
+        self._build(run, layers.build())
+
+    def _build(self, run: _Run, steps: Iterator[None]) -> None:
+        """Show the layers step by step, as long as the run is wanted, and start its thread."""
+        if run is not self._run:
+            return
+        if self.state.phase is not Phase.RUNNING:  # cancelled: there is no thread to wait for
+            self._ended(run)
+            return
+        try:
+            next(steps)
+        except StopIteration:
+            if not self.state.comparing:
+                self.compare()
+            self.state.progress = Progress(0.0, "Loading the bundle")
+            run.stop = self._launch(
+                run.job, partial(self._receive, run.token), partial(self._ended, run)
+            )
+        except Exception as error:  # noqa: BLE001 - the layers are put back; the program goes on
+            self._settle("Stopped", explain(error, "comparison"), Level.ERROR)
+            self._ended(run)
+        else:
+            self._soon(partial(self._build, run, steps))
 
     def cancel(self) -> None:
         """End the comparison now and keep what was reached."""
@@ -151,8 +177,13 @@ class CompareController(InputController):
         """Lay LR, the methods' SR and GT side by side, or back."""
         try:
             self._comparison.toggle()
-        except InputError as error:
-            self._say(str(error), Level.WARNING)
+        except Exception as error:  # noqa: BLE001 - the viewer is as before; the program goes on
+            self._say(explain(error, "view side by side"), Level.WARNING)
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be laid side by side, a sentence; "" if there is something."""
+        return self._comparison.obstacle if self.state.turns else "Compare first."
 
     @property
     def results(self) -> list[MethodResult]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import napari
 from magicgui.widgets import CheckBox, ComboBox, PushButton, SpinBox
 from napari.layers import Image
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -17,9 +19,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_rls.search.presets import PRESETS
+from napari_rls.text import for_qt
 from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.compare_controller import CompareController
 from napari_rls.widgets.compare_state import Cells, CompareState
@@ -27,13 +29,16 @@ from napari_rls.widgets.compare_table import CompareTable
 from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.parts import RunBar, TextLabel, UpAndDown, form_rows
+from napari_rls.widgets.parts import RunBar, TextLabel, UpAndDown, allow, folded, form_rows
 from napari_rls.widgets.picker import InputPicker
 from napari_rls.widgets.state import Phase
 from napari_rls.widgets.worker import launch
 from napari_rls.workflow.compare_results import SHARED
 
 ADVANCED = tuple(name for name in SHARED if name not in ("bundle", "factor"))
+DRAW = 15
+"""Milliseconds after which Qt has begun to draw."""
+
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet"}
 
 
@@ -51,8 +56,9 @@ class CompareWidget(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self.state = CompareState()
+        self._behind = False
         memory = settings_file().with_name("comparison.json")
-        self.controller = CompareController(self._viewer, self.state, launch, memory)
+        self.controller = CompareController(self._viewer, self.state, launch, memory, _soon)
         self._build()
         self._connect()
         self._show_all()
@@ -70,20 +76,23 @@ class CompareWidget(Dock):
         )
         self.count = SpinBox(min=1, max=100_000, tooltip="How many cells")
         self.methods = {
-            name: CheckBox(text=name, tooltip=preset.title) for name, preset in PRESETS.items()
+            name: CheckBox(text=name, tooltip=for_qt(preset.title))
+            for name, preset in PRESETS.items()
         }
         self.max_steps = SpinBox(
             min=0,
             max=10_000,
-            tooltip="Upper bound of every method's steps, for a quick look; 0 keeps its own.",
+            tooltip="Upper bound of every method's steps, for a quick look.",
         )
+        self.own_steps = QLabel("0: those of each method")
+        self.own_steps.setEnabled(False)
         self.advanced = SettingsForm(ADVANCED)
         self.table = CompareTable()
         self.run = PushButton(text="Compare")
         self.cancel = PushButton(text="Cancel")
-        self.compare = PushButton(text="Side by side", tooltip="LR | methods | GT, contrast linked")
+        self.compare = PushButton(text="Side by side")
         self.compare.native.setCheckable(True)
-        self.export = PushButton(text="Export table...", tooltip="With the record of all runs")
+        self.export = PushButton(text="Export table...")
         self.bar = RunBar()
         self.message, self.device = TextLabel(), TextLabel()
 
@@ -108,13 +117,12 @@ class CompareWidget(Dock):
         rows = form_rows()
         rows.addRow("Cells", cells)
         rows.addRow("Steps at most", self.max_steps.native)
-        collapsible = QCollapsible("Advanced")
-        collapsible.addWidget(self.advanced)
+        rows.addRow("", self.own_steps)
         for widget in (self.bundles, self.picker, self.factor):
             column.addWidget(widget)
         column.addLayout(self._method_rows())
         column.addLayout(rows)
-        column.addWidget(collapsible)
+        column.addWidget(folded("Advanced", self.advanced))
         column.addStretch()
         self.area = UpAndDown(self.settings_area)
         return self.area
@@ -126,7 +134,8 @@ class CompareWidget(Dock):
         for k, (name, box) in enumerate(self.methods.items()):
             title = QLabel(PRESETS[name].title.partition(" (")[0])
             title.setWordWrap(True)
-            title.setToolTip(PRESETS[name].title)
+            title.setTextFormat(Qt.TextFormat.PlainText)
+            title.setToolTip(for_qt(PRESETS[name].title))
             grid.addWidget(box.native, k, 0)
             grid.addWidget(title, k, 1)
         return grid
@@ -158,7 +167,9 @@ class CompareWidget(Dock):
         events.cells.connect(self._show_choices)
         events.count.connect(self._show_choices)
         events.max_steps.connect(self._show_choices)
-        events.phase.connect(self._show_phase)
+        for event in (events.phase, events.inputs, events.methods, events.comparing):
+            event.connect(self._show_phase)
+        events.phase.connect(self._catch_up)
         events.progress.connect(self.bar.show_progress)
         events.message.connect(self.message.show_message)
         events.device.connect(self.device.show_text)
@@ -166,9 +177,21 @@ class CompareWidget(Dock):
         events.turns.connect(self.table.show_turns)
 
     def reset_choices(self, _event: object = None) -> None:
-        """Follow the viewer's layers: napari calls this when they change."""
-        self.controller.follow_layers()
-        self._show_inputs()
+        """Follow the viewer's layers: napari calls this when they change.
+
+        Layers that a comparison adds, many, are followed once it is over.
+        """
+        if self.state.phase is Phase.IDLE:
+            self.controller.follow_layers()
+            self._show_inputs()
+            self._show_phase()
+        else:
+            self._behind = True
+
+    def _catch_up(self, phase: Phase) -> None:
+        if phase is Phase.IDLE and self._behind:
+            self._behind = False
+            self.reset_choices()
 
     def _choose_bundle(self, name: str) -> None:
         if name:
@@ -230,15 +253,29 @@ class CompareWidget(Dock):
             with field.changed.blocked():
                 field.value = value
         self.count.visible = state.cells is Cells.FIRST
+        self.own_steps.setVisible(state.max_steps == 0)
 
-    def _show_phase(self) -> None:
-        phase = self.state.phase
-        idle = phase is Phase.IDLE
+    def _show_phase(self, _: object = None) -> None:
+        state = self.state
+        idle = state.phase is Phase.IDLE
         self.settings_area.setEnabled(idle)
-        self.run.enabled = idle
-        self.cancel.enabled = phase is Phase.RUNNING
-        self.export.enabled = idle and bool(self.controller.results)
+        busy = "" if idle else "A comparison is at work: wait, or cancel it."
+        no_input = "" if all(state.inputs.lr) else "Choose the LR layer first."
+        no_method = "" if state.methods else "Choose one or more methods first."
+        no_work = "" if state.phase is Phase.RUNNING else "Nothing is at work, or it is stopping."
+        no_table = "" if self.controller.results else "There is no table yet: compare first."
+        allow(self.run, busy or no_input or no_method, "Run the methods and score them")
+        allow(self.cancel, no_work, "Stop, and keep what was reached")
+        allow(
+            self.compare, self.controller.obstacle, "LR | bicubic | methods | GT, contrast linked"
+        )
+        allow(self.export, busy or no_table, "With the record of all runs")
 
     def _show_comparing(self) -> None:
         with self.compare.changed.blocked():
             self.compare.native.setChecked(self.state.comparing)
+
+
+def _soon(call: Callable[[], None]) -> None:
+    """Call a function once the window has drawn what changed."""
+    QTimer.singleShot(DRAW, call)

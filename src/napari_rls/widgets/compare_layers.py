@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_rls.widgets.inputs import Source, cell_in_view, sources
 from napari_rls.widgets.sr_layers import SrLayers
+from napari_rls.widgets.view import all_or_none
 from napari_rls.workflow.collect import Collector
+from napari_rls.workflow.compare_results import BICUBIC
+from napari_rls.workflow.stack import content_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -33,7 +36,9 @@ class _Column:
 
 
 class CompareLayers:
-    """Layers per method and channel; made, they show the LR image, upsampled.
+    """Layers per method and channel, the upsampled LR image first; layers of earlier runs again.
+
+    Until a method has reached a cell, its layers show the LR image, upsampled.
 
     Parameters
     ----------
@@ -60,23 +65,37 @@ class CompareLayers:
         self._viewer = viewer
         self._comparison = comparison
         self._state = state
+        self._lr = lr
+        self._digest = content_digest(lr.data)
+        inputs = state.inputs
+        self._origin = sources(inputs.lr, inputs.separate, inputs.channels, cells)
         self._columns: dict[str, _Column] = {}
-        inputs, manifest = state.inputs, state.manifest
-        origin = sources(inputs.lr, inputs.separate, inputs.channels, cells)
-        for method in state.methods:
-            sr = SrLayers(viewer, origin, lr, manifest, method)
-            self._columns[method] = _Column(sr, Collector(lr, manifest.hr_size))
+
+    def build(self) -> Iterator[None]:
+        """Show the layers, method by method; yield in between.
+
+        They do not lie side by side then, unless these very layers did before. The window takes
+        long to draw a layer for the first time, and is to draw a few at a time.
+        """
+        inputs, manifest = self._state.inputs, self._state.manifest
+        for method in (BICUBIC, *self._state.methods):
+            with all_or_none(self._viewer):
+                sr = SrLayers(self._viewer, self._origin, self._lr, manifest, method, self._digest)
+            self._columns[method] = _Column(sr, Collector(self._lr, manifest.hr_size))
+            yield
         columns = [column.sr.layers for column in self._columns.values()]
-        comparison.about(inputs, columns, manifest)
-        self._bring_into_view(origin[0])
+        if not self._comparison.shows(inputs, columns):
+            self._comparison.stop()
+        self._comparison.about(inputs, columns, manifest)
+        self._bring_into_view(self._origin[0])
 
     def __contains__(self, layer: Layer) -> bool:
         return any(layer in column.sr.layers for column in self._columns.values())
 
     @property
     def present(self) -> bool:
-        """Whether any of the layers is still in the viewer."""
-        return any(column.sr.present for column in self._columns.values())
+        """Whether any of the methods' layers is still in the viewer."""
+        return any(column.sr.present for name, column in self._columns.items() if name != BICUBIC)
 
     def show(self, message: CompareUpdate) -> None:
         """Show what a message holds in the layers of its method."""
@@ -91,26 +110,41 @@ class CompareLayers:
             if first:
                 column.sr.mark(column.collector.provenance())
         if result is not None and result.ran:
-            column.sr.settle(result.sr, dict(result.record))
+            column.sr.settle(result.sr, dict(result.record) or self._baseline())
             column.settled = True
         elif result is not None:
             self._remove([message.method])
 
     def settle(self) -> None:
-        """Keep what methods reached that have no result; take away the layers of the others."""
+        """Keep what methods reached that have no result; take away the layers of the others.
+
+        Where layers showed an earlier result, that is shown again.
+        """
         for column in self._columns.values():
             if not column.settled and column.collector.reached:
                 column.sr.settle(column.collector.sr, column.collector.provenance())
-        nothing = [name for name, c in self._columns.items() if not c.collector.reached]
-        self._remove(nothing)
+                column.settled = True
+        nothing = [name for name, column in self._columns.items() if not column.settled]
+        kept = self._columns.keys() - nothing
+        self._remove(self._columns.keys() if kept <= {BICUBIC} else nothing)
+        for column in self._columns.values():
+            column.sr.accept()
 
     def _remove(self, methods: Iterable[str]) -> None:
         """Take the layers of methods out of the viewer; the others move together."""
         again = self._state.comparing
-        for method in methods:
-            self._columns.pop(method).sr.remove()
+        for method in list(methods):
+            self._columns.pop(method).sr.put_back()
         if again and not self._state.comparing and self.present:
             self._comparison.start()
+
+    def _baseline(self) -> dict[str, Any]:
+        """Return the record of the upsampled image."""
+        return {
+            "generated": False,
+            "note": "The LR image, upsampled (bicubic), without any model.",
+            "input": {"sha256": self._digest},
+        }
 
     def _bring_into_view(self, source: Source) -> None:
         """Show a cell that is compared, if none is in view."""

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem
 
 from napari_rls.search.presets import PRESETS
+from napari_rls.text import for_qt
 from napari_rls.workflow.compare_results import (
     BICUBIC,
     HIGH,
@@ -77,12 +78,12 @@ class CompareTable(QTableWidget):
         self.setHorizontalHeaderItem(0, QTableWidgetItem("method"))
         for c, (name, meaning) in enumerate(told.items(), start=1):
             item = QTableWidgetItem(HEADINGS.get(name, name))
-            item.setToolTip(f"{name} ({meaning['variant']}); {meaning['better']} is better")
+            item.setToolTip(for_qt(f"{name} ({meaning['variant']}); {meaning['better']} is better"))
             self.setHorizontalHeaderItem(c, item)
 
     def _say(self, row: int, words: str) -> None:
         item = QTableWidgetItem(words)
-        item.setToolTip(words)
+        item.setToolTip(for_qt(words))
         self.setItem(row, 1, item)
         if self.columnCount() > 2:
             self.setSpan(row, 1, 1, self.columnCount() - 1)
@@ -90,7 +91,7 @@ class CompareTable(QTableWidget):
 
 def _name(method: str) -> QTableWidgetItem:
     item = QTableWidgetItem(method)
-    item.setToolTip(BASELINE if method == BICUBIC else PRESETS[method].title)
+    item.setToolTip(for_qt(BASELINE if method == BICUBIC else PRESETS[method].title))
     return item
 
 

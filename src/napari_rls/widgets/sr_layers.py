@@ -13,6 +13,7 @@ from napari_rls.widgets.inputs import Source, full_resolution
 from napari_rls.widgets.own_layers import GENERATED, OwnLayers
 from napari_rls.widgets.view import remove_layers
 from napari_rls.workflow.collect import PROVENANCE_KEY
+from napari_rls.workflow.compare_results import BICUBIC
 from napari_rls.workflow.upsample import upsample
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class SrLayers:
     manifest
         The bundle's manifest, for colours and the HR size.
     method
-        The method, if the layers' names are to tell it.
+        The method, if the layers' names are to tell it; "bicubic" is the LR image, upsampled.
     digest
         SHA-256 of the LR cells: layers of an earlier run of the same cells are taken over,
         see :class:`~napari_rls.widgets.own_layers.OwnLayers`. "" always makes new ones.
@@ -63,7 +64,10 @@ class SrLayers:
         self._viewer = viewer
         self._own = OwnLayers(viewer, digest)
         factor = manifest.hr_size // lr.data.shape[-1]
-        kind = f"{factor}x {method}".rstrip()
+        # Upsampled pixels are those of the LR image: nothing is generated.
+        kind = f"SR {f'{factor}x {method}'.rstrip()} {GENERATED}"
+        if method == BICUBIC:
+            kind = f"Bicubic {factor}x"
         first_look = upsample(lr.data, factor)
         self.layers: list[Image] = []
         try:
@@ -186,6 +190,6 @@ def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float
 
 
 def _name(lr: str, channel: str, kind: str, channels: int) -> str:
-    name = f"SR {kind} {GENERATED} of {lr}"
+    name = f"{kind} of {lr}"
     known = channels == 1 or lr.lower().endswith(channel.lower())
     return name if known else f"{name} {channel}"

@@ -148,6 +148,8 @@ class TrainController(PlanController):
         self._say("")
         if not isinstance(work, Look):
             state.warnings, state.bundle = (), None
+        if state.training:
+            state.estimate = ""
         self._stop = self._launch(work, self._receive, self._ended)
 
     def _receive(self, news: News | Exception) -> None:

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.text import for_qt
@@ -26,7 +25,7 @@ from napari_rls.training.settings import TrainSettings
 from napari_rls.widgets.docks import SUPER_RESOLVE, Dock, open_dock
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.parts import COLOURS, RunBar, TextLabel, UpAndDown, form_rows, offer
+from napari_rls.widgets.parts import COLOURS, RunBar, TextLabel, UpAndDown, allow, folded, form_rows
 from napari_rls.widgets.state import Level, Message, Phase
 from napari_rls.widgets.train_controller import TrainController
 from napari_rls.widgets.train_curves import CurvesPlot
@@ -54,14 +53,6 @@ FACTS = {
     "Device": (3, 0, 3),
 }
 """What is told of a run, and where: row, column, columns that the value may take."""
-
-EMPTY = {
-    "title": "channels and size",
-    "pixel_size": "what the files say",
-    "start": "from scratch",
-    "grow_kimg": "none",
-}
-"""What an empty field of the plan means."""
 
 EM_DASH = "\N{EM DASH}"
 
@@ -101,9 +92,6 @@ class TrainWidget(Dock):
         self.more = SettingsForm(MORE, TrainSettings, {})
         self.more_of_plan = SettingsForm(MORE_OF_PLAN, Plan, {})
         self.about = SettingsForm(ABOUT, Plan, {})
-        for form in (self.about, self.more_of_plan):
-            for name in EMPTY.keys() & form.fields.keys():
-                form.fields[name].native.setPlaceholderText(EMPTY[name])
         self.place = TextLabel()
         self.choose_place = PushButton(text="...", tooltip="Folder of the bundle and its run")
         self.find = PushButton(text="Find cells")
@@ -145,10 +133,10 @@ class TrainWidget(Dock):
                 self.found,
                 self.channels,
                 dna,
-                _folded("Finding nuclei", self.nuclei),
+                folded("Finding nuclei", self.nuclei),
             )
         )
-        more = _folded("More settings", self.more, self.more_of_plan)
+        more = folded("More settings", self.more, self.more_of_plan)
         column.addWidget(_group("Training", self.main, more))
         column.addWidget(_group("Bundle", self.about, place))
         column.addStretch()
@@ -258,9 +246,6 @@ class TrainWidget(Dock):
         self.images.setToolTip(for_qt("\n".join((*plan.images, *plan.validation)[:30])))
         for form in (self.channels, self.about, self.more_of_plan):
             form.show_settings(plan)
-            for name in EMPTY.keys() & form.fields.keys():
-                if not getattr(plan, name):
-                    form.fields[name].native.setText("")
         for form in (self.main, self.more):
             form.show_settings(plan.settings)
         self.nuclei.show_settings(plan.nuclei)
@@ -287,27 +272,27 @@ class TrainWidget(Dock):
         self.train.text = "Resume" if state.begun else "Train"
         run = state.plan.run_folder.name
         begin = f"Go on with the run in {run}" if state.begun else "Begin the run"
-        no_images = "" if state.plan.images else "Choose images first: files, a folder, open layers"
-        busy = "" if idle else "Something is at work: wait, or cancel it"
-        no_run = "" if state.begun else "There is nothing to finish yet: train first"
+        no_images = (
+            "" if state.plan.images else "Choose images first: files, a folder, open layers."
+        )
+        busy = "" if idle else "Something is at work: wait, or cancel it."
+        no_run = "" if state.begun else "There is nothing to finish yet: train first."
         if state.phase is Phase.RUNNING:
-            no_run = "" if state.stoppable else "There is no step of training to stop after"
-        stopped = state.phase is not Phase.STOPPING
-        no_bundle = "" if state.bundle else "There is no new bundle yet: train, or finish a run"
-        offer(self.find, "Cut the crops and show some of them", busy or no_images)
-        offer(self.train, begin, busy or no_images)
-        offer(self.open_run, "Go on with a run, begun here or by a command: choose NAME-run", busy)
-        offer(
-            self.cancel,
-            "Stop after this step; a run keeps a checkpoint and can go on",
-            "" if state.phase is Phase.RUNNING else "Nothing is at work" if idle else "Stopping",
-        )
-        offer(
+            no_run = "" if state.stoppable else "There is no step of training to stop after."
+        if state.phase is Phase.STOPPING:
+            no_run = "The work is stopping."
+        no_work = "" if state.phase is Phase.RUNNING else "Nothing is at work, or it is stopping."
+        no_bundle = "" if state.bundle else "There is no new bundle yet: train, or finish a run."
+        allow(self.find, busy or no_images, "Cut the crops and show some of them")
+        allow(self.train, busy or no_images, begin)
+        allow(self.open_run, busy, "Go on with a run, begun here or by a command: choose NAME-run")
+        allow(self.cancel, no_work, "Stop after this step; a run keeps a checkpoint and can go on")
+        allow(
             self.finish,
+            no_run,
             "Train no more: make a bundle of what the run has so far; it can still go on later",
-            no_run if stopped else "Stopping",
         )
-        offer(self.use, "Choose it in Super-resolve cells", busy or no_bundle)
+        allow(self.use, busy or no_bundle, "Choose it in Super-resolve cells")
 
     def _show_training(self, training: bool) -> None:
         if training:
@@ -353,13 +338,6 @@ def _group(title: str, *parts: QWidget | QFormLayout | QHBoxLayout) -> QGroupBox
         else:
             column.addLayout(part)
     return group
-
-
-def _folded(title: str, *parts: QWidget) -> QCollapsible:
-    folded = QCollapsible(title)
-    for part in parts:
-        folded.addWidget(part)
-    return folded
 
 
 def _listed(images: Sequence[str], validation: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
@@ -24,9 +24,6 @@ HALF = "half"
 
 _RUN = "run.json"
 _NOT_YET_KNOWN = ("DNA",)
-
-OrNone = Annotated[float, BeforeValidator(lambda value: 0.0 if value == "" else value)]
-"""A number, 0 for none, which may also be left empty."""
 
 
 class Plan(BaseModel):
@@ -75,24 +72,24 @@ class Plan(BaseModel):
     attribution: Annotated[str, Field(max_length=10_000)] = Field(
         default="not stated", title="Attribution", description="Whom to name for the images."
     )
-    pixel_size: OrNone = Field(
+    pixel_size: float = Field(
         default=0.0,
         ge=0,
         le=1000,
-        title="Pixel size (um)",
-        description="Side of a pixel in micrometres; empty: what the files say.",
+        title="Pixel size",
+        description="Side of a pixel in micrometres; 0: what the files say.",
     )
     start: str = Field(
         default="",
         title="Start from",
         description="File of a bundle of the same size and widths to start from; empty: scratch.",
     )
-    grow_kimg: OrNone = Field(
+    grow_kimg: float = Field(
         default=0.0,
         ge=0,
         le=100_000,
-        title="Half size first (kimg)",
-        description="Thousands of images (kimg) to train on at half the size first; empty: none.",
+        title="Half size first",
+        description="Training at half the size first, in kimg; 0: none.",
     )
     generator: Literal["best", "last"] = Field(
         default="best",
