@@ -137,6 +137,29 @@ def test_cancel_and_resume_by_their_buttons(widget, fields, tmp_path, qtbot, mon
 
 
 @pytest.mark.canvas
+def test_finish_now_and_use_the_bundle_in_the_dock_that_is_open(
+    viewer, widget, fields, qtbot, monkeypatch
+):
+    _, other = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve cells")
+    assert not widget.finish.enabled
+    assert "train first" in widget.finish.native.toolTip()
+    assert "Choose images first" in widget.train.native.toolTip()
+    assert "train, or finish a run" in widget.use.native.toolTip()
+    begin_long_run(qtbot, widget, fields, monkeypatch)
+    qtbot.waitUntil(lambda: widget.finish.enabled, timeout=20_000)
+    widget.finish.native.click()
+    qtbot.waitUntil(lambda: widget.state.bundle is not None, timeout=60_000)
+    wait_until_idle(qtbot, widget.state)
+    assert widget.message.text().startswith("Done: the bundle is")
+    assert widget.facts["Best KID"].text().startswith("not measured: too few held-out cells")
+    assert widget.facts["KID"].text() == widget.facts["Best KID"].text()
+    widget.use.native.click()
+    docks = [dock for dock in viewer.window.dock_widgets if "Super-resolve" in dock]
+    assert len(docks) == 1
+    assert other.state.settings.bundle == str(widget.state.bundle)
+
+
+@pytest.mark.canvas
 def test_closing_the_panel_during_a_run_keeps_a_checkpoint(
     viewer, widget, fields, tmp_path, qtbot, monkeypatch
 ):

@@ -148,8 +148,9 @@ class TrainController(PlanController):
         self._say("")
         if not isinstance(work, Look):
             state.warnings, state.bundle = (), None
-        if state.training:
+        if isinstance(work, Train):
             state.estimate = ""
+            state.scored = state.scored or not work.finish
         self._stop = self._launch(work, self._receive, self._ended)
 
     def _receive(self, news: News | Exception) -> None:
@@ -168,7 +169,6 @@ class TrainController(PlanController):
         state = self.state
         if update.crops is not None:
             state.found = update.crops.summary()
-            state.scored = True
             self.layers.show_crops(update.crops)
         if update.unscored:
             state.scored = False

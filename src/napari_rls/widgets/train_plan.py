@@ -15,7 +15,6 @@ from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.train_inputs import parse_channels
 from napari_rls.workflow.train_manifest import Card
 from napari_rls.workflow.train_record import TrainJob, kept_job
 
@@ -141,6 +140,8 @@ class Plan(BaseModel):
         InputError
             If something is missing or wrong.
         """
+        from napari_rls.workflow.train_inputs import parse_channels
+
         if not self.images:
             raise InputError("Choose the images to train on first.")
         names, sources = parse_channels(self.channels)

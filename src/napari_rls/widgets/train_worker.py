@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_rls.widgets.train_plan import HALF, Plan
-from napari_rls.workflow.read import read_stack
-from napari_rls.workflow.train_inputs import find_images
-from napari_rls.workflow.train_job import JobUpdate, train_bundle
 from napari_rls.workflow.train_time import measured
 
 if TYPE_CHECKING:
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_rls.models.stylegan2 import Generator
     from napari_rls.training.run_folder import Report, Score
+    from napari_rls.workflow.train_job import JobUpdate
 
 SAMPLES = 18
 """Generated images that are shown."""
@@ -81,6 +79,9 @@ class Look:
 
     def updates(self) -> Iterator[News]:
         """List the files, and read the first one if it holds all channels."""
+        from napari_rls.workflow.read import read_stack
+        from napari_rls.workflow.train_inputs import find_images
+
         files = find_images(self.images)
         yield News(images=self.images, files=len(files), must_show=True)
         if not self.plan.pattern:
@@ -95,6 +96,8 @@ class FindCells:
 
     def updates(self) -> Iterator[News]:
         """Begin the training job, and end it where training would begin."""
+        from napari_rls.workflow.train_job import train_bundle
+
         _load()
         with closing(train_bundle(self.plan.job())) as updates:
             for update in updates:
@@ -112,6 +115,8 @@ class Train:
 
     def updates(self) -> Iterator[News]:
         """Run the job; draw samples now and then."""
+        from napari_rls.workflow.train_job import train_bundle
+
         _load()
         sampler = Sampler(self.plan.settings.seed)
         size: int | None = None
@@ -138,9 +143,16 @@ class Train:
 
 
 def _load() -> None:
-    """Import here what takes long, while nothing is to be drawn yet."""
-    for name in ("torch", "napari_rls.training.run", "matplotlib.backends.backend_agg"):
+    """Import here what takes long, and draw the first, slow figure, while nobody waits for it."""
+    for name in ("torch", "napari_rls.training.run", "matplotlib.backends.backend_qtagg"):
         import_module(name)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().plot([0], [0], label="0")
+    figure.legend()
+    FigureCanvasAgg(figure).draw()
 
 
 class Sampler:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from napari_rls.search.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from napari_rls.workflow.updates import Update
 
 BICUBIC = "bicubic"
@@ -29,6 +30,12 @@ LOW, HIGH = "_low", "_high"
 
 SHARED = ("bundle", "factor", "seed", "intensity", "batch_size", "device", "precision", "threads")
 """Settings that all methods of a comparison have in common."""
+
+
+def _no_scores() -> pd.DataFrame:
+    import pandas as pd  # slow to import, and the window's docks need this module
+
+    return pd.DataFrame()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +64,7 @@ class MethodResult:
 
     method: str
     sr: NDArray[np.float32] | None = None
-    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scores: pd.DataFrame = field(default_factory=_no_scores)
     lr_residual: float = math.nan
     seconds_per_cell: float = math.nan
     note: str = ""
@@ -128,6 +135,8 @@ def comparison_table(results: Sequence[MethodResult]) -> pd.DataFrame:
     ``cells`` (those that the metrics are of, or that have an image) and ``note``. What is
     not known is NaN.
     """
+    import pandas as pd
+
     rows = []
     for result in results:
         row: dict[str, Any] = {"method": result.method}

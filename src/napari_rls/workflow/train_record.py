@@ -19,7 +19,6 @@ from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_manifest import Card
 
 RECORD = "job.json"
@@ -114,6 +113,8 @@ def keep_job(job: TrainJob) -> None:
     TrainingError
         If that is not possible.
     """
+    from napari_rls.workflow.train_files import writing
+
     path = job.folder / RECORD
     text = TypeAdapter(TrainJob).dump_json(settled(job), indent=2)
     with writing(path), whole_file(path) as draft:
