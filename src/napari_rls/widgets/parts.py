@@ -60,22 +60,6 @@ class TextLabel(QLabel):
         self.setVisible(bool(message.text))
 
 
-def offer(button: PushButton, does: str, obstacle: str = "") -> None:
-    """Enable a button and say what it does, or, where it cannot work yet, say why.
-
-    Parameters
-    ----------
-    button
-        The button.
-    does
-        What it does.
-    obstacle
-        Why it cannot be pressed; empty if it can.
-    """
-    button.enabled = not obstacle
-    button.native.setToolTip(for_qt(f"{obstacle}." if obstacle else does))
-
-
 class PlainLabel(QLabel):
     """A label that shows its text as it is: names of others may look like markup."""
 
