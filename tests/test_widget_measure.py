@@ -320,6 +320,8 @@ def test_labels_come_one_by_one_and_the_next_run_waits_for_them(tmp_path):
     bench.add("plate", two_channels(RATIOS))
     bench.measure()
     assert bench.state.result is not None  # the table is there at once
+    assert len(bench.viewer.layers) == 2
+    steps.pop()()
     assert [layer.name for layer in bench.viewer.layers][2:] == ["HR nuclei"]
     assert bench.state.phase is Phase.STOPPING
     bench.controller.start()
@@ -337,6 +339,7 @@ def test_a_panel_closed_before_all_labels_are_there_leaves_the_rest_usable(tmp_p
     bench.controller._later = steps.append
     bench.add("plate", two_channels(RATIOS))
     bench.measure()
+    steps.pop()()
     bench.controller.close()
     steps.pop()()
     assert len(bench.viewer.layers) == 3

@@ -313,7 +313,7 @@ class MeasureController:
         if state.layers is None:
             state.layers = MeasureLayers(self.viewer)
         self._showing = state.layers.show(labels)
-        self._show_next()
+        self._later(self._show_next)
 
     def _show_next(self) -> None:
         """Show another layer, or say what was measured when all are there."""
