@@ -17,6 +17,13 @@ T = TypeVar("T")
 LOOK_AGAIN = 20
 """Milliseconds between two looks at whether a thread is done."""
 
+NEEDED_SOON = (
+    "napari_rls.evaluation.plots",
+    "matplotlib.backends.backend_qtagg",
+    "torch",
+)
+"""What takes a second or more to import."""
+
 
 def beside_the_window(make: Callable[[], T], follow: Callable[[], None] | None = None) -> T:
     """Return what ``make`` returns in a thread, while the window goes on drawing.
@@ -77,6 +84,7 @@ def warm_up() -> None:
 
     def prepare() -> None:
         warm_up_layers()
-        import_module("torch")
+        for module in NEEDED_SOON:
+            import_module(module)
 
     Thread(target=prepare, name="napari-rls warm-up").start()
