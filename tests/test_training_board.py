@@ -95,3 +95,9 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 def test_a_run_without_scores_has_no_score_curves(tmp_path: Path) -> None:
     run(tmp_path / "run", stop_at=40)
     assert not any("KID" in tag for tag in scalars(RunFolder(tmp_path / "run").board))
+
+
+def test_files_of_other_names_are_no_hindrance(tmp_path: Path) -> None:
+    for name in ("x.y", "1.", "9" * 200 + ".1", "\u0663.1", "99999999999.0"):
+        (tmp_path / f"events.out.tfevents.{name}").touch()
+    assert Board(tmp_path, 7).file.name == "events.out.tfevents.100000000000.000000007"

@@ -29,6 +29,9 @@ _TAGS = {
 }
 
 
+_NAME = re.compile(r"events\.out\.tfevents\.(\d{1,12})\.", re.ASCII)
+
+
 class Board:
     """An event file in ``folder`` for each start of the run; a step is an image shown.
 
@@ -46,7 +49,8 @@ class Board:
 
     def __init__(self, folder: Path, images: int) -> None:
         # Readers take files in the order of their names: each start needs a later one.
-        stamps = [int(f.name.split(".")[3]) for f in folder.glob("events.out.tfevents.*.*")]
+        named = (_NAME.match(file.name) for file in folder.glob("events.out.tfevents.*"))
+        stamps = [int(found[1]) for found in named if found]
         stamp = max([int(time.time()), *(s + 1 for s in stamps)])
         self.file = folder / f"events.out.tfevents.{stamp}.{images:09d}"
         self.images = images
