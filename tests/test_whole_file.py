@@ -296,7 +296,7 @@ def test_readers_never_see_half_or_mixed_files(tmp_path: Path) -> None:
         for process in (sweeper, *writers):
             process.kill()
             process.wait()
-    assert sum(seen.values()) > 1000
+    assert sum(seen.values()) > 200
     assert {"a", "b"} <= seen.keys()
     assert list(tmp_path.iterdir()) == [path]
 

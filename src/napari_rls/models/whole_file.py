@@ -68,8 +68,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _named(error, draft, path) from error
     finally:
-        lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder, lock)
     if os.name == "posix":
         # The file is there, whether or not this folder can be flushed.
         with suppress(OSError):
@@ -117,8 +116,16 @@ def _remove_abandoned(draft: Path, host: str) -> None:
         known = host == _HOST and (draft / _LOCK).exists()
         if age < _ABANDONED and not known:
             return
-        with FileLock(draft / _LOCK, timeout=0):
-            (draft / _DRAFT).unlink(missing_ok=True)
+        lock = FileLock(draft / _LOCK)
+        lock.acquire(timeout=0)
+        _remove(draft, lock)
+
+
+def _remove(draft: Path, lock: BaseFileLock) -> None:
+    """Remove the folder of a draft, its lock included before another can take it."""
+    shutil.rmtree(draft, ignore_errors=True)
+    lock.release()
+    if draft.exists():  # Windows removes no file that is open
         shutil.rmtree(draft, ignore_errors=True)
 
 
