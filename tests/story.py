@@ -153,7 +153,7 @@ class Window:
         ended = time.perf_counter()
         self.rest(0.3)
         self.steps.append(Step(name, ended - begun, *self._watch.longest(begun)))
-        assert self.complaints == [], name
+        assert not self.complaints, f"{name}: {self.complaints}"
         assert (self.main.width(), self.main.height()) == (self.width, self.height), name
         if self.pictures:
             stem = f"{self.width}-{len(self.steps):02d}-{name.replace(' ', '-')}"

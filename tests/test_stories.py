@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from qtpy.QtWidgets import QFileDialog
 from story import Window, seen
+from synthetic_cells import field
 from tiny_model import random_bundle
+from train_bench import SMALL
 
 from napari_rls.models.manifest import Channel
 from napari_rls.search.settings import DEFAULT_BUNDLE, Settings
@@ -16,6 +20,7 @@ from napari_rls.widgets import docks
 from napari_rls.widgets.memory import settings_file
 from napari_rls.widgets.plots_dock import PlotsWidget
 from napari_rls.widgets.state import Phase
+from napari_rls.widgets.train_plan import Plan
 
 pytestmark = pytest.mark.canvas
 
@@ -40,6 +45,20 @@ def stand_in(tmp_path_factory):
     path = tmp_path_factory.mktemp("stand-in") / "stand-in.rls.safetensors"
     random_bundle(size=64, channels=channels).save(path)
     return path
+
+
+@pytest.fixture
+def fields(tmp_path):
+    """Return a folder of fields to train on."""
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    places = [(60.0 + 90 * (k // 3), 60.0 + 90 * (k % 3)) for k in range(9)]
+    for k in range(6):
+        image = np.roll(field(places, (320, 320)), 5 * k, axis=2)
+        known = {"PhysicalSizeX": 1.0, "PhysicalSizeY": 1.0, "axes": "CYX"}
+        known["Channel"] = {"Name": ["DNA", "FKHR-GFP"]}
+        tifffile.imwrite(folder / f"field{k}.ome.tif", image, metadata=known)
+    return folder
 
 
 @pytest.fixture(params=SIZES, ids=lambda size: "x".join(map(str, size)))
@@ -89,7 +108,17 @@ def test_from_the_sample_to_the_exported_table(window, stand_in, choose, tmp_pat
     assert window.says("12 of 12 cells")
     made = [name for name in window.names if name not in sample]
     assert len(made) == 4  # two channels, and the samples of each
-    assert window.canvas().std() > 0.02
+    single = window.canvas()
+    assert single.std() > 0.02
+
+    with window.step("side by side"):
+        window.click("Side by side")
+    thirds = np.array_split(window.canvas().max(-1), 3, axis=1)
+    assert all((third > 0.05).mean() > 0.1 for third in thirds)
+    with window.step("side by side off"):
+        window.click("Side by side")
+    np.testing.assert_allclose(window.canvas(), single, atol=0.05)
+    assert window.names == [*sample, *made]
 
     with window.step("mean and SD"):
         window.click("Mean and SD of samples")
@@ -115,6 +144,77 @@ def test_from_the_sample_to_the_exported_table(window, stand_in, choose, tmp_pat
     table = pd.read_csv(tmp_path / "table.csv")
     assert set(table["Metadata_Image"]) == {"LR", "SR", "GT"}
     assert len(window.docks) == 3
+    assert window.look_through_docks() == []
+
+
+def test_methods_are_compared(window, stand_in):
+    settings_file().parent.mkdir(parents=True)
+    Settings(bundle=str(stand_in)).save(settings_file().with_name("comparison.json"))
+    window.open_sample(SAMPLE)
+    sample = window.names
+    with window.step("open Compare"):
+        compare = window.open_dock(docks.COMPARE)
+    with window.step("start comparing"):
+        window.click("Compare")
+        window.until(lambda: compare.state.phase is Phase.RUNNING)
+        window.until(lambda: compare.state.progress.share > 0)
+    with window.step("compare"):
+        window.until(lambda: compare.state.phase is Phase.IDLE)
+    made = [name for name in window.names if name not in sample]
+    assert {"rls", "pulse", "brgm", "bicubic"} <= {r.method for r in compare.controller.results}
+    beside = window.canvas()
+    with window.step("methods side by side off"):
+        window.click("Side by side")
+    assert window.names == [*sample, *made]
+    assert not np.allclose(window.canvas(), beside, atol=0.05)
+    with window.step("methods side by side"):
+        window.click("Side by side")
+    np.testing.assert_allclose(window.canvas(), beside, atol=0.05)
+    assert window.look_through_docks() == []
+
+
+def test_from_one_s_own_fields_to_one_s_own_bundle(window, stand_in, fields, choose, tmp_path):
+    settings_file().parent.mkdir(parents=True)
+    Settings(bundle=str(stand_in)).save(settings_file())
+    plan = Plan(folder=tmp_path, name="mine", fit_samples=300, fit_epochs=1)
+    for name in SMALL.keys() - {"size", "kimg"}:
+        plan = plan.with_part("settings", name, SMALL[name])
+    plan.save(settings_file().with_name("training.json"))
+
+    window.open_sample(SAMPLE)
+    with window.step("open Train"):
+        train = window.open_dock(docks.TRAIN)
+    with window.step("choose fields"):
+        choose(fields)
+        window.click("Folder...")
+        window.until(lambda: train.state.phase is Phase.IDLE)
+    with window.step("find cells"):
+        window.click("Find cells")
+        window.until(lambda: train.state.phase is Phase.IDLE)
+    assert any("crops" in name.lower() for name in window.names)
+    with window.step("train"):
+        window.click("Train")
+        window.until(lambda: bool(train.state.curves.reports))
+    with window.step("cancel"):
+        window.click("Cancel")
+        window.until(lambda: train.state.phase is Phase.IDLE)
+    assert window.says("Resume goes on with it")
+    with window.step("resume"):
+        begun = len(train.state.curves.reports)
+        window.click("Resume")
+        window.until(lambda: len(train.state.curves.reports) > begun)
+    with window.step("finish now"):
+        window.click("Finish now")
+        window.until(lambda: train.state.bundle is not None and train.state.phase is Phase.IDLE)
+    with window.step("use this bundle"):
+        window.click("Use this bundle")
+        window.until(lambda: "Super-resolve" in [d.windowTitle() for d in window.docks])
+    (dock,) = [d.widget() for d in window.docks if d.windowTitle() == "Super-resolve"]
+    assert dock.state.settings.bundle == str(tmp_path / "mine.rls.safetensors")
+    with window.step("super-resolve with it"):
+        super_resolve(window)
+    made = [x for x in window.viewer.layers if x.name.startswith("SR 8x (generated)")]
+    assert made[0].metadata["napari-rls"]["bundle"]["name"] == "mine"
     assert window.look_through_docks() == []
 
 
