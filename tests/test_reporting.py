@@ -68,6 +68,7 @@ def test_short_work_has_one_line_and_what_is_broken_off_says_how_far_it_was(
         done, stopped, never = (bars.start(name, 10) for name in ("a", "b", "c"))
         for k in range(11):
             bars.show(done, k)
+        bars.show(done, 10)
         bars.show(stopped, 4, left="3 min left")
         assert never is not None
     assert lines(log) == ["a: 100 %", "b: 40 %, 3 min left"]

@@ -236,13 +236,13 @@ class Bars:
         texts: dict[str, Any] = {name: for_terminal(text) for name, text in fields.items()}
         was_finished = task.finished
         self._progress.update(bar, total=total, completed=done, **texts)
-        if not self._lines:
+        if not self._lines or was_finished:
             return
         told = self._told[bar]
         told.latest = False
-        if task.finished and not was_finished:
+        if task.finished:
             self._say(bar)
-        elif not task.finished:
+        else:
             since, tenth = self._clock() - told.when, int(task.percentage // 10)
             if since >= LINE_SECONDS or (tenth > told.tenth and since >= LEAST_SECONDS):
                 self._say(bar)
