@@ -12,9 +12,10 @@ SCRIPT = Path(__file__).with_name("kill_campaign.py")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9 and no fork")
-def test_kills_and_taken_folders_lose_nothing() -> None:
-    line = [sys.executable, str(SCRIPT), "--kills", "3", "--others", "1", "--minutes", "4"]
+@pytest.mark.parametrize(("jobs", "kills"), [("super-resolve,train", 3), ("benchmark", 1)])
+def test_kills_lose_nothing(jobs: str, kills: int) -> None:
+    line = [sys.executable, str(SCRIPT), "--jobs", jobs, "--kills", str(kills), "--others", "0"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "0 faults"
-    assert done.stdout.count("finished alike") == 4
+    assert done.stdout.count("finished alike") == len(jobs.split(","))
