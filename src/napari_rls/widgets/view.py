@@ -1,8 +1,9 @@
-"""The viewer's camera and layers: fit layers into view, remove them together."""
+"""The viewer's camera and layers: fit layers into view, add all or none, remove together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,3 +55,14 @@ def remove_layers(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
     with viewer.layers.batched_update():
         for layer in there:
             viewer.layers.remove(layer)
+
+
+@contextmanager
+def all_or_none(viewer: ViewerModel) -> Iterator[None]:
+    """Take the layers that were added out again where what adds them fails."""
+    before = set(viewer.layers)
+    try:
+        yield
+    except BaseException:
+        remove_layers(viewer, [layer for layer in viewer.layers if layer not in before])
+        raise
