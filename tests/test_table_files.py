@@ -37,7 +37,7 @@ def awkward() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     return pd.DataFrame(
         {
-            "Metadata_Image": ["LR", "SR", "GT", "é µ 細胞", "", "a,\"b\";'c'"],
+            "Metadata_Image": ["LR", "SR", "GCOL", "é µ 細胞", "", "a,\"b\";'c'"],
             "Metadata_Cell": ["NA", "nan", "None", "x\ny", "x\r\ny\rz", " blank\t"],
             "Metadata_Well": ["1e5", "001", "True", "inf", "-", "1.0"],
             "Metadata_Dose": [0, 1e-9, np.nan, 0.1, 1 / 3, np.inf],
@@ -251,6 +251,24 @@ def test_missing_and_damaged_files(tmp_path: Path, ending: str) -> None:
     write_table(path, awkward(), RECORD)
     path.write_bytes(b"\x93\xff\x00" + path.read_bytes()[100:])
     with pytest.raises(InputError, match=rf"^table\.{ending} cannot be read as a table of .*again"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("size", [0, 8, 2**64 - 16, 2**63])
+def test_texts_of_a_damaged_anndata_file_do_not_hold_the_reader_up(
+    tmp_path: Path, size: int
+) -> None:
+    path = tmp_path / "table.h5ad"
+    write_table(path, awkward(), RECORD)
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    place, end = heap + 16, heap + int.from_bytes(content[heap + 8 : heap + 16], "little")
+    while content[place : place + 2] != b"\0\0":
+        place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
+    assert place < end
+    content[place + 8 : place + 16] = size.to_bytes(8, "little")
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"\(its texts are damaged\); measure again\.$"):
         read_table(path)
 
 

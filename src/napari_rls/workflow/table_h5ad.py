@@ -8,6 +8,7 @@ written directly, since anndata's own releases tie pandas to a version.
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +30,10 @@ _RATIO = 1040
 """How many bytes one byte of deflate gives at most."""
 
 _SMALL = 2**20
+
+_HEAP = b"GCOL\1\0\0\0"
+_OBJECT = 16
+"""Bytes before the content of a heap, and of each object in it."""
 _INDEX = "_index"
 
 
@@ -87,6 +92,7 @@ def read_h5ad(path: Path) -> tuple[pd.DataFrame, dict[str, str], dict[str, Any]]
     """
     import h5py
 
+    _check_heaps(path)
     with h5py.File(path, "r") as file:
         if f"uns/{_KEY}" not in file:
             raise ValueError("napari-rls did not write it")
@@ -95,6 +101,29 @@ def read_h5ad(path: Path) -> tuple[pd.DataFrame, dict[str, str], dict[str, Any]]
         found = dict(zip(measured, _read(file, "X").T, strict=True))
         found |= {name: _values(file, f"obs/{name}") for name in file["obs"]}
     return pd.DataFrame({n: found[n] for n in columns if n in found}), columns, record
+
+
+def _check_heaps(path: Path) -> None:
+    """Check the heaps of texts: on some that are damaged, the HDF5 library never ends.
+
+    It walks the objects of a heap by their sizes, and a size of nothing keeps it in its place.
+    The layout is that of "Global Heap" in the HDF5 file format specification, III.E.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(_HEAP)
+        while start >= 0:
+            head = data[start + 8 : start + _OBJECT]
+            end = start + int.from_bytes(head, "little")
+            place = start + _OBJECT
+            while place + _OBJECT <= min(end, len(data)):
+                number = int.from_bytes(data[place : place + 2], "little")
+                size = int.from_bytes(data[place + 8 : place + _OBJECT], "little")
+                # Free space is number 0, and its size is that of all of it.
+                step = size if number == 0 else _OBJECT + -(-size // 8) * 8
+                if not _OBJECT <= step <= end - place:
+                    raise ValueError("its texts are damaged")
+                place += step
+            start = data.find(_HEAP, max(end, start + _OBJECT))
 
 
 def _is_measured(name: str) -> bool:
