@@ -16,5 +16,5 @@ def test_only_sentences_come_of_damaged_and_hostile_files() -> None:
     for name, result in fuzz(list(KINDS), CASES, seed=1):
         assert not result.wrong, name
         assert sum(result.counts.values()) == CASES
-        # Most are refused; where all were, the reader would refuse whole files too.
-        assert 0 < result.counts["read"] < CASES, name
+        # The process that reads them reads each kind unchanged first.
+        assert result.counts["refused"] > 0, name
