@@ -13,7 +13,7 @@ from tiny_model import random_bundle
 from widget_bench import Bench, lr_cells
 
 from napari_rls.widgets.controller import Controller
-from napari_rls.widgets.estimate import describe_time, duration, note_run
+from napari_rls.widgets.estimate import describe_time, note_run
 from napari_rls.widgets.inputs import guess
 from napari_rls.widgets.reading import read_layers
 from napari_rls.widgets.state import Inputs, Level, State
@@ -195,7 +195,6 @@ def test_an_estimate_grows_with_the_work(tmp_path: Path) -> None:
         assert f"About {told}" in describe_time(settings, MANIFEST, cells, memory)
     fewer = settings.model_copy(update={"samples": 0})
     assert "About 73 s for 10 cells" in describe_time(fewer, MANIFEST, 10, memory)
-    assert (duration(0.1), duration(89), duration(91)) == ("1 s", "89 s", "2 min")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": "b"}', "[" * 100_000, '{"a": NaN}'])

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import torch
 
+from napari_rls.search.contained import own_process
 from napari_rls.search.device import choose_device
 from napari_rls.training.dataset import Crops
 from napari_rls.training.run import chosen_dtype
@@ -33,10 +34,7 @@ def images_per_second(settings: TrainSettings) -> float:
     settings = settings.model_copy(update={"batch_size": batch, "warmup_kimg": 0.0})
     shape = (batch, len(settings.channels), settings.size, settings.size)
     crops = Crops(np.zeros(shape, np.uint8), settings)
-    threads = torch.get_num_threads()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    try:
+    with own_process(settings.threads):
         trainer = Trainer(settings, device, chosen_dtype(settings, device))
 
         def seconds(step: int) -> float:
@@ -51,8 +49,6 @@ def images_per_second(settings: TrainSettings) -> float:
         seconds(0)  # the first takes memory, and on a GPU compiles
         plain = min(seconds(1), seconds(1))
         path, both = seconds(settings.path_interval), seconds(0)
-    finally:
-        torch.set_num_threads(threads)
     mean = plain + max(path - plain, 0.0) / settings.path_interval
     mean += max(both - path, 0.0) / settings.r1_interval
     return batch / mean

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from pydantic import PositiveFloat
+
+from napari_rls.models.json_file import JsonError, read_model
 from napari_rls.models.whole_file import whole_file
+from napari_rls.text import duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,31 +71,13 @@ def note_run(
         return
 
 
-def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it.
-
-    Examples
-    --------
-    >>> duration(3.2), duration(100), duration(1e4)
-    ('3 s', '2 min', '2.8 h')
-    """
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
-
-
 def _key(settings: Settings) -> str:
     """Return what speed depends on most."""
     return f"{settings.method} {settings.device} {settings.precision} {settings.threads}"
 
 
-def _rates(memory: Path) -> dict[str, float]:
+def _rates(memory: Path) -> dict[str, PositiveFloat]:
     try:
-        found = json.loads(memory.with_name(_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_model(memory.with_name(_FILE), dict[str, PositiveFloat])
+    except (OSError, JsonError):
         return {}
-    known = found.items() if isinstance(found, dict) else ()
-    return {
-        name: rate for name, rate in known if isinstance(rate, float) and 0 < rate < float("inf")
-    }
