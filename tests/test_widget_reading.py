@@ -158,7 +158,7 @@ def test_an_image_that_fits_nothing_is_told_what_is_wrong(default: Controller) -
         return default.state.message.text
 
     assert said(np.zeros((12, 8, 8, 2))).startswith(
-        "mine has the shape (12, 8, 8, 2): its channel axis seems to be the last one"
+        "mine has the shape (12, 8, 8, 2): the channel axis seems to be last"
     )
     assert "mine has cells of 512 x 512 pixels, which no scale" in said(np.zeros((2, 512, 512)))
     assert said(np.zeros((12, 1, 8, 8))) == (
