@@ -117,6 +117,29 @@ def test_from_field_to_sr(tmp_path: Path, resolve: Callable[..., Result]) -> Non
     assert json.loads(record.read_text())["complete"] is True
 
 
+def test_crops_of_wells_that_the_plate_map_lacks_are_told(tmp_path: Path) -> None:
+    for name in ("B03.tif", "B04.tif"):
+        tifffile.imwrite(tmp_path / name, field(CENTRES), photometric="minisblack")
+    (tmp_path / "map.csv").write_text("well,dose\nB03,1\n")
+    files = (tmp_path / "B03.tif", tmp_path / "B04.tif", "--size", 32)
+    done = run("crops", *files, "--out", tmp_path / "a.tif", "--plate-map", tmp_path / "map.csv")
+    assert "map.csv does not tell the condition of B04; it is left empty." in done.stderr
+    done = run("crops", *files, "--out", tmp_path / "b.tif")
+    assert "condition" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["crops", "degrade"])
+def test_an_output_never_replaces_what_it_is_made_of(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "B03.ome.tif"
+    tifffile.imwrite(file, field(CENTRES), photometric="minisblack")
+    content = file.read_bytes()
+    done = run(command, file, "--out", file, "--overwrite", code=2)
+    assert done.stderr == (
+        f"{file} is what the output is made of, and would be lost; give another --out.\n"
+    )
+    assert file.read_bytes() == content
+
+
 def test_sr_file_is_what_the_api_gives(
     lr: Path, tmp_path: Path, tiny_bundle: Bundle, resolve: Callable[..., Result]
 ) -> None:

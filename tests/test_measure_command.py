@@ -165,6 +165,37 @@ def test_several_files_make_one_table(tmp_path: Path, cells: CellStack) -> None:
     assert len(record["images"]) == 2
 
 
+def test_a_table_never_replaces_its_plate_map(tmp_path: Path, hr: Path) -> None:
+    plate = tmp_path / "plate.csv"
+    plate.write_text("well,condition\nB3,control\n")
+    options = ("--assay", "translocation", "--plate-map", plate, "--overwrite")
+    result = run(hr, *options, "--out", plate, code=2)
+    assert "plate.csv is what the output is made of, and would be lost" in result.stderr
+    assert plate.read_text() == "well,condition\nB3,control\n"
+
+
+@pytest.mark.parametrize("option", ["--lr", "--gt"])
+def test_generated_images_are_no_truth(tmp_path: Path, hr: Path, sr: Path, option: str) -> None:
+    options = ("--assay", "translocation", "--out", tmp_path / "table.csv")
+    result = run(hr, option, sr, *options, code=1)
+    assert result.stderr == (
+        f"{sr.name} holds SR images, which are generated: neither LR nor the truth; give it "
+        "without --lr or --gt.\n"
+    )
+
+
+def test_images_of_full_size_are_lr_only_if_told_so(tmp_path: Path, hr: Path, sr: Path) -> None:
+    options = (sr, "--lr", hr, "--assay", "translocation", "--out", tmp_path / "table.csv")
+    result = run(*options, code=1)
+    assert result.stderr == (
+        f"{hr.name} holds images as large as those of {sr.name}, 64 x 64 pixels, and cannot be "
+        "their LR images; give those, or the factor 1 if they are upsampled already.\n"
+    )
+    run(*options, "--factor", 1)
+    table, _ = read_table(tmp_path / "table.csv")
+    assert table["Metadata_Image"].tolist() == ["LR"] * 4 + ["SR"] * 4
+
+
 def test_lr_alone_with_a_factor(tmp_path: Path, lr: Path) -> None:
     out = tmp_path / "table.csv"
     result = run(lr, "--assay", "translocation", "--out", out, code=1)

@@ -86,6 +86,17 @@ def test_work_of_unknown_size_has_a_line_a_minute_and_ends_when_told(log: io.Str
     assert len(lines(log)) == 2
 
 
+def test_the_end_is_told_once(log: io.StringIO) -> None:
+    with Bars("label", clock=Clock()) as bars:
+        first = bars.start("Searching", 2)
+        for k in (1, 2, 2):
+            bars.show(first, k, label="rls 8x")
+        bars.show(first, None, label="")
+        bars.show(bars.start("Measuring", 5), None)
+        bars.show(first, None, label="")
+    assert lines(log) == ["Searching: 100 %, rls 8x", "Measuring: 100 %"]
+
+
 def test_items_are_counted_on_their_way(log: io.StringIO) -> None:
     with Bars() as bars:
         assert list(bars.track("Simulating", "abc", 3)) == ["a", "b", "c"]

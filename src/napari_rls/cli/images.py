@@ -60,7 +60,8 @@ def crops(
     with exit_code(WRONG_USAGE):
         settings = build(NucleusSettings, options)
         check_tiff(out)
-        check_new([out], overwrite=overwrite)
+        inputs = [*files, plate_map] if plate_map else files
+        check_new([out], overwrite=overwrite, inputs=inputs)
         plate = PlateMap(plate_map) if plate_map else None
     cuts: list[CropCut] = []
     failed = False
@@ -91,6 +92,8 @@ def crops(
         }
         write_stack(out, stack, description="Nucleus-centred crops.", record=record)
     say(f"In all: {_counts(len(stack), dropped)}")
+    if plate and (lacking := plate.lacks((c.file, c.well) for c in stack.crops)):
+        say(f"{lacking}; it is left empty.")
     put(out)
     if failed:
         raise typer.Exit(FAILED)
@@ -113,7 +116,7 @@ def degrade(
     with exit_code(WRONG_USAGE):
         settings = build(DegradeSettings, options)
         check_tiff(out)
-        check_new([out], overwrite=overwrite)
+        check_new([out], overwrite=overwrite, inputs=[file])
     with exit_code(FAILED):
         lr = degrade_stack(read_stack(file), settings)
         description = f"Degraded {settings.factor}x from {file.name}; pixel-centre convention."

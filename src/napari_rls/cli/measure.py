@@ -186,7 +186,8 @@ def measure(
         usual = None if assay or settings_file else _usual(files)
         settings = measure_settings(assay, settings_file, given(options), usual)
         paths = table_paths(out)
-        check_new(paths, overwrite=overwrite)
+        inputs = [path for path in (plate_map, settings_file) if path]
+        check_new(paths, overwrite=overwrite, inputs=inputs)
         plate = PlateMap(plate_map) if plate_map else None
     with exit_code(FAILED):
         groups = read_images(files, lr=lr or (), gt=gt or (), kind=kind)

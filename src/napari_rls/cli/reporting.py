@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -132,14 +133,19 @@ def _printable() -> Iterator[None]:
         raise
 
 
-def check_new(paths: list[Path], *, overwrite: bool) -> None:
-    """Check that output files do not exist yet.
+def check_new(paths: list[Path], *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """Check that output files do not exist yet, and that none is an input.
 
     Raises
     ------
     InputError
-        If one does, and it must not be overwritten.
+        If one does, and it must not be overwritten, or is what it is made of.
     """
+    for path, source in product(paths, inputs):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(
+                f"{path} is what the output is made of, and would be lost; give another --out."
+            )
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise InputError(f"{there[0]} exists already; give --overwrite to replace it.")

@@ -114,7 +114,6 @@ def super_resolve(
         bundle = load_bundle(settings.bundle)
         out.mkdir(parents=True, exist_ok=True)
     every = trace_every or (TRACE_EVERY if trace else 0)
-    every = trace_every or (TRACE_EVERY if trace else 0)
     job = _Job(bundle, settings, out, [c.strip() for c in channels.split(",") if c.strip()], every)
     failed = 0
     sentence = (

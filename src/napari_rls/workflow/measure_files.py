@@ -44,10 +44,16 @@ def read_images(
     InputError
         If a file cannot be read, or the numbers of files do not go together.
     """
-    read = [(path, kind) for path in files]
+    read: list[tuple[Path, Kind | None]] = [(path, kind) for path in files]
     read += [(path, "LR") for path in lr]
     read += [(path, "GT") for path in gt]
     records = [read_record(path) for path, _ in read]
+    for (path, _), record in zip(read[len(files) :], records[len(files) :], strict=True):
+        if record.get("generated"):
+            raise InputError(
+                f"{path.name} holds SR images, which are generated: neither LR nor the truth; give "
+                "it without --lr or --gt."
+            )
     found = [
         (path, read_stack(path), record, wanted)
         for (path, wanted), record in zip(read, records, strict=True)

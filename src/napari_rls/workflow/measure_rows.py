@@ -121,12 +121,8 @@ def _from_map(
         columns[DOSE] = [plate_map.dose(e) if e else np.nan for e in entries]
     for name, column in names.items():
         columns[column] = [e[name] if e else "" for e in entries]
-    missing = {w or f for e, w, f in zip(entries, wells, files, strict=True) if e is None}
-    if not missing:
-        return columns, ()
-    named = ", ".join(sorted(missing))
-    warning = f"{plate_map.name} does not tell the condition of {named}; it is left empty."
-    return columns, (warning,)
+    lacking = plate_map.lacks(zip(files, wells, strict=True))
+    return columns, (f"{lacking}; it is left empty.",) if lacking else ()
 
 
 def _added_names(plate_map: PlateMap) -> dict[str, str]:

@@ -85,6 +85,12 @@ def _upsampled(images: ImageSet, target: CellStack | None, factor: int | None) -
                 "the factor, or SR or HR images too."
             )
         factor = max(target.data.shape[-2] // height, 1)
+        if (height, width) == target.data.shape[-2:]:
+            raise InputError(
+                f"{stack.name} holds images as large as those of {target.name}, {_size(stack)} "
+                "pixels, and cannot be their LR images; give those, or the factor 1 if they are "
+                "upsampled already."
+            )
     if target is not None and (height * factor, width * factor) != target.data.shape[-2:]:
         raise InputError(
             f"{stack.name} has images of {_size(stack)} pixels, which {factor} times upsampled are "

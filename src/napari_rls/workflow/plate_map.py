@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from napari_rls.models.json_file import shown
@@ -18,6 +18,8 @@ _CONDITION, _DOSE = "condition", "dose"
 _NAMING = ("well", "file")
 _PLACE = frozenset(("well", "file", "row", "column"))
 _KNOWN = frozenset(("well", "file", _CONDITION, _DOSE))
+_NAMED = 12
+"""How many unknown wells are named: more of them do not help."""
 
 
 class PlateMap:
@@ -96,6 +98,15 @@ class PlateMap:
         if file in self._files:
             return self._files[file]
         return self._wells.get(normal_well(well) or well_of(file))
+
+    def lacks(self, places: Iterable[tuple[str, str]]) -> str:
+        """Say which image files the map does not know, each given with its well; "" if none."""
+        unknown = {well or file for file, well in places if self.entry(file, well) is None}
+        if not unknown:
+            return ""
+        named = [shown(name) for name in sorted(unknown)]
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        return f"{self.name} does not tell the condition of {', '.join(named[:_NAMED])}{more}"
 
     def dose(self, entry: Mapping[str, str]) -> float:
         """Return the dose of a row; NaN where the map tells none.
