@@ -165,6 +165,14 @@ def test_several_files_make_one_table(tmp_path: Path, cells: CellStack) -> None:
     assert len(record["images"]) == 2
 
 
+def test_a_bundle_that_suggests_nothing_is_not_named(tmp_path: Path, cells: CellStack) -> None:
+    path = tmp_path / "cells_SR8x.ome.tif"
+    record = {"generated": True, "bundle": {"name": "mine", "measurement": {}}}
+    write_stack(path, cells, description="SR", record=record)
+    result = run(path, "--out", tmp_path / "table.csv", code=2)
+    assert result.stderr == "Say what to measure: --assay translocation or --assay spots.\n"
+
+
 def test_a_table_never_replaces_its_plate_map(tmp_path: Path, hr: Path) -> None:
     plate = tmp_path / "plate.csv"
     plate.write_text("well,condition\nB3,control\n")

@@ -203,7 +203,8 @@ def _usual(files: Sequence[Path]) -> Mapping[str, Any] | None:
     """Return the settings that the bundle of the first SR file suggests, if there is one."""
     for file in files:
         bundle = read_record(file).get("bundle")
-        if isinstance(bundle, dict) and isinstance(suggested := bundle.get("measurement"), dict):
+        suggested = bundle.get("measurement") if isinstance(bundle, dict) else None
+        if isinstance(bundle, dict) and isinstance(suggested, dict) and suggested:
             say(f"Measuring as the bundle {bundle.get('name')} suggests.")
             return suggested
     return None
