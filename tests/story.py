@@ -52,13 +52,21 @@ def plain(text: str) -> str:
 class Step:
     """What a user did: how long it took and the longest time the window did not answer, seconds.
 
-    ``during`` is what the GUI thread was doing in that time, if it was long.
+    ``of_its_own`` is the greatest part that the GUI thread computed itself in one such time: what
+    would be left of it on a machine that has nothing else to do. ``during`` is what the GUI
+    thread was doing in the longest, if it was long.
     """
 
     name: str
     seconds: float
     longest_block: float
+    of_its_own: float
     during: str = ""
+
+
+def _now() -> tuple[float, float]:
+    """Return the time, and the time for which this thread has computed, in seconds."""
+    return time.perf_counter(), time.thread_time()
 
 
 class Watch:
@@ -67,11 +75,11 @@ class Watch:
     LONG = 0.2
 
     def __init__(self) -> None:
-        self._ticks = [time.perf_counter()]
+        self._ticks = [_now()]
         self._seen: list[tuple[float, str]] = []
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(lambda: self._ticks.append(time.perf_counter()))
+        self._timer.timeout.connect(lambda: self._ticks.append(_now()))
         self._timer.start(TICK)
         self._watched, self._stopped = get_ident(), Event()
         Thread(target=self._look, daemon=True).start()
@@ -81,18 +89,19 @@ class Watch:
         self._timer.stop()
         self._stopped.set()
 
-    def longest(self, begun: float) -> tuple[float, str]:
-        """Return the longest gap since a time, in seconds, and what was done in it."""
-        times = np.array([begun, *(t for t in self._ticks if t > begun), time.perf_counter()])
-        gaps = np.diff(times)
-        start, end = times[gaps.argmax()], times[gaps.argmax() + 1]
+    def longest(self, begun: tuple[float, float]) -> tuple[float, float, str]:
+        """Return the longest gap since a time, the most computed in one, and what was done."""
+        times = np.array([begun, *(t for t in self._ticks if t > begun), _now()])
+        gaps, computed = np.diff(times, axis=0).T
+        start, end = times[gaps.argmax()][0], times[gaps.argmax() + 1][0]
         looks = Counter(what for when, what in self._seen if start < when < end)
         self._ticks, self._seen = self._ticks[-1:], []
-        return float(gaps.max()), looks.most_common(1)[0][0] if looks else ""
+        said = looks.most_common(1)[0][0] if looks else ""
+        return float(gaps.max()), float(computed.max()), said
 
     def _look(self) -> None:
         while not self._stopped.wait(self.LONG / 4):
-            if time.perf_counter() - self._ticks[-1] > self.LONG:
+            if time.perf_counter() - self._ticks[-1][0] > self.LONG:
                 frame = sys._current_frames()[self._watched]
                 calls = [
                     f"{Path(c.filename).stem}.{c.name}" for c in traceback.extract_stack(frame)
@@ -148,11 +157,11 @@ class Window:
     def step(self, name: str):
         """Time a step, look at the window after it, and keep a picture of it."""
         self.rest(0.2)
-        begun = time.perf_counter()
+        begun = _now()
         yield
-        ended = time.perf_counter()
+        seconds = time.perf_counter() - begun[0]
         self.rest(0.3)
-        self.steps.append(Step(name, ended - begun, *self._watch.longest(begun)))
+        self.steps.append(Step(name, seconds, *self._watch.longest(begun)))
         assert not self.complaints, f"{name}: {self.complaints}"
         assert (self.main.width(), self.main.height()) == (self.width, self.height), name
         if self.pictures:

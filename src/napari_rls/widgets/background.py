@@ -21,8 +21,9 @@ NEEDED_SOON = (
     "napari_rls.evaluation.plots",
     "matplotlib.backends.backend_qtagg",
     "torch",
+    "torch._dynamo",
 )
-"""What takes a second or more to import."""
+"""What takes a second or more to import; the last comes with the first optimiser."""
 
 
 def beside_the_window(make: Callable[[], T], follow: Callable[[], None] | None = None) -> T:

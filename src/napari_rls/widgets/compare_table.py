@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 BASELINE = "The LR image, upsampled bicubically, without any model"
 NO_TIME = "Nothing is searched."
 UNKNOWN = "Too few cells with an image; the message below says how many are needed."
-LEAST_WIDTH = 460
-"""Pixels in which every column has room."""
-
 HEADINGS = {
     "perceptual distance": "perceptual\ndistance",
     LR_RESIDUAL: "LR\nresidual",
@@ -50,7 +47,6 @@ class CompareTable(QTableWidget):
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setWordWrap(False)
         self.verticalHeader().hide()
-        self.setMinimumWidth(LEAST_WIDTH)
 
     def show_turns(self, turns: Sequence[Turn]) -> None:
         """Show a comparison, finished or not."""

@@ -116,6 +116,10 @@ class TrainController(PlanController):
         self.state.progress = Progress(self.state.progress.share, "Stopping after this step")
         self._stop()
 
+    def put_away(self) -> None:
+        """Hide crops and samples: cells that are searched next lie in the same place."""
+        self.layers.hide()
+
     def close(self) -> None:
         """End the work; called when the widget is gone."""
         self.state.events.disconnect()

@@ -226,6 +226,7 @@ class TrainWidget(Dock):
             self.message.show_message(Message(text, Level.WARNING))
             return
         widget.controller.change("bundle", str(self.state.bundle))
+        self.controller.put_away()
 
     # -- showing the state -------------------------------------------------------------
 

@@ -94,6 +94,12 @@ class TrainLayers:
                 layer.metadata = {**layer.metadata, PROVENANCE_KEY: record}
                 layer.refresh(highlight=False, extent=False)
 
+    def hide(self) -> None:
+        """Take the layers out of view, and what else is in view into it."""
+        for layer in (*self.crops, *self.samples):
+            layer.visible = False
+        fit_view(self._viewer, [layer for layer in self._viewer.layers if layer.visible])
+
     def _new_samples(self, pages: NDArray[np.float32], size: int) -> None:
         assert self._stack is not None
         full = self._stack.data.shape[-1]
