@@ -7,8 +7,8 @@ Run it where a display is, or under Xvfb:
 It walks the stories of ``tests/test_stories.py`` in windows of two sizes. A timer asks to be called
 every 10 ms in the GUI thread; the longest gap between its calls in a step is printed, with what
 the GUI thread was doing then, and the longest that this thread computed in one gap ("own"), which
-tells more where the machine has other work. torch is imported before; with ``--embedded``, the bundle of the
-package is used in place of a small one, and torch is imported when napari needs it.
+tells more where the machine has other work. torch is imported before; with ``--embedded``, the
+bundle of the package is used in place of a small one, and torch is imported when napari needs it.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ T = TypeVar("T")
 LOOK_AGAIN = 20
 """Milliseconds between two looks at whether a thread is done."""
 
+DRAW = 15
+"""Milliseconds after which Qt has begun to draw."""
+
 NEEDED_SOON = (
     "napari_rls.evaluation.plots",
     "matplotlib.backends.backend_qtagg",
@@ -67,6 +70,11 @@ def beside_the_window(make: Callable[[], T], follow: Callable[[], None] | None =
     if not made.done():
         raise RuntimeError("napari was closed before this was done.")
     return made.result()
+
+
+def soon(call: Callable[[], None]) -> None:
+    """Call a function once the window has drawn what changed."""
+    QTimer.singleShot(DRAW, call)
 
 
 @cache

@@ -98,7 +98,7 @@ class CompareController(InputController):
         self._soon = soon
         self._token = 0
         self._run: _Run | None = None
-        self._comparison = Comparison(viewer, state)
+        self._comparison = Comparison(viewer, state, soon)
         viewer.layers.events.removed.connect(self._layer_removed)
         super().__init__(viewer, state, memory)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import napari
 from magicgui.widgets import CheckBox, ComboBox, PushButton, SpinBox
 from napari.layers import Image
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -22,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_rls.search.presets import PRESETS
 from napari_rls.text import for_qt
+from napari_rls.widgets.background import soon
 from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.compare_controller import CompareController
 from napari_rls.widgets.compare_state import Cells, CompareState
@@ -36,8 +36,6 @@ from napari_rls.widgets.worker import launch
 from napari_rls.workflow.compare_results import SHARED
 
 ADVANCED = tuple(name for name in SHARED if name not in ("bundle", "factor"))
-DRAW = 15
-"""Milliseconds after which Qt has begun to draw."""
 
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet"}
 
@@ -58,7 +56,7 @@ class CompareWidget(Dock):
         self.state = CompareState()
         self._behind = False
         memory = settings_file().with_name("comparison.json")
-        self.controller = CompareController(self._viewer, self.state, launch, memory, _soon)
+        self.controller = CompareController(self._viewer, self.state, launch, memory, soon)
         self._build()
         self._connect()
         self._show_all()
@@ -274,8 +272,3 @@ class CompareWidget(Dock):
     def _show_comparing(self) -> None:
         with self.compare.changed.blocked():
             self.compare.native.setChecked(self.state.comparing)
-
-
-def _soon(call: Callable[[], None]) -> None:
-    """Call a function once the window has drawn what changed."""
-    QTimer.singleShot(DRAW, call)

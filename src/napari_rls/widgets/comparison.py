@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -21,16 +22,28 @@ if TYPE_CHECKING:
     from napari_rls.models.manifest import Manifest
     from napari_rls.widgets.state import Inputs, State
 
+Soon = Callable[[Callable[[], None]], None]
 
 NO_RUN = Lacking.compare
 NO_LR = "The LR layer of the last run is gone: there is nothing to compare."
 
 
 class Comparison:
-    """LR | SR, one column or more | GT; ``state.comparing`` tells whether it is on."""
+    """LR | SR, one column or more | GT; ``state.comparing`` tells whether it is on.
 
-    def __init__(self, viewer: ViewerModel, state: State) -> None:
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    state
+        What the view shows.
+    soon
+        Calls a function once the window has drawn; at once where there is none.
+    """
+
+    def __init__(self, viewer: ViewerModel, state: State, soon: Soon = lambda call: call()) -> None:
         self._viewer = viewer
+        self._soon = soon
         self._state = state
         self._inputs: Inputs | None = None
         self._sr: list[list[Image]] = []
@@ -80,6 +93,13 @@ class Comparison:
             columns.append(self._gt_column(gt, lr, places))
         self._shown = SideBySide(self._viewer, columns, places)
         self._state.comparing = True
+        self._show_names(self._shown, [column[0] for column in columns])
+
+    def _show_names(self, shown: SideBySide, layers: Sequence[Image]) -> None:
+        """Write names over the columns, one after the other: each takes long to draw at first."""
+        if shown is self._shown and layers:
+            shown.show_name(layers[0])
+            self._soon(partial(self._show_names, shown, layers[1:]))
 
     def stop(self) -> None:
         """Go back to how everything was."""

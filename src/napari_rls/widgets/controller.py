@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_rls.search.settings import Settings, SettingsError
-from napari_rls.widgets.comparison import Comparison
+from napari_rls.widgets.comparison import Comparison, Soon
 from napari_rls.widgets.estimate import describe_time, note_run
 from napari_rls.widgets.input_controller import InputController, explain
 from napari_rls.widgets.inputs import sources
@@ -84,15 +84,25 @@ class Controller(InputController):
         Starts a job in the background, see :func:`napari_rls.widgets.worker.launch`.
     memory
         File that remembers the settings.
+    soon
+        Calls a function once the window has drawn; at once where there is none.
     """
 
-    def __init__(self, viewer: ViewerModel, state: State, launch: Launch, memory: Path) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        state: State,
+        launch: Launch,
+        memory: Path,
+        soon: Soon = lambda call: call(),
+    ) -> None:
         self._launch = launch
+        self._soon = soon
         self._token = 0
         self._run: _Run | None = None
         self._samples: SampleLayers | None = None
         self._last: tuple[Image, ...] | None = None
-        self._comparison = Comparison(viewer, state)
+        self._comparison = Comparison(viewer, state, soon)
         self._sample: int | None = None
         viewer.layers.events.removed.connect(self._layer_removed)
         viewer.dims.events.current_step.connect(self._dims_moved)
@@ -216,10 +226,20 @@ class Controller(InputController):
             return
         # Among layers side by side they would cover one of these.
         self._comparison.stop()
+        samples = self._samples
+        self._in_turns(samples.statistics(), lambda: self._samples is samples)
+
+    def _in_turns(self, layers: Iterator[Image], wanted: Callable[[], bool]) -> None:
+        """Show layers one after the other, as long as they are wanted; the window draws between."""
+        if not wanted():
+            return
         try:
-            self._samples.show_statistics()
+            more = next(layers, None)
         except Exception as error:  # noqa: BLE001 - the layers are as before
             self._say(explain(error, "layers of the samples"), Level.ERROR)
+            return
+        if more is not None:
+            self._soon(partial(self._in_turns, layers, wanted))
 
     def toggle_samples(self) -> None:
         """Bring the samples of the last run into view, over the SR image, or hide them."""
@@ -283,11 +303,18 @@ class Controller(InputController):
         self, run: _Run, cells: NDArray[np.intp], samples: NDArray[np.float32]
     ) -> None:
         if run.samples is None:
-            visible = not self.state.comparing
             run.samples = SampleLayers(
-                self.viewer, run.sr.layers, len(samples), visible=visible, digest=run.digest
+                self.viewer,
+                run.sr.layers,
+                len(samples),
+                visible=lambda: not self.state.comparing,
+                digest=run.digest,
             )
-        run.samples.show(cells, samples)
+            begun = run.samples.build()
+            run.samples.show(cells, samples)
+            self._in_turns(begun, lambda: self._run is run and self.state.phase is Phase.RUNNING)
+        else:
+            run.samples.show(cells, samples)
 
     def _settle(self, outcome: str, why: str = "", level: Level = Level.INFO) -> None:
         """Make what was reached the result; later messages of the run are not looked at."""
@@ -355,9 +382,11 @@ class Controller(InputController):
             return ""
         run.samples.settle(run.record())
         run.samples.accept()
+        if not run.samples.layers:  # napari could not show them
+            return ""
         self._samples = run.samples
         if self._further(run, MEAN, DEVIATION):
-            for layer in run.samples.show_statistics():
+            for layer in run.samples.statistics():
                 layer.visible = layer in run.hidden
         return f"The samples are in the hidden layer {run.samples.layers[0].name!r}."
 

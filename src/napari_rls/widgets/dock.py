@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_rls.widgets.background import soon
 from napari_rls.widgets.bundle_box import BundleBox
 from napari_rls.widgets.controller import Controller
 from napari_rls.widgets.docks import Dock
@@ -51,7 +52,7 @@ class SuperResolveWidget(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self.state = State()
-        self.controller = Controller(self._viewer, self.state, launch, settings_file())
+        self.controller = Controller(self._viewer, self.state, launch, settings_file(), soon)
         self._build()
         self._connect()
         self._show_all()

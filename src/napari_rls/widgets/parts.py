@@ -91,7 +91,7 @@ def form_rows() -> QFormLayout:
 
 
 class UpAndDown(QScrollArea):
-    """A scroll area that is always as wide as what it holds."""
+    """A scroll area as wide as what it holds, which is as high as its wrapped texts need."""
 
     def __init__(self, content: QWidget) -> None:
         super().__init__()
@@ -101,8 +101,13 @@ class UpAndDown(QScrollArea):
         self.setWidget(content)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Follow the width of the content."""
-        if event.type() == QEvent.Type.LayoutRequest:
+        """Follow the size that the content wants."""
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+            content = self.widget()
             bar = self.verticalScrollBar().sizeHint().width()
-            self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)
+            self.setMinimumWidth(content.minimumSizeHint().width() + bar)
+            # Qt asks how high a text is for a width that it has not, and squeezes it with others.
+            layout = content.layout()
+            if layout is not None and layout.hasHeightForWidth():
+                content.setMinimumHeight(layout.minimumHeightForWidth(content.width()))
         return super().eventFilter(watched, event)

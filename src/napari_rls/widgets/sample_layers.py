@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class SampleLayers:
     samples
         Samples per cell.
     visible
-        Whether the layers are in view at first.
+        Tells whether a layer is in view at first.
     digest
         SHA-256 of the LR cells: layers of an earlier run of the same cells are taken over.
     """
@@ -50,41 +50,52 @@ class SampleLayers:
         sr: Sequence[Image],
         samples: int,
         *,
-        visible: bool,
+        visible: Callable[[], bool],
         digest: str = "",
     ) -> None:
         self._viewer = viewer
         self._sr = sr
+        self._visible = visible
         self._digest = digest
         self._own = OwnLayers(viewer, digest)
         self.layers: list[Image] = []
+        # A cell shows its SR image, as upsampled or searched, until its samples form.
+        self._pixels = [np.repeat(np.asarray(like.data)[None], samples, 0) for like in sr]
+
+    def build(self) -> Iterator[Image]:
+        """Make the layers that are not there yet, one at each step."""
         try:
-            for like in sr:
-                # A cell shows its SR image, as upsampled or searched, until its samples form.
+            while len(self.layers) < len(self._sr):
+                like, pixels = self._sr[len(self.layers)], self._pixels[len(self.layers)]
                 layer = self._own.make(
-                    np.repeat(np.asarray(like.data)[None], samples, 0),
+                    pixels,
                     _named(like, SAMPLES),
                     metadata=dict(like.metadata),
-                    visible=visible,
+                    visible=self._visible(),
                     **{name: getattr(like, name) for name in _LOOK},
                     **with_leading_axis(like),
                 )
                 self.layers.append(layer)
-        except BaseException:
+                yield layer
+        except Exception:
             self._own.put_back()
+            # It is not tried again.
+            self._sr, self._pixels, self.layers = (), [], []
             raise
-        self._pixels = [layer.data for layer in self.layers]
 
     def show(self, cells: NDArray[np.intp], samples: NDArray[np.float32]) -> None:
         """Overwrite some cells (n,) with their samples (S, n, C, H, W)."""
-        for c, (layer, pixels) in enumerate(zip(self.layers, self._pixels, strict=True)):
+        for c, pixels in enumerate(self._pixels):
+            flat = pixels.reshape(len(pixels), -1, *pixels.shape[-2:])
+            flat[:, cells] = samples[:, :, c]
+        for layer, pixels in zip(self.layers, self._pixels, strict=False):
             if layer.data is pixels and layer in self._viewer.layers:
-                flat = pixels.reshape(len(pixels), -1, *pixels.shape[-2:])
-                flat[:, cells] = samples[:, :, c]
                 layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def settle(self, record: dict[str, Any]) -> None:
         """Attach the record of the run and give way to the SR layers."""
+        for _ in self.build():
+            pass
         for layer in self.layers:
             layer.metadata = {**layer.metadata, PROVENANCE_KEY: record}
             layer.refresh()
@@ -114,21 +125,20 @@ class SampleLayers:
         """Show the samples of the earlier run again, or take the layers away."""
         self._own.put_back()
 
-    def show_statistics(self) -> list[Image]:
+    def statistics(self) -> Iterator[Image]:
         """Show mean and standard deviation over the samples as layers in the SR layers' place.
 
-        The deviation of the last channel is in view; layers that are there already keep
-        their look. Returns all of them.
+        One layer at each step. The deviation of the last channel is in view; layers that are
+        there already keep their look.
         """
         own = OwnLayers(self._viewer, self._digest)
-        shown = []
         try:
             for like, pixels in zip(self._sr, self._pixels, strict=True):
                 place = {name: getattr(like, name) for name in PLACE}
                 shared = {"metadata": dict(like.metadata), **place}
                 look = {name: getattr(like, name) for name in _LOOK}
-                mean = own.make(pixels.mean(0), _named(like, MEAN), visible=False, **look, **shared)
-                deviation = own.make(
+                yield own.make(pixels.mean(0), _named(like, MEAN), visible=False, **look, **shared)
+                yield own.make(
                     pixels.std(0, ddof=1),
                     _named(like, DEVIATION),
                     colormap="inferno",
@@ -136,11 +146,9 @@ class SampleLayers:
                     visible=like is self._sr[-1],
                     **shared,
                 )
-                shown += [mean, deviation]
-        except BaseException:
+        except Exception:
             own.put_back()
             raise
-        return shown
 
 
 def further_layers(

@@ -57,7 +57,7 @@ class SideBySide:
         # What puts things back is noted before they are changed, so that a change that
         # fails half-way is undone as well.
         with ExitStack() as undo:
-            undo.callback(self._restore_view, *self._view())
+            undo.callback(self._restore_camera, *self._camera())
             undo.callback(self._restore_layers, *self._looks())
             self._add(undo)
             for layer, place in places.items():
@@ -67,32 +67,33 @@ class SideBySide:
             for layer in viewer.layers:
                 _set_visible(layer, layer in self.layers)
             self._reorder(self.layers)
-            for column in columns:
-                # SR pixels are not to be taken for measured ones.
-                self._change(
-                    undo, column[0].name_overlay, {"visible": True, "font_size": NAME_SIZE}
-                )
             rows = 1 if len(columns) <= IN_A_ROW else 2
             shape = (rows, math.ceil(len(columns) / rows))
+            # It goes first, as all else is slow in a grid.
+            undo.callback(self._lay_out, *self._grid())
             self._lay_out(True, len(columns[0]), shape, SPACING)
             fit_view(viewer, self.layers)
             self._undo = undo.pop_all()
+
+    def show_name(self, layer: Layer) -> None:
+        """Write a layer's name over its column: SR pixels are not to be taken for measured ones."""
+        self._change(self._undo, layer.name_overlay, {"visible": True, "font_size": NAME_SIZE})
 
     def undo(self) -> None:
         """Put everything back that is still there."""
         self._undo.close()
 
-    def _view(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        camera, grid = self._viewer.scene.camera, self._viewer.canvas.grid
-        return (
-            (grid.enabled, grid.stride, grid.shape, grid.spacing),
-            (camera.center, camera.zoom, camera.angles),
-        )
+    def _grid(self) -> tuple[bool, int, tuple[int, int], float]:
+        grid = self._viewer.canvas.grid
+        return grid.enabled, grid.stride, grid.shape, grid.spacing
 
-    def _restore_view(self, grid: tuple[Any, ...], camera: tuple[Any, ...]) -> None:
-        self._lay_out(*grid)
-        view = self._viewer.scene.camera
-        view.center, view.zoom, view.angles = camera
+    def _camera(self) -> tuple[Any, ...]:
+        camera = self._viewer.scene.camera
+        return camera.center, camera.zoom, camera.angles
+
+    def _restore_camera(self, center: Any, zoom: float, angles: Any) -> None:
+        camera = self._viewer.scene.camera
+        camera.center, camera.zoom, camera.angles = center, zoom, angles
 
     def _lay_out(self, enabled: bool, stride: int, shape: tuple[int, int], spacing: float) -> None:
         """Set the grid; the canvas is laid out anew once, not after each value."""
