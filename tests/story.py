@@ -239,6 +239,10 @@ class Window:
         labels = [label for dock in self.docks for label in dock.findChildren(QLabel)]
         return any(words in label.text() for label in labels if seen(label))
 
+    def written(self) -> int:
+        """Return how many layers have their names written over them."""
+        return sum(layer.name_overlay.visible for layer in self.viewer.layers)
+
     def canvas(self) -> np.ndarray:
         """Return the canvas as it is drawn, (height, width, 3), 0 to 1."""
         self.rest()

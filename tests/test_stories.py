@@ -111,18 +111,7 @@ def test_from_the_sample_to_the_exported_table(window, stand_in, choose, tmp_pat
     single = window.canvas()
     assert single.std() > 0.02
 
-    with window.step("side by side"):
-        window.click("Side by side")
-    thirds = np.array_split(window.canvas().max(-1), 3, axis=1)
-    assert all((third > 0.05).mean() > 0.1 for third in thirds)
-    with window.step("side by side off"):
-        window.click("Side by side")
-    np.testing.assert_allclose(window.canvas(), single, atol=0.05)
-    assert window.names == [*sample, *made]
-
-    with window.step("mean and SD"):
-        window.click("Mean and SD of samples")
-    assert len([name for name in window.names if "mean" in name.lower()]) == 2
+    look_at(window, single)
 
     with window.step("open Measure"):
         window.open_dock(docks.MEASURE)
@@ -147,6 +136,7 @@ def test_from_the_sample_to_the_exported_table(window, stand_in, choose, tmp_pat
     assert window.look_through_docks() == []
 
 
+@pytest.mark.parametrize("window", SIZES[-1:], indirect=True, ids=["1366x768"])
 def test_methods_are_compared(window, stand_in):
     settings_file().parent.mkdir(parents=True)
     Settings(bundle=str(stand_in)).save(settings_file().with_name("comparison.json"))
@@ -162,13 +152,15 @@ def test_methods_are_compared(window, stand_in):
         window.until(lambda: compare.state.phase is Phase.IDLE)
     made = [name for name in window.names if name not in sample]
     assert {"rls", "pulse", "brgm", "bicubic"} <= {r.method for r in compare.controller.results}
-    beside = window.canvas()
+    beside, columns = window.canvas(), window.written()
+    assert columns == 6  # LR, bicubic, three methods, GT
     with window.step("methods side by side off"):
         window.click("Side by side")
     assert window.names == [*sample, *made]
     assert not np.allclose(window.canvas(), beside, atol=0.05)
     with window.step("methods side by side"):
         window.click("Side by side")
+        window.until(lambda: window.written() == columns)
     np.testing.assert_allclose(window.canvas(), beside, atol=0.05)
     assert window.look_through_docks() == []
 
@@ -213,9 +205,46 @@ def test_from_one_s_own_fields_to_one_s_own_bundle(window, stand_in, fields, cho
     assert dock.state.settings.bundle == str(tmp_path / "mine.rls.safetensors")
     with window.step("super-resolve with it"):
         super_resolve(window)
+    seen_now = [layer.name for layer in window.viewer.layers if layer.visible]
+    assert not [name for name in seen_now if "crops" in name or "samples" in name]
+    shown = window.canvas().max(-1) > 0.05
+    height, width = shown.shape
+    # The cell fills the middle of the canvas.
+    assert shown[height // 4 : -height // 4, width // 3 : -width // 3].mean() > 0.3
     made = [x for x in window.viewer.layers if x.name.startswith("SR 8x (generated)")]
     assert made[0].metadata["napari-rls"]["bundle"]["name"] == "mine"
     assert window.look_through_docks() == []
+
+
+def look_at(window, single) -> None:
+    """Look at a result in all ways, and search it again."""
+    before, beside = window.names, []
+    for which in ("", " again"):
+        with window.step(f"side by side{which}"):
+            window.click("Side by side")
+            window.until(lambda: window.written() == 3)
+        beside.append(window.canvas())
+        thirds = np.array_split(beside[-1].max(-1), 3, axis=1)
+        assert all((third > 0.05).mean() > 0.1 for third in thirds)
+        with window.step(f"side by side off{which}"):
+            window.click("Side by side")
+        np.testing.assert_allclose(window.canvas(), single, atol=0.05)
+        assert window.names == before
+        assert window.written() == 0
+    np.testing.assert_allclose(*beside, atol=0.05)
+
+    with window.step("mean and SD"):
+        window.click("Mean and SD of samples")
+        window.until(lambda: len(window.names) == len(before) + 4)
+    everything = window.names
+    assert len([name for name in everything if "mean" in name.lower()]) == 2
+    # The standard deviation lies over the cell.
+    assert window.viewer.layers[-1].visible
+    assert not np.allclose(window.canvas(), single, atol=0.05)
+    with window.step("super-resolve again"):
+        super_resolve(window)
+    assert window.says("12 of 12 cells")
+    assert window.names == everything
 
 
 def super_resolve(window) -> None:

@@ -277,6 +277,7 @@ def test_mean_and_deviation_do_not_cover_layers_side_by_side(widget, viewer, qtb
     assert not widget.state.comparing
     assert not viewer.canvas.grid.enabled
     assert not widget.compare.native.isChecked()
+    qtbot.waitUntil(lambda: viewer.layers[-1].name.startswith("SR sd"))
     assert viewer.layers[-1].visible
 
 
@@ -305,7 +306,7 @@ def test_what_0_means_is_said_where_it_is_set(widget):
     ("model", "name", "zero", "shown"),
     [
         (Plan, "pixel_size", ": what the files say", "µm"),
-        (Plan, "grow_kimg", ": none", ""),
+        (Plan, "grow_kimg", ": none", "kimg"),
         (TrainSettings, "decay_after_kimg", ": never", ""),
         (TrainSettings, "path_weight", "turns off", ""),
         (TrainSettings, "ada_kimg", "", ""),

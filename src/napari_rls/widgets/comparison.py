@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -93,13 +93,20 @@ class Comparison:
             columns.append(self._gt_column(gt, lr, places))
         self._shown = SideBySide(self._viewer, columns, places)
         self._state.comparing = True
-        self._show_names(self._shown, [column[0] for column in columns])
+        self._unfold(self._shown, self._shown.unfold())
 
-    def _show_names(self, shown: SideBySide, layers: Sequence[Image]) -> None:
-        """Write names over the columns, one after the other: each takes long to draw at first."""
-        if shown is self._shown and layers:
-            shown.show_name(layers[0])
-            self._soon(partial(self._show_names, shown, layers[1:]))
+    def _unfold(self, shown: SideBySide, steps: Iterator[None]) -> None:
+        """Take the next step, as long as this is on; the window draws in between."""
+        if shown is not self._shown:
+            return
+        try:
+            next(steps)
+        except StopIteration:
+            return
+        except BaseException:
+            self.stop()
+            raise
+        self._soon(partial(self._unfold, shown, steps))
 
     def stop(self) -> None:
         """Go back to how everything was."""

@@ -142,7 +142,8 @@ class Dock(QWidget, metaclass=OneOfAKind):
         ]
         if not ours or set(ours) & set(main.tabifiedDockWidgets(dock)):
             return
-        room = main.centralWidget().width() - self.minimumSizeHint().width()
+        wanted = max(self.sizeHint().width(), self.minimumSizeHint().width())
+        room = main.centralWidget().width() - wanted
         self._apart = self.wants_own_place and room >= LEAST_CANVAS
         if self._apart:
             main.addDockWidget(area, dock, Qt.Orientation.Horizontal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ SPACING = 0.02
 
 
 class SideBySide:
-    """The grid of one comparison; made, it is on, until :meth:`undo`.
+    """The grid of one comparison; made, it is on, until :meth:`undo`; :meth:`unfold` fills it.
 
     Where it cannot be made, the viewer is put back as it was before the error goes on.
 
@@ -53,6 +53,7 @@ class SideBySide:
         places: Mapping[Layer, Mapping[str, Any]] = {},
     ) -> None:
         self.layers = [layer for column in columns for layer in column]
+        self._named = [column[0] for column in columns]
         self._viewer = viewer
         # What puts things back is noted before they are changed, so that a change that
         # fails half-way is undone as well.
@@ -64,8 +65,10 @@ class SideBySide:
                 self._change(undo, layer, place)
             for k, channel in enumerate(zip(*columns, strict=True)):
                 self._link(undo, channel, bottom=k == 0)
+            self._to_show = [layer for layer in self.layers if not layer.visible]
             for layer in viewer.layers:
-                _set_visible(layer, layer in self.layers)
+                if layer not in self.layers:
+                    _set_visible(layer, False)
             self._reorder(self.layers)
             rows = 1 if len(columns) <= IN_A_ROW else 2
             shape = (rows, math.ceil(len(columns) / rows))
@@ -75,9 +78,19 @@ class SideBySide:
             fit_view(viewer, self.layers)
             self._undo = undo.pop_all()
 
-    def show_name(self, layer: Layer) -> None:
-        """Write a layer's name over its column: SR pixels are not to be taken for measured ones."""
-        self._change(self._undo, layer.name_overlay, {"visible": True, "font_size": NAME_SIZE})
+    def unfold(self) -> Iterator[None]:
+        """Bring hidden layers into view and write names over the columns, one at each step.
+
+        Each takes long to draw for the first time.
+        """
+        for layer in self._to_show:
+            _set_visible(layer, True)
+            yield
+        for layer in self._named:
+            # SR pixels are not to be taken for measured ones.
+            look = {"visible": True, "font_size": NAME_SIZE}
+            self._change(self._undo, layer.name_overlay, look)
+            yield
 
     def undo(self) -> None:
         """Put everything back that is still there."""
