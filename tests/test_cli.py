@@ -72,7 +72,7 @@ def test_version() -> None:
 def test_help_shows_every_setting(
     command: str, model: type[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "600")
     text = " ".join(run(command, "--help").stdout.split())
     for name, info in model.model_fields.items():
         assert f"--{name.replace('_', '-')} " in text
@@ -342,8 +342,10 @@ def test_degrade_says_what_is_wrong(tmp_path: Path, lr: Path) -> None:
     assert "There is no file" in run("degrade", tmp_path / "no.tif", "--out", out, code=1).stderr
     assert "must be a file that ends in" in run("degrade", lr, "--out", tmp_path, code=2).stderr
     assert "Wrong option: blur" in run("degrade", lr, "--out", out, "--blur", -1, code=2).stderr
-    assert "exists already" in run("degrade", lr, "--out", lr, code=2).stderr
     assert not out.exists()
+    out.touch()
+    assert "exists already" in run("degrade", lr, "--out", out, code=2).stderr
+    assert "what the output is made of" in run("degrade", lr, "--out", lr, code=2).stderr
 
 
 def test_crops_go_on_after_a_bad_field(tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def test_the_authors_code_minimises_what_it_says(
     own, cells = kit(tiny_bundle, quick("rls-authors-code")), batch(lr, 0, 1)
     plan = STAGES["rls-authors-code"][0](own, cells, None)
     (ws,) = plan.latents.variables
-    noise = cells.normal(0, *own.fast.noise_shapes, stream=1)
+    noise = own.noise(cells)
     with torch.no_grad():
         ws.add_(0.3 * torch.randn(ws.shape, generator=torch.Generator().manual_seed(0)))
     point = plan.latents(torch.arange(2))
@@ -286,18 +286,14 @@ def test_the_authors_code_starts_at_the_mean_and_stays_in_its_ball(
     (ws,) = plan.latents.variables
     mean = tiny_bundle.mean_w()
     assert torch.equal(ws.detach(), mean.expand_as(ws))
-    free = replace(plan, latents=WPlus(ws, own.fast, cells_noise(own, cells)), project=lambda: None)
+    free = replace(plan, latents=WPlus(ws, own.fast, own.noise(cells)), project=lambda: None)
     radius = CODE_RADIUS * math.sqrt(16)
     *_, unbound = search(free)
     *_, last = search(plan)
     assert (unbound.ws - mean).abs().sum(-1).max() > radius
     assert (last.ws - mean).abs().sum(-1).max() <= radius * (1 + 1e-5)
-    for kept, drawn in zip(last.noise, cells_noise(own, cells), strict=True):
+    for kept, drawn in zip(last.noise, own.noise(cells), strict=True):
         assert torch.equal(kept, drawn)
-
-
-def cells_noise(own: Kit, cells: Batch) -> list[Tensor]:
-    return cells.normal(own.settings.seed, *own.fast.noise_shapes, stream=1)
 
 
 def test_rls_plus_refines_what_rls_found(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
@@ -307,7 +303,7 @@ def test_rls_plus_refines_what_rls_found(lr: NDArray[np.float32], tiny_bundle: B
     rls = found[11]
     own = kit(tiny_bundle, plus)
     # RLS comes first, with noise that is drawn for each cell.
-    for kept, drawn in zip(rls.noise, cells_noise(own, cells), strict=True):
+    for kept, drawn in zip(rls.noise, own.noise(cells), strict=True):
         assert torch.equal(kept, drawn)
     torch.testing.assert_close(own.fast(rls.ws, rls.noise), rls.image, atol=1e-4, rtol=1e-3)
     # The first iterate of the refinement is the RLS solution itself, judged by the data alone.

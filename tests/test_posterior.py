@@ -24,7 +24,7 @@ from napari_rls.search.posterior import (
     draw_samples,
     log_gaussian,
 )
-from napari_rls.search.streams import Purpose, cell_stream
+from napari_rls.search.streams import Purpose, cell_stream, normal
 
 ROWS, DIM = 3, 4
 
@@ -145,8 +145,7 @@ def test_the_published_form_has_no_temperature() -> None:
 
 def _noise_of(samples: int) -> Tensor:
     """The numbers that :func:`drawn` starts from."""
-    rng = torch.Generator().manual_seed(0)
-    return torch.randn(samples, 2, ROWS + 1, DIM, generator=rng)
+    return normal(streams(2), samples, ROWS + 1, DIM).transpose(0, 1)
 
 
 def test_the_published_prior_against_torch() -> None:

@@ -66,7 +66,10 @@ def whole_file(path: Path) -> Iterator[Path]:
             draft.chmod(mode & 0o777)
         _rename(draft, path)
     except OSError as error:
-        raise _named(error, draft, path) from error
+        named = _named(error, draft, path)
+        if named is error:
+            raise
+        raise named from error
     finally:
         _remove(folder, lock)
     if os.name == "posix":
@@ -164,10 +167,14 @@ def _made(draft: Path) -> int:
 
 
 def _named(error: OSError, draft: Path, path: Path) -> OSError:
-    """Return an error that names the file which was to be written: writing itself names none."""
-    if error.filename is not None and not str(error.filename).startswith(str(draft)):
+    """Return an error that names the file which was to be written: writing itself names none.
+
+    Errors that are not the system's own, as those of a network, stay what they are.
+    """
+    others = error.filename is not None and not str(error.filename).startswith(str(draft))
+    if others or error.errno is None:
         return error
-    return OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))
+    return OSError(error.errno, error.strerror or str(error), str(path))
 
 
 def _rename(draft: Path, path: Path) -> None:
