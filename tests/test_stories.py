@@ -152,8 +152,9 @@ def test_methods_are_compared(window, stand_in):
         window.until(lambda: compare.state.phase is Phase.IDLE)
     made = [name for name in window.names if name not in sample]
     assert {"rls", "pulse", "brgm", "bicubic"} <= {r.method for r in compare.controller.results}
-    beside, columns = window.canvas(), window.written()
-    assert columns == 6  # LR, bicubic, three methods, GT
+    columns = 6  # LR, bicubic, three methods, GT
+    window.until(lambda: window.written() == columns)
+    beside = window.canvas()
     with window.step("methods side by side off"):
         window.click("Side by side")
     assert window.names == [*sample, *made]
