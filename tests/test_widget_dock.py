@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtWidgets import QFileDialog, QLabel
+from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 from widget_bench import lr_cells
 
@@ -13,6 +13,7 @@ from napari_rls.training.settings import TrainSettings
 from napari_rls.widgets.dock import SuperResolveWidget
 from napari_rls.widgets.fields import ADVANCED, MAIN, meaning_of_zero, unit
 from napari_rls.widgets.memory import settings_file
+from napari_rls.widgets.parts import TextLabel, UpAndDown
 from napari_rls.widgets.state import Phase
 from napari_rls.widgets.train_plan import Plan
 
@@ -279,6 +280,33 @@ def test_mean_and_deviation_do_not_cover_layers_side_by_side(widget, viewer, qtb
     assert not widget.compare.native.isChecked()
     qtbot.waitUntil(lambda: viewer.layers[-1].name.startswith("SR sd"))
     assert viewer.layers[-1].visible
+
+
+def test_layers_that_come_fill_the_boxes_that_are_there(widget, viewer):
+    layer = viewer.add_image(lr_cells(), name="LR")
+    boxes = [*widget.picker.lr, *widget.picker.gt, *widget.picker.indices]
+    other = viewer.add_image(np.zeros((9, 9)), name="other")
+    layer.name = "LR of mine"
+    assert [*widget.picker.lr, *widget.picker.gt, *widget.picker.indices] == boxes
+    offered = [widget.picker.lr[0].native.itemText(k) for k in range(3)]
+    assert offered == ["(none)", "LR of mine", "other"]
+    assert widget.picker.lr[0].value is layer
+    viewer.layers.remove(other)
+    assert other not in widget.picker.gt[0].choices
+
+
+def test_wrapped_texts_have_all_the_height_that_they_need(qtbot):
+    text = TextLabel()
+    text.setText("crops that are told of in many words " * 9)
+    body = QWidget()
+    column = QVBoxLayout(body)
+    column.addWidget(text)
+    column.addStretch()
+    area = UpAndDown(body)
+    qtbot.addWidget(area)
+    area.resize(200, 60)
+    area.show()
+    qtbot.waitUntil(lambda: text.height() >= text.heightForWidth(text.width()) > 60)
 
 
 def test_the_reading_and_the_estimate_are_shown_before_a_run(widget, viewer):

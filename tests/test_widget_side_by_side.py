@@ -158,6 +158,15 @@ def test_what_fails_half_way_leaves_the_viewer_as_it_was_and_can_be_tried_again(
     assert columns(bench) == [["LR", "LR"], ["SR", "SR"], ["GT", "GT"]]
 
 
+def test_names_that_cannot_be_written_leave_the_viewer_as_it_was(bench, monkeypatch):
+    before = look(bench)
+    monkeypatch.setattr(side_by_side, "NAME_SIZE", "large")
+    bench.controller.compare()
+    assert look(bench) == before
+    assert not bench.state.comparing
+    assert bench.said.startswith("An unexpected error ended the comparison")
+
+
 def test_it_works_beside_layers_of_more_dimensions(tiny_bundle_file, tmp_path):
     bench = Bench(tiny_bundle_file, tmp_path / "settings.json", steps=1, samples=2, sample_steps=2)
     for k, channel in enumerate(("nucleus", "protein")):

@@ -358,6 +358,14 @@ def test_what_is_said_of_kid_is_the_same_everywhere(ready):
     assert ready.state.no_score.startswith("not measured: too few held-out cells")
 
 
+def test_put_away_crops_and_samples_give_way_to_what_else_is_in_view(ready):
+    ready.train()
+    other = ready.viewer.add_image(np.ones((20, 30)), translate=(500, 500))
+    ready.controller.put_away()
+    assert [layer for layer in ready.viewer.layers if layer.visible] == [other]
+    assert ready.viewer.scene.camera.center[-2:] == (509.5, 514.5)
+
+
 def test_layers_stay_the_same_from_one_look_at_the_cells_to_the_next(ready):
     removed = []
     ready.viewer.layers.events.removed.connect(lambda event: removed.append(event.value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
@@ -19,6 +20,9 @@ FASTEST, SLOWEST = 1.5, 10.0
 
 SHARE = 0.1
 """Share of the GUI thread's time that drawing may take, where that is possible."""
+
+LINE = 30
+"""Letters of a text that fit into a plot side by side."""
 
 HEIGHT = 300
 MARGINS = {"left": 0.19, "right": 0.98, "top": 0.95, "bottom": 0.11, "hspace": 0.2}
@@ -115,7 +119,8 @@ class CurvesPlot(QWidget):
         if not scores:
             kid.set_yticks([])
             where = {"transform": kid.transAxes, "ha": "center", "va": "center"}
-            kid.text(0.5, 0.5, self._no_score, color=self._ink, fontsize=8, **where)
+            text = fill(self._no_score, LINE)
+            kid.text(0.5, 0.5, text, color=self._ink, fontsize=8, **where)
         self._label(losses, "loss")
         self._label(ada, "ADA")
         self._label(kid, "KID")

@@ -93,7 +93,7 @@ class TrainWidget(Dock):
         self.more_of_plan = SettingsForm(MORE_OF_PLAN, Plan, {})
         self.about = SettingsForm(ABOUT, Plan, {})
         self.place = TextLabel()
-        self.choose_place = PushButton(text="...", tooltip="Folder of the bundle and its run")
+        self.choose_place = PushButton(text="Choose...", tooltip="Folder of the bundle and its run")
         self.find = PushButton(text="Find cells")
         self.train = PushButton(text="Train")
         self.cancel = PushButton(text="Cancel")
@@ -123,7 +123,7 @@ class TrainWidget(Dock):
         dna = form_rows()
         dna.addRow("DNA channel", self.dna.native)
         place = form_rows()
-        place.addRow("Folder", _side_by_side(self.place, self.choose_place.native))
+        place.addRow("Folder", self.choose_place.native)
         sources = (self.files.native, self.whole_folder.native, self.open_layers.native)
         column.addWidget(
             _group(
@@ -138,7 +138,7 @@ class TrainWidget(Dock):
         )
         more = folded("More settings", self.more, self.more_of_plan)
         column.addWidget(_group("Training", self.main, more))
-        column.addWidget(_group("Bundle", self.about, place))
+        column.addWidget(_group("Bundle", self.about, place, self.place))
         column.addStretch()
         self.area = UpAndDown(self.settings_area)
         return self.area
