@@ -222,6 +222,18 @@ def test_the_lr_layer_may_be_renamed_changed_or_removed_during_a_run(bench, tiny
     assert bench.state.inputs.lr == (None,)
 
 
+def test_what_is_missing_after_a_run_is_known_when_it_ends(bench):
+    lr = bench.add_lr()
+    bench.controller.start()
+    bench.thread.step(1)
+    bench.viewer.layers.remove(lr)
+    bench.controller.follow_layers()
+    bench.thread.finish()
+    assert bench.said.startswith("Done")
+    assert bench.state.obstacle == "Open an image with LR cells and choose it as the LR layer."
+    assert (bench.state.reading, bench.state.estimate) == ("", "")
+
+
 def test_closing_the_widget_stops_the_run_and_keeps_the_result(bench):
     bench.add_lr()
     bench.controller.start()

@@ -74,6 +74,24 @@ def test_mean_and_deviation_on_request(bench: Bench) -> None:
     assert [layer.visible for layer in layers(bench, "sd")] == [False, True]
 
 
+def test_samples_and_their_statistics_do_not_cover_each_other(bench: Bench) -> None:
+    bench.add_lr()
+    bench.controller.start()
+    bench.thread.finish()
+
+    def in_view() -> list[bool]:
+        return [any(layer.visible for layer in layers(bench, x)) for x in ("samples", "mean", "sd")]
+
+    bench.controller.show_sample_statistics()
+    assert in_view() == [False, False, True]
+    bench.controller.toggle_samples()
+    assert in_view() == [True, False, False]
+    bench.controller.show_sample_statistics()
+    assert in_view() == [False, False, True]
+    bench.viewer.dims.set_current_step(0, 2)  # as its slider does
+    assert in_view() == [True, False, False]
+
+
 def test_a_run_without_samples_has_no_such_layer(bench: Bench) -> None:
     bench.controller.change("samples", 0)
     bench.add_lr()

@@ -98,6 +98,20 @@ def test_back_again_everything_is_as_before(bench):
     assert not bench.state.comparing
 
 
+def test_the_contrast_of_a_result_that_came_meanwhile_stays(tiny_bundle_file, tmp_path):
+    bench = Bench(tiny_bundle_file, tmp_path / "settings.json", steps=1)
+    # So dark that SR images, whose structures are finer, are brighter.
+    layer = bench.add_lr(contrast_limits=(0, 1))
+    layer.contrast_limits_range = (0, 1)
+    bench.controller.start()
+    bench.controller.compare()
+    bench.thread.finish()
+    widened = [layer.contrast_limits for layer in bench.sr]
+    assert all(high > 255 for _, high in widened)
+    bench.controller.compare()
+    assert [layer.contrast_limits for layer in bench.sr] == widened
+
+
 def test_without_gt_there_are_two_columns(bench):
     inputs = bench.state.inputs
     bench.controller.choose_inputs(replace(inputs, gt=(None,) * len(inputs.gt)))

@@ -47,7 +47,9 @@ def choose_device(wanted: str = "auto") -> DeviceChoice:
             raise SettingsError("mps is not available on this machine; use device 'auto'.")
         return DeviceChoice(torch.device("mps"), "Apple GPU")
     why = "as asked for" if wanted == "cpu" else f"no GPU: {_why_no_gpu()}"
-    return DeviceChoice(torch.device("cpu"), f"CPU, {torch.get_num_threads()} threads ({why})")
+    count = torch.get_num_threads()
+    threads = "1 thread" if count == 1 else f"{count} threads"
+    return DeviceChoice(torch.device("cpu"), f"CPU, {threads} ({why})")
 
 
 def _why_no_gpu() -> str:

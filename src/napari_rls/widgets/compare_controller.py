@@ -303,4 +303,4 @@ class CompareController(InputController):
         self._settle("Stopped", "The comparison ended before every method was done.", Level.WARNING)
         # Nothing of the run is held on to but its layers and results.
         self._run = None
-        self.state.phase = Phase.IDLE
+        self.ready()

@@ -398,7 +398,7 @@ class Controller(InputController):
         self._settle("Stopped", "The search ended before every cell was done.", Level.WARNING)
         # Nothing of the run is held on to but its layers.
         self._run = None
-        self.state.phase = Phase.IDLE
+        self.ready()
         self._estimate()
 
     def _layer_removed(self, event: Event) -> None:

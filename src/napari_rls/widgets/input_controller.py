@@ -161,9 +161,19 @@ class InputController:
 
     def check(self) -> None:
         """Offer the factors that fit and say what is wrong with the chosen layers, if anything."""
+        if self.state.phase is Phase.IDLE and (judged := self._judge()):
+            self.state.message = judged
+
+    def ready(self) -> None:
+        """Be ready for the next run: what was chosen meanwhile is judged, what was said stays."""
+        self.state.phase = Phase.IDLE
+        self._judge()
+
+    def _judge(self) -> Message | None:
+        """Note whether a run of the chosen layers can start, and return what is to be said."""
         state = self.state
-        if state.manifest is None or state.phase is not Phase.IDLE:
-            return
+        if state.manifest is None:
+            return None
         state.factors = possible_factors(state.inputs, state.manifest, FACTORS)
         if state.factors and state.settings.factor not in state.factors:
             nearest = 8 if 8 in state.factors else state.factors[0]
@@ -171,8 +181,7 @@ class InputController:
         state.reading, state.obstacle = "", ""
         if not any(state.inputs.lr):
             state.obstacle = self._nothing_chosen()
-            self._say(state.obstacle, Level.WARNING if self._own_images else Level.INFO)
-            return
+            return Message(state.obstacle, Level.WARNING if self._own_images else Level.INFO)
         reading = read_layers(state.inputs, state.manifest)
         state.reading = reading.text
         said = reading.warnings
@@ -186,7 +195,7 @@ class InputController:
                 f"The bundle {fitting.name} ({', '.join(fitting.channel_names)}) has the "
                 "image's channels and a size that fits: choose it if it is meant."
             )
-        self._say(" ".join(said), Level.WARNING if said else Level.INFO)
+        return Message(" ".join(said), Level.WARNING if said else Level.INFO)
 
     @property
     def _own_images(self) -> list[Image]:

@@ -112,10 +112,18 @@ class SampleLayers:
         return any(layer.visible for layer in self.layers if layer in self._viewer.layers)
 
     def set_visible(self, visible: bool) -> None:
-        """Bring the layers into view, or hide them."""
-        for layer in self.layers:
-            if layer.visible != visible:
-                layer.visible = visible
+        """Bring the layers into view, or hide them; their statistics would cover them."""
+        covering = self._statistics if visible else []
+        for layer, wanted in [
+            *((x, visible) for x in self.layers),
+            *((x, False) for x in covering),
+        ]:
+            if layer.visible != wanted:
+                layer.visible = wanted
+
+    @property
+    def _statistics(self) -> list[Image]:
+        return further_layers(self._viewer, self._sr, self._digest, MEAN, DEVIATION)
 
     def accept(self) -> None:
         """Let go of the samples of the earlier run."""
@@ -128,8 +136,8 @@ class SampleLayers:
     def statistics(self) -> Iterator[Image]:
         """Show mean and standard deviation over the samples as layers in the SR layers' place.
 
-        One layer at each step. The deviation of the last channel is in view; layers that are
-        there already keep their look.
+        One layer at each step. The deviation of the last channel is in view, in place of the
+        samples; layers that are there already keep their look.
         """
         own = OwnLayers(self._viewer, self._digest)
         try:
@@ -149,6 +157,7 @@ class SampleLayers:
         except Exception:
             own.put_back()
             raise
+        self.set_visible(False)
 
 
 def further_layers(

@@ -142,8 +142,9 @@ class SideBySide:
         shared = {name: getattr(layers[1], name) for name in LINKED}
         blending = "opaque" if bottom else "additive"
         for layer in layers:
-            look = {"contrast_limits_range": span, **shared, "blending": blending}
-            self._change(undo, layer, look)
+            undo.callback(_set_range, layer, tuple(layer.contrast_limits_range))
+            layer.contrast_limits_range = span
+            self._change(undo, layer, {**shared, "blending": blending})
         undo.callback(unlink_layers, layers, LINKED)
         link_layers(layers, LINKED)
 
@@ -178,6 +179,15 @@ def _equal(one: Any, other: Any) -> bool:
 def _set_all(thing: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         setattr(thing, name, value)
+
+
+def _set_range(layer: Layer, known: tuple[float, float]) -> None:
+    """Set the range of the contrast slider, wide enough for the contrast that the layer has.
+
+    napari would cut the contrast of an SR layer whose run has ended in the meantime.
+    """
+    low, high = layer.contrast_limits
+    layer.contrast_limits_range = min(known[0], low), max(known[1], high)
 
 
 def _set_visible(layer: Layer, visible: bool) -> None:
