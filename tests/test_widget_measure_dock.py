@@ -86,6 +86,43 @@ def test_one_click_gives_a_table(qtbot, dock):
     assert dock.export.enabled
 
 
+def test_buttons_that_cannot_work_say_why(qtbot):
+    viewer = ViewerModel()
+    dock = MeasureWidget(viewer)
+    qtbot.addWidget(dock)
+    why = {
+        dock.run: "Open images of single cells",
+        dock.cancel: "No measurement is on",
+        dock.plots: "There is no table yet",
+        dock.export: "There is no table yet",
+    }
+    for button, words in why.items():
+        assert not button.enabled
+        assert words in button.native.toolTip()
+    add_cells(viewer)
+    dock.reset_choices()
+    assert dock.run.enabled
+    measure(qtbot, dock)
+    assert dock.plots.enabled
+    assert dock.export.enabled
+
+
+def test_the_table_follows_the_outlines_in_view_until_the_user_chooses(qtbot, dock, viewer):
+    measure(qtbot, dock)
+    assert dock.kind.value == "GT"
+    for c, channel in enumerate(("DNA", "GFP")):
+        record = {"napari-rls": {"generated": True, "channels": [channel]}}
+        data = two_channels(RATIOS)[:, c]
+        viewer.add_image(data, name=f"SR 8x (generated) of LR {channel}", metadata=record)
+    dock.reset_choices()
+    measure(qtbot, dock)
+    assert set(dock.state.result.table["Metadata_Image"]) == {"GT", "SR"}
+    assert dock.kind.value == "SR"
+    dock.kind.value = ""  # all of them
+    measure(qtbot, dock)
+    assert dock.kind.value == ""
+
+
 def test_fields_show_and_change_the_settings(dock):
     dock.assays["translocation"].fields["gap"].value = "2.5"
     dock.assays["translocation"].fields["gap"].native.editingFinished.emit()

@@ -36,7 +36,7 @@ from napari_rls.widgets.measure_form import ImagePicker, MeasureForm
 from napari_rls.widgets.measure_layers import FIRST_IN_VIEW
 from napari_rls.widgets.measure_state import connect_for_life, state_of
 from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.parts import FULL, RunBar, TextLabel, UpAndDown, form_rows
+from napari_rls.widgets.parts import FULL, RunBar, TextLabel, UpAndDown, allow, form_rows
 from napari_rls.widgets.state import Phase, Progress
 from napari_rls.widgets.table_view import TableView, called
 from napari_rls.widgets.worker import launch
@@ -44,6 +44,7 @@ from napari_rls.widgets.worker import launch
 EVERY_KIND = ("All images", "")
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet", "AnnData (*.h5ad)": ".h5ad"}
 NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
+NO_IMAGES = "Open images of single cells and choose them above."
 FITTING = ("to the size of the others", 0)
 
 PAUSE = 10
@@ -109,8 +110,8 @@ class MeasureWidget(Dock):
         self.table = TableView()
         self.run = PushButton(text="Measure")
         self.cancel = PushButton(text="Cancel")
-        self.export = PushButton(text="Export table...", tooltip="As CSV, Parquet or AnnData")
-        self.plots = PushButton(text="Show plots", tooltip="Beside this panel")
+        self.export = PushButton(text="Export table...")
+        self.plots = PushButton(text="Show plots")
         self.bar = RunBar()
         self.message = TextLabel()
 
@@ -196,6 +197,7 @@ class MeasureWidget(Dock):
             (
                 (events.settings, self._show_settings),
                 (events.images, self._show_images),
+                (events.images, self._show_phase),
                 (events.factor, self._show_given),
                 (events.plate_map, self._show_given),
                 (events.phase, self._show_phase),
@@ -292,10 +294,15 @@ class MeasureWidget(Dock):
         phase = self.state.phase
         idle = phase is Phase.IDLE
         self.settings_area.setEnabled(idle)
-        self.run.enabled = idle
-        self.cancel.enabled = phase is Phase.RUNNING
-        self.plots.enabled = idle and self.state.result is not None
-        self.export.enabled = self.plots.enabled and not self.state.saving
+        busy = "" if idle else "A measurement is on: wait for its end, or cancel it."
+        none = "" if self.state.result is not None else "There is no table yet: measure first."
+        saving = "The table is being written." if self.state.saving else ""
+        chosen = any(pair.sources != (None, None) for pair in self.state.images.values())
+        allow(self.run, busy or ("" if chosen else NO_IMAGES), "Measure the chosen images")
+        on = phase is Phase.RUNNING
+        allow(self.cancel, "" if on else "No measurement is on.", "Stop; nothing is kept")
+        allow(self.plots, busy or none, "Beside this panel, or in a tab where it is narrow")
+        allow(self.export, busy or none or saving, "As CSV, Parquet or AnnData")
         if phase is Phase.RUNNING:
             self._activity = progress(total=FULL, desc="Measuring cells")
         elif self._activity is not None:
@@ -316,7 +323,8 @@ class MeasureWidget(Dock):
             self.kind.choices = [EVERY_KIND, *((f"{called(kind)} images", kind) for kind in kinds)]
             # What is in view is what one looks for, and often the only one with intervals.
             in_view = next((kind for kind in FIRST_IN_VIEW if kind in kinds), EVERY_KIND[1])
-            self.kind.value = before if before in kinds or self._chose_kind else in_view
+            keep = self._chose_kind and before in (EVERY_KIND[1], *kinds)
+            self.kind.value = before if keep else in_view
         self.table.table.show_table(result.table, result.record["columns"], self.kind.value)
         self.tabs.setCurrentIndex(1)
 
