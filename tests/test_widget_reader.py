@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import npe2
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from napari_rls.widgets.layer_data import layer_data
 from napari_rls.widgets.reader import get_reader, read_as_napari
 from napari_rls.widgets.sample_cells import lr_and_gt_layers
 from napari_rls.workflow.collect import Collector
+from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.simulate import SimulateSettings, simulation_paths
 from napari_rls.workflow.stack import CellStack, Crop, InputError
 from napari_rls.workflow.super_resolve import super_resolve
@@ -99,6 +102,29 @@ def test_lr_and_hr_sample_layers_cover_the_same_ground(pixel_size):
     extents = [layer._extent_augmented.world[:, 1:] for layer in viewer.layers]
     for extent in extents[1:]:
         np.testing.assert_allclose(extent, extents[0])
+
+
+@pytest.mark.parametrize("pixel_size", [None, 2.0])
+def test_degraded_cells_of_a_file_cover_the_cells_that_they_come_from(tmp_path, pixel_size):
+    hr = CellStack(np.random.default_rng(0).random((3, 2, 32, 32), np.float32), ("DNA", "GFP"), "N")
+    hr = replace(hr, pixel_size_um=pixel_size)
+    settings = DegradeSettings(factor=8)
+    record = {"degrade": settings.model_dump()}
+    write_stack(tmp_path / "hr.ome.tif", hr, description="d")
+    lr = degrade_stack(hr, settings)
+    write_stack(tmp_path / "lr.ome.tif", lr, description="d", record=record)
+    fine, coarse = layers_of(tmp_path / "hr.ome.tif")[0], layers_of(tmp_path / "lr.ome.tif")[0]
+    assert coarse.data.shape == (3, 4, 4)
+    np.testing.assert_allclose(
+        fine._extent_augmented.world[:, 1:], coarse._extent_augmented.world[:, 1:]
+    )
+
+
+@pytest.mark.parametrize("told", [None, 8, {}, {"factor": "8"}, {"factor": [8]}, {"factor": 10**9}])
+def test_a_record_with_an_odd_factor_places_nothing(tmp_path, told):
+    lr = CellStack(lr_cells(), ("DNA", "GFP"), "N")
+    write_stack(tmp_path / "lr.ome.tif", lr, description="d", record={"degrade": told})
+    np.testing.assert_allclose(layers_of(tmp_path / "lr.ome.tif")[0].scale, 1)
 
 
 def test_sample_layers_open_with_a_contrast_of_their_own():

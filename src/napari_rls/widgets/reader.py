@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import napari
 import npe2
@@ -14,6 +15,7 @@ from napari.utils.notifications import show_error
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 
+from napari_rls.search.settings import FACTORS
 from napari_rls.widgets.layer_data import LayerData, layer_data
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.read import read_frames, read_header, read_stack
@@ -79,7 +81,13 @@ def read_layers(path: str) -> list[LayerData]:
         if header.record.get(mark):
             name = f"{name} ({mark})"
     if FRAMES_KEY not in header.record:
-        return layer_data(read_stack(path), name, colours=header.colours, record=header.record)
+        return layer_data(
+            read_stack(path),
+            name,
+            colours=header.colours,
+            record=header.record,
+            factor=_degraded(header.record),
+        )
     frames, _ = read_frames(path)
     stack = CellStack(
         frames[0],
@@ -90,6 +98,13 @@ def read_layers(path: str) -> list[LayerData]:
     )
     layers = layer_data(stack, name, colours=header.colours, record=header.record)
     return [_frames_layer(frames[:, :, c], layer) for c, layer in enumerate(layers)]
+
+
+def _degraded(record: dict[str, Any]) -> int:
+    """Return by what factor LR cells were degraded: they cover the HR cells that they come from."""
+    told = record.get("degrade")
+    factor = told.get("factor") if isinstance(told, dict) and not record.get("generated") else 1
+    return factor if factor in FACTORS else 1
 
 
 def _frames_layer(frames: NDArray[np.float32], layer: LayerData) -> LayerData:
