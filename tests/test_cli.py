@@ -356,6 +356,25 @@ def test_crops_go_on_after_a_bad_field(tmp_path: Path) -> None:
     assert len(read_stack(out)) == 3
 
 
+def test_crops_tell_wells_and_a_map_that_matches_nothing(tmp_path: Path) -> None:
+    for name in ("C1-B03.tif", "exp_P1_B04.tif"):
+        tifffile.imwrite(tmp_path / name, field(CENTRES), photometric="minisblack")
+    (tmp_path / "map.csv").write_text("well,drug\nE5,x\n")
+    out = tmp_path / "out.ome.tif"
+    files = (tmp_path / "C1-B03.tif", tmp_path / "exp_P1_B04.tif")
+    done = run("crops", *files, "--size", 32, "--plate-map", tmp_path / "map.csv", "--out", out)
+    before = done.stderr.split("crops cut")[0]
+    assert "Wells, from the names of files: B03 (C1-B03.tif), B04 (exp_P1_B04.tif)." in before
+    assert "more than one well are taken so: exp_P1_B04.tif as B04, not P01;" in before
+    assert "map.csv does not tell the condition of B03, B04; it is left empty." in before
+    assert "The map tells of E05, and of none of these images." in before
+    assert {crop.well for crop in read_stack(out).crops} == {"B03", "B04"}
+    assert read_record(out)["wells_from_names"] == {
+        "C1-B03.tif": {"well": "B03", "others": []},
+        "exp_P1_B04.tif": {"well": "B04", "others": ["P01"]},
+    }
+
+
 def test_crops_of_nothing(tmp_path: Path) -> None:
     empty = np.zeros((2, 64, 64), np.uint8)
     tifffile.imwrite(tmp_path / "empty.tif", empty, photometric="minisblack")

@@ -10,9 +10,10 @@ import pytest
 from synthetic_cells import field
 
 from napari_rls.workflow.crops import cut_crops, join
-from napari_rls.workflow.plate_map import PlateMap, well_of
+from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.stack import CellStack, Crop, InputError
+from napari_rls.workflow.wells import guess_well, well_of
 
 INSIDE = [(30.0, 40.0), (60.0, 25.0), (64.0, 64.0)]
 BORDER = [(10.0, 80.0)]
@@ -91,12 +92,52 @@ def test_field_smaller_than_a_crop() -> None:
         ("P24.tif", "P24"),
         ("cells.tif", ""),
         ("B100.tif", ""),
-        ("AB03.tif", ""),
+        ("AB03.tif", "AB03"),
+        ("XB03.tif", ""),
+        ("C1-B03.tif", "B03"),
+        ("MAX_C2-B03.tif", "B03"),
+        ("C1-image.tif", ""),
+        ("H2B-GFP_B03.tif", "B03"),
+        ("C2C12_B03.tif", "B03"),
+        ("p53_B03.tif", "B03"),
+        ("exp_P1_B03.tif", "B03"),
+        ("B03_C1.tif", "B03"),
+        ("A01_B3.tif", "B03"),
+        ("scan_c1.tif", ""),
+        ("B25.tif", ""),
+        ("B00.tif", ""),
+        ("AF48.tif", "AF48"),
+        ("AG01.tif", ""),
+        ("Channel1-01-A-01.BMP", "A01"),
+        ("MFGTMP_140206180002_A01f00d0.TIF", "A01"),
+        ("C:\\B02\\B03.tif", "B03"),
         ("2026-B2024.tif", ""),
     ],
 )
 def test_well_from_file_name(file: str, well: str) -> None:
     assert well_of(file) == well
+
+
+@pytest.mark.parametrize(
+    ("file", "known", "well", "others"),
+    [
+        ("A01_B03.tif", {"A01"}, "A01", ("B03",)),
+        ("exp_P1_B03.tif", {"B03", "P01"}, "B03", ("P01",)),
+        ("exp_P1_B03.tif", {"B04"}, "B03", ("P01",)),
+        # A map of a whole plate knows C01 too: control cells would be those of the poison.
+        ("C1-B03.tif", {"B03", "C01"}, "B03", ()),
+        ("C1-B03.tif", {"C01"}, "B03", ()),
+        ("B03_C1.tif", {"B03", "C01"}, "B03", ("C01",)),
+        ("B25.tif", {"B25"}, "B25", ()),
+        ("Z48.tif", {"Z48"}, "Z48", ()),
+        ("A001.tif", {"A01"}, "A01", ()),
+    ],
+)
+def test_the_well_that_the_plate_map_knows_goes_first(
+    file: str, known: set[str], well: str, others: tuple[str, ...]
+) -> None:
+    guess = guess_well(file, known)
+    assert (guess.well, guess.others) == (well, others)
 
 
 def plate_map(folder: Path, text: str) -> PlateMap:
@@ -126,15 +167,14 @@ def test_plate_map_by_file_with_condition(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("drug,dose\na,1\n", "its first line has no column 'well' or 'file'"),
-        ("my plate\nwell,drug\nA1,a\n", "its first line has no column 'well' or 'file'"),
+        ("drug,dose\na,1\n", "none of its first lines has a column 'well' or 'file'"),
         ("", "it is empty"),
         ("\n \n", "it is empty"),
         ("well\nA1\nA2,x,y\n", "its line 3 has 3 entries for 1 columns; entries with a"),
         ("well,drug\n1,A1,a\n2,A2,b\n", "its line 2 has 3 entries for 2 columns"),
         ("well,Well\nA1,A2\n", "two of its columns are named well; capitals do not matter"),
         ("well,Drug,drug\nA1,a,b\n", "two of its columns are named drug; capitals do not"),
-        (",well,drug\n0,A1,a\n", "its column 1 has no name; give it one, or remove it"),
+        (",well,drug\n7,A1,a\n", "its column 1 has no name; give it one, or remove it"),
         ('well,drug\nA1,"a\n', "it is no CSV table: unexpected end of data"),
         ("well\0", "it is no text"),
         ("well" + ",a" * 100_000, "it has 100,001 columns, more than 200"),
@@ -164,13 +204,13 @@ def test_plate_maps_of_other_programs(tmp_path: Path, separator: str, encoding: 
 
 def test_a_text_of_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_bytes("well,dose µM\nA1,1\n".encode("cp1252"))
-    with pytest.raises(InputError, match=r"it is no UTF-8 text; save it as 'CSV UTF-8'\.$"):
+    with pytest.raises(InputError, match=r"it is no UTF-8 text, .*; save it as 'CSV UTF-8'\.$"):
         PlateMap(tmp_path / "map.csv")
 
 
 def test_a_line_of_separators_alone_is_read_at_once(tmp_path: Path) -> None:
     # What a reader that guesses the separator thinks about for minutes.
-    with pytest.raises(InputError, match="its first line has no column"):
+    with pytest.raises(InputError, match="none of its first lines has a column"):
         plate_map(tmp_path, "\n".join('"a" ' * 40 for _ in range(2000)))
 
 
@@ -178,6 +218,37 @@ def test_separators_after_the_last_entry_do_no_harm(tmp_path: Path) -> None:
     plate = plate_map(tmp_path, "well,drug,,\nA1,x,,,,\nA2,y\n")
     assert plate.find("A01.tif") == ("A01", "drug=x")
     assert plate.others == ("drug",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "My plate of Monday\n\nwell,drug\nA1,x\nA2,y\n",
+        '"Plate 3, repeat 2"\nExported 2026;;\nwell;drug\nA1;x\nA2;y\n',
+        ",well,drug\n0,A1,x\n1,A2,y\n",
+        '"","well","drug"\n"1","A1","x"\n"2","A2","y"\n',
+        "Unnamed: 0,well,drug\n0,A1,x\n1,A2,y\n",
+        "well,drug\nA001,x\na-02,y\n",
+        "file,drug\nplate/A01.tif,x\nC:\\plate\\A02.tif,y\n",
+    ],
+)
+def test_plate_maps_as_people_have_them(tmp_path: Path, text: str) -> None:
+    plate = plate_map(tmp_path, text)
+    assert plate.find("A01.tif") == ("A01", "drug=x")
+    assert plate.find("some/where/A02.tif") == ("A02", "drug=y")
+    assert plate.others == ("drug",)
+
+
+def test_a_plate_map_that_matches_nothing_says_so(tmp_path: Path) -> None:
+    plate = plate_map(tmp_path, "well,drug\nA1,x\nA2,y\n")
+    assert plate.complaint([("A01.tif", ""), ("A02.tif", "")]) == ""
+    assert plate.complaint([("A01.tif", ""), ("B03.tif", "")]) == (
+        "map.csv does not tell the condition of B03; it is left empty."
+    )
+    assert plate.complaint([("B03.tif", ""), ("field.tif", ""), ("x.tif", "C07")]) == (
+        "map.csv does not tell the condition of B03, C07, field.tif; it is left empty. The map "
+        "tells of A01, A02, and of none of these images."
+    )
 
 
 def test_missing_plate_map(tmp_path: Path) -> None:

@@ -395,7 +395,10 @@ def test_without_a_condition_it_is_made_of_the_other_columns(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("condition\nx\n", "plate.csv cannot be read as a plate map: its first line has no column"),
+        (
+            "condition\nx\n",
+            "plate.csv cannot be read as a plate map: none of its first lines has a column",
+        ),
         ("well,condition\nA1,x\na01,x\n", "plate.csv has two rows of the well A01; keep one of"),
         ("file,condition\nf,x\nf,y\n", "plate.csv has two rows of the file f; keep one of them."),
         (

@@ -130,8 +130,8 @@ def benchmark(
         out.mkdir(parents=True, exist_ok=True)
     say(f"{len(cells.hr)} of {len(cells.pool)} cells.")
     known = (*cells.pool.crops, *(cells.classifier.crops if cells.classifier else ()))
-    if plate and (lacking := plate.lacks((c.file, c.well) for c in known)):
-        say(f"{lacking}.")
+    if plate and (complaint := plate.complaint(dict.fromkeys((c.file, c.well) for c in known))):
+        say(complaint)
     sentence = f"Stopped: {out} keeps what is finished; the same command goes on with the rest."
     with (
         exit_code(FAILED),

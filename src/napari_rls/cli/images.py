@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +20,12 @@ from napari_rls.cli.reporting import (
     say,
 )
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.text import name_of
 from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
-from napari_rls.workflow.plate_map import PlateMap
+from napari_rls.workflow.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.read import channel_index, read_stack
+from napari_rls.workflow.wells import told_wells
 from napari_rls.workflow.write import write_stack
 
 Out = Annotated[Path, typer.Option("--out", metavar="F.ome.tif", help="The file to write.")]
@@ -63,6 +66,11 @@ def crops(
         inputs = [*files, plate_map] if plate_map else files
         check_new([out], overwrite=overwrite, inputs=inputs)
         plate = PlateMap(plate_map) if plate_map else None
+        names = [name_of(file) for file in files]
+        guesses = guessed_wells(names, plate)
+        complaint = plate.complaint([(name, "") for name in names]) if plate else ""
+        for sentence in filter(None, (*told_wells(guesses), complaint)):
+            say(sentence)
     cuts: list[CropCut] = []
     failed = False
     for file in files:
@@ -89,11 +97,10 @@ def crops(
             "dna_channel": dna_channel,
             "nuclei": settings.model_dump(),
             "dropped_at_border": dropped,
+            "wells_from_names": {file: asdict(guess) for file, guess in guesses.items()},
         }
         write_stack(out, stack, description="Nucleus-centred crops.", record=record)
     say(f"In all: {_counts(len(stack), dropped)}")
-    if plate and (lacking := plate.lacks((c.file, c.well) for c in stack.crops)):
-        say(f"{lacking}; it is left empty.")
     put(out)
     if failed:
         raise typer.Exit(FAILED)

@@ -20,6 +20,7 @@ from napari_rls.search.settings import SettingsError, first_problem
 from napari_rls.workflow.measure import Measurements, join
 from napari_rls.workflow.measure import measure as updates
 from napari_rls.workflow.measure_files import read_images
+from napari_rls.workflow.measure_rows import wells_told
 from napari_rls.workflow.measure_sets import ImageSet, Kind
 from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.read import read_record
@@ -191,6 +192,8 @@ def measure(
         plate = PlateMap(plate_map) if plate_map else None
     with exit_code(FAILED):
         groups = read_images(files, lr=lr or (), gt=gt or (), kind=kind)
+        for sentence in wells_told([group[0].stack for group in groups], plate):
+            say(sentence)
         table, record = join(_measured(groups, settings, plate, factor))
         write_table(out, table, record)
     for warning in record["warnings"]:

@@ -17,9 +17,10 @@ from napari_rls.text import name_of
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.crops import cut_crops, join
 from napari_rls.workflow.measure_rows import source_name
-from napari_rls.workflow.plate_map import PlateMap, condition_of, well_of
+from napari_rls.workflow.plate_map import PlateMap, condition_of
 from napari_rls.workflow.read import choose_channels, read_stack
 from napari_rls.workflow.stack import CellStack, Crop, InputError, content_digest
+from napari_rls.workflow.wells import well_of
 
 USUAL_PAIR = ("control=negative", "control=positive")
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_rls.measure.nuclei import NucleusSettings, find_nuclei
-from napari_rls.workflow.plate_map import PlateMap, well_of
+from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.stack import CellStack, Crop, InputError
+from napari_rls.workflow.wells import well_of
 
 
 @dataclass(frozen=True)

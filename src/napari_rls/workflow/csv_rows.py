@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
@@ -17,6 +18,12 @@ MAX_COLUMNS = 200
 
 _SEPARATORS = (",", ";", "\t")
 
+_TITLES = 9
+"""Lines that may stand above the names of the columns."""
+
+_NUMBERING = re.compile(r"|index|unnamed: 0")
+"""How the column of row numbers is called, which pandas and R write."""
+
 
 class CsvError(ValueError):
     """A text is no table; the message says why, as the end of a sentence."""
@@ -26,8 +33,9 @@ def read_rows(data: bytes, wanted: Collection[str]) -> list[Mapping[str, str]]:
     """Return the rows of a table, by the names of its columns in lower case.
 
     The separator is the comma, the semicolon or the tab, whichever finds a wanted column in
-    the first line. Rows may lack entries at their end, which are empty then, and empty lines
-    are left out.
+    one of the first lines; what stands above, such as a title, is left out. So are empty lines,
+    and a column of row numbers that pandas or R put in front. Rows may lack entries at their
+    end, which are empty then.
 
     Parameters
     ----------
@@ -46,7 +54,8 @@ def read_rows(data: bytes, wanted: Collection[str]) -> list[Mapping[str, str]]:
         raise CsvError(f"it has more than {MAX_BYTES:,} bytes")
     text = _decoded(data)
     try:
-        lines = _lines(text, _separator(text, wanted))
+        separator, above = _header(text, wanted)
+        lines = islice(_lines(text, separator), above, None)
         _, header = next(lines)
         names = [name.lower() for name in header]
         rows = [_row(names, line, entries) for line, entries in islice(lines, MAX_ROWS + 1)]
@@ -54,6 +63,8 @@ def read_rows(data: bytes, wanted: Collection[str]) -> list[Mapping[str, str]]:
         raise CsvError(f"it is no CSV table: {shown(str(error))}") from None
     if len(rows) > MAX_ROWS:
         raise CsvError(f"it has more than {MAX_ROWS:,} rows")
+    if _is_numbering(names[0], [row[names[0]] for row in rows]):
+        rows = [{name: entry for name, entry in row.items() if name != names[0]} for row in rows]
     _check_names(names, rows)
     return [{name: entry for name, entry in row.items() if name} for row in rows]
 
@@ -63,23 +74,27 @@ def _decoded(data: bytes) -> str:
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
-        raise CsvError("it is no UTF-8 text; save it as 'CSV UTF-8'") from None
+        raise CsvError(
+            "it is no UTF-8 text, as where Excel saves 'CSV'; save it as 'CSV UTF-8'"
+        ) from None
     if not text.strip():
         raise CsvError("it is empty")
     if "\0" in text:
-        raise CsvError("it is no text")
+        raise CsvError("it is no text, or one of UTF-16 without its mark; save it as UTF-8")
     return text
 
 
-def _separator(text: str, wanted: Collection[str]) -> str:
+def _header(text: str, wanted: Collection[str]) -> tuple[str, int]:
+    """Return the separator, and how many lines stand above the names of the columns."""
     for separator in _SEPARATORS:
-        _, header = next(_lines(text, separator, strict=False))
-        if len(header) > MAX_COLUMNS:
-            raise CsvError(f"it has {len(header):,} columns, more than {MAX_COLUMNS}")
-        if set(wanted) & {name.lower() for name in header}:
-            return separator
+        first = islice(_lines(text, separator, strict=False), _TITLES + 1)
+        for above, (_, entries) in enumerate(first):
+            if len(entries) > MAX_COLUMNS:
+                raise CsvError(f"it has {len(entries):,} columns, more than {MAX_COLUMNS}")
+            if set(wanted) & {entry.lower() for entry in entries}:
+                return separator, above
     names = " or ".join(repr(name) for name in wanted)
-    raise CsvError(f"its first line has no column {names}")
+    raise CsvError(f"none of its first lines has a column {names}")
 
 
 def _lines(text: str, separator: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
@@ -101,6 +116,12 @@ def _row(names: list[str], line: int, entries: list[str]) -> dict[str, str]:
     for name, entry in zip(names, entries, strict=False):
         row[name] = row[name] or entry
     return row
+
+
+def _is_numbering(name: str, entries: list[str]) -> bool:
+    """Return whether a column counts the rows, from 0 or 1, and says nothing else."""
+    counted = {tuple(str(k + first) for k in range(len(entries))) for first in (0, 1)}
+    return _NUMBERING.fullmatch(name) is not None and tuple(entries) in counted
 
 
 def _check_names(names: list[str], rows: list[dict[str, str]]) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from napari_rls.evaluation.tables import CELL, CONDITION, DOSE, WELL
 from napari_rls.search.settings import METHODS
 from napari_rls.workflow.measure_columns import FILE, IDENTITY, X, Y
-from napari_rls.workflow.plate_map import PlateMap, condition_of, well_of
+from napari_rls.workflow.plate_map import PlateMap, condition_of, guessed_wells
 from napari_rls.workflow.stack import CellStack, Crop, InputError
+from napari_rls.workflow.wells import told_wells, unsure_wells
 
 _KIND = re.compile(
     rf"(?:[ _-](?:LR|HR|GT|SR)(?:\d+x)?|[ _-]SR\d+x_(?:{'|'.join(METHODS)})"
@@ -58,7 +59,13 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
     first = known[0] if known else stacks[0]
     crops = first.crops or (Crop(),) * len(first)
     files = [crop.file or first.name for crop in crops]
-    wells = [crop.well or well_of(file) for crop, file in zip(crops, files, strict=True)]
+    guesses = guessed_wells(
+        (file for crop, file in zip(crops, files, strict=True) if not crop.well), plate_map
+    )
+    wells = [
+        crop.well or (guesses[file].well if file in guesses else "")
+        for crop, file in zip(crops, files, strict=True)
+    ]
     columns: dict[str, list[Any]] = {
         CELL: _numbered([source_name(file) for file in files]),
         FILE: files,
@@ -69,7 +76,18 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
     columns |= added
     columns[Y] = [np.nan if crop.y is None else crop.y for crop in crops]
     columns[X] = [np.nan if crop.x is None else crop.x for crop in crops]
-    return Rows(columns, warnings)
+    return Rows(columns, tuple(filter(None, (unsure_wells(guesses), *warnings))))
+
+
+def wells_told(stacks: Sequence[CellStack], plate_map: PlateMap | None) -> list[str]:
+    """Return sentences that say which wells the rows of images will have by names of files."""
+    files = [
+        crop.file or stack.name
+        for stack in stacks
+        for crop in dict.fromkeys(stack.crops or (Crop(),))
+        if not crop.well
+    ]
+    return told_wells(guessed_wells(files, plate_map))
 
 
 def source_name(name: str) -> str:
@@ -121,8 +139,8 @@ def _from_map(
         columns[DOSE] = [plate_map.dose(e) if e else np.nan for e in entries]
     for name, column in names.items():
         columns[column] = [e[name] if e else "" for e in entries]
-    lacking = plate_map.lacks(zip(files, wells, strict=True))
-    return columns, (f"{lacking}; it is left empty.",) if lacking else ()
+    complaint = plate_map.complaint(dict.fromkeys(zip(files, wells, strict=True)))
+    return columns, (complaint,) if complaint else ()
 
 
 def _added_names(plate_map: PlateMap) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,14 +11,12 @@ from napari_rls.models.json_file import shown
 from napari_rls.text import name_of
 from napari_rls.workflow.csv_rows import MAX_BYTES, CsvError, read_rows
 from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.wells import WellGuess, base_name, guess_well, listed, normal_well
 
-_WELL = re.compile(r"(?<![A-Za-z0-9])([A-Pa-p])[-_]?(\d{1,2})(?![0-9])")
 _CONDITION, _DOSE = "condition", "dose"
 _NAMING = ("well", "file")
 _PLACE = frozenset(("well", "file", "row", "column"))
 _KNOWN = frozenset(("well", "file", _CONDITION, _DOSE))
-_NAMED = 12
-"""How many unknown wells are named: more of them do not help."""
 
 
 class PlateMap:
@@ -29,7 +26,8 @@ class PlateMap:
     :func:`~napari_rls.workflow.csv_rows.read_rows`. The table needs a column ``well`` or
     ``file``; capitals do not matter. The condition is the column ``condition`` if there is
     one, otherwise all other columns but ``row`` and ``column``, as in
-    ``drug=wortmannin; dose=3``; empty entries are left out.
+    ``drug=wortmannin; dose=3``; empty entries are left out. A file is known by its path
+    as it stands there, or by its name if no other row has it.
 
     Parameters
     ----------
@@ -72,13 +70,19 @@ class PlateMap:
         self.has_doses = _DOSE in columns
         self._wells: dict[str, Mapping[str, str] | None] = {}
         self._files: dict[str, Mapping[str, str]] = {}
+        self._names: dict[str, list[Mapping[str, str]]] = {}
         for row in rows:
             self._add({**row, "well": normal_well(row.get("well", ""))})
 
     def find(self, file: str) -> tuple[str, str]:
         """Return well and condition of an image file, "" where the map does not know it."""
         entry = self.entry(file)
-        return (well_of(file), "") if entry is None else (entry["well"], condition_of(entry))
+        well = self.guess(file).well
+        return (well, "") if entry is None else (entry["well"] or well, condition_of(entry))
+
+    def guess(self, file: str) -> WellGuess:
+        """Return the well in a file's name; one that the map knows goes before others."""
+        return guess_well(file, self._wells.keys())
 
     def entry(self, file: str, well: str = "") -> Mapping[str, str] | None:
         """Return the row of an image file, or of its well; None if the map knows neither.
@@ -88,25 +92,40 @@ class PlateMap:
         file
             Name of the file.
         well
-            Its well, if known; else the one in its name.
+            Its well, if known; else, or where the map lacks it, the one in its name.
 
         Returns
         -------
         Mapping or None
             Entries by the column's name in lower case.
         """
-        if file in self._files:
-            return self._files[file]
-        return self._wells.get(normal_well(well) or well_of(file))
+        if (named := self._named(file)) is not None:
+            return named
+        known = normal_well(well)
+        return self._wells.get(known if known in self._wells else self.guess(file).well)
 
-    def lacks(self, places: Iterable[tuple[str, str]]) -> str:
-        """Say which image files the map does not know, each given with its well; "" if none."""
-        unknown = {well or file for file, well in places if self.entry(file, well) is None}
-        if not unknown:
+    def complaint(self, places: Iterable[tuple[str, str]]) -> str:
+        """Return what is to be said of images of which the map tells nothing, or "".
+
+        Parameters
+        ----------
+        places
+            File and well of each image, the well "" where only its name can tell.
+        """
+        known, missing = False, {}
+        for file, well in places:
+            if self.entry(file, well) is None:
+                missing[well or self.guess(file).well or file] = None
+            else:
+                known = True
+        if not missing:
             return ""
-        named = [shown(name) for name in sorted(unknown)]
-        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-        return f"{self.name} does not tell the condition of {', '.join(named[:_NAMED])}{more}"
+        named = listed(sorted(missing))
+        lacks = f"{self.name} does not tell the condition of {named}; it is left empty."
+        if known:
+            return lacks
+        has = listed([*self._files, *self._wells])
+        return f"{lacks} The map tells of {has}, and of none of these images."
 
     def dose(self, entry: Mapping[str, str]) -> float:
         """Return the dose of a row; NaN where the map tells none.
@@ -129,6 +148,13 @@ class PlateMap:
             )
         return dose
 
+    def _named(self, file: str) -> Mapping[str, str] | None:
+        """Return the row of a file by its path, or by its name where one row only has it."""
+        if file in self._files:
+            return self._files[file]
+        same = self._names.get(base_name(file), [])
+        return same[0] if len(same) == 1 else None
+
     def _add(self, entry: Mapping[str, str]) -> None:
         well, file = entry["well"], entry.get("file", "")
         if file:
@@ -137,6 +163,7 @@ class PlateMap:
                     f"{self.name} has two rows of the file {shown(file)}; keep one of them."
                 )
             self._files[file] = entry
+            self._names.setdefault(base_name(file), []).append(entry)
         elif well in self._wells:
             raise InputError(
                 f"{self.name} has two rows of the well {shown(well)}; keep one of them."
@@ -155,15 +182,14 @@ def condition_of(entry: Mapping[str, str]) -> str:
     return "; ".join(f"{name}={value}" for name, value in rest.items())
 
 
-def well_of(file: str) -> str:
-    """Return the well that a file name gives, as in ``B03.ome.tif``, or ""."""
-    found = _WELL.search(Path(file).name)
-    return f"{found[1].upper()}{int(found[2]):02d}" if found else ""
-
-
-def normal_well(text: str) -> str:
-    """Return the name of a well as a letter and two digits, or as it is if it is no such name."""
-    return well_of(text) or text
+def guessed_wells(files: Iterable[str], plate_map: PlateMap | None) -> dict[str, WellGuess]:
+    """Return the wells that names of files give, where the plate map does not tell the file's."""
+    guesses = {}
+    for file in dict.fromkeys(files):
+        entry = plate_map.entry(file) if plate_map else None
+        if not (entry and entry.get("file") and entry["well"]):
+            guesses[file] = plate_map.guess(file) if plate_map else guess_well(file)
+    return guesses
 
 
 def _same(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
