@@ -101,14 +101,6 @@ def test_planes_stored_as_samples_are_channels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_stack(tmp_path / name).data[0], data)
 
 
-def test_pixels_that_are_not_square_have_no_size(tmp_path: Path) -> None:
-    metadata = {"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 1.0}
-    tifffile.imwrite(
-        tmp_path / "a.ome.tif", pixels(2, 8, 8), metadata=metadata, photometric="minisblack"
-    )
-    assert read_stack(tmp_path / "a.ome.tif").pixel_size_um is None
-
-
 def assert_one_sentence(message: str) -> None:
     assert "\n" not in message
     assert message.endswith(".")

@@ -19,6 +19,7 @@ from napari_rls.models.manifest import Intensity
 from napari_rls.search.settings import SettingsError
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.degrade import degrade
+from napari_rls.workflow.fit import unusable_cells
 from napari_rls.workflow.samples import draw_prior_sample
 from napari_rls.workflow.stack import InputError, stack_from_array
 from napari_rls.workflow.super_resolve import Update
@@ -116,6 +117,16 @@ def test_an_image_without_any_signal(tiny_bundle: Bundle) -> None:
         super_resolve(np.full((2, 2, 8, 8), 5.0), tiny_bundle, QUICK)
     with pytest.raises(InputError, match="NaN"):
         super_resolve(np.full((2, 2, 8, 8), np.nan), tiny_bundle, QUICK)
+
+
+def test_every_channel_of_a_cell_must_show_something() -> None:
+    data = np.random.default_rng(0).normal(size=(4, 2, 8, 8))
+    data[1, 1], data[2], data[3, 0, 0, 0] = 0, 7, np.nan
+    assert unusable_cells(CellStack(data, ("DNA", "GFP"))) == {
+        1: "every pixel of GFP has the same value",
+        2: "every pixel has the same value",
+        3: "it holds NaN or infinite values",
+    }
 
 
 def test_a_device_that_is_not_there(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:

@@ -8,6 +8,7 @@ import struct
 import sys
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ import psutil
 import pytest
 import tifffile
 
+from napari_rls.workflow.measure_files import read_images
 from napari_rls.workflow.ome import check_entities, parse_ome
 from napari_rls.workflow.read import read_record, read_stack
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.tiff_file import BIG
+from napari_rls.workflow.tiff_file import BIG, one_of_each_set
+from napari_rls.workflow.train_inputs import find_fields
 
 PLANES = np.random.default_rng(0).integers(1, 250, (4, 8, 8)).astype(np.uint8)
 MEMORY = 2**28
@@ -116,20 +119,135 @@ def test_a_set_of_files_lies_in_one_folder(tmp_path: Path, name: str) -> None:
     assert "which is not beside it" in refused(path)
 
 
-def test_a_set_of_files_must_be_whole(tmp_path: Path) -> None:
+def a_set(folder: Path, names: str = "ab", sizes: str = "SizeT=1") -> list[Path]:
+    """Write a set of files with a channel, or else a time point, in each."""
+    axis = "FirstC" if sizes == "SizeT=1" else "FirstT"
     parts = "".join(
-        f'<TiffData FirstC="{k}" PlaneCount="1"><UUID FileName="{name}.ome.tif">urn:uuid:{name}'
+        f'<TiffData {axis}="{k}" PlaneCount="1"><UUID FileName="{name}.ome.tif">urn:uuid:{name}'
         "</UUID></TiffData>"
-        for k, name in enumerate("ab")
+        for k, name in enumerate(names)
     )
-    for k, name in enumerate("ab"):
-        header = ome("SizeT=1", parts, f'UUID="urn:uuid:{name}"')
-        write(tmp_path / f"{name}.ome.tif", header, PLANES[k : k + 1])
-    stack = read_stack(tmp_path / "a.ome.tif")
-    np.testing.assert_array_equal(stack.data[0], PLANES[:2])
-    (tmp_path / "b.ome.tif").unlink()
-    message = refused(tmp_path / "a.ome.tif")
-    assert "(it belongs to the file b.ome.tif, which is not beside it)" in message
+    folder.mkdir(exist_ok=True)
+    for k, name in enumerate(names):
+        header = ome(sizes, parts, f'UUID="urn:uuid:{name}"')
+        write(folder / f"{name}.ome.tif", header, PLANES[k : k + 1])
+    return [folder / f"{name}.ome.tif" for name in names]
+
+
+def test_a_set_of_files_must_be_whole(tmp_path: Path) -> None:
+    a, b = a_set(tmp_path)
+    for path in (a, b):
+        np.testing.assert_array_equal(read_stack(path).data[0], PLANES[:2])
+    b.rename(tmp_path / "c.ome.tif")
+    assert refused(a) == (
+        "a.ome.tif cannot be read as a TIFF file (it belongs to the file b.ome.tif, which is not "
+        "beside it): put b.ome.tif there by this name, or export the images as one file."
+    )
+    # The file itself has another name; all that it needs is there.
+    np.testing.assert_array_equal(read_stack(tmp_path / "c.ome.tif").data[0], PLANES[:2])
+    b.write_bytes(b"")
+    assert "(the file b.ome.tif, which it belongs to, cannot be read)" in refused(a)
+    write(b, ome("SizeC=1 SizeT=1", root='UUID="urn:uuid:other"'), PLANES[3:])
+    assert "(the file b.ome.tif beside it is not the one that it belongs to)" in refused(a)
+
+
+def test_planes_that_were_not_recorded_are_named(tmp_path: Path) -> None:
+    a, *_ = a_set(tmp_path, "abc", "SizeC=1 SizeT=5")
+    assert "(it lacks the plane 4 of 5 that it promises, T 4 of 5)" in refused(a)
+    last = "".join(
+        f'<TiffData FirstC="{k % 2}" FirstT="{k // 2}" IFD="{k}" PlaneCount="1"/>' for k in range(3)
+    )
+    path = write(tmp_path / "last.ome.tif", ome(inside=last))
+    assert "(it lacks the plane 4 of 4 that it promises, C 2 of 2, T 2 of 2)" in refused(path)
+    header = "ImageJ=1.53c\nimages=5\nframes=5\nhyperstack=true\n"
+    path = write(tmp_path / "stopped.tif", header, PLANES[:3])
+    assert "(its header promises 5 planes and it holds 3)" in refused(path)
+
+
+def test_a_file_whose_header_is_elsewhere(tmp_path: Path) -> None:
+    only = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:b">'
+        '<BinaryOnly MetadataFile="{}" UUID="urn:uuid:a"/></OME>'
+    )
+    a, b = a_set(tmp_path)
+    write(b, only.format("a.ome.tif"), PLANES[1:2])
+    np.testing.assert_array_equal(read_stack(b).data[0], PLANES[:2])
+    assert one_of_each_set([b, a])[0] == [b]
+    (tmp_path / "x.companion.ome").touch()
+    write(b, only.format("x.companion.ome"), PLANES[1:2])
+    assert "(it is one part of the images that x.companion.ome describes" in refused(b)
+    write(b, only.format("b.ome.tif"), PLANES[1:2])
+    assert "(b.ome.tif, which it belongs to, does not describe it)" in refused(b)
+
+
+def test_a_set_counts_once(tmp_path: Path) -> None:
+    a, b = a_set(tmp_path / "one")
+    other, more = a_set(tmp_path / "two")
+    single = write(tmp_path / "s.ome.tif", ome())
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(b"II")
+    paths = [b, a, other, single, broken, more]
+    assert one_of_each_set(paths) == (
+        [b, other, single, broken],
+        "a.ome.tif and 1 more are part of images that another file has given; each counts once.",
+    )
+    assert one_of_each_set([a, tmp_path / "one" / ".." / "one" / "a.ome.tif"])[0] == [a]
+    assert one_of_each_set([a, other]) == ([a, other], "")
+    assert [field.name for field in find_fields([str(tmp_path / "one")], ("x", "y"))] == [str(a)]
+    groups = read_images([a, b], kind="HR")
+    assert [len(group) for group in groups] == [1]
+
+
+def several(folder: Path, sizes: Sequence[int], names: Sequence[str] = ("", "", "")) -> Path:
+    """Write a file of three images of two channels."""
+    images = "".join(
+        f'<Image ID="Image:{k}"><Pixels ID="Pixels:{k}" DimensionOrder="XYCZT" Type="uint8" '
+        f'SizeX="8" SizeY="8" SizeC="{size}" SizeZ="1" SizeT="1"><Channel Name="{name}"/>'
+        f'<TiffData IFD="{sum(sizes[:k])}" PlaneCount="{size}"/></Pixels></Image>'
+        for k, (size, name) in enumerate(zip(sizes, names, strict=True))
+    )
+    xml = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">' + images + "</OME>"
+    return write(folder / "positions.ome.tif", xml, PLANES.repeat(2, 0)[: sum(sizes)])
+
+
+def test_positions_of_a_file_are_several_fields(tmp_path: Path) -> None:
+    stack = read_stack(several(tmp_path, (2, 2, 2)))
+    np.testing.assert_array_equal(stack.data.reshape(6, 8, 8), PLANES.repeat(2, 0)[:6])
+    assert stack.leading == "P"
+    assert "positions.ome.tif holds 3 images of different shapes; save" in refused(
+        several(tmp_path, (2, 2, 1))
+    )
+    message = refused(several(tmp_path, (1, 1, 1), ("DNA", "DNA", "GFP")))
+    assert message == (
+        "positions.ome.tif cannot be read as a TIFF file (its images differ in channels or pixel "
+        "size): save each in a file of its own."
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "size"),
+    [("cm", 1e4), ("inch", 25400.0), ("micrometer", 1.0), ("Micrometers", 1.0), ("µm", 1.0),
+     ("μm", 1.0), ("microns", 1.0), ("nm", 1e-3), ("Å", 1e-4), ("mm", 1e3), ("m", 1e6),
+     ("centimetre", 1e4), ("pixel", None), ("parsec", None)],
+)  # fmt: skip
+def test_units_of_pixel_sizes(tmp_path: Path, unit: str, size: float | None) -> None:
+    sizes = f"PhysicalSizeX=2 PhysicalSizeY=2 PhysicalSizeXUnit={unit} PhysicalSizeYUnit={unit}"
+    found = parse_ome(ome(sizes)).pixel_size_um
+    assert found == (None if size is None else pytest.approx(2 * size))
+    path = tmp_path / "imagej.tif"
+    unit = "".join(c if c.isascii() else f"\\u{ord(c):04x}" for c in unit)  # as ImageJ writes it
+    tifffile.imwrite(path, PLANES[:1], imagej=True, resolution=(0.5, 0.5), metadata={"unit": unit})
+    found = read_stack(path).pixel_size_um
+    assert found == (None if size is None else pytest.approx(2 * size))
+
+
+def test_pixels_that_are_not_square_are_refused(tmp_path: Path) -> None:
+    words = "(its pixels are not square, 2 µm in x and 1 µm in y): resample it to square pixels, or"
+    path = write(tmp_path / "a.ome.tif", ome("PhysicalSizeX=2 PhysicalSizeY=1"))
+    assert words in refused(path)
+    path = tmp_path / "imagej.tif"
+    tifffile.imwrite(path, PLANES[:1], imagej=True, resolution=(0.5, 1), metadata={"unit": "um"})
+    assert words in refused(path)
 
 
 def test_compressed_parts_hold_no_more_than_their_image(tmp_path: Path) -> None:

@@ -191,6 +191,11 @@ def test_images_to_validate_on_are_not_trained_on(tmp_path: Path) -> None:
     assert sides == [{"f0.tif", "f2.tif"}, {"f1.tif", "f3.tif"}]
     assert made.files == 4
     write(tmp_path / "empty.tif", images()[0][::-1] * 0 + 7)
+    # The same file by another path is the same field.
+    there = [str(folder / ".." / folder.name / name) for name in ("f1.tif", "f3.tif")]
+    apart = find_fields(there, CHANNELS)
+    again = returned(prepare(find_fields([str(folder)], CHANNELS), SETTINGS, validation=apart))
+    assert {Path(crop.file).name for crop in again.training.crops} == {"f0.tif", "f2.tif"}
     with pytest.raises(InputError, match="validation images hold no cell"):
         crops(folder, validation="../empty.tif")
 

@@ -25,6 +25,7 @@ from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.read import channel_index, read_stack
+from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.wells import told_wells
 from napari_rls.workflow.write import write_stack
 
@@ -66,10 +67,11 @@ def crops(
         inputs = [*files, plate_map] if plate_map else files
         check_new([out], overwrite=overwrite, inputs=inputs)
         plate = PlateMap(plate_map) if plate_map else None
+        files, left = one_of_each_set(files)
         names = [name_of(file) for file in files]
         guesses = guessed_wells(names, plate)
         complaint = plate.complaint([(name, "") for name in names]) if plate else ""
-        for sentence in filter(None, (*told_wells(guesses), complaint)):
+        for sentence in filter(None, (left, *told_wells(guesses), complaint)):
             say(sentence)
     cuts: list[CropCut] = []
     failed = False

@@ -28,6 +28,7 @@ from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.read import choose_channels, read_stack
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor
+from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.write import (
     kind_of,
     record_path,
@@ -105,6 +106,9 @@ def super_resolve(
             stored = stored.with_method(options["method"])
         values = stored.model_dump(exclude_unset=True) | given(options)
         settings = Settings.parse(values, "options")
+        files, left = one_of_each_set(files)
+        if left:
+            say(left)
         twice = [name for name, n in Counter(map(stem, files)).items() if n > 1]
         if twice:
             raise InputError(f"Two inputs are named {twice[0]}; their SR files would be one.")

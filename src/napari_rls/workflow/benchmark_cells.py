@@ -20,6 +20,7 @@ from napari_rls.workflow.measure_rows import source_name
 from napari_rls.workflow.plate_map import PlateMap, condition_of
 from napari_rls.workflow.read import choose_channels, read_stack
 from napari_rls.workflow.stack import CellStack, Crop, InputError, content_digest
+from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.wells import well_of
 
 USUAL_PAIR = ("control=negative", "control=positive")
@@ -175,6 +176,7 @@ def _members(names: Sequence[str], condition: str) -> list[str]:
 
 
 def _read(files: Sequence[Path], manifest: Manifest, plate_map: PlateMap | None) -> CellStack:
+    files = one_of_each_set(files)[0]
     stacks = [_cells(path, manifest, plate_map) for path in files]
     joined = join(stacks, name=", ".join(name_of(path) for path in files[:3]))
     finite = np.isfinite(joined.data).all((1, 2, 3))

@@ -54,10 +54,17 @@ def check_size(stack: CellStack, manifest: Manifest) -> int:
 
 
 def unusable_cells(stack: CellStack) -> dict[int, str]:
-    """Return the cells that cannot be searched, with the reason."""
-    flat = stack.data.reshape(len(stack), -1)
-    finite = np.isfinite(flat).all(axis=1)
-    constant = flat.max(axis=1) == flat.min(axis=1)
-    reasons = {int(k): "it holds NaN or infinite values" for k in np.flatnonzero(~finite)}
-    reasons |= {int(k): "every pixel has the same value" for k in np.flatnonzero(constant)}
-    return dict(sorted(reasons.items()))
+    """Return the cells that cannot be searched, with the reason; every channel must show some."""
+    flat = stack.data.reshape(*stack.data.shape[:2], -1)
+    finite = np.isfinite(flat).all(axis=2)
+    constant = flat.max(axis=2) == flat.min(axis=2)
+    reasons: dict[int, str] = {}
+    for k in np.flatnonzero(constant.any(axis=1) | ~finite.all(axis=1)).tolist():
+        if not finite[k].all():
+            reasons[k] = "it holds NaN or infinite values"
+        elif constant[k].all():
+            reasons[k] = "every pixel has the same value"
+        else:
+            names = " and ".join(stack.channels[c] for c in np.flatnonzero(constant[k]))
+            reasons[k] = f"every pixel of {names} has the same value"
+    return reasons

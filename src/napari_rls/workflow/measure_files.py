@@ -9,6 +9,7 @@ from typing import Any
 from napari_rls.workflow.measure_sets import ImageSet, Kind
 from napari_rls.workflow.read import read_record, read_samples, read_stack
 from napari_rls.workflow.stack import CellStack, InputError
+from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.write import FRAMES_KEY, samples_path
 
 
@@ -44,11 +45,14 @@ def read_images(
     InputError
         If a file cannot be read, or the numbers of files do not go together.
     """
-    read: list[tuple[Path, Kind | None]] = [(path, kind) for path in files]
-    read += [(path, "LR") for path in lr]
-    read += [(path, "GT") for path in gt]
+    # The same LR or GT file may go with several SR files; the parts of one set are one file.
+    read = [(path, kind) for path in one_of_each_set(files)[0]]
+    own = len(read)
+    for given_as, paths in (("LR", lr), ("GT", gt)):
+        whole = one_of_each_set(list(dict.fromkeys(paths)))[0]
+        read += [(path, given_as) for path in paths if path in whole]
     records = [read_record(path) for path, _ in read]
-    for (path, _), record in zip(read[len(files) :], records[len(files) :], strict=True):
+    for (path, _), record in zip(read[own:], records[own:], strict=True):
         if record.get("generated"):
             raise InputError(
                 f"{path.name} holds SR images, which are generated: neither LR nor the truth; give "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,18 +18,28 @@ from napari_rls.text import for_xml
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.stack import CellStack, Crop
 
+_METRES = {"y": -24, "z": -21, "a": -18, "f": -15, "p": -12, "n": -9, "µ": -6, "u": -6, "m": -3}
+_METRES |= {"c": -2, "d": -1, "": 0, "da": 1, "h": 2, "k": 3}
+_PREFIXES = {"pico": -12, "nano": -9, "micro": -6, "milli": -3, "centi": -2, "deci": -1, "": 0}
+_PREFIXES |= {"kilo": 3}
+_NAMED = {"micron": 1.0, "å": 1e-4, "angstrom": 1e-4, "inch": 25400.0, "in": 25400.0, '"': 25400.0}
+_NAMED |= {"inches": 25400.0, "thou": 25.4, "mil": 25.4, "ft": 304800.0, "foot": 304800.0}
+_NAMED |= {"li": 25400.0 / 12, "line": 25400.0 / 12, "pt": 25400.0 / 72, "yd": 914400.0}
+
 _MICROMETRES = {
     "": 1.0,
-    "m": 1e6,
-    "mm": 1e3,
-    "micron": 1.0,
-    "microns": 1.0,
-    "um": 1.0,
-    "µm": 1.0,
-    "μm": 1.0,
-    "\\u00b5m": 1.0,
-    "nm": 1e-3,
+    **{f"{prefix}m": 10.0 ** (power + 6) for prefix, power in _METRES.items()},
+    **{
+        f"{prefix}{metre}": 10.0 ** (power + 6)
+        for prefix, power in _PREFIXES.items()
+        for metre in ("meter", "metre")
+    },
+    **_NAMED,
 }
+"""Micrometres in a unit, by its name in lower case and without the s of a plural."""
+
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+"""How ImageJ writes what is not ASCII."""
 
 MAX_HEADER = 64 * 2**20
 """Characters of a header: records of crops have some hundred for each."""
@@ -47,12 +58,13 @@ _RECORD: TypeAdapter[Mapping[str, Any]] = TypeAdapter(dict[str, Any])
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image; empty where it says nothing.
+    """What a file says of its images; empty where it says nothing.
 
     Where napari-rls wrote the file, ``leading`` is the true name of the first axis, or
     "" without one, and ``record`` the provenance.
     """
 
+    images: int = 1
     channels: tuple[str, ...] = ()
     colours: tuple[str, ...] = ()
     pixel_size_um: float | None = None
@@ -62,7 +74,19 @@ class Header:
 
 
 class TiffError(ValueError):
-    """A file does not hold what it says; the message is the end of a sentence."""
+    """A file does not hold what it says.
+
+    Parameters
+    ----------
+    message
+        What is wrong, as a part of a sentence.
+    remedy
+        What to do, as its end, where the file itself is not damaged.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 def check_ome(xml: str, path: Path, pages: int, page_size: int) -> None:
@@ -94,7 +118,10 @@ def check_ome(xml: str, path: Path, pages: int, page_size: int) -> None:
         most = MAX_PLANES if others else pages
         promised = math.prod(sizes) // max(page_size, 1)
         if promised > most:
-            raise TiffError(f"its header promises {promised:,} planes and it holds {pages:,}")
+            raise TiffError(
+                f"its header promises {promised:,} planes and it holds {pages:,}",
+                "it is cut short or was not recorded to its end; export what there is again",
+            )
         planes, work = math.prod(sizes[2:]), 0
         for data in _children(pixels, "TiffData"):
             count = _whole(data, "PlaneCount", _whole(data, "NumPlanes", "IFD" in data.attrib))
@@ -118,22 +145,31 @@ def check_entities(xml: str) -> None:
 
 
 def parse_ome(xml: str) -> Header:
-    """Read the header of the first image of an OME-XML text.
+    """Read what an OME-XML text says of its images, which are of one kind.
 
     Raises
     ------
     TiffError
-        If the text is not well-formed or our own record in it is damaged.
+        If the text is not well-formed, our own record in it is damaged, pixels are not square
+        or images differ.
     """
     root = _root(xml)
-    pixels = root.find("{*}Image/{*}Pixels")
+    images = [p for p in root.iterfind("{*}Image/{*}Pixels") if p.find("{*}TiffData") is not None]
+    pixels = images[0] if images else root.find("{*}Image/{*}Pixels")
     if pixels is None:
         return Header()
+    for other in images[1:]:
+        if _said(other) != _said(pixels):
+            raise TiffError(
+                "its images differ in channels or pixel size",
+                "save each in a file of its own",
+            )
     channels = pixels.findall("{*}Channel")
     names = [channel.get("Name", "") for channel in channels]
     colours = [_hex(channel.get("Color", "")) for channel in channels]
     values = _annotation(root)
     return Header(
+        images=len(images),
         channels=tuple(names) if all(names) else (),
         colours=tuple(colours) if all(colours) else (),
         pixel_size_um=_pixel_size(pixels),
@@ -144,9 +180,32 @@ def parse_ome(xml: str) -> Header:
 
 
 def in_micrometres(size: float, unit: str) -> float | None:
-    """Return a length in micrometres, or None for an unknown unit or a length of nothing."""
-    scale = _MICROMETRES.get(unit.strip().lower())
+    """Return a length in micrometres, or None for an unknown unit or a length of nothing.
+
+    Units are those of OME and of ImageJ, by sign or by name, as in µm, cm, inch, micrometers.
+    """
+    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit)
+    name = plain.strip().replace("μ", "µ").lower()
+    scale = _MICROMETRES.get(name, _MICROMETRES.get(name.removesuffix("s")))
     return size * scale if scale is not None and 0 < size < float("inf") else None
+
+
+def square_side(x: float | None, y: float | None) -> float | None:
+    """Return the side of a pixel of these sides in micrometres, None if one is not known.
+
+    Raises
+    ------
+    TiffError
+        If they differ by more than 1 %.
+    """
+    if x is None or y is None:
+        return None
+    if abs(x - y) > 0.01 * max(x, y):
+        raise TiffError(
+            f"its pixels are not square, {x:g} µm in x and {y:g} µm in y",
+            "resample it to square pixels, or correct its pixel size",
+        )
+    return x
 
 
 def ome_metadata(
@@ -214,20 +273,73 @@ def _whole(element: ElementTree.Element, name: str, default: int) -> int:
         raise TiffError(f"its header has no whole number in {name}") from None
 
 
-def _check_files(root: ElementTree.Element, pixels: ElementTree.Element, path: Path) -> bool:
-    """Check the other files of a set, and return whether there are any."""
-    own, others = root.get("UUID"), False
+def part_files(xml: str, path: Path) -> dict[str, str]:
+    """Return the files that the planes of a set are in, itself included: names by their UUIDs.
+
+    Empty if the file is no part of a set.
+
+    Raises
+    ------
+    TiffError
+        If the text is damaged.
+    """
+    root = _root(xml)
+    parts = {root.get("UUID") or path.name: path.name}
+    for image in _children(root, "Image"):
+        for pixels in _children(image, "Pixels"):
+            parts |= _parts(root, pixels, path)
+    return parts if len(parts) > 1 else {}
+
+
+def uuid_of(xml: str) -> str:
+    """Return the identifier that a file gives itself, or ""."""
+    return _root(xml).get("UUID", "")
+
+
+def master_of(xml: str) -> str:
+    """Return the name of the file that has the header of a set, if it is another, else ""."""
+    only = _root(xml).find("{*}BinaryOnly")
+    return "" if only is None else only.get("MetadataFile", "")
+
+
+def _parts(root: ElementTree.Element, pixels: ElementTree.Element, path: Path) -> dict[str, str]:
+    """Return the other files of a set by their UUIDs."""
+    own, parts = root.get("UUID"), {}
     for uuid in (u for data in _children(pixels, "TiffData") for u in _children(data, "UUID")):
         name = uuid.get("FileName", "")
-        if uuid.text == own or name.lower() == path.name.lower():
-            continue
-        shown = name[:_SHOWN]
-        if not name or name in {".", ".."} or any(sign in name for sign in "/\\:\0"):
-            raise TiffError(f"its header names the file {shown!r}, which is not beside it")
-        if not (path.parent / name).is_file():
-            raise TiffError(f"it belongs to the file {shown}, which is not beside it")
-        others = True
-    return others
+        if uuid.text != own and name.lower() != path.name.lower():
+            parts[uuid.text or name] = name
+    return parts
+
+
+def check_beside(name: str, path: Path) -> None:
+    """Check that a file of a set lies beside another.
+
+    Raises
+    ------
+    TiffError
+        If it does not, or its name leads elsewhere.
+    """
+    shown = name[:_SHOWN]
+    if not name or name in {".", ".."} or any(sign in name for sign in "/\\:\0"):
+        raise TiffError(f"its header names the file {shown!r}, which is not beside it")
+    if not (path.parent / name).is_file():
+        raise TiffError(
+            f"it belongs to the file {shown}, which is not beside it",
+            f"put {shown} there by this name, or export the images as one file",
+        )
+
+
+def _check_files(root: ElementTree.Element, pixels: ElementTree.Element, path: Path) -> bool:
+    """Check the other files of a set, and return whether there are any."""
+    others = _parts(root, pixels, path)
+    for name in others.values():
+        check_beside(name, path)
+    return bool(others)
+
+
+def _said(pixels: ElementTree.Element) -> tuple[list[str], float | None]:
+    return [c.get("Name", "") for c in pixels.findall("{*}Channel")], _pixel_size(pixels)
 
 
 def _check_modulo(along: ElementTree.Element) -> None:
@@ -258,7 +370,7 @@ def _annotation(root: ElementTree.Element) -> dict[str, str]:
 
 
 def _pixel_size(pixels: ElementTree.Element) -> float | None:
-    """Return the side of a pixel in micrometres; None if unknown or if pixels are not square."""
+    """Return the side of a pixel in micrometres; None if unknown."""
     sides = []
     for axis in "XY":
         try:
@@ -266,8 +378,7 @@ def _pixel_size(pixels: ElementTree.Element) -> float | None:
         except ValueError:
             return None
         sides.append(in_micrometres(size, pixels.get(f"PhysicalSize{axis}Unit", "µm")))
-    x, y = sides
-    return x if x is not None and y is not None and abs(x - y) <= 0.01 * x else None
+    return square_side(*sides)
 
 
 def _rgba(colour: str) -> int:

@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_rls.text import name_of
-from napari_rls.workflow.ome import Header, TiffError, in_micrometres, parse_ome
+from napari_rls.workflow.ome import Header, TiffError, in_micrometres, parse_ome, square_side
 from napari_rls.workflow.stack import CellStack, InputError, no_channel, stack_from_array
 from napari_rls.workflow.tiff_file import open_tiff, read_pixels
 
@@ -170,16 +170,40 @@ def _only_series(tiff: tifffile.TiffFile, name: str) -> tifffile.TiffPageSeries:
 
 
 def _read(tiff: tifffile.TiffFile, name: str) -> tuple[NDArray[np.generic], list[str], Header]:
-    series = _only_series(tiff, name)
-    axes = ["" if axis in _UNNAMED_AXES else axis for axis in series.axes]
-    if "S" in axes and not _is_rgb(series.keyframe):
-        axes[axes.index("S")] = "C"
     header = _header(tiff)
-    array = read_pixels(series)
+    if len(tiff.series) < header.images:
+        raise TiffError(
+            f"its header promises {header.images} images and it holds {len(tiff.series)}"
+        )
+    if header.images > 1:
+        array, axes = _positions(tiff, name)
+    else:
+        series = _only_series(tiff, name)
+        array, axes = read_pixels(series), _axes(series)
     if axes[-1] == "C":
         array = np.moveaxis(array, -1, -3)
         axes.insert(-2, axes.pop())
     return array, axes, header
+
+
+def _axes(series: tifffile.TiffPageSeries) -> list[str]:
+    axes = ["" if axis in _UNNAMED_AXES else axis for axis in series.axes]
+    if "S" in axes and not _is_rgb(series.keyframe):
+        axes[axes.index("S")] = "C"
+    return axes
+
+
+def _positions(tiff: tifffile.TiffFile, name: str) -> tuple[NDArray[np.generic], list[str]]:
+    """Return several images of one shape, such as the positions of a stage, as one (P, ...)."""
+    first = tiff.series[0]
+    kinds = {(series.shape, series.axes, series.dtype) for series in tiff.series}
+    if len(kinds) > 1 or set(first.axes) - set("CYXS"):
+        what = "of different shapes" if len(kinds) > 1 else f"(positions) of axes {first.axes}"
+        raise InputError(
+            f"{name} holds {len(tiff.series)} images {what}; save each one to use in a file of its "
+            "own."
+        )
+    return np.stack([read_pixels(series) for series in tiff.series]), ["P", *_axes(first)]
 
 
 def _cells(record: Mapping[str, Any]) -> list[Any]:
@@ -210,8 +234,12 @@ def _header(tiff: tifffile.TiffFile) -> Header:
         return parse_ome(tiff.ome_metadata)
     if not (tiff.is_imagej and tiff.imagej_metadata):
         return Header()
-    tag = tiff.pages.first.tags.get("XResolution")
-    numerator, denominator = tag.value if tag is not None else (0, 1)
     unit = str(tiff.imagej_metadata.get("unit", "pixel"))
-    size = in_micrometres(denominator / numerator, unit) if numerator else None
-    return Header(pixel_size_um=size)
+    sides = [_imagej_side(tiff, f"{axis}Resolution", unit) for axis in "XY"]
+    return Header(pixel_size_um=square_side(*sides))
+
+
+def _imagej_side(tiff: tifffile.TiffFile, name: str, unit: str) -> float | None:
+    tag = tiff.pages.first.tags.get(name)
+    numerator, denominator = tag.value if tag is not None else (0, 1)
+    return in_micrometres(denominator / numerator, unit) if numerator else None

@@ -11,8 +11,8 @@ import logging
 import lzma
 import math
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,15 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_rls.text import for_terminal
-from napari_rls.workflow.ome import TiffError, check_entities, check_ome
+from napari_rls.workflow.ome import (
+    TiffError,
+    check_beside,
+    check_entities,
+    check_ome,
+    master_of,
+    part_files,
+    uuid_of,
+)
 from napari_rls.workflow.stack import InputError
 
 MAX_PAGES = 500_000
@@ -66,8 +74,12 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     propagate, logger.propagate = logger.propagate, False
     try:
         with tifffile.TiffFile(path) as tiff:
-            _check_pages(tiff)
-            yield tiff
+            master = _check_pages(tiff)
+            if master is None:
+                yield tiff
+        if master is not None:
+            with open_tiff(master) as tiff:
+                yield tiff
         if complaints.first:
             # tifffile goes on with what is left of a damaged file: fewer pages, zeros.
             raise _unreadable(path, ValueError(complaints.first))
@@ -84,6 +96,39 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     finally:
         logger.removeHandler(complaints)
         logger.propagate = propagate
+
+
+def set_of(path: Path) -> frozenset[tuple[Path, str]]:
+    """Return what tells the set of files that a file belongs to: the same for all of its files.
+
+    A file that cannot be read is a set of its own: what is wrong is told when it is read.
+    """
+    alone = path.resolve()
+    parts: dict[str, str] = {}
+    with suppress(Exception):  # damaged files raise all sorts of errors
+        with tifffile.TiffFile(path) as tiff:
+            xml = tiff.ome_metadata if tiff.is_ome else None
+        if xml and (master := master_of(xml)):
+            check_beside(master, path)
+            path = path.with_name(master)
+            with tifffile.TiffFile(path) as tiff:
+                xml = tiff.ome_metadata if tiff.is_ome else None
+        parts = part_files(xml, path) if xml else {}
+    return frozenset((alone.parent, uuid) for uuid in parts) or frozenset({(alone, "")})
+
+
+def one_of_each_set(paths: Sequence[Path]) -> tuple[list[Path], str]:
+    """Return the first file of each set, and the sentence that says which were left out, or "".
+
+    An image may lie in several files, as one for each channel; any of them gives all of it.
+    """
+    kept: dict[frozenset[tuple[Path, str]], Path] = {}
+    left = [path for path in paths if kept.setdefault(set_of(path), path) is not path]
+    if not left or len(paths) < 2:
+        return list(paths), ""
+    named = f"{left[0].name} and {len(left) - 1} more" if len(left) > 1 else left[0].name
+    what = "are part of images" if len(left) > 1 else "is part of an image"
+    return list(kept.values()), f"{named} {what} that another file has given; each counts once."
 
 
 def read_pixels(series: tifffile.TiffPageSeries) -> NDArray[Any]:
@@ -116,14 +161,66 @@ class _Complaints(logging.Handler):
         self.first = self.first or record.getMessage()
 
 
-def _check_pages(tiff: tifffile.TiffFile) -> None:
+def _check_pages(tiff: tifffile.TiffFile) -> Path | None:
+    """Check what a file promises; return the file that has the header instead, if one does."""
     pages, first = len(tiff.pages), tiff.pages.first
+    path = Path(tiff.filehandle.path)
     if pages > MAX_PAGES:
         raise TiffError(f"it holds {pages:,} planes, more than {MAX_PAGES:,}")
-    if tiff.is_ome and tiff.ome_metadata:
-        check_ome(tiff.ome_metadata, Path(tiff.filehandle.path), pages, first.size)
-    else:
+    xml = tiff.ome_metadata if tiff.is_ome else None
+    if not xml:
         check_entities(first.description)
+        _check_imagej(tiff, pages)
+        return None
+    check_ome(xml, path, pages, first.size)
+    if master := master_of(xml):
+        return _checked_master(master, path)
+    for uuid, name in part_files(xml, path).items():
+        if name.lower() != path.name.lower():
+            _check_part(path.with_name(name), uuid)
+    return None
+
+
+def _check_imagej(tiff: tifffile.TiffFile, pages: int) -> None:
+    """Check that a file of ImageJ holds the planes that it promises: large ones have one page."""
+    promised = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
+    if not isinstance(promised, int) or promised <= pages:
+        return
+    first = tiff.pages.first
+    end = first.dataoffsets[0] + promised * first.nbytes if first.dataoffsets else 0
+    if pages > 1 or first.compression != tifffile.COMPRESSION.NONE or end > tiff.filehandle.size:
+        raise TiffError(
+            f"its header promises {promised:,} planes and it holds {pages:,}",
+            "it is cut short or was not recorded to its end; export what there is again",
+        )
+
+
+def _checked_master(name: str, path: Path) -> Path:
+    check_beside(name, path)
+    master = path.with_name(name)
+    if master.suffix.lower() not in (".tif", ".tiff"):
+        raise TiffError(
+            f"it is one part of the images that {name} describes, which cannot be read",
+            "export them as one OME-TIFF",
+        )
+    with tifffile.TiffFile(master) as tiff:
+        if not tiff.is_ome or master_of(tiff.ome_metadata or "<OME/>"):
+            raise TiffError(f"{name}, which it belongs to, does not describe it")
+    return master
+
+
+def _check_part(path: Path, uuid: str) -> None:
+    """Check that a file of a set is the one that was meant."""
+    again = f"put the file {path.name} of this set there, or export the images as one file"
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            found = uuid_of(tiff.ome_metadata) if tiff.is_ome and tiff.ome_metadata else ""
+    except Exception:  # noqa: BLE001  damaged files raise all sorts of errors
+        raise TiffError(
+            f"the file {path.name}, which it belongs to, cannot be read", again
+        ) from None
+    if found and found != uuid:
+        raise TiffError(f"the file {path.name} beside it is not the one that it belongs to", again)
 
 
 def _check_there(series: tifffile.TiffPageSeries, in_file: int) -> None:
@@ -138,11 +235,29 @@ def _check_there(series: tifffile.TiffPageSeries, in_file: int) -> None:
         raise TiffError(f"its tiles of {_bytes(segment)} are larger than its images")
     for k, page in enumerate(series.pages):
         if page is None:
-            raise TiffError(f"it lacks the plane {k + 1} of {len(series.pages)} that it promises")
+            raise TiffError(
+                f"it lacks the plane {k + 1} of {len(series.pages)} that it promises"
+                f"{_place(series, k)}",
+                "the file that holds it was removed or the recording stopped; export what there is "
+                "again",
+            )
         if not _is_whole(page, key):
             raise TiffError(f"its plane {k + 1} is cut short")
         if key.compression in _INFLATING and not series.is_multifile:
             _check_inflated(page, int(key.compression), segment)
+
+
+def _place(series: tifffile.TiffPageSeries, plane: int) -> str:
+    """Return where a plane stands along the axes, as in ", C 2 of 2, T 4 of 5"."""
+    sizes = list(zip(series.get_axes(False), series.get_shape(False), strict=True))
+    front = [(axis, size) for axis, size in sizes if axis not in "YXS"]
+    if math.prod(size for _, size in front) != len(series.pages):
+        return ""
+    words = []
+    for axis, size in reversed(front):
+        plane, k = divmod(plane, size)
+        words.append(f"{axis} {k + 1} of {size}" if size > 1 else "")
+    return "".join(f", {word}" for word in words if word)
 
 
 def _is_whole(page: tifffile.TiffPage | tifffile.TiffFrame, key: tifffile.TiffPage) -> bool:
@@ -193,7 +308,6 @@ def _unreadable(path: Path, error: Exception) -> InputError:
         )
     # What libraries say of a damaged file names their own insides, or bytes of the file.
     reason = f" ({for_terminal(str(error))})" if isinstance(error, TiffError) else ""
-    return InputError(
-        f"{path.name} cannot be read as a TIFF file{reason}: it is damaged, cut short or of "
-        "another format; export it again."
-    )
+    remedy = error.remedy if isinstance(error, TiffError) else ""
+    remedy = remedy or "it is damaged, cut short or of another format; export it again"
+    return InputError(f"{path.name} cannot be read as a TIFF file{reason}: {for_terminal(remedy)}.")

@@ -15,6 +15,7 @@ from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.fit import unusable_cells
 from napari_rls.workflow.read import channel_index
 from napari_rls.workflow.stack import CellStack, Crop, InputError
+from napari_rls.workflow.tiff_file import set_of
 from napari_rls.workflow.train_inputs import FieldFiles, read_field
 
 _PERCENTILES = (0.1, 99.9)
@@ -107,7 +108,9 @@ def prepare(
         or all of them lie in one field.
     """
     apart = {field.name for field in validation}
-    every = [*(field for field in fields if field.name not in apart), *validation]
+    taken = {set_of(file) for field in validation for file in field.files}
+    own = [field for field in fields if not any(set_of(file) in taken for file in field.files)]
+    every = [*own, *validation]
     cuts: list[CellStack] = []
     samples: dict[str, NDArray[np.float64]] = {}
     at_border = unusable = 0

@@ -13,6 +13,7 @@ import numpy as np
 from napari_rls.text import name_of
 from napari_rls.workflow.read import choose_channels, read_stack
 from napari_rls.workflow.stack import CellStack, InputError
+from napari_rls.workflow.tiff_file import one_of_each_set
 
 _SUFFIXES = (".tif", ".tiff")
 _PLACEHOLDER = re.compile(r"(\{field\}|\{channel\}|\*)")
@@ -101,7 +102,8 @@ def find_fields(
         How a file that holds one channel is named, as in ``{field}_{channel}*.tif``:
         ``{field}`` is what the files of one field share, ``{channel}`` the channel, ``*``
         anything. With slashes, folders belong to it, as in ``{channel}/{field}.tif``.
-        Files of other names are left out. If empty, every file is a field.
+        Files of other names are left out. If empty, every file is a field, or a part of an
+        OME-TIFF set, which is one.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def find_fields(
     """
     files = find_images(inputs)
     if not pattern:
-        return [FieldFiles(str(path), (path,)) for path in files]
+        return [FieldFiles(str(path), (path,)) for path in one_of_each_set(files)[0]]
     tokens = tuple(sources or channels)
     name = _compiled(pattern, tokens)
     depth = pattern.count("/") + 1
