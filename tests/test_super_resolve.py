@@ -21,7 +21,7 @@ from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.degrade import degrade
 from napari_rls.workflow.fit import unusable_cells
 from napari_rls.workflow.samples import draw_prior_sample
-from napari_rls.workflow.stack import InputError, stack_from_array
+from napari_rls.workflow.stack import CellStack, InputError, stack_from_array
 from napari_rls.workflow.super_resolve import Update
 
 QUICK = Settings(factor=4, steps=20, learning_rate=0.1, batch_size=3, samples=0)

@@ -115,6 +115,16 @@ def for_figure(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def byte_count(size: float) -> str:
+    """Return a number of bytes as people read it, as in 12.3 MB."""
+    unit = "bytes"
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.3g} {unit}" if size < 1e6 else f"{size:.1e} {unit}"
+
+
 def duration(seconds: float) -> str:
     """Return a length of time in words, as exactly as an estimate deserves.
 

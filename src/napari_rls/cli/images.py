@@ -15,6 +15,7 @@ from napari_rls.cli.reporting import (
     check_new,
     check_tiff,
     exit_code,
+    kept_path,
     problem,
     put,
     say,
@@ -23,6 +24,7 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.text import name_of
 from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
+from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.read import channel_index, read_stack
 from napari_rls.workflow.tiff_file import one_of_each_set
@@ -66,6 +68,7 @@ def crops(
         check_tiff(out)
         inputs = [*files, plate_map] if plate_map else files
         check_new([out], overwrite=overwrite, inputs=inputs)
+        check_outputs([out])
         plate = PlateMap(plate_map) if plate_map else None
         files, left = one_of_each_set(files)
         names = [name_of(file) for file in files]
@@ -101,7 +104,13 @@ def crops(
             "dropped_at_border": dropped,
             "wells_from_names": {file: asdict(guess) for file, guess in guesses.items()},
         }
-        write_stack(out, stack, description="Nucleus-centred crops.", record=record)
+        with kept_path():
+            write_or_keep(
+                out,
+                lambda path: write_stack(
+                    path, stack, description="Nucleus-centred crops.", record=record
+                ),
+            )
     say(f"In all: {_counts(len(stack), dropped)}")
     put(out)
     if failed:
@@ -126,10 +135,15 @@ def degrade(
         settings = build(DegradeSettings, options)
         check_tiff(out)
         check_new([out], overwrite=overwrite, inputs=[file])
+        check_outputs([out])
     with exit_code(FAILED):
         lr = degrade_stack(read_stack(file), settings)
         description = f"Degraded {settings.factor}x from {file.name}; pixel-centre convention."
-        write_stack(out, lr, description=description, record={"degrade": settings.model_dump()})
+        record = {"degrade": settings.model_dump()}
+        with kept_path():
+            write_or_keep(
+                out, lambda path: write_stack(path, lr, description=description, record=record)
+            )
     put(out)
 
 

@@ -12,7 +12,16 @@ from pydantic.fields import FieldInfo
 from rich.progress import TimeRemainingColumn
 
 from napari_rls.cli.options import given, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code, put, say
+from napari_rls.cli.reporting import (
+    FAILED,
+    WRONG_USAGE,
+    Bars,
+    check_new,
+    exit_code,
+    kept_path,
+    put,
+    say,
+)
 from napari_rls.measure.cells import AssayName, MeasureSettings
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.json_file import JsonError, read_json
@@ -22,6 +31,7 @@ from napari_rls.workflow.measure import measure as updates
 from napari_rls.workflow.measure_files import read_images
 from napari_rls.workflow.measure_rows import wells_told
 from napari_rls.workflow.measure_sets import ImageSet, Kind
+from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.read import read_record
 from napari_rls.workflow.table import table_paths, write_table
@@ -189,13 +199,15 @@ def measure(
         paths = table_paths(out)
         inputs = [path for path in (plate_map, settings_file) if path]
         check_new(paths, overwrite=overwrite, inputs=inputs)
+        check_outputs(paths)
         plate = PlateMap(plate_map) if plate_map else None
     with exit_code(FAILED):
         groups = read_images(files, lr=lr or (), gt=gt or (), kind=kind)
         for sentence in wells_told([group[0].stack for group in groups], plate):
             say(sentence)
         table, record = join(_measured(groups, settings, plate, factor))
-        write_table(out, table, record)
+        with kept_path():
+            write_or_keep(out, lambda path: write_table(path, table, record))
     for warning in record["warnings"]:
         say(warning)
     for path in paths:

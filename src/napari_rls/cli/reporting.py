@@ -25,6 +25,7 @@ from napari_rls.search.settings import SettingsError
 from napari_rls.text import duration, for_terminal
 from napari_rls.training.interrupt import stop_code, stoppable
 from napari_rls.training.settings import TrainingError
+from napari_rls.workflow.outputs import KeptError, why_not
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def problem(error: Exception) -> str | None:
     if isinstance(error, (InputError, BundleError, SettingsError, TrainingError)):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error.filename or 'A file'}: {error.strerror or error}."
+        # A name is text only if the caller gave one: it may be bytes or a number.
+        name = error.filename
+        reason = why_not(error, Path(name)) if isinstance(name, str) else error.strerror or error
+        return f"{name or 'A file'}: {reason}."
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
         return "There is not enough memory; give a smaller --batch-size."
@@ -87,6 +91,17 @@ def exit_code(code: int) -> Iterator[None]:
             raise
         say(sentence)
         raise typer.Exit(code) from None
+
+
+@contextmanager
+def kept_path() -> Iterator[None]:
+    """Print the path at which a result is kept that could not be written where it was wanted."""
+    try:
+        yield
+    except KeptError as error:
+        if error.path is not None:
+            put(error.path)
+        raise
 
 
 @contextmanager

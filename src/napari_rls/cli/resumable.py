@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_rls.cli.reporting import WRONG_USAGE, check_new, exit_code, on_stop
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.search.settings import SettingsError
+from napari_rls.workflow.outputs import check_outputs
 from napari_rls.workflow.stack import InputError
 
 
@@ -23,6 +24,7 @@ def check_bundle(out: Path, *, overwrite: bool) -> None:
     if not out.name.endswith(SUFFIX) or out.is_dir():
         raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
     check_new([out], overwrite=overwrite)
+    check_outputs([out])
 
 
 def check_run(folder: Path, *, resume: bool) -> None:

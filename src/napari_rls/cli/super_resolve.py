@@ -17,6 +17,7 @@ from napari_rls.cli.reporting import (
     WRONG_USAGE,
     SearchProgress,
     exit_code,
+    kept_path,
     on_stop,
     problem,
     put,
@@ -26,6 +27,7 @@ from napari_rls.search.settings import Settings
 from napari_rls.text import duration
 from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.collect import Collector
+from napari_rls.workflow.outputs import KeptError, check_outputs, write_or_keep
 from napari_rls.workflow.read import choose_channels, read_stack
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor
 from napari_rls.workflow.tiff_file import one_of_each_set
@@ -112,11 +114,11 @@ def super_resolve(
         twice = [name for name, n in Counter(map(stem, files)).items() if n > 1]
         if twice:
             raise InputError(f"Two inputs are named {twice[0]}; their SR files would be one.")
+        check_outputs([out / "any"])
         say(f"Loading {settings.bundle} ...")
         from napari_rls.models.bundle import load_bundle
 
         bundle = load_bundle(settings.bundle)
-        out.mkdir(parents=True, exist_ok=True)
     every = trace_every or (TRACE_EVERY if trace else 0)
     job = _Job(bundle, settings, out, [c.strip() for c in channels.split(",") if c.strip()], every)
     failed = 0
@@ -184,6 +186,11 @@ class _Job:
             say(f"{target} is finished already.")
             self.written += [target, *others]
             return
+        frames = 0 if trace is None else len(trace.frames)
+        images = 1 + search.run.settings.samples + frames
+        # Batches are kept until the files are whole; those of a run before are there already.
+        copies = 1 if unfinished.folder.exists() else 2
+        check_outputs([target, *others], copies * images * result.sr.nbytes)
         with unfinished.opened(anew=overwrite) as kept:
             if kept:
                 say(f"{file.name}: {len(kept)} of {len(stack)} cells are kept of a run before.")
@@ -193,7 +200,7 @@ class _Job:
                 # Interrupted or failed: nothing that was computed is lost.
                 if result.reached:
                     with whole_step():
-                        self._write(target, others, result, trace)
+                        self._write(target, others, result, trace, lost=bool(unfinished.problem))
             unfinished.remove()
         for cell, reason in search.run.skipped.items():
             say(f"{stack.name}: cell {cell} was skipped: {reason}.")
@@ -227,16 +234,27 @@ class _Job:
                 progress.show(bar, update)
 
     def _write(
-        self, target: Path, others: list[Path], result: Collector, trace: Trace | None
+        self,
+        target: Path,
+        others: list[Path],
+        result: Collector,
+        trace: Trace | None,
+        *,
+        lost: bool,
     ) -> None:
-        try:
-            write_result(target, result)
+        def write(path: Path) -> None:
+            write_result(path, result)
             if trace:
-                trace.write(trace_path(target))
+                trace.write(trace_path(path))
             if result.samples is not None:
-                write_samples(samples_path(target), result)
-        except OSError:
-            say(f"Finished cells of {target} are kept; the same command goes on with them.")
+                write_samples(samples_path(path), result)
+
+        try:
+            with kept_path():
+                write_or_keep(target, write)
+        except KeptError:
+            if not lost:
+                say(f"Finished cells of {target} are kept; the same command goes on with them.")
             raise
         self.written += [path for path in (target, *others) if path.exists()]
 

@@ -20,7 +20,7 @@ import psutil
 import tifffile
 from numpy.typing import NDArray
 
-from napari_rls.text import for_terminal
+from napari_rls.text import byte_count, for_terminal
 from napari_rls.workflow.ome import (
     TiffError,
     check_beside,
@@ -143,10 +143,12 @@ def read_pixels(series: tifffile.TiffPageSeries) -> NDArray[Any]:
     in_file = series.parent.filehandle.size if series.parent else 0
     _check_there(series, in_file)
     if size > max(BIG, MAX_RATIO * in_file) and not series.is_multifile:
-        raise TiffError(f"it promises {_bytes(size)} of pixels in {_bytes(in_file)}")
+        raise TiffError(f"it promises {byte_count(size)} of pixels in {byte_count(in_file)}")
     free = psutil.virtual_memory().available
     if size > free:
-        raise TiffError(f"its {_bytes(size)} of pixels do not fit into the {_bytes(free)} free")
+        raise TiffError(
+            f"its {byte_count(size)} of pixels do not fit into the {byte_count(free)} free"
+        )
     return series.asarray()
 
 
@@ -232,7 +234,7 @@ def _check_there(series: tifffile.TiffPageSeries, in_file: int) -> None:
         return
     segment = math.prod(key.chunks) * itemsize
     if segment > max(_SEGMENT, 4 * key.nbytes):
-        raise TiffError(f"its tiles of {_bytes(segment)} are larger than its images")
+        raise TiffError(f"its tiles of {byte_count(segment)} are larger than its images")
     for k, page in enumerate(series.pages):
         if page is None:
             raise TiffError(
@@ -290,14 +292,6 @@ def _check_inflated(
             more = not decoder.eof and (bool(packed) or not getattr(decoder, "needs_input", True))
         if found > segment:
             raise TiffError("a compressed part of it is larger than its image")
-
-
-def _bytes(size: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if size < 1000 or unit == "TB":
-            break
-        size /= 1000
-    return f"{size:.3g} {unit}" if size < 1e6 else f"{size:.1e} {unit}"
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
