@@ -33,8 +33,10 @@ from napari_rls.widgets.sr_layers import SrLayers
 from napari_rls.widgets.state import Lacking, Level, Phase, Progress, State
 from napari_rls.widgets.view import remove_layers
 from napari_rls.widgets.worker import Job
-from napari_rls.workflow.collect import Collector
+from napari_rls.workflow.collect import PROVENANCE_KEY, Collector
+from napari_rls.workflow.outputs import why_not
 from napari_rls.workflow.stack import InputError, content_digest
+from napari_rls.workflow.write import kind_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,6 +118,7 @@ class Controller(InputController):
             self._comparison.obstacle,
             "" if self._samples else Lacking.samples,
             ("" if self._last else Lacking.keep) or ("This result is kept." if kept else ""),
+            "" if self._last else Lacking.save,
         )
 
     def check(self) -> None:
@@ -269,6 +272,36 @@ class Controller(InputController):
         keep(layers_of_run(self.viewer, self._last))
         self._say("The layers of this result are kept: the next run makes new ones.")
         self._note_result()
+
+    def sr_name(self) -> str:
+        """Return what a file of the last result is called, as the command line calls it."""
+        if self._last is None:
+            return ""
+        record = self._last[0].metadata[PROVENANCE_KEY]
+        kind = kind_of(Settings.model_validate(record["settings"]))
+        name = Path(record["input"]["name"]).name.removesuffix(".tif").removesuffix(".ome")
+        return f"{name}_{kind}.ome.tif"
+
+    def save_sr(self, path: Path) -> None:
+        """Write the SR layers of the last run as one file, and the record beside it."""
+        from napari_rls.widgets.background import beside_the_window
+        from napari_rls.widgets.sr_writer import write_sr_layers
+
+        layers = [layer for layer in self._last or () if layer in self.viewer.layers]
+        if not layers:
+            self._say(Lacking.save, Level.WARNING)
+            return
+        try:
+            written = beside_the_window(lambda: write_sr_layers(path, layers))
+        except InputError as error:
+            self._say(str(error), Level.ERROR)
+        except OSError as error:
+            self._say(
+                f"The SR cells cannot be saved to {path}: {why_not(error, path)}; the layers stay.",
+                Level.ERROR,
+            )
+        else:
+            self._say(f"SR cells saved to {written[0]}, their record to {written[1].name}.")
 
     def close(self) -> None:
         """End the run and keep what was reached; called when the widget is gone."""

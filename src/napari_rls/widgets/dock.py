@@ -27,10 +27,15 @@ from napari_rls.widgets.state import Phase, State
 from napari_rls.widgets.worker import launch
 
 JSON_FILES = "JSON (*.json)"
+SR_FILES = "OME-TIFF (*.ome.tif)"
 
 SAMPLES_TIP = (
     "Show the samples of the last run over its SR image, or hide them; the slider 'sample' goes "
     "through them."
+)
+SAVE_TIP = (
+    "All channels of the last result as one OME-TIFF, with the record of the run, the channels' "
+    "names and the pixel size, as the command line writes it."
 )
 KEEP_TIP = (
     "Keep the layers of this result. Otherwise the next run of the same LR layer and method shows "
@@ -73,6 +78,7 @@ class SuperResolveWidget(Dock):
         self.samples = PushButton(text="Samples")
         self.statistics = PushButton(text="Mean and SD of samples")
         self.keep = PushButton(text="Keep result")
+        self.save_sr = PushButton(text="Save SR...")
         self.save = PushButton(text="Save settings...")
         self.load = PushButton(text="Load settings...")
         self.bar = RunBar()
@@ -103,7 +109,8 @@ class SuperResolveWidget(Dock):
         rows = (
             (self.run, self.cancel),
             (self.compare, self.samples),
-            (self.statistics, self.keep),
+            (self.statistics,),
+            (self.keep, self.save_sr),
             (self.save, self.load),
         )
         for row, buttons in enumerate(rows):
@@ -126,6 +133,7 @@ class SuperResolveWidget(Dock):
         self.samples.changed.connect(control.toggle_samples)
         self.statistics.changed.connect(control.show_sample_statistics)
         self.keep.changed.connect(control.keep)
+        self.save_sr.changed.connect(self._save_sr)
         self.save.changed.connect(self._save)
         self.load.changed.connect(self._load)
         events = self.state.events
@@ -156,6 +164,13 @@ class SuperResolveWidget(Dock):
     def _toggle_compare(self) -> None:
         self.controller.compare()
         self._show_comparing()
+
+    def _save_sr(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save SR cells", self.controller.sr_name(), SR_FILES
+        )
+        if name:
+            self.controller.save_sr(Path(name))
 
     def _save(self) -> None:
         name, _ = QFileDialog.getSaveFileName(
@@ -210,6 +225,7 @@ class SuperResolveWidget(Dock):
         allow(self.samples, lacking.samples, SAMPLES_TIP)
         allow(self.statistics, lacking.samples, "As layers, of the last run's samples.")
         allow(self.keep, lacking.keep, KEEP_TIP, now=idle)
+        allow(self.save_sr, lacking.save or busy, SAVE_TIP)
 
     def _show_comparing(self) -> None:
         with self.compare.changed.blocked():

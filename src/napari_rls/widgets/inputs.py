@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_rls.widgets.state import Inputs
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.fit import check_fit
+from napari_rls.workflow.ome import TiffError, square_side
 from napari_rls.workflow.stack import (
     CellStack,
     Crop,
@@ -236,15 +237,16 @@ def layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStac
         array = np.expand_dims(array, -3)
         axes.insert(-2, "c")
     stack = stack_from_array(array, axes=axes, channels=channel_names(layer), name=layer.name)
-    crops = _crops(layer)
+    crops = layer_crops(layer)
     return replace(
         stack,
         crops=crops if len(crops) == len(stack) else (),
-        pixel_size_um=_pixel_size_um(layer),
+        pixel_size_um=pixel_size_um(layer),
     )
 
 
-def _crops(layer: Image) -> tuple[Crop, ...]:
+def layer_crops(layer: Image) -> tuple[Crop, ...]:
+    """Return where the cells of a layer were cut from, as far as its metadata tells it."""
     record = layer.metadata.get(PROVENANCE_KEY)
     entries = record.get("crops", ()) if isinstance(record, dict) else ()
     try:
@@ -253,11 +255,23 @@ def _crops(layer: Image) -> tuple[Crop, ...]:
         return ()
 
 
-def _pixel_size_um(layer: Image) -> float | None:
-    unit = layer.units[-1]
-    if not unit.is_compatible_with("um"):
-        return None
-    return float((layer.scale[-1] * unit).to("um").magnitude)
+def pixel_size_um(layer: Image) -> float | None:
+    """Return the side of a layer's pixels in micrometres, None if it is not known.
+
+    Raises
+    ------
+    InputError
+        If they are not square.
+    """
+    sides = []
+    for unit, scale in zip(layer.units[-2:], layer.scale[-2:], strict=True):
+        if not unit.is_compatible_with("um"):
+            return None
+        sides.append(float((scale * unit).to("um").magnitude))
+    try:
+        return square_side(sides[1], sides[0])
+    except TiffError as error:
+        raise InputError(f"{layer.name} cannot be used: {error}; {error.remedy}.") from None
 
 
 def _shape(stack: CellStack) -> str:

@@ -63,6 +63,7 @@ class SrLayers:
     ) -> None:
         self._viewer = viewer
         self._own = OwnLayers(viewer, digest)
+        self._channels = manifest.channel_names
         factor = manifest.hr_size // lr.data.shape[-1]
         # Upsampled pixels are those of the LR image: nothing is generated.
         kind = f"SR {f'{factor}x {method}'.rstrip()} {GENERATED}"
@@ -120,9 +121,10 @@ class SrLayers:
                 layer.contrast_limits = (known[0], bright)
 
     def mark(self, record: dict[str, Any]) -> None:
-        """Attach the record of the run to every layer."""
-        for layer in self.layers:
-            layer.metadata = {**layer.metadata, PROVENANCE_KEY: record}
+        """Attach the record of the run to every layer, and which channel it is."""
+        for layer, channel in zip(self.layers, self._channels, strict=True):
+            known = {**record, "channels": [channel]}
+            layer.metadata = {**layer.metadata, PROVENANCE_KEY: known}
 
     @property
     def earlier_finished(self) -> int:

@@ -79,6 +79,7 @@ class Lacking:
     compare: str = "Super-resolve first: side by side shows the LR and SR of a run."
     samples: str = "There are no samples: set Samples to 2 or more and super-resolve."
     keep: str = "There is no result yet: super-resolve first."
+    save: str = "There is no result yet: super-resolve first."
 
 
 @dataclass

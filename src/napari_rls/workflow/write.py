@@ -113,15 +113,28 @@ def write_result(path: Path, result: Collector) -> None:
     OSError
         If a file cannot be written.
     """
-    stack, record = result_stack(result), result.provenance()
     manifest = result.run.manifest if result.run else None
-    state = "" if result.complete else " Incomplete: the run was stopped before its end."
+    colours = [channel.colour for channel in manifest.channels] if manifest else []
+    write_generated(path, result_stack(result), result.provenance(), colours)
+
+
+def write_generated(
+    path: Path, stack: CellStack, record: Mapping[str, Any], colours: Sequence[str]
+) -> None:
+    """Write SR cells and the record of the run that made them, see :func:`write_result`.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    state = "" if record["complete"] else " Incomplete: the run was stopped before its end."
     write_stack(
         path,
         stack,
         title=f"{stack.name} ({GENERATED})",
         description=f"{record['warning']}{state}",
-        colours=[channel.colour for channel in manifest.channels] if manifest else (),
+        colours=colours,
         record=record,
     )
     write_json(record_path(path), record)
