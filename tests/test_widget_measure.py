@@ -174,9 +174,18 @@ def test_a_plate_map_names_the_conditions_and_a_wrong_one_is_refused(bench, tmp_
     bench.controller.choose_plate_map(wrong)
     assert bench.state.message.level is Level.ERROR
     assert bench.state.plate_map is None
+    other = tmp_path / "other.csv"
+    other.write_text("well,condition\nH12,drug\n")
+    bench.controller.choose_plate_map(other)
+    assert bench.state.message.level is Level.WARNING
+    assert bench.said == (
+        "other.csv does not tell the condition of A1, A2; it is left empty. The map tells of H12, "
+        "and of none of these images."
+    )
     good = tmp_path / "plate.csv"
     good.write_text("well,condition\nA01,control\nA02,drug\n")
     bench.controller.choose_plate_map(good)
+    assert bench.said == ""
     bench.measure()
     assert bench.table["Metadata_Condition"].tolist() == ["control", "drug", "drug"]
 

@@ -74,8 +74,8 @@ def crops(
         names = [name_of(file) for file in files]
         guesses = guessed_wells(names, plate)
         complaint = plate.complaint([(name, "") for name in names]) if plate else ""
-        for sentence in filter(None, (left, *told_wells(guesses), complaint)):
-            say(sentence)
+        for told in filter(None, (left, *told_wells(guesses), complaint)):
+            say(told)
     cuts: list[CropCut] = []
     failed = False
     for file in files:

@@ -170,7 +170,8 @@ class SuperResolveWidget(Dock):
             self, "Save SR cells", self.controller.sr_name(), SR_FILES
         )
         if name:
-            self.controller.save_sr(Path(name))
+            path = Path(name)
+            self.controller.save_sr(path if path.suffix else path.with_suffix(".ome.tif"))
 
     def _save(self) -> None:
         name, _ = QFileDialog.getSaveFileName(

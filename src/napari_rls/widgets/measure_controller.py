@@ -16,6 +16,7 @@ from napari_rls.evaluation.tables import IMAGE
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
+from napari_rls.widgets.inputs import layer_crops
 from napari_rls.widgets.measure_inputs import (
     KINDS,
     ChosenSet,
@@ -28,7 +29,7 @@ from napari_rls.widgets.measure_inputs import (
 from napari_rls.widgets.measure_layers import CellLink, Drawn, MeasureLayers, draw_labels
 from napari_rls.widgets.state import Level, Message, Phase, Progress
 from napari_rls.workflow.measure_columns import FLAGS
-from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.stack import Crop, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,14 +214,23 @@ class MeasureController:
         """Take the conditions from a file, or from nowhere."""
         from napari_rls.workflow.plate_map import PlateMap
 
+        complaint = ""
         try:
             if path is not None:
-                PlateMap(path)
+                places = dict.fromkeys((crop.file, crop.well) for crop in self._crops())
+                complaint = PlateMap(path).complaint(places)
         except InputError as error:
             self._say(str(error), Level.ERROR)
             return
         self.state.plate_map = path
-        self._say("")
+        self._say(complaint, Level.WARNING if complaint else Level.INFO)
+
+    def _crops(self) -> list[Crop]:
+        """Return where the cells of the chosen layers come from, as far as it is known."""
+        pairs = self.state.images.values()
+        chosen = [source.layer for pair in pairs for source in pair.sources if source]
+        found = [(layer, crop) for layer in chosen for crop in layer_crops(layer) or (Crop(),)]
+        return [replace(crop, file=crop.file or layer.name) for layer, crop in found]
 
     # -- a measurement -----------------------------------------------------------------
 

@@ -46,9 +46,10 @@ def read_images(
         If a file cannot be read, or the numbers of files do not go together.
     """
     # The same LR or GT file may go with several SR files; the parts of one set are one file.
-    read = [(path, kind) for path in one_of_each_set(files)[0]]
+    read: list[tuple[Path, Kind | None]] = [(path, kind) for path in one_of_each_set(files)[0]]
     own = len(read)
-    for given_as, paths in (("LR", lr), ("GT", gt)):
+    others: dict[Kind, Sequence[Path]] = {"LR": lr, "GT": gt}
+    for given_as, paths in others.items():
         whole = one_of_each_set(list(dict.fromkeys(paths)))[0]
         read += [(path, given_as) for path in paths if path in whole]
     records = [read_record(path) for path, _ in read]

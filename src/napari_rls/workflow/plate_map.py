@@ -112,7 +112,8 @@ class PlateMap:
         places
             File and well of each image, the well "" where only its name can tell.
         """
-        known, missing = False, {}
+        known = False
+        missing: dict[str, None] = {}
         for file, well in places:
             if self.entry(file, well) is None:
                 missing[well or self.guess(file).well or file] = None
