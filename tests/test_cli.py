@@ -140,6 +140,16 @@ def test_an_output_never_replaces_what_it_is_made_of(tmp_path: Path, command: st
     assert file.read_bytes() == content
 
 
+def test_files_and_folders_in_each_others_place(
+    lr: Path, tmp_path: Path, tiny_bundle_file: Path
+) -> None:
+    bundle = ("--bundle", tiny_bundle_file)
+    done = run("super-resolve", lr, "--out", lr, *bundle, code=2)
+    assert f"{lr} is a file where a folder is needed; give another place." in done.stderr
+    done = run("super-resolve", tmp_path, "--out", tmp_path / "out", *bundle, code=1)
+    assert f"{tmp_path} is a folder; give the files in it." in done.stderr
+
+
 def test_sr_file_is_what_the_api_gives(
     lr: Path, tmp_path: Path, tiny_bundle: Bundle, resolve: Callable[..., Result]
 ) -> None:

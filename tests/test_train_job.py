@@ -357,9 +357,10 @@ def test_the_record_tells_the_whole_job_wherever_the_folder_is(
     ("text", "why"),
     [
         (b"{", "no record of a training job"),
-        (b"[]", "no record of a training job"),
-        (b"\xff\xfe", "no record of a training job"),
-        (b"[" * 100_000, "no record of a training job"),
+        (b"[]", r"no record of a training job: it must be names with values\.$"),
+        (b"null", r"no record of a training job: it must be names with values\.$"),
+        (b"\xff\xfe", r"no record of a training job: it is no UTF-8 text \(byte 0\)\.$"),
+        (b"[" * 100_000, r"no record of a training job: it is nested more than 50 deep\.$"),
         (b'{"images": ["x"], "surprise": 1}', "no record of a training job"),
     ],
 )

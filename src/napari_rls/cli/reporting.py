@@ -69,6 +69,9 @@ def problem(error: Exception) -> str | None:
     """Return the sentence of an error that a user can do something about, else None."""
     if isinstance(error, (InputError, BundleError, SettingsError, TrainingError)):
         return str(error)
+    if isinstance(error, FileExistsError):
+        # Of folders alone: files that exist are replaced, or refused before.
+        return f"{error.filename} is a file where a folder is needed; give another place."
     if isinstance(error, OSError):
         # A name is text only if the caller gave one: it may be bytes or a number.
         name = error.filename

@@ -39,7 +39,7 @@ _WORDS: Final = {
     "must be true or false": "bool_type bool_parsing",
     "must be text": "string_type",
     "must be a list": "list_type tuple_type",
-    "must be names with values": "dict_type model_type model_attributes_type",
+    "must be names with values": "dict_type model_type model_attributes_type dataclass_type",
     "must be {expected}": "literal_error enum",
     "must be above {gt}": "greater_than",
     "must be {ge} or more": "greater_than_equal",

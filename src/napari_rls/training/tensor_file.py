@@ -42,7 +42,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise damaged(path, str(error)) from None
+        raise damaged(path, _fault(error)) from None
 
 
 def annotate(path: Path, copy: Path, note: Mapping[str, str]) -> None:
@@ -94,9 +94,16 @@ def opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise damaged(path, str(error)) from None
+        raise damaged(path, _fault(error)) from None
 
 
 def damaged(path: Path, fault: str) -> TrainingError:
     """Return the error that says what is wrong with a file."""
     return TrainingError(f"{path} cannot be read ({shown(fault, _MOST_SAID)}).")
+
+
+def _fault(error: Exception) -> str:
+    """Return why a library could not read a file: its own words tell of its insides."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it is damaged, cut short or of another format"

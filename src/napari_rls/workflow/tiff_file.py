@@ -66,6 +66,8 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     InputError
         If the file is missing, unreadable or damaged.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the files in it.")
     if not path.is_file():
         raise InputError(f"There is no file {path}.")
     complaints = _Complaints()

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.models.json_file import JsonError, parse_model
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.whole_file import whole_file
-from napari_rls.search.settings import first_problem
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.train_manifest import Card
@@ -139,17 +139,11 @@ def kept_job(folder: Path) -> TrainJob:
         raise InputError(f"{folder} holds no training run; choose the folder of one (NAME-run).")
     try:
         with path.open("rb") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            raise ValueError
-        job = TypeAdapter(TrainJob).validate_json(text)
-    except ValidationError as error:
-        raise InputError(
-            f"{path} is no record of a training job: {first_problem(error)}."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        why = f" ({error.strerror})" if isinstance(error, OSError) else ""
-        raise InputError(f"{path} cannot be read{why}.") from None
+            job = parse_model(file.read(_LARGEST + 1), TrainJob, most=_LARGEST)
+    except JsonError as error:
+        raise InputError(f"{path} is no record of a training job: {error}.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     return _moved(job, folder.absolute())
 
 
