@@ -140,6 +140,34 @@ def test_an_output_never_replaces_what_it_is_made_of(tmp_path: Path, command: st
     assert file.read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("DNA", "Golgi"), "DNA is taken for nucleus, Golgi is taken for protein"),
+        (("Nucleus", "Golgi"), "Golgi is taken for protein"),
+        (("Nucleus", "protein"), ""),
+        (("channel 0", "channel 1"), ""),
+    ],
+)
+def test_channels_of_other_names_are_told(
+    tmp_path: Path, resolve: Callable[..., Result], names: tuple[str, str], said: str
+) -> None:
+    file = tmp_path / "own.ome.tif"
+    write_stack(file, replace(cells(), channels=names), description="LR")
+    sentence = f"The channels' names in own.ome.tif differ from the bundle's: {said}; if they are"
+    assert (sentence in resolve(file, steps=1).stderr) is bool(said)
+    chosen = ("--channels", ",".join(names), "--overwrite")
+    assert "differ" not in resolve(file, *chosen, steps=1).stderr
+
+
+def test_cells_of_a_field_that_is_given_twice(tmp_path: Path) -> None:
+    file = tmp_path / "B03.tif"
+    tifffile.imwrite(file, field(CENTRES), photometric="minisblack")
+    again = tmp_path / ".." / tmp_path.name / "B03.tif"
+    done = run("crops", file, again, "--out", tmp_path / "hr.tif", code=2)
+    assert f"{file} is given twice; its cells would be there twice." in done.stderr
+
+
 def test_files_and_folders_in_each_others_place(
     lr: Path, tmp_path: Path, tiny_bundle_file: Path
 ) -> None:

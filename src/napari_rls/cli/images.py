@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,7 @@ from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.read import channel_index, read_stack
+from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.wells import told_wells
 from napari_rls.workflow.write import write_stack
@@ -66,6 +68,9 @@ def crops(
     with exit_code(WRONG_USAGE):
         settings = build(NucleusSettings, options)
         check_tiff(out)
+        twice = [file for file, count in Counter(map(Path.resolve, files)).items() if count > 1]
+        if twice:
+            raise InputError(f"{twice[0]} is given twice; its cells would be there twice.")
         inputs = [*files, plate_map] if plate_map else files
         check_new([out], overwrite=overwrite, inputs=inputs)
         check_outputs([out])

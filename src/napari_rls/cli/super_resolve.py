@@ -28,7 +28,7 @@ from napari_rls.text import duration
 from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.outputs import KeptError, check_outputs, write_or_keep
-from napari_rls.workflow.read import choose_channels, read_stack
+from napari_rls.workflow.read import choose_channels, differing_channels, read_stack
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor
 from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.write import (
@@ -154,6 +154,8 @@ class _Job:
         try:
             names = self.bundle.manifest.channel_names
             stack = choose_channels(read_stack(file), self.channels, names)
+            if not self.channels and (differing := differing_channels(stack, names)):
+                say(f"{differing}; if they are others, choose another --bundle or --channels.")
             self._search(file, stack, progress, overwrite=overwrite)
         except Exception as error:
             sentence = problem(error)

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_rls.models.json_file import shown
 from napari_rls.text import name_of
 from napari_rls.workflow.ome import Header, TiffError, in_micrometres, parse_ome, square_side
 from napari_rls.workflow.stack import CellStack, InputError, no_channel, stack_from_array
@@ -143,6 +144,19 @@ def choose_channels(stack: CellStack, wanted: Sequence[str], needed: Sequence[st
     if len(set(indices)) < len(indices):
         raise InputError(f"{', '.join(wanted)} names a channel twice; each can be used once.")
     return stack.select(indices)
+
+
+def differing_channels(stack: CellStack, needed: Sequence[str]) -> str:
+    """Say which channels have other names than those that they are taken for; "" if none."""
+    pairs = zip(stack.channels, needed, strict=False)
+    mapped = [
+        f"{shown(mine)} is taken for {shown(its)}"
+        for k, (mine, its) in enumerate(pairs)
+        if mine.lower() != its.lower() and mine != f"channel {k}"
+    ]
+    if not mapped:
+        return ""
+    return f"The channels' names in {stack.name} differ from the bundle's: {', '.join(mapped)}"
 
 
 def channel_index(stack: CellStack, name: str) -> int:
