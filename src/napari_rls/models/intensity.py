@@ -1,11 +1,13 @@
 """Intensities in and out: an invertible map between the LR image's unit and the generator's.
 
 The map is affine per channel, so that what is measured on an SR image is in the
-unit of the LR image.
+unit of the LR image. It is chosen by what is typical of many cells, so that one cell with a
+hot pixel or a piece of debris does not change what is made of the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_rls.models.manifest import Intensity
 
-Mode = Literal["auto", "bundle", "stretch"]
+Mode = Literal["auto", "bundle", "match"]
 
 _TOLERANCE = 0.25
 """Data may exceed the bundle's range by this share of it and still count as being in it."""
@@ -22,15 +24,41 @@ _TOLERANCE = 0.25
 _DARK = 0.02
 """Data that stay below this share of the bundle's range are in another unit."""
 
+_SHARES = (0.1, 0.9)
+"""The quantiles of a cell's pixels that are its dark and its bright level."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What is typical of cells, per channel, (C,) each: medians over the cells.
+
+    ``dark`` and ``bright`` are the quantiles 0.1 and 0.9 of a cell's pixels; ``least`` and
+    ``most`` its extreme pixels.
+    """
+
+    least: tuple[float, ...]
+    dark: tuple[float, ...]
+    bright: tuple[float, ...]
+    most: tuple[float, ...]
+
+    @classmethod
+    def of(cls, images: NDArray[np.generic]) -> Levels:
+        """Return the levels of images (N, C, y, x); pixels that are no numbers do not count."""
+        finite = np.where(np.isfinite(images), images, np.nan).astype(np.float64)
+        quantiles = np.nanquantile(finite, (0, *_SHARES, 1), axis=(2, 3))
+        typical = np.nanmedian(quantiles, axis=1)
+        return cls(*(tuple(level) for level in typical.tolist()))
+
 
 @dataclass(frozen=True)
 class IntensityMap:
     """Intensities ``low`` and ``high`` per channel that the generator sees as -1 and 1.
 
-    ``mode`` says where they come from: the bundle's own range, or stretched from the data.
+    ``mode`` says where they come from: the bundle's own range, or one in which the LR cells
+    are as bright as the bundle's.
     """
 
-    mode: Literal["bundle", "stretch"]
+    mode: Literal["bundle", "match"]
     low: tuple[float, ...]
     high: tuple[float, ...]
 
@@ -55,28 +83,81 @@ class IntensityMap:
         return low, np.array(self.high)[:, None, None] - low
 
 
-def choose_map(lr: NDArray[np.generic], trained: Intensity, mode: Mode = "auto") -> IntensityMap:
+def choose_map(
+    lr: NDArray[np.generic],
+    trained: Intensity,
+    typical: Callable[[], Levels],
+    mode: Mode = "auto",
+    offset: float | None = None,
+) -> IntensityMap:
     """Choose the intensity map for LR images (N, C, y, x).
 
-    ``bundle`` uses the intensities that the bundle was trained with. ``stretch``
-    maps each channel's minimum and maximum over the whole stack to the ends of
-    that range. ``auto`` stretches only if the data lie outside the bundle's range
-    or fill almost none of it, as 16-bit data or floats from 0 to 1 do with a
-    bundle of 8-bit images.
+    ``bundle`` uses the intensities that the bundle was trained with. ``match`` finds offset
+    and gain of each channel so that dark and bright pixels of the median cell are those of
+    the bundle's cells at the same resolution. ``auto`` matches only if the data lie outside
+    the bundle's range or fill almost none of it, as 16-bit data or floats from 0 to 1 do
+    with a bundle of 8-bit images.
+
+    Parameters
+    ----------
+    lr
+        LR images (N, C, y, x), in any unit; NaN and infinite pixels do not count.
+    trained
+        Intensities of the bundle's training images.
+    typical
+        Gives the levels of the bundle's cells at the LR images' resolution, in the bundle's
+        unit; called only where it is needed.
+    mode
+        How to choose.
+    offset
+        Intensity of LR pixels without any light, if known; else it is found.
     """
-    channels = lr.shape[1]
-    finite = np.where(np.isfinite(lr), lr, np.nan).astype(np.float64)
-    low, high = (f(finite, axis=(0, 2, 3)) for f in (np.nanmin, np.nanmax))
+    found = Levels.of(lr)
+    channels = len(found.dark)
     if mode == "auto":
-        span = trained.high - trained.low
-        fits = (
-            low.min() >= trained.low - _TOLERANCE * span
-            and high.max() <= trained.high + _TOLERANCE * span
-            and high.max() - trained.low > _DARK * span
-        )
-        mode = "bundle" if fits else "stretch"
+        mode = "bundle" if offset is None and _in_range(found, trained) else "match"
     if mode == "bundle":
         return IntensityMap("bundle", (trained.low,) * channels, (trained.high,) * channels)
-    flat = high <= low
-    high = np.where(flat, low + 1, high)
-    return IntensityMap("stretch", tuple(low.tolist()), tuple(high.tolist()))
+    ends = [_matched(k, found, typical(), trained, offset) for k in range(channels)]
+    low, high = zip(*ends, strict=True)
+    return IntensityMap("match", low, high)
+
+
+def _in_range(found: Levels, trained: Intensity) -> bool:
+    span = trained.high - trained.low
+    return (
+        min(found.least) >= trained.low - _TOLERANCE * span
+        and max(found.most) <= trained.high + _TOLERANCE * span
+        and max(found.most) - trained.low > _DARK * span
+    )
+
+
+def _matched(
+    channel: int, found: Levels, typical: Levels, trained: Intensity, offset: float | None
+) -> tuple[float, float]:
+    """Return what stands for the ends of the trained range in one channel."""
+    pairs = [(getattr(found, x)[channel], getattr(typical, x)[channel]) for x in ("dark", "bright")]
+    if offset is not None:
+        pairs[0] = (offset, trained.low)
+    if pairs[1][0] <= pairs[0][0] or pairs[1][1] <= pairs[0][1]:
+        # A sparse channel: most pixels of a cell are dark.
+        pairs[1] = (found.most[channel], typical.most[channel])
+    (dark, dark_there), (bright, bright_there) = pairs
+    rises = bright > dark and bright_there > dark_there
+    gain = (bright - dark) / (bright_there - dark_there) if rises else 1.0
+    low = dark + gain * (trained.low - dark_there)
+    return low, low + gain * (trained.high - trained.low)
+
+
+def unusual_cells(lr: NDArray[np.generic], intensity: IntensityMap) -> Mapping[int, str]:
+    """Return the cells of LR images (N, C, y, x) whose intensities no cell should have, and why.
+
+    They do not change what is made of the other cells, but what is made of them is not to be
+    trusted.
+    """
+    shares = (intensity.encode(lr) + 1) / 2
+    outside = (shares < -_TOLERANCE) | (shares > 1 + _TOLERANCE)
+    return {
+        int(k): "it has pixels far outside the intensities that the bundle knows"
+        for k in np.flatnonzero(outside.any(axis=(1, 2, 3)))
+    }
