@@ -16,7 +16,6 @@ from benchmark_bench import WELLS, cells_of, finish, hr_cells, measuring_bundle,
 from napari_rls.evaluation.metrics import score
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.camera import CameraNoise
-from napari_rls.models.intensity import choose_map
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.benchmark import RUNS, Benchmark, BenchmarkUpdate, benchmark
@@ -394,16 +393,6 @@ def test_results_count_failures(made: Made) -> None:
     assert found.failed == 0
     record = found.record | {"cells": [{"status": "failed"}, {"status": "done"}]}
     assert RunResult(found.sr, None, 1.0, found.trace, record).failed == 1
-
-
-def test_bright_pixels_of_the_truth_do_not_change_the_unit_of_metrics(made: Made) -> None:
-    outcome = made[0].outcome
-    data = outcome.cells.hr.data.astype(np.float32)
-    data[0, 0, 0, 0] = 1.5 * outcome.manifest.intensity.high
-    cells = replace(outcome.cells, hr=replace(outcome.cells.hr, data=data))
-    assert choose_map(data, outcome.manifest.intensity).mode == "stretch"
-    assert replace(outcome, cells=cells).intensity == outcome.intensity
-    assert outcome.intensity.mode == "bundle"
 
 
 def test_a_search_that_was_broken_off_goes_on_with_its_next_batch(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from napari_rls.models.intensity import IntensityMap, Levels, choose_map, unusual_cells
+from napari_rls import Settings, degrade, load_bundle
+from napari_rls.models.intensity import IntensityMap, Levels, Mode, choose_map, unusual_cells
 from napari_rls.models.manifest import Intensity
+from napari_rls.workflow.crops import cut_crops
+from napari_rls.workflow.intensities import intensity_map
+from napari_rls.workflow.read import read_stack
 
 TRAINED = Intensity(low=0, high=255)
 
@@ -31,6 +37,23 @@ def never() -> Levels:
 def test_data_in_the_bundle_s_range_are_taken_as_they_are() -> None:
     chosen = choose_map(cells(), TRAINED, never)
     assert chosen == IntensityMap("bundle", (0, 0), (255, 255))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mode"),
+    [
+        (0, 255, "bundle"),
+        (-12, 270, "bundle"),
+        (3, 40, "bundle"),
+        (0, 1, "match"),
+        (0, 4095, "match"),
+        (-300, 200, "match"),
+        (1000, 60000, "match"),
+    ],
+)
+def test_auto_matches_only_data_of_another_range(low: float, high: float, mode: str) -> None:
+    ramp = np.linspace(low, high, 2 * 64).reshape(1, 2, 8, 8)
+    assert choose_map(np.repeat(ramp, 2, 0), TRAINED, typical).mode == mode
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(12, 500), (1 / 255, 0), (1, -4000), (200, 100)])
@@ -98,7 +121,43 @@ def test_a_flat_channel_keeps_its_value() -> None:
     assert chosen.high[0] > chosen.low[0]
 
 
-def test_the_map_can_be_undone() -> None:
+@pytest.mark.parametrize("mode", ["bundle", "match"])
+def test_the_map_can_be_undone(mode: Mode) -> None:
     data = cells() * 12 + 500
-    chosen = choose_map(data, TRAINED, typical)
+    chosen = choose_map(data, TRAINED, typical, mode)
     np.testing.assert_allclose(chosen.decode(chosen.encode(data)), data, rtol=1e-5)
+
+
+def test_levels_of_images_without_any_number() -> None:
+    assert Levels.of(np.full((2, 2, 4, 4), np.nan)).bright == (0.0, 0.0)
+
+
+def test_what_was_found_is_told_in_words() -> None:
+    found = IntensityMap("match", (500.0, 480.0), (3560.0, 3121.557))
+    assert found.words(("DNA", "GFP")) == (
+        "Intensities are matched to those that the bundle knows: DNA 500 to 3560, GFP 480 to 3122."
+    )
+    assert IntensityMap("bundle", (0,), (255,)).words(("DNA",)) == ""
+
+
+@pytest.mark.parametrize("factor", [8, 16])
+def test_real_cells_of_another_camera_get_their_own_unit_back(
+    data_folder: Path, factor: int
+) -> None:
+    wells = [f"B{k:02}" for k in range(1, 13)]
+    crops = [
+        cut_crops(read_stack(data_folder / "bbbc013" / f"{well}.ome.tif"), 64).stack.data[:3]
+        for well in wells
+    ]
+    lr = degrade(np.concatenate(crops), factor) * 12 + 500
+    spoiled = lr.copy()
+    spoiled[3, 1, 0, 0] = 65535
+    spoiled[5] = (spoiled[5] - 500) * 12 + 500
+    bundle = load_bundle("bbbc013-translocation-64")
+    clean, other = (intensity_map(x, bundle, Settings(factor=factor)) for x in (lr, spoiled))
+    # Of 255 grey levels, 2 in offset and a fifth in gain.
+    np.testing.assert_allclose((np.array(clean.low) - 500) / 12, 0, atol=2)
+    np.testing.assert_allclose(clean.unit_span * 2 / 12, 255, rtol=0.2)
+    np.testing.assert_allclose((np.array(other.low) - np.array(clean.low)) / 12, 0, atol=1)
+    np.testing.assert_allclose(other.unit_span, clean.unit_span, rtol=0.06)
+    assert list(unusual_cells(spoiled, other)) == [3, 5]

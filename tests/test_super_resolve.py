@@ -14,8 +14,6 @@ from napari_rls import Settings, super_resolve
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.camera import CameraNoise
-from napari_rls.models.intensity import choose_map
-from napari_rls.models.manifest import Intensity
 from napari_rls.search.settings import SettingsError
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.degrade import degrade
@@ -66,7 +64,7 @@ def test_same_settings_same_result(lr: NDArray[np.float32], tiny_bundle: Bundle)
 
 
 def test_the_unit_of_the_lr_image_comes_back(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
-    settings = QUICK.model_copy(update={"intensity": "stretch", "precision": "float32"})
+    settings = QUICK.model_copy(update={"intensity": "match", "precision": "float32"})
     plain = last(lr, tiny_bundle, settings).sr
     other = last(lr * 50 + 1000, tiny_bundle, settings).sr
     assert np.abs(other - (plain * 50 + 1000)).max() < 0.02 * np.ptp(other)
@@ -157,43 +155,29 @@ def test_the_record_names_the_bundle_that_was_used(
     assert replace(tiny_bundle, source="").reference == "tiny"
 
 
-EIGHT_BIT = Intensity(low=0, high=255)
+def test_a_cell_of_unusual_intensities_is_named_and_leaves_the_others_alone(
+    lr: NDArray[np.float32], tiny_bundle: Bundle
+) -> None:
+    clean = lr.clip(0, 255)
+    spoiled = clean.copy()
+    spoiled[1, 0, 0, 0] = 65535
+    before, after = (last(image, tiny_bundle).run for image in (clean, spoiled))
+    assert before.intensity == after.intensity
+    assert before.unusual == {}
+    assert list(after.unusual) == [1]
+    result = Collector(stack_from_array(spoiled), 32)
+    result.begin(after)
+    assert result.provenance()["intensity"]["unusual"] == {
+        "1": "it has pixels far outside the intensities that the bundle knows"
+    }
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "mode"),
-    [
-        (0, 255, "bundle"),
-        (-12, 270, "bundle"),
-        (3, 40, "bundle"),
-        (0, 1, "stretch"),
-        (0, 4095, "stretch"),
-        (-300, 200, "stretch"),
-        (1000, 60000, "stretch"),
-    ],
-)
-def test_auto_stretches_only_data_of_another_range(low: float, high: float, mode: str) -> None:
-    image = np.linspace(low, high, 2 * 2 * 64).reshape(2, 2, 8, 8)
-    assert choose_map(image, EIGHT_BIT).mode == mode
-
-
-@pytest.mark.parametrize("mode", ["bundle", "stretch"])
-def test_intensities_survive_the_round_trip(mode: str) -> None:
-    rng = np.random.default_rng(0)
-    image = rng.uniform(100, 4000, (3, 2, 8, 8))
-    chosen = choose_map(image, EIGHT_BIT, mode)
-    back = chosen.decode(chosen.encode(image))
-    assert np.allclose(back, image, rtol=1e-4)
-    nucleus, cytoplasm = (slice(None), 1, slice(2, 5), slice(2, 5)), (slice(None), 1, 0)
-    ratio = image[nucleus].mean() / image[cytoplasm].mean()
-    assert back[nucleus].mean() / back[cytoplasm].mean() == pytest.approx(ratio, rel=1e-4)
-
-
-def test_stretching_a_flat_channel_keeps_it() -> None:
-    image = np.zeros((1, 2, 8, 8))
-    image[0, 0] = np.arange(64).reshape(8, 8) * 1000
-    chosen = choose_map(image, EIGHT_BIT)
-    assert np.allclose(chosen.decode(chosen.encode(image)), image, atol=0.01)
+def test_a_known_camera_offset_is_taken(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
+    settings = QUICK.model_copy(update={"camera_offset": 500.0})
+    assert last(lr * 16 + 500, tiny_bundle, settings).run.intensity.low == (500.0, 500.0)
+    with pytest.raises(SettingsError, match="camera_offset cannot be used with the intensity"):
+        Settings.parse({"camera_offset": 500, "intensity": "bundle"})
+    assert Settings.parse({"camera_offset": ""}).camera_offset is None
 
 
 SAMPLED = QUICK.model_copy(update={"samples": 3, "sample_steps": 12})

@@ -283,7 +283,7 @@ def test_sr_is_in_the_unit_of_the_lr_image_whatever_its_type(bench, dtype):
     if np.issubdtype(dtype, np.signedinteger):
         cells = cells - dtype(3000)
     bench.add_lr(cells)
-    bench.controller.change("intensity", "stretch")
+    bench.controller.change("intensity", "match")
     bench.controller.start()
     bench.thread.finish()
     span = float(cells.max()) - float(cells.min())

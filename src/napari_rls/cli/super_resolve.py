@@ -193,6 +193,8 @@ class _Job:
         # Batches are kept until the files are whole; those of a run before are there already.
         copies = 1 if unfinished.folder.exists() else 2
         check_outputs([target, *others], copies * images * result.sr.nbytes)
+        if words := search.run.intensity.words(stack.channels):
+            say(f"{file.name}: {words}")
         with unfinished.opened(anew=overwrite) as kept:
             if kept:
                 say(f"{file.name}: {len(kept)} of {len(stack)} cells are kept of a run before.")
@@ -206,6 +208,8 @@ class _Job:
             unfinished.remove()
         for cell, reason in search.run.skipped.items():
             say(f"{stack.name}: cell {cell} was skipped: {reason}.")
+        for cell, reason in search.run.unusual.items():
+            say(f"{stack.name}: do not trust cell {cell}: {reason}.")
 
     def _follow(
         self,

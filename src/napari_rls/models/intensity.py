@@ -7,7 +7,7 @@ hot pixel or a piece of debris does not change what is made of the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,7 +44,11 @@ class Levels:
     @classmethod
     def of(cls, images: NDArray[np.generic]) -> Levels:
         """Return the levels of images (N, C, y, x); pixels that are no numbers do not count."""
-        finite = np.where(np.isfinite(images), images, np.nan).astype(np.float64)
+        known = np.isfinite(images)
+        cells = known.any(axis=(2, 3)).all(axis=1)
+        if not cells.any():
+            return cls(*((0.0,) * images.shape[1],) * 4)
+        finite = np.where(known, images, np.nan)[cells].astype(np.float64)
         quantiles = np.nanquantile(finite, (0, *_SHARES, 1), axis=(2, 3))
         typical = np.nanmedian(quantiles, axis=1)
         return cls(*(tuple(level) for level in typical.tolist()))
@@ -71,6 +75,14 @@ class IntensityMap:
         """Map (..., C, y, x) from the generator's unit back to the LR image's."""
         low, span = self._per_channel()
         return ((image.astype(np.float64) + 1) / 2 * span + low).astype(np.float32)
+
+    def words(self, channels: Sequence[str]) -> str:
+        """Return a sentence on what was found for each channel; empty if nothing was."""
+        if self.mode == "bundle":
+            return ""
+        ends = zip(channels, self.low, self.high, strict=True)
+        found = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, low, high in ends)
+        return f"Intensities are matched to those that the bundle knows: {found}."
 
     @property
     def unit_span(self) -> NDArray[np.float64]:
@@ -115,7 +127,7 @@ def choose_map(
     found = Levels.of(lr)
     channels = len(found.dark)
     if mode == "auto":
-        mode = "bundle" if offset is None and _in_range(found, trained) else "match"
+        mode = "bundle" if offset is None and in_range(found, trained) else "match"
     if mode == "bundle":
         return IntensityMap("bundle", (trained.low,) * channels, (trained.high,) * channels)
     ends = [_matched(k, found, typical(), trained, offset) for k in range(channels)]
@@ -123,7 +135,8 @@ def choose_map(
     return IntensityMap("match", low, high)
 
 
-def _in_range(found: Levels, trained: Intensity) -> bool:
+def in_range(found: Levels, trained: Intensity) -> bool:
+    """Tell whether cells are in the bundle's unit: within its range, and not almost black."""
     span = trained.high - trained.low
     return (
         min(found.least) >= trained.low - _TOLERANCE * span

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -23,6 +24,11 @@ from napari_rls.search.schedule import Schedule
 DEFAULT_BUNDLE = "bbbc013-translocation-64"
 FACTORS = (2, 4, 8, 16, 32)
 METHODS: tuple[str, ...] = tuple(PRESETS)
+
+
+def _or_none(value: Any) -> Any:
+    """Take an empty field for one that says nothing."""
+    return None if value == "" else value
 
 
 class SettingsError(ValueError):
@@ -182,12 +188,22 @@ class Settings(BaseModel):
             "bundle knows it; without, they are smoother than any camera's."
         ),
     )
-    intensity: Literal["auto", "bundle", "stretch"] = Field(
+    intensity: Literal["auto", "bundle", "match"] = Field(
         default="auto",
         title="Intensity",
         description=(
-            "How LR intensities meet the bundle's: 'bundle' takes them as they are, 'stretch' "
-            "maps each channel's minimum and maximum, 'auto' stretches only data of another range."
+            "How LR intensities meet the bundle's: 'bundle' takes them as they are, 'match' finds "
+            "offset and gain of each channel so that the median cell is as dark and as bright as "
+            "the bundle's, 'auto' matches only data of another range."
+        ),
+    )
+    camera_offset: Annotated[float | None, BeforeValidator(_or_none)] = Field(
+        default=None,
+        allow_inf_nan=False,
+        title="Camera offset",
+        description=(
+            "Intensity of LR pixels without any light, in the LR image's unit, if known; LR images "
+            "are then matched to the bundle's. Empty: found from the images where it is needed."
         ),
     )
     batch_size: int = Field(
@@ -230,6 +246,10 @@ class Settings(BaseModel):
                 "lambda_w",
                 "lambda_w must be at most {most} for the method {method}",
                 {"most": f"{preset.largest_lambda_w:g}", "method": made.method},
+            )
+        if made.camera_offset is not None and made.intensity == "bundle":
+            raise PydanticCustomError(
+                "camera_offset", "camera_offset cannot be used with the intensity 'bundle'"
             )
         for name in preset.fixed if preset else ():
             if getattr(made, name) != (usual := made.preset(name)):

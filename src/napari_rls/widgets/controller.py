@@ -362,18 +362,21 @@ class Controller(InputController):
         cells = collector.cells
         skipped = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "skipped"}
         failed = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "failed"}
+        unusual = collector.run.unusual if collector.run else {}
         notes = [
             why or f"{outcome}: {describe_reached(collector)}.",
             kept,
             describe_cells(skipped, len(cells), "skipped"),
             describe_cells(failed, len(cells), "kept at the last good step"),
+            describe_cells(unusual, len(cells), "not to be trusted"),
+            collector.run.intensity.words(collector.lr.channels) if collector.run else "",
         ]
         state.progress = Progress(1.0 if outcome == "Done" else 0.0)
         if outcome == "Done":
             info = collector.run
             searched = info.cells - len(info.skipped)
             note_run(info.settings, info.manifest, searched, collector.seconds, self._memory)
-        worst = Level.WARNING if level is Level.INFO and (skipped or failed) else level
+        worst = Level.WARNING if level is Level.INFO and (skipped or failed or unusual) else level
         self._say(" ".join(filter(None, notes)), worst)
         self._note_result()
 

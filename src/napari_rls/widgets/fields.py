@@ -86,7 +86,7 @@ class SettingsForm(QWidget):
                 self.zeros[name].setVisible(value == 0)
             with field.changed.blocked():
                 if isinstance(field, LineEdit):
-                    field.value = value if isinstance(value, str) else f"{value:g}"
+                    field.value = _as_text(value)
                     continue
                 if isinstance(field, ComboBox) and value not in field.choices:
                     field.choices = (*field.choices, value)
@@ -108,6 +108,12 @@ class SettingsForm(QWidget):
         if info.annotation is int and not isinstance(field, ComboBox):
             field.native.setKeyboardTracking(False)
         field.changed.connect(lambda value: self.changed.emit(name, value))
+
+
+def _as_text(value: float | str | None) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def healthy_range(info: FieldInfo) -> str:
@@ -153,7 +159,7 @@ def _make_field(name: str, info: FieldInfo, offered: Mapping[str, Sequence[int]]
         field = ComboBox(choices=tuple(offered[name]), **options)
     elif name == "device":
         field = ComboBox(choices=_DEVICES, **options)
-    elif info.annotation in {float, str}:
+    elif info.annotation in {float, str, float | None}:
         # A text field shows 5e-05 as such; a spin box would show 0.00.
         field = LineEdit(**options)
     else:

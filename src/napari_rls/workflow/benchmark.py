@@ -38,8 +38,9 @@ from napari_rls.workflow.benchmark_measures import (
 )
 from napari_rls.workflow.benchmark_phenotypes import Split, phenotypes, split_cells
 from napari_rls.workflow.benchmark_plan import Job, plan
-from napari_rls.workflow.benchmark_runs import RunResult, load, run
+from napari_rls.workflow.benchmark_runs import RunResult, load, lr_cells, run
 from napari_rls.workflow.benchmark_settings import ABLATIONS, BenchmarkSettings
+from napari_rls.workflow.intensities import intensity_map
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.unfinished import BusyError
 
@@ -154,7 +155,8 @@ def _benchmark(
             except (InputError, SettingsError, BundleError) as error:
                 problems[job.key] = str(error)
         done += work
-    outcome = Outcome(cells, bundle.manifest, settings, jobs, results, problems)
+    unit = intensity_map(lr_cells(cells.hr, jobs[0]).data, bundle, jobs[0].settings)
+    outcome = Outcome(cells, bundle.manifest, settings, jobs, results, problems, unit)
     if not outcome.of("main"):
         raise InputError(f"No method could run: {next(iter(problems.values()))}")
     analysis = _Analysis(outcome, bundle, pair, split)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_rls.models.intensity import IntensityMap, choose_map
+from napari_rls.models.intensity import IntensityMap
 from napari_rls.models.manifest import Manifest
 from napari_rls.workflow.benchmark_cells import BenchmarkCells
 from napari_rls.workflow.benchmark_plan import CLEAN, Job, subset_of
@@ -41,6 +40,10 @@ class Outcome:
         By the jobs' keys: what they gave.
     problems
         By the jobs' keys: in a sentence why they did not run.
+    intensity
+        The map by which all images, true and SR, are brought to -1 to 1. It is that of the LR
+        images, as of the searches: HR images have brighter pixels, which must not change the
+        unit.
     """
 
     cells: BenchmarkCells
@@ -49,15 +52,7 @@ class Outcome:
     jobs: Sequence[Job]
     results: Mapping[str, RunResult]
     problems: Mapping[str, str]
-
-    @cached_property
-    def intensity(self) -> IntensityMap:
-        """The map by which all images, true and SR, are brought to -1 to 1.
-
-        It is that of the LR images, as of the searches: HR images have brighter pixels, which
-        must not change the unit.
-        """
-        return choose_map(lr_cells(self.cells.hr, self.jobs[0]).data, self.manifest.intensity)
+    intensity: IntensityMap
 
     def of(self, part: str, **wanted: object) -> list[tuple[Job, RunResult]]:
         """Return the searches of a part that ran, of some values of their settings."""

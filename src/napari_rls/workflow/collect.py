@@ -206,6 +206,7 @@ def _run_record(run: Run) -> dict[str, Any]:
             "mode": run.intensity.mode,
             "low": list(run.intensity.low),
             "high": list(run.intensity.high),
+            "unusual": {str(cell): reason for cell, reason in run.unusual.items()},
         },
     }
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.bundle_file import BundleError
-from napari_rls.models.intensity import choose_map
 from napari_rls.search.settings import Settings, SettingsError
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.compare_results import BICUBIC, CompareUpdate, MethodResult
 from napari_rls.workflow.degrade import degrade
+from napari_rls.workflow.intensities import intensity_map
 from napari_rls.workflow.score_images import score_images
 from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.super_resolve import super_resolve
@@ -113,7 +113,7 @@ class _Judge:
         self.truth = truth
         self.factor = shared.factor
         # That of the searches: HR images have brighter pixels, which must not change the unit.
-        self.intensity = choose_map(lr.data, bundle.manifest.intensity, shared.intensity)
+        self.intensity = intensity_map(lr.data, bundle, shared)
 
     def baseline(self) -> MethodResult:
         """Return the LR images, upsampled."""

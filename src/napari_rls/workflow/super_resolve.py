@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from napari_rls.models.bundle import Bundle, load_bundle
-from napari_rls.models.intensity import choose_map
+from napari_rls.models.intensity import unusual_cells
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import contained, own_process
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.draw_batches import drawn_batches
 from napari_rls.workflow.fit import check_fit, unusable_cells
+from napari_rls.workflow.intensities import intensity_map
 from napari_rls.workflow.search_batches import SearchBatches
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor, stack_from_array
 from napari_rls.workflow.updates import Run, Update
@@ -126,16 +127,20 @@ def prepare(
         with own_process(settings.threads):
             dtype = choose_dtype(settings.precision, bundle.generator, choice.device)
     usable = [k for k in range(len(stack)) if k not in skipped]
+    with own_process(settings.threads):
+        intensity = intensity_map(stack.data[usable], bundle, settings)
+    unusual = unusual_cells(stack.data[usable], intensity)
     run = Run(
         manifest=manifest,
         settings=settings,
-        intensity=choose_map(stack.data[usable], manifest.intensity, settings.intensity),
+        intensity=intensity,
         device=str(choice.device),
         device_reason=choice.reason,
         precision=str(dtype).removeprefix("torch."),
         start=_start(settings, bundle),
         cells=len(stack),
         skipped=skipped,
+        unusual={usable[k]: why for k, why in unusual.items()},
     )
     return Search(stack, bundle, run, choice.device, dtype)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_rls.models.intensity import choose_map
+from napari_rls.models.intensity import Levels, in_range
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest, Pix2PixNetwork, Pix2PixSpec
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.training.settings import TrainSettings
@@ -189,7 +189,7 @@ def _check_intensities(hr: NDArray[np.generic], manifest: Manifest) -> None:
         brightest of many crops are much brighter than those of a single one.
     """
     ends = np.percentile(hr.astype(np.float32), _PERCENTILES, axis=(0, 2, 3))
-    if choose_map(ends.T[None, :, None], manifest.intensity).mode != "bundle":
+    if not in_range(Levels.of(ends.T[None, :, None]), manifest.intensity):
         unit = manifest.intensity
         raise InputError(
             f"The HR images hold intensities from {hr.min():g} to {hr.max():g}, but the bundle "

@@ -20,7 +20,8 @@ class Run:
 
     ``start`` is where the search really starts, which differs from the settings if the
     bundle has no encoder for the factor, and is ``none`` if nothing is searched;
-    ``skipped`` names the cells that cannot be searched and why.
+    ``skipped`` names the cells that cannot be searched and why, ``unusual`` those that are
+    searched but whose intensities no cell should have.
     """
 
     manifest: Manifest
@@ -32,6 +33,7 @@ class Run:
     start: str
     cells: int
     skipped: Mapping[int, str] = field(default_factory=dict)
+    unusual: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
