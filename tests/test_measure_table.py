@@ -185,6 +185,13 @@ def test_cells_that_a_run_left_unfinished_are_flagged_and_counted() -> None:
     )
 
 
+def test_cells_of_unusual_intensities_are_flagged() -> None:
+    record = {"generated": True, "intensity": {"unusual": {"1": "it has pixels far outside"}}}
+    found = run(ImageSet("SR", stack([2.0, 3.0]), record=record))
+    assert found.table["Quality_UnusualIntensity"].tolist() == [False, True]
+    assert found.table["Quality_Flags"].tolist() == ["", "UnusualIntensity"]
+
+
 @pytest.mark.parametrize(("complete", "expected"), [(False, True), (True, False)])
 def test_a_record_without_single_cells_tells_whether_they_are_finished(
     complete: bool, expected: bool

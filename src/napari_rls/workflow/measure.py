@@ -34,6 +34,7 @@ from napari_rls.workflow.measure_columns import (
     RESIDUAL_PERCENTILE,
     SEARCH_FAILED,
     UNFINISHED,
+    UNUSUAL_INTENSITY,
     dictionary,
     interval_columns,
 )
@@ -218,6 +219,7 @@ def quality_columns(
     return {
         UNFINISHED: np.isin(status, UNFINISHED_STATUS),
         SEARCH_FAILED: np.isin(status, FAILED_STATUS),
+        UNUSUAL_INTENSITY: np.isin(np.arange(cells), _unusual(record)),
         LR_RESIDUAL: np.array([np.mean(residual) for residual in residuals], np.float64),
         RESIDUAL_PERCENTILE: verdict.residual_percentile,
         LOG_DENSITY: np.array(densities, np.float64),
@@ -226,6 +228,13 @@ def quality_columns(
         POOR_FIT: verdict.poor_fit,
         OUT_OF_DOMAIN: verdict.out_of_domain,
     }
+
+
+def _unusual(record: Mapping[str, Any]) -> list[int]:
+    """Return the cells whose intensities no cell should have, by a record."""
+    intensity = record.get("intensity")
+    unusual = intensity.get("unusual") if isinstance(intensity, Mapping) else None
+    return [int(cell) for cell in unusual or () if str(cell).isdecimal()]
 
 
 def _interrupted(table: pd.DataFrame, sets: Sequence[ImageSet]) -> list[str]:

@@ -21,6 +21,7 @@ RESIDUAL_PERCENTILE = "Quality_LRResidualPercentile"
 DENSITY_PERCENTILE = "Quality_LogDensityPercentile"
 LOOK_PERCENTILE = "Quality_LookPercentile"
 UNFINISHED, SEARCH_FAILED = "Quality_Unfinished", "Quality_SearchFailed"
+UNUSUAL_INTENSITY = "Quality_UnusualIntensity"
 POOR_FIT, OUT_OF_DOMAIN = "Quality_PoorFit", "Quality_OutOfDomain"
 FLAGS = "Quality_Flags"
 
@@ -59,6 +60,10 @@ QUALITY: dict[str, tuple[str, str]] = {
     SEARCH_FAILED: (
         "yes or no",
         "The search of the cell failed or left it out; the record of the run says why; SR only.",
+    ),
+    UNUSUAL_INTENSITY: (
+        "yes or no",
+        "The LR image has pixels far outside the intensities that the bundle knows; SR only.",
     ),
     LR_RESIDUAL: (
         "image unit",
