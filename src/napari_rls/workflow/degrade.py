@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_rls.search.settings import SettingsError, first_problem
+from napari_rls.workflow.pixels import as_pixels
 from napari_rls.workflow.stack import CellStack, InputError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class DegradeSettings(BaseModel):
 
 
 def degrade(
-    hr: NDArray[np.generic],
+    hr: Any,
     factor: int,
     *,
     blur: float = 0.0,
@@ -75,7 +76,8 @@ def degrade(
     Parameters
     ----------
     hr
-        Images of any real type and unit.
+        Images of any real type and unit: an array (masked pixels are NaN, and so is what
+        they reach), a nested list, a dask or zarr array, a torch tensor.
     factor
         HR size divided by LR size.
     blur
@@ -114,7 +116,7 @@ def degrade(
         )
     except ValidationError as error:
         raise SettingsError(f"degrade: {first_problem(error)}.") from None
-    return _degrade(np.asarray(hr), settings, "The image")
+    return _degrade(as_pixels(hr, "the image"), settings, "The image")
 
 
 def degrade_stack(hr: CellStack, settings: DegradeSettings) -> CellStack:
@@ -128,7 +130,7 @@ def degrade_stack(hr: CellStack, settings: DegradeSettings) -> CellStack:
     size = hr.pixel_size_um
     return replace(
         hr,
-        data=_degrade(hr.data, settings, hr.name),
+        data=_degrade(as_pixels(hr.data, hr.name), settings, hr.name),
         pixel_size_um=None if size is None else size * settings.factor,
         name=f"{hr.name} LR{settings.factor}x",
     )
