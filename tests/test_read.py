@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_rls.workflow.read import channel_index, choose_channels, read_stack
+from napari_rls.workflow.channels import channel_index, choose_channels
+from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.stack import CellStack, InputError
 
 DTYPES = ["uint8", "uint16", "int16", "float32"]
@@ -197,7 +198,9 @@ def test_choose_channels(wanted: tuple[str, ...], order: tuple[int, ...]) -> Non
 
 def test_channels_stay_as_they_are_where_names_say_nothing() -> None:
     stack = CellStack(pixels(2, 2, 4, 4), ("channel 0", "channel 1"))
-    assert choose_channels(stack, (), ("DNA", "GFP")) is stack
+    chosen = choose_channels(stack, (), ("DNA", "GFP"))
+    assert chosen.data is stack.data
+    assert chosen.reading.assumed == ("DNA", "GFP")
 
 
 @pytest.mark.parametrize(
@@ -220,9 +223,11 @@ def test_wrong_choice_of_channels(wanted: tuple[str, ...], message: str) -> None
         choose_channels(THREE, wanted, ("DNA", "GFP"))
 
 
-def test_a_name_wins_over_an_index() -> None:
-    stack = CellStack(pixels(1, 2, 4, 4), ("1", "0"))
-    assert channel_index(stack, "1") == 0
+@pytest.mark.parametrize(
+    ("name", "index"), [("1", 1), ("0", 0), (" 0 ", 0), ("channel 1", 1), ("Channel 0", 0)]
+)
+def test_a_number_is_an_index_whatever_channels_are_called(name: str, index: int) -> None:
+    assert channel_index(CellStack(pixels(1, 2, 4, 4), ("1", "0")), name) == index
 
 
 def test_real_field(data_folder: Path) -> None:

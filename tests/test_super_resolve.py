@@ -97,9 +97,9 @@ def test_cells_that_cannot_be_searched_are_skipped(
     ("shape", "message"),
     [
         ((3, 8, 8), "has 3 channel.s. but the bundle tiny needs 2 .nucleus, protein"),
-        ((2, 7, 7), "7 x 7 pixels, which no scale factor brings to the 32 x 32"),
-        ((2, 8, 16), "8 x 16 pixels, which no scale factor"),
-        ((2, 16, 16), "the scale factor must be 2, not 4"),
+        ((1, 2, 7, 7), "7 x 7 pixels, which no scale factor brings to the 32 x 32"),
+        ((1, 2, 8, 16), "8 x 16 pixels, which no scale factor"),
+        ((1, 2, 16, 16), "the scale factor must be 2, not 4"),
         ((2, 0, 8), "is empty"),
         ((2, 2, 2, 2, 2, 2), "a single cell is .channel, y, x."),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,9 +26,10 @@ from napari_rls.cli.reporting import (
 from napari_rls.search.settings import Settings
 from napari_rls.text import duration
 from napari_rls.training.interrupt import whole_step
+from napari_rls.workflow.channels import choose_channels, split_names
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.outputs import KeptError, check_outputs, write_or_keep
-from napari_rls.workflow.read import choose_channels, differing_channels, read_stack
+from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor
 from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.write import (
@@ -71,7 +72,8 @@ def super_resolve(
         str,
         typer.Option(
             help="LR channels in the bundle's order, by index from 0 or name, as in 0,2 or "
-            "DNA,GFP. Without it: by the bundle's names, else as they come."
+            "DNA,GFP; a name with a comma in double quotes. Without it: by the bundle's names, "
+            "else as they come."
         ),
     ] = "",
     trace: Annotated[
@@ -115,12 +117,13 @@ def super_resolve(
         if twice:
             raise InputError(f"Two inputs are named {twice[0]}; their SR files would be one.")
         check_outputs([out / "any"])
+        wanted = split_names(channels)
         say(f"Loading {settings.bundle} ...")
         from napari_rls.models.bundle import load_bundle
 
         bundle = load_bundle(settings.bundle)
     every = trace_every or (TRACE_EVERY if trace else 0)
-    job = _Job(bundle, settings, out, [c.strip() for c in channels.split(",") if c.strip()], every)
+    job = _Job(bundle, settings, out, wanted, every)
     failed = 0
     sentence = (
         "Stopped: the SR files hold what was reached; the same command goes on with the rest."
@@ -140,7 +143,7 @@ class _Job:
     """Super-resolve files, one after the other."""
 
     def __init__(
-        self, bundle: Bundle, settings: Settings, out: Path, channels: list[str], every: int
+        self, bundle: Bundle, settings: Settings, out: Path, channels: Sequence[str], every: int
     ) -> None:
         self.bundle = bundle
         self.settings = settings
@@ -154,8 +157,6 @@ class _Job:
         try:
             names = self.bundle.manifest.channel_names
             stack = choose_channels(read_stack(file), self.channels, names)
-            if not self.channels and (differing := differing_channels(stack, names)):
-                say(f"{differing}; if they are others, choose another --bundle or --channels.")
             self._search(file, stack, progress, overwrite=overwrite)
         except Exception as error:
             sentence = problem(error)
@@ -173,6 +174,8 @@ class _Job:
         from napari_rls.workflow.unfinished import Unfinished
 
         search = prepare(stack, self.bundle, self._settings_for(stack))
+        if not stack.reading.certain:
+            say(" ".join([f"{file.name}: {stack.reading.text}", *stack.reading.warnings]))
         target = self.out / f"{stem(file)}_{kind_of(search.run.settings)}.ome.tif"
         others = [record_path(target)]
         result = Collector(stack, self.bundle.manifest.hr_size)

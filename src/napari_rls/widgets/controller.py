@@ -61,16 +61,14 @@ class _Run:
     sr: SrLayers
     collector: Collector
     digest: str
-    reading: dict[str, Any]
     samples: SampleLayers | None = None
     hidden: Sequence[Image] = ()
     earlier_samples: SampleLayers | None = None
     stop: Callable[[], None] = lambda: None
 
     def record(self) -> dict[str, Any]:
-        """Return the record of the run so far, and how the layers were read."""
-        record = self.collector.provenance()
-        return {**record, "input": {**record["input"], "read": self.reading}}
+        """Return the record of the run so far."""
+        return self.collector.provenance()
 
 
 class Controller(InputController):
@@ -180,13 +178,7 @@ class Controller(InputController):
             self._comparison.stop()
         self._comparison.about(inputs, [sr.layers], manifest)
         self._token += 1
-        run = self._run = _Run(
-            self._token,
-            sr,
-            Collector(lr, manifest.hr_size),
-            digest,
-            read_layers(inputs, manifest).record(),
-        )
+        run = self._run = _Run(self._token, sr, Collector(lr, manifest.hr_size), digest)
         run.earlier_samples, self._samples = self._samples, None
         # They belong to the earlier result until this one is there.
         run.hidden = [layer for layer in self._further(run) if layer.visible]

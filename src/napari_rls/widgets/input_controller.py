@@ -20,6 +20,7 @@ from napari_rls.widgets.inputs import (
     outline,
     possible_factors,
     read_cells,
+    unclear_layers,
 )
 from napari_rls.widgets.memory import know_bundle, known_bundles, recall, remember
 from napari_rls.widgets.reading import fitting_bundle, read_layers
@@ -208,6 +209,8 @@ class InputController:
                 f"The open images fit the bundle {fitting.name} "
                 f"({', '.join(fitting.channel_names)}): choose it as the bundle."
             )
+        if unclear := unclear_layers(self._images, self.state.manifest):
+            return unclear
         for layer in self._own_images:
             channels = tuple(range(len(self.state.manifest.channels)))
             try:
@@ -225,7 +228,9 @@ class InputController:
         InputError
             If the layers do not fit the bundle, or no cell can be searched.
         """
-        lr = read_cells(self.state.inputs, self.state.manifest, self.state.settings.factor, cells)
+        inputs, manifest = self.state.inputs, self.state.manifest
+        lr = read_cells(inputs, manifest, self.state.settings.factor, cells)
+        lr = replace(lr, reading=read_layers(inputs, manifest))
         skipped = unusable_cells(lr)
         if len(skipped) == len(lr):
             raise InputError(

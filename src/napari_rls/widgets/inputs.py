@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.widgets.state import Inputs
+from napari_rls.workflow.channels import match_names, same_name, shows_dna
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.fit import check_fit
 from napari_rls.workflow.ome import TiffError, square_side
+from napari_rls.workflow.pixels import as_pixels
 from napari_rls.workflow.stack import (
     CellStack,
     Crop,
@@ -232,7 +234,9 @@ def layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStac
     """Return all channels of a layer; with ``single`` the layer is one channel."""
     data = full_resolution(layer)
     axes = [*layer.axis_labels, *(["s"] if layer.rgb else [])]
-    array = np.array(data) if pixels else np.broadcast_to(np.zeros((), data.dtype), data.shape)
+    array = np.broadcast_to(np.zeros((), data.dtype), data.shape)
+    if pixels:
+        array = np.array(as_pixels(data, layer.name))
     if single and array.ndim >= 2 and not layer.rgb:
         array = np.expand_dims(array, -3)
         axes.insert(-2, "c")
@@ -284,32 +288,83 @@ def guess(layers: Sequence[Image], manifest: Manifest, *, separate: bool | None 
 
     Layers named after the bundle's channels are taken one per channel; else the first
     layer with as many channels is taken whole; else as many layers of one channel and of
-    the same shape, in their order; else a layer with more channels. ``separate`` leaves
-    only one of these ways. Layers of the HR size become the GT.
+    the same shape, in the order of their names or their own; else a layer with more
+    channels. ``separate`` leaves only one of these ways. Layers of the HR size become the GT.
     """
     wanted = manifest.channel_names
-    own = [layer for layer in layers if not is_generated(layer) and holds_intensities(layer)]
-    lr = [layer for layer in own if _factor(layer, manifest) is not None]
+    own, lr = _possible(layers, manifest)
     gt = [layer for layer in own if full_resolution(layer).shape[-2:] == (manifest.hr_size,) * 2]
     named = _named_after(lr, wanted)
-    alike = named or _alike(lr, len(wanted))
+    alike = named or _in_order(_alike(lr, len(wanted)), wanted)
     lr_whole, gt_whole = _whole(lr, len(wanted)), _whole(gt, len(wanted))
     if separate is None:
         exact = lr_whole is not None and count_channels(lr_whole) == len(wanted)
-        separate = bool(named or (alike and not exact))
+        if unclear_layers(layers, manifest):
+            return Inputs(
+                True, (None,) * len(wanted), (None,) * len(wanted), tuple(range(len(wanted)))
+            )
+        separate = bool(alike and (not exact or lr_whole in alike))
     if separate:
         nothing = (None,) * len(wanted)
-        gt_alike = _named_after(gt, wanted) or _alike(gt, len(wanted))
+        gt_alike = _named_after(gt, wanted) or _in_order(_alike(gt, len(wanted)), wanted)
         return Inputs(True, alike or nothing, gt_alike or nothing, tuple(range(len(wanted))))
     return Inputs(False, (lr_whole,), (gt_whole,), match_channels(lr_whole, wanted))
 
 
+def unclear_layers(layers: Sequence[Image], manifest: Manifest) -> str:
+    """Return a sentence if layers may be one cell each, or one channel each; else nothing.
+
+    So are two layers (2, y, x) without names of axes or channels.
+    """
+    wanted = manifest.channel_names
+    _, lr = _possible(layers, manifest)
+    whole = _whole(lr, len(wanted))
+    if whole is None or whole.ndim != 3 or whole.axis_labels[0].isalpha():
+        return ""
+    shape = full_resolution(whole).shape
+    alike = [x for x in lr if full_resolution(x).shape == shape]
+    told = _named_after(lr, wanted) or any(_tells_channel(x, wanted) for x in alike)
+    if told or shape[0] != len(wanted) or len(alike) < 2:
+        return ""
+    names, size = ", ".join(x.name for x in alike), ", ".join(map(str, shape))
+    return (
+        f"The layers {names} of shape ({size}) may be one channel each of {shape[0]} cells, or "
+        "one cell each with its channels: choose one LR layer per channel, or one LR layer."
+    )
+
+
+def _possible(layers: Sequence[Image], manifest: Manifest) -> tuple[list[Image], list[Image]]:
+    """Return the layers that may hold fluorescence, and those of them that may be LR."""
+    own = [layer for layer in layers if not is_generated(layer) and holds_intensities(layer)]
+    return own, [layer for layer in own if _factor(layer, manifest) is not None]
+
+
+def _label(layer: Image, wanted: Sequence[str]) -> str:
+    """Return the wanted channel that a layer says it is, or its own name."""
+    return next((name for name in wanted if names_channel(layer, name)), layer.name)
+
+
+def _tells_channel(layer: Image, wanted: Sequence[str]) -> bool:
+    label = _label(layer, wanted)
+    return label in wanted or shows_dna(label)
+
+
+def _in_order(layers: tuple[Image, ...], wanted: Sequence[str]) -> tuple[Image, ...]:
+    """Return one layer per channel in the order that some of their names tell."""
+    try:
+        order = match_names([_label(x, wanted) for x in layers], wanted, "") if layers else None
+    except InputError:
+        order = None
+    return tuple(layers[k] for k in order) if order else layers
+
+
 def match_channels(layer: Image | None, wanted: Sequence[str]) -> tuple[int, ...]:
     """Return for each wanted channel its index in the layer: by name, else by position."""
-    names = [name.lower() for name in channel_names(layer)] if layer is not None else []
-    return tuple(
-        names.index(name.lower()) if name.lower() in names else k for k, name in enumerate(wanted)
-    )
+    names = channel_names(layer) if layer is not None else ()
+    try:
+        return match_names(names, wanted, "") or tuple(range(len(wanted)))
+    except InputError:
+        return tuple(range(len(wanted)))
 
 
 def is_generated(layer: Image) -> bool:
@@ -339,8 +394,9 @@ def count_channels(layer: Image) -> int:
 
 def names_channel(layer: Image, channel: str) -> bool:
     """Whether a layer says that it is of one channel: by its record, or its name's end."""
-    names = [name.lower() for name in channel_names(layer)]
-    return names == [channel.lower()] or layer.name.lower().endswith(channel.lower())
+    names = channel_names(layer)
+    called = layer.name.strip().casefold().endswith(channel.strip().casefold())
+    return (len(names) == 1 and same_name(names[0], channel)) or called
 
 
 def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image, ...]:

@@ -18,6 +18,7 @@ from napari_rls.widgets.inputs import (
     layer_cells,
 )
 from napari_rls.widgets.sample_layers import SAMPLE_AXIS
+from napari_rls.workflow.channels import same_name, shows_dna
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.measure_sets import ImageSet, Kind
 from napari_rls.workflow.stack import CHANNEL_AXES, CellStack, InputError, find_axes
@@ -33,7 +34,6 @@ ROLES = ("DNA", "Signal")
 MOST_CHANNELS = 4
 """A layer alone of at most so many planes, without names of its axes, is one cell's channels."""
 
-_DNA = re.compile("dna|hoechst|dapi|draq|nucle", re.IGNORECASE)
 _LR, _GT = (re.compile(f"(?<![A-Za-z]){kind}(?![A-Za-z])") for kind in ("LR", "GT"))
 _STATISTICS = ("mean of samples", "sd of samples")
 
@@ -68,7 +68,9 @@ def channel_choices(layers: Iterable[Image]) -> list[tuple[str, Source]]:
         try:
             _, axis = find_axes(shape, layer.axis_labels)
         except ValueError:
-            continue
+            if len(shape) != 3:
+                continue
+            axis = None
         if axis is None or _ambiguous(layer, axis):
             choices.append((layer.name, Source(layer, None, 0)))
         if axis is not None:
@@ -230,7 +232,9 @@ def _role_names(chosen: Images, run: Sequence[Image], known: Sequence[str]) -> t
         next(filter(None, (_source_name(chosen[kind].sources[k]) for kind in kinds)), role)
         for k, role in enumerate(ROLES)
     ]
-    return (names[0], names[1]) if names[0] != names[1] else ROLES
+    # A number would be taken for an index.
+    unclear = same_name(*names) or any(name.isdecimal() for name in names)
+    return ROLES if unclear else (names[0], names[1])
 
 
 def _source_name(source: Source) -> str:
@@ -243,7 +247,7 @@ def _source_name(source: Source) -> str:
 
 
 def _is_called(layer: Image, channel: str) -> bool:
-    return layer.name.lower().endswith(channel.lower())
+    return layer.name.strip().casefold().endswith(channel.strip().casefold())
 
 
 def _joined(
@@ -307,7 +311,7 @@ def _by_channel(layers: Sequence[Image], channels: Sequence[str]) -> list[Image]
     """Return one layer per channel: by what it says, else by its name, else by its place."""
     found = []
     for channel in channels:
-        said = [x for x in layers if channel_names(x) == (channel,)]
+        said = [x for x in layers if len(own := channel_names(x)) == 1 and same_name(*own, channel)]
         called = [x for x in layers if _is_called(x, channel)]
         found += (said or called)[:1]
     if len(set(map(id, found))) == len(channels):
@@ -372,7 +376,7 @@ def _pick(
         return Pair()
     dna_name, signal_name = wanted or ("", "")
     dna = _first(sources, lambda s: dna_name and _goes_by(s, dna_name))
-    dna = dna or _first(sources, lambda s: _DNA.search(_source_name(s) or s.layer.name))
+    dna = dna or _first(sources, lambda s: shows_dna(_source_name(s) or s.layer.name))
     dna = dna or sources[0]
     others = [s for s in sources if s != dna and s.shape == dna.shape]
     signal = _first(others, lambda s: signal_name and _goes_by(s, signal_name))
@@ -381,7 +385,7 @@ def _pick(
 
 def _goes_by(source: Source, channel: str) -> bool:
     name = _source_name(source)
-    return name == channel if name else _is_called(source.layer, channel)
+    return same_name(name, channel) if name else _is_called(source.layer, channel)
 
 
 def _first(sources: Iterable[Source], fits: Any) -> Source | None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_rls.models.bundle_file import BundleError, read_manifest
 from napari_rls.models.catalogue import find_bundle
@@ -18,82 +17,15 @@ from napari_rls.widgets.inputs import (
     names_channel,
     sources,
 )
+from napari_rls.workflow.channels import same_name
+from napari_rls.workflow.reading import Reading, describe_axes
+from napari_rls.workflow.stack import CHANNEL_AXES
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_rls.models.manifest import Manifest
     from napari_rls.widgets.state import Inputs
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the pixels of the LR layers are taken for.
-
-    Parameters
-    ----------
-    axes
-        What the axes run over, in words.
-    channels
-        For each channel of the bundle, what is taken for it, in words.
-    assumed
-        Names of those that nothing names.
-    differing
-        What is taken for each channel whose name is another one, in words.
-    unused
-        Channels of the layer that are not used, in words.
-    masks
-        Names of layers that hold True and False only.
-    cells
-        Number of cells.
-    """
-
-    axes: str = ""
-    channels: tuple[tuple[str, str], ...] = ()
-    assumed: tuple[str, ...] = ()
-    differing: tuple[tuple[str, str], ...] = ()
-    unused: tuple[str, ...] = ()
-    masks: tuple[str, ...] = ()
-    cells: int = 0
-
-    @property
-    def text(self) -> str:
-        """What the user should see before a run, or nothing."""
-        if not self.channels:
-            return ""
-        if not (self.assumed or self.differing or self.unused):
-            return f"Read as {self.axes}; the channels by their names."
-        mapped = ", ".join(f"{found} is {wanted}" for wanted, found in self.channels)
-        note = f" (assumed: {', '.join(self.assumed)})" if self.assumed else ""
-        return f"Read as {self.axes}; {mapped}{note}."
-
-    @property
-    def warnings(self) -> list[str]:
-        """What is probably not what the user means, in sentences."""
-        said = []
-        if self.differing:
-            mapped = ", ".join(f"{found} is taken for {wanted}" for wanted, found in self.differing)
-            said.append(f"The channels' names differ from the bundle's: {mapped}.")
-        if self.unused:
-            plural = len(self.unused) > 1
-            said.append(
-                f"The bundle has fewer channels than the image: {', '.join(self.unused)} "
-                f"{'are' if plural else 'is'} not used."
-            )
-        said += [
-            f"{name} holds only True and False, like a mask: the search needs intensities."
-            for name in self.masks
-        ]
-        return said
-
-    def record(self) -> dict[str, Any]:
-        """Return this for the record of a run."""
-        return {
-            "axes": self.axes,
-            "channels": dict(self.channels),
-            "assumed": list(self.assumed),
-            "warnings": self.warnings,
-        }
 
 
 def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
@@ -115,7 +47,7 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
             others = [other for other in wanted if names_channel(layer, other)]
         else:
             told = known[index] if len(known) == count_channels(layer) else ""
-            agrees, label = told.lower() == name.lower(), told or f"channel {index}"
+            agrees, label = same_name(told, name), told or f"channel {index}"
             others = [told] if told else []
         channels.append((name, label))
         if not agrees and (told or others):
@@ -124,7 +56,12 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
             assumed.append(name)
     first = found[0]
     return Reading(
-        _axes(first.layer, first.channel_axis, first.cell_axis),
+        describe_axes(
+            full_resolution(first.layer).shape,
+            first.channel_axis,
+            first.cell_axis,
+            first.layer.axis_labels,
+        ),
         tuple(channels),
         tuple(assumed),
         tuple(differing),
@@ -133,6 +70,8 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
             dict.fromkeys(s.layer.name for s in found if full_resolution(s.layer).dtype.kind == "b")
         ),
         1 if first.cell_axis is None else first.shape[first.cell_axis],
+        first.channel_axis is not None
+        and first.layer.axis_labels[first.channel_axis].strip().lower() not in CHANNEL_AXES,
     )
 
 
@@ -162,23 +101,6 @@ def _manifest(name: str) -> Manifest | None:
 @lru_cache(maxsize=32)
 def _read(file: Path, _changed: int) -> Manifest:
     return read_manifest(file)
-
-
-def _axes(layer: Image, channel_axis: int | None, cell_axis: int | None) -> str:
-    shape = full_resolution(layer).shape
-    size = f"{shape[-2]} x {shape[-1]} pixels"
-    if cell_axis is None:
-        cells = f"one cell of {size}"
-    else:
-        cells = f"{shape[cell_axis]} cells of {size} along {_axis_name(layer, cell_axis)}"
-    if channel_axis is None:
-        return cells
-    return f"{cells}, channels along {_axis_name(layer, channel_axis)}"
-
-
-def _axis_name(layer: Image, axis: int) -> str:
-    label = layer.axis_labels[axis]
-    return f"axis {axis} ({label})" if label.isalpha() else f"axis {axis}"
 
 
 def _unused(layer: Image, used: Sequence[int]) -> tuple[str, ...]:

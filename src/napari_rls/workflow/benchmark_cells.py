@@ -15,10 +15,11 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.manifest import Manifest
 from napari_rls.text import name_of
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
+from napari_rls.workflow.channels import choose_channels
 from napari_rls.workflow.crops import cut_crops, join
 from napari_rls.workflow.measure_rows import source_name
 from napari_rls.workflow.plate_map import PlateMap, condition_of
-from napari_rls.workflow.read import choose_channels, read_stack
+from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.stack import CellStack, Crop, InputError, content_digest
 from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.wells import well_of

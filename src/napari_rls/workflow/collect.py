@@ -157,6 +157,7 @@ class Collector:
                 "shape": list(self.lr.data.shape),
                 "dtype": str(self.lr.data.dtype),
                 "channels": list(self.lr.channels),
+                "read": self.lr.reading.record(),
             },
             "cells": [_plain(cell) for cell in map(asdict, self.cells)],
             "crops": [asdict(crop) for crop in self.lr.crops],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_rls.models.json_file import shown
 from napari_rls.text import name_of
 from napari_rls.workflow.ome import Header, TiffError, in_micrometres, parse_ome, square_side
-from napari_rls.workflow.stack import CellStack, InputError, no_channel, stack_from_array
+from napari_rls.workflow.reading import Reading, describe_axes
+from napari_rls.workflow.stack import CellStack, InputError, stack_from_array
 from napari_rls.workflow.tiff_file import open_tiff, read_pixels
 
 _UNNAMED_AXES = "QI"
@@ -38,7 +38,10 @@ def read_stack(path: Path | str) -> CellStack:
     path = Path(path)
     with open_tiff(path) as tiff:
         array, axes, header = _read(tiff, name_of(path))
-        stack = _stack(array, axes, header, name_of(path))
+        stack = _own_stack(array, header, name_of(path))
+    if stack is None:
+        # After what the library says of a damaged file, which can have axes of any kind.
+        stack = stack_from_array(array, axes=axes, channels=header.channels, name=name_of(path))
     crops = header.crops if len(header.crops) == len(stack) else ()
     return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops)
 
@@ -113,67 +116,6 @@ def read_samples(path: Path, like: CellStack, record: Mapping[str, Any]) -> NDAr
     return frames
 
 
-def choose_channels(stack: CellStack, wanted: Sequence[str], needed: Sequence[str]) -> CellStack:
-    """Return the stack with its channels in the order in which a bundle needs them.
-
-    Parameters
-    ----------
-    stack
-        The cells as read.
-    wanted
-        Names or indices (from 0) of the stack's channels, one for each needed one. If
-        empty, channels are taken by the bundle's names where the stack has all of them,
-        and as they come otherwise.
-    needed
-        The bundle's channel names.
-
-    Raises
-    ------
-    InputError
-        If there is no such channel, one is named twice, or their number is wrong.
-    """
-    if not wanted:
-        known = set(needed) <= set(stack.channels)
-        return stack.select([stack.channels.index(n) for n in needed]) if known else stack
-    if len(wanted) != len(needed):
-        raise InputError(
-            f"{len(wanted)} channel(s) were chosen but the bundle needs {len(needed)} "
-            f"({', '.join(needed)}), in this order."
-        )
-    indices = [channel_index(stack, name) for name in wanted]
-    if len(set(indices)) < len(indices):
-        raise InputError(f"{', '.join(wanted)} names a channel twice; each can be used once.")
-    return stack.select(indices)
-
-
-def differing_channels(stack: CellStack, needed: Sequence[str]) -> str:
-    """Say which channels have other names than those that they are taken for; "" if none."""
-    pairs = zip(stack.channels, needed, strict=False)
-    mapped = [
-        f"{shown(mine)} is taken for {shown(its)}"
-        for k, (mine, its) in enumerate(pairs)
-        if mine.lower() != its.lower() and mine != f"channel {k}"
-    ]
-    if not mapped:
-        return ""
-    return f"The channels' names in {stack.name} differ from the bundle's: {', '.join(mapped)}"
-
-
-def channel_index(stack: CellStack, name: str) -> int:
-    """Return the index of a channel given by its name or by its index from 0.
-
-    Raises
-    ------
-    InputError
-        If there is no such channel.
-    """
-    if name in stack.channels:
-        return stack.channels.index(name)
-    if name.isdecimal() and int(name) < len(stack.channels):
-        return int(name)
-    raise no_channel(stack, name)
-
-
 def _only_series(tiff: tifffile.TiffFile, name: str) -> tifffile.TiffPageSeries:
     if len(tiff.series) != 1:
         raise InputError(
@@ -227,13 +169,15 @@ def _cells(record: Mapping[str, Any]) -> list[Any]:
     return cells
 
 
-def _stack(array: NDArray[np.generic], axes: Sequence[str], header: Header, name: str) -> CellStack:
-    if header.leading is not None and header.channels and array.ndim <= 4:
-        # tifffile drops axes of length 1, which a file of napari-rls has written for a reason.
-        array = array.reshape(-1, len(header.channels), *array.shape[-2:])
-        leading = header.leading or (None if len(array) == 1 else "N")
-        return CellStack(array, header.channels, leading=leading, name=name)
-    return stack_from_array(array, axes=axes, channels=header.channels, name=name)
+def _own_stack(array: NDArray[np.generic], header: Header, name: str) -> CellStack | None:
+    """Return the images of a file that napari-rls wrote; None for another one."""
+    if header.leading is None or not header.channels or array.ndim > 4:
+        return None
+    # tifffile drops axes of length 1, which such a file has for a reason.
+    array = array.reshape(-1, len(header.channels), *array.shape[-2:])
+    leading = header.leading or (None if len(array) == 1 else "N")
+    axes = describe_axes(array.shape, None, 0 if len(array) > 1 else None)
+    return CellStack(array, header.channels, leading=leading, name=name, reading=Reading(axes))
 
 
 def _is_rgb(page: tifffile.TiffPage) -> bool:

@@ -9,9 +9,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_rls.workflow.reading import Reading, describe_axes
+
 CHANNEL_AXES = frozenset({"c", "ch", "channel", "channels"})
 MOST_CHANNELS = 6
 """Channels of usual images, by which an axis of channels in the wrong place is known."""
+
+_MEANINGS = {"t": "time", "z": "planes", "n": "cells"}
+"""What the letters of axes mean."""
+
+
+class AxesError(ValueError):
+    """An axis that would be taken for channels seems to be another one; the end of a sentence."""
 
 
 class InputError(ValueError):
@@ -51,6 +60,8 @@ class CellStack:
         Where each cell came from: N entries, or none.
     name
         Name of the source, for messages and records.
+    reading
+        What its axes and channels are taken for.
     """
 
     data: NDArray[np.generic]
@@ -59,6 +70,7 @@ class CellStack:
     pixel_size_um: float | None = None
     crops: tuple[Crop, ...] = field(default=())
     name: str = "image"
+    reading: Reading = field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or len(self.channels) != self.data.shape[1]:
@@ -99,7 +111,8 @@ def stack_from_array(
         Pixels. With more than four axes, leading axes of length 1 are dropped.
     axes
         Names of the axes, first to last, if known. The channel axis is the one
-        named C, ch or channel; without names it is the third from last.
+        named C, ch or channel; without names it is the third from last. Axes of
+        another name, such as Z or T, are never that of channels.
     channels
         Names of the channels, if known.
     name
@@ -122,6 +135,8 @@ def stack_from_array(
         check_channel_axis(shape, name)
     try:
         leading, channel = find_axes(shape, names)
+    except AxesError as error:
+        raise InputError(f"{name} {error}.") from None
     except ValueError:
         raise InputError(
             f"{name} has the shape {shape}; a single cell is (channel, y, x) and a stack of "
@@ -131,11 +146,14 @@ def stack_from_array(
     dropped = [axis for axis in range(len(shape) - 2) if axis not in kept]
     cells = 1 if leading is None else shape[leading]
     count = 1 if channel is None else shape[channel]
+    named = channel is None or names[channel].strip().lower() in CHANNEL_AXES
+    manifold = None if cells == 1 else leading
     return CellStack(
         array.transpose(*dropped, *kept, -2, -1).reshape(cells, count, *shape[-2:]),
         tuple(channels) if len(channels) == count else tuple(f"channel {k}" for k in range(count)),
         leading=None if leading is None else names[leading] if names[leading].isalpha() else "N",
         name=name,
+        reading=Reading(describe_axes(shape, channel, manifold, names), unnamed=not named),
     )
 
 
@@ -177,6 +195,8 @@ def find_axes(
 
     Raises
     ------
+    AxesError
+        If what would be the axis of channels is named otherwise, or too long for it.
     ValueError
         If the axes are not those of one or many single-cell images.
     """
@@ -191,9 +211,34 @@ def find_axes(
         front.remove(unit[0])
     if len(shape) < 2 or (channel is not None and channel not in front):
         raise ValueError("the last two axes must be y and x")
-    if channel is None and front and not (len(front) == 1 and names[front[0]].isalpha()):
-        channel = front[-1]
+    if channel is None:
+        channel = _unnamed_channel(shape, names, front)
     return next((k for k in front if k != channel), None), channel
+
+
+def _unnamed_channel(
+    shape: Sequence[int], names: Sequence[str], front: Sequence[int]
+) -> int | None:
+    """Return the axis of channels where none is called so."""
+    unnamed = [k for k in front if not names[k].isalpha()]
+    if not unnamed:
+        single = [k for k in front if shape[k] == 1]
+        if len(front) == 2 and not single:
+            told = " and ".join(f"{_MEANINGS.get(names[k], names[k])} ({shape[k]})" for k in front)
+            raise AxesError(
+                f"has axes of {told} and none of channels; give one plane or time point of each "
+                "cell, as in (N, channel, y, x), and name the axis of channels C"
+            )
+        return single[-1] if len(front) == 2 else None
+    channel = unnamed[-1]
+    if shape[channel] > MOST_CHANNELS:
+        size = ", ".join(map(str, shape))
+        raise AxesError(
+            f"has the shape ({size}): its axis {channel} of {shape[channel]} seems to run over "
+            "cells, time points or planes, not over channels; give (channel, y, x) or "
+            "(N, channel, y, x), or name the axis of channels C"
+        )
+    return channel
 
 
 def fitting_factor(height: int, width: int, hr_size: int) -> int | None:

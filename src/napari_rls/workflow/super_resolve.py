@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+from warnings import warn
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.intensity import unusual_cells
@@ -15,12 +15,17 @@ from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import contained, own_process
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.settings import Settings
+from napari_rls.workflow.channels import choose_channels
 from napari_rls.workflow.draw_batches import drawn_batches
 from napari_rls.workflow.fit import check_fit, unusable_cells
 from napari_rls.workflow.intensities import intensity_map
+from napari_rls.workflow.pixels import as_pixels
 from napari_rls.workflow.search_batches import SearchBatches
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor, stack_from_array
 from napari_rls.workflow.updates import Run, Update
+
+Pixels: TypeAlias = Any
+"""An array, or what :func:`~napari_rls.workflow.pixels.as_pixels` makes one of."""
 
 __all__ = ["Run", "Search", "Update", "prepare", "super_resolve"]
 
@@ -69,7 +74,7 @@ class Search:
 
 
 def super_resolve(
-    lr: CellStack | NDArray[np.generic],
+    lr: CellStack | Pixels,
     bundle: Bundle | str,
     settings: Settings | None = None,
 ) -> Generator[Update, None, None]:
@@ -80,8 +85,10 @@ def super_resolve(
     Parameters
     ----------
     lr
-        LR cells: a stack, or an array (C, y, x) or (N, C, y, x), any real dtype, with the
-        bundle's channels in the bundle's order.
+        LR cells: a stack, or pixels (N, C, y, x), any real dtype, with the bundle's channels
+        in the bundle's order: an array (masked pixels are NaN), a nested list, a dask or zarr
+        array, a torch tensor. Of three axes, the first is that of channels, and a warning
+        says so. Channels of a stack are found by their names.
     bundle
         A loaded bundle, or what :func:`load_bundle` takes. It is this one that is used and
         recorded, whatever bundle the settings name.
@@ -102,14 +109,14 @@ def super_resolve(
 
 
 def prepare(
-    lr: CellStack | NDArray[np.generic],
+    lr: CellStack | Pixels,
     bundle: Bundle | str,
     settings: Settings | None = None,
 ) -> Search:
     """Return a run that is ready to begin; see :func:`super_resolve`."""
-    stack = lr if isinstance(lr, CellStack) else stack_from_array(lr)
     bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
     manifest = bundle.manifest
+    stack = _cells(lr, manifest)
     if settings is None:
         height, width = stack.data.shape[-2:]
         fitting = fitting_factor(height, width, manifest.hr_size)
@@ -143,6 +150,23 @@ def prepare(
         unusual={usable[k]: why for k, why in unusual.items()},
     )
     return Search(stack, bundle, run, choice.device, dtype)
+
+
+def _cells(lr: CellStack | Pixels, manifest: Manifest) -> CellStack:
+    """Return the cells with the bundle's channels in order, and what they are taken for."""
+    if isinstance(lr, CellStack):
+        stack = replace(lr, data=as_pixels(lr.data, lr.name))
+    else:
+        stack = stack_from_array(as_pixels(lr, "image"), name="image")
+        if stack.leading is None and len(stack.channels) == len(manifest.channels) > 1:
+            warn(
+                f"image has three axes and is read as {stack.reading.axes}; if the first one runs "
+                "over cells, give (N, channel, y, x).",
+                stacklevel=4,
+            )
+    # What was chosen by hand, or in a layer, stays as it is.
+    chosen = bool(stack.reading.channels)
+    return stack if chosen else choose_channels(stack, (), manifest.channel_names)
 
 
 def _start(settings: Settings, bundle: Bundle) -> str:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.manifest import Intensity
 from napari_rls.training.settings import TrainSettings
+from napari_rls.workflow.channels import channel_index
 from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.fit import unusable_cells
-from napari_rls.workflow.read import channel_index
 from napari_rls.workflow.stack import CellStack, Crop, InputError
 from napari_rls.workflow.tiff_file import set_of
 from napari_rls.workflow.train_inputs import FieldFiles, read_field
@@ -116,6 +116,8 @@ def prepare(
     at_border = unusable = 0
     for number, files in enumerate(every, start=1):
         field = read_field(files, settings.channels, sources)
+        if number == 1 and not field.reading.certain:
+            yield Cutting(f"{files.files[0].name}: {field.reading.text}", 0.0)
         dna = channel_index(field, dna_channel)
         cut = _ready(field, settings.size) or cut_crops(
             field, settings.size, dna_channel=dna, settings=nuclei

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_rls.text import name_of
-from napari_rls.workflow.read import choose_channels, read_stack
+from napari_rls.workflow.channels import choose_channels, split_names
+from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.tiff_file import one_of_each_set
 
@@ -40,8 +41,7 @@ def parse_channels(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     InputError
         If only some of the names have an ``=``, or one stands there twice.
     """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    pairs = [part.partition("=") for part in parts]
+    pairs = [part.partition("=") for part in split_names(text)]
     if len({equals for _, equals, _ in pairs}) > 1 or any(e and not s.strip() for _, e, s in pairs):
         raise InputError(
             f"{text} must say for every channel what the files call it, as in DNA=w1,GFP=w2, or "
@@ -50,7 +50,7 @@ def parse_channels(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     names = tuple(name.strip() for name, _, _ in pairs)
     sources = tuple(source.strip() for _, equals, source in pairs if equals)
     for given in (names, sources):
-        if len(set(given)) < len(given):
+        if len({name.casefold() for name in given}) < len(given):
             raise InputError(f"{text} names a channel twice; every channel can be used once.")
     return names, sources
 
