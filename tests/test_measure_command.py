@@ -220,10 +220,10 @@ def test_options_and_a_file_set_what_is_measured(tmp_path: Path, hr: Path) -> No
     assert MeasureSettings(**record["settings"]).translocation == expected
     (tmp_path / "settings.json").write_text(json.dumps(record["settings"]))
     again = ("--settings", tmp_path / "settings.json", "--out", tmp_path / "two.csv")
-    run(hr, *again, "--gap", 2, "--signal", "DNA", "--saturation", 200)
+    run(hr, *again, "--gap", 2, "--dna", "FKHR-GFP", "--signal", "DNA", "--saturation", 200)
     settings = MeasureSettings(**read_table(tmp_path / "two.csv")[1]["settings"])
     assert settings.translocation == expected.model_copy(update={"gap": 2.0})
-    assert (settings.dna, settings.signal, settings.saturation) == ("DNA", "DNA", 200)
+    assert (settings.dna, settings.signal, settings.saturation) == ("FKHR-GFP", "DNA", 200)
 
 
 def test_settings_of_nuclei_are_those_of_the_assay_where_not_given() -> None:

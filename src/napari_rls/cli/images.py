@@ -23,12 +23,13 @@ from napari_rls.cli.reporting import (
 )
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.text import name_of
+from napari_rls.workflow.channels import channel_index, channel_label, dna_index, shows_dna
 from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap, guessed_wells
-from napari_rls.workflow.read import channel_index, read_stack
-from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.wells import told_wells
 from napari_rls.workflow.write import write_stack
@@ -46,8 +47,13 @@ def crops(
     out: Out,
     size: Annotated[int, typer.Option(min=1, help="Side of the crops in pixels.")] = 64,
     dna_channel: Annotated[
-        str, typer.Option(help="Channel that shows nuclei, by index from 0 or by name.")
-    ] = "0",
+        str,
+        typer.Option(
+            show_default=False,
+            help="Channel that shows nuclei, by index from 0 or by name (default: the one named "
+            "after a stain of DNA, else 0).",
+        ),
+    ] = "",
     plate_map: Annotated[
         Path | None,
         typer.Option(
@@ -82,11 +88,12 @@ def crops(
         for told in filter(None, (left, *told_wells(guesses), complaint)):
             say(told)
     cuts: list[CropCut] = []
+    found: list[str] = []
     failed = False
     for file in files:
         try:
             field = read_stack(file)
-            dna = channel_index(field, dna_channel)
+            dna = _dna(field, dna_channel)
             cut = cut_crops(field, size, dna_channel=dna, settings=settings, plate_map=plate)
         except Exception as error:
             sentence = problem(error)
@@ -96,6 +103,9 @@ def crops(
             failed = True
             continue
         cuts.append(cut)
+        found.append(channel_label(field, dna))
+        if not dna_channel and not shows_dna(field.channels[dna]):
+            say(f"{file.name}: nuclei are looked for in {field.channels[dna]} (number {dna}).")
         say(f"{file.name}: {_counts(len(cut.stack), cut.at_border)}")
     with exit_code(FAILED):
         if not cuts:
@@ -104,7 +114,7 @@ def crops(
         dropped = sum(cut.at_border for cut in cuts)
         record = {
             "crop_size": size,
-            "dna_channel": dna_channel,
+            "dna_channel": dna_channel or ", ".join(dict.fromkeys(found)),
             "nuclei": settings.model_dump(),
             "dropped_at_border": dropped,
             "wells_from_names": {file: asdict(guess) for file, guess in guesses.items()},
@@ -150,6 +160,11 @@ def degrade(
                 out, lambda path: write_stack(path, lr, description=description, record=record)
             )
     put(out)
+
+
+def _dna(field: CellStack, wanted: str) -> int:
+    stain = None if wanted else dna_index(field.channels)
+    return channel_index(field, wanted or "0") if stain is None else stain
 
 
 def _counts(cut: int, at_border: int) -> str:

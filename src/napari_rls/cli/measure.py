@@ -30,7 +30,7 @@ from napari_rls.workflow.measure import Measurements, join
 from napari_rls.workflow.measure import measure as updates
 from napari_rls.workflow.measure_files import read_images
 from napari_rls.workflow.measure_rows import wells_told
-from napari_rls.workflow.measure_sets import ImageSet, Kind
+from napari_rls.workflow.measure_sets import ImageSet, Kind, describe_channels, find_channels
 from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.read import read_record
@@ -205,6 +205,9 @@ def measure(
         groups = read_images(files, lr=lr or (), gt=gt or (), kind=kind)
         for sentence in wells_told([group[0].stack for group in groups], plate):
             say(sentence)
+        for group in groups:
+            for sentence in describe_channels(group, settings, find_channels(group, settings)[1]):
+                say(sentence)
         table, record = join(_measured(groups, settings, plate, factor))
         with kept_path():
             write_or_keep(out, lambda path: write_table(path, table, record))

@@ -34,12 +34,14 @@ class MeasureSettings(BaseModel):
     dna: str = Field(
         default="",
         title="DNA channel",
-        description="Channel that shows nuclei, by name or by index from 0; the first without it.",
+        description="Channel that shows nuclei, by index from 0 or by name; without it the one "
+        "named after a stain of DNA, else the first.",
     )
     signal: str = Field(
         default="",
         title="Signal channel",
-        description="Channel that is measured, by name or by index from 0; the second without it.",
+        description="Channel that is measured, by index from 0 or by name; without it the other of "
+        "two, else the second.",
     )
     translocation: TranslocationSettings = TranslocationSettings()
     spots: SpotSettings = SpotSettings()

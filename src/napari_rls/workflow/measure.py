@@ -93,8 +93,8 @@ def measure(
     sets
         Images of the same cells in the same order, each kind once.
     settings
-        What is measured, and how, in pixels of the SR and HR images. A channel is found by
-        its name where a set has it, and at the same place where not.
+        What is measured, and how, in pixels of the SR and HR images. Which channel is which,
+        :func:`~napari_rls.workflow.measure_sets.find_channels` tells.
     plate_map
         Conditions of the wells; without it, what the crops say.
     factor
@@ -140,7 +140,7 @@ def measure(
         interval = _interval_text(count - 1, known)
         frames.append(_frame(one, rows, cells, values, interval, known.domain))
     table = pd.concat(frames, ignore_index=True)
-    record = table_record(sets, settings, plate_map, factor)
+    record = table_record(sets, settings, channels, plate_map, factor)
     record["warnings"] = [*rows.warnings, *_interrupted(table, sets)]
     record["columns"] = dictionary(settings, table.columns)
     yield MeasureUpdate(done, total, Measurements(table, labels, record))

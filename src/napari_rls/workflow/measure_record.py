@@ -25,6 +25,7 @@ _RUN = ("method", "started", "complete", "input", "bundle", "settings", "start",
 def table_record(
     sets: Sequence[ImageSet],
     settings: MeasureSettings,
+    channels: Sequence[tuple[int, int]],
     plate_map: PlateMap | None,
     factor: int | None,
 ) -> dict[str, Any]:
@@ -39,11 +40,11 @@ def table_record(
         "settings": settings.model_dump(mode="json"),
         "lr_factor": factor,
         "plate_map": {"name": plate_map.name, "sha256": plate_map.sha256} if plate_map else None,
-        "images": [_source(s) for s in sets],
+        "images": [_source(s, *both) for s, both in zip(sets, channels, strict=True)],
     }
 
 
-def _source(images: ImageSet) -> dict[str, Any]:
+def _source(images: ImageSet, dna: int, signal: int) -> dict[str, Any]:
     """Return what the record says of one set of images, and of the run that made SR ones."""
     stack, samples = images.stack, images.samples
     entry: dict[str, Any] = {
@@ -54,6 +55,7 @@ def _source(images: ImageSet) -> dict[str, Any]:
         "shape": list(stack.data.shape),
         "dtype": str(stack.data.dtype),
         "channels": list(stack.channels),
+        "measured_channels": {"dna": dna, "signal": signal},
         "pixel_size_um": stack.pixel_size_um,
         "samples": 0 if samples is None else len(samples),
     }

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.measure.cells import MeasureSettings
-from napari_rls.workflow.read import channel_index
+from napari_rls.workflow.channels import (
+    channel_index,
+    channel_label,
+    dna_index,
+    named,
+    same_name,
+    shows_dna,
+)
 from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.upsample import upsample
 
@@ -114,28 +121,112 @@ def find_channels(
 ) -> tuple[MeasureSettings, list[tuple[int, int]]]:
     """Return the settings with the names of the channels, and their indices in every set.
 
-    A channel is found by its name where a set has it, and at the same place where not.
+    Without a choice, the DNA channel is the one named after a stain of DNA, else the first;
+    the signal is the other of two channels, else the second. In the other sets a channel is
+    found by its name where a set has it, and at the same place where not; of two channels,
+    the one that is left.
 
     Raises
     ------
     InputError
-        If a set lacks a channel.
+        If a set lacks a channel, several have its name, both are the same one, or nothing
+        tells which is meant.
     """
     # LR files often come from elsewhere, without names.
     stacks = [s.stack for s in sorted(sets, key=lambda s: s.kind == "LR")]
-    names, places = {}, {}
-    for which, wanted in (("dna", settings.dna or "0"), ("signal", settings.signal or "1")):
-        home = next((stack for stack in stacks if wanted in stack.channels), stacks[0])
-        places[which] = channel_index(home, wanted)
-        names[which] = home.channels[places[which]]
-    indices = [
-        tuple(
-            channel_index(s.stack, name if name in s.stack.channels else str(places[which]))
-            for which, name in names.items()
+    homes = [_home(stacks, wanted) for wanted in (settings.dna, settings.signal)]
+    places = _places(homes, settings)
+    labels = [channel_label(home, k) for home, k in zip(homes, places, strict=True)]
+    if homes[0] is homes[1] and places[0] == places[1]:
+        raise InputError(_same(homes[0], places[0]))
+    indices = [_in_set(s.stack, labels, places) for s in sets]
+    return settings.model_copy(update={"dna": labels[0], "signal": labels[1]}), indices
+
+
+def describe_channels(
+    sets: Sequence[ImageSet], settings: MeasureSettings, found: Sequence[tuple[int, int]]
+) -> list[str]:
+    """Return in sentences which channels are taken where their names do not say so.
+
+    Parameters
+    ----------
+    sets
+        The images.
+    settings
+        As the user gave them.
+    found
+        What :func:`find_channels` found in every set.
+    """
+    said = []
+    given = (settings.dna.strip(), settings.signal.strip())
+    for images, places in zip(sets, found, strict=True):
+        names = images.stack.channels
+        by_name = all(
+            same_name(names[k], name) for k, name in zip(places, given, strict=True) if name
         )
-        for s in sets
-    ]
-    return settings.model_copy(update=names), [(dna, signal) for dna, signal in indices]
+        guessed = not given[0] and not shows_dna(names[places[0]])
+        guessed |= not given[1] and len(names) > 2
+        if guessed or not by_name:
+            dna, signal = (f"{names[k]} (number {k})" for k in places)
+            said.append(f"{images.stack.name}: DNA is {dna}, the signal is {signal}.")
+    return said
+
+
+def _home(stacks: Sequence[CellStack], wanted: str) -> CellStack:
+    """Return the first stack that has a channel of this name, else the first one."""
+    has = (s for s in stacks if any(same_name(wanted, name) for name in s.channels))
+    return stacks[0] if wanted.strip().isdecimal() else next(has, stacks[0])
+
+
+def _places(homes: Sequence[CellStack], settings: MeasureSettings) -> tuple[int, int]:
+    """Return the indices of both channels, each in the stack where it is looked for."""
+    dna, signal = (
+        channel_index(home, wanted) if wanted else None
+        for home, wanted in zip(homes, (settings.dna, settings.signal), strict=True)
+    )
+    if dna is None:
+        stain = dna_index(homes[0].channels)
+        dna = stain if stain is not None else _other(homes[0], signal, 0, "dna")
+    if signal is None:
+        signal = _other(homes[1], dna, 1, "signal")
+    return dna, signal
+
+
+def _other(stack: CellStack, taken: int | None, usual: int, option: str) -> int:
+    """Return the channel for which there was no choice: the usual one, or the other of two."""
+    if taken in (None, 1 - usual):
+        return channel_index(stack, str(usual))
+    if len(stack.channels) != 2:
+        raise InputError(
+            f"{stack.name} has the channels {', '.join(stack.channels)}; say which is the "
+            f"{'DNA' if option == 'dna' else option} channel (--{option} on the command line)."
+        )
+    return 1 - int(taken or 0)
+
+
+def _in_set(stack: CellStack, labels: Sequence[str], places: Sequence[int]) -> tuple[int, int]:
+    """Return the indices of both channels: by their names, else at their places."""
+    dna, signal = (named(stack.channels, label, stack.name) for label in labels)
+    if dna is None:
+        dna = _at(stack, places[0], signal)
+    if signal is None:
+        signal = _at(stack, places[1], dna)
+    if dna == signal:
+        raise InputError(_same(stack, dna))
+    return dna, signal
+
+
+def _at(stack: CellStack, place: int, taken: int | None) -> int:
+    """Return a channel's place, or the other of two if it is taken."""
+    index = channel_index(stack, str(place))
+    return 1 - index if index == taken and len(stack.channels) == 2 else index
+
+
+def _same(stack: CellStack, index: int) -> str:
+    return (
+        f"DNA and signal of {stack.name} are the same channel, {stack.channels[index]} (number "
+        f"{index}); choose one for each."
+    )
 
 
 def _size(stack: CellStack) -> str:
