@@ -15,9 +15,10 @@ from typer.testing import CliRunner, Result
 
 from napari_rls import super_resolve
 from napari_rls.cli.main import app
+from napari_rls.cli.train_options import job_of
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import Settings
-from napari_rls.workflow.channels import choose_channels, match_names, split_names
+from napari_rls.workflow.channels import choose_channels, join_names, match_names, split_names
 from napari_rls.workflow.crops import cut_crops
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.measure import measure
@@ -27,6 +28,7 @@ from napari_rls.workflow.simulate import SimulateSettings, simulate
 from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.table import read_table
 from napari_rls.workflow.train_inputs import parse_channels
+from napari_rls.workflow.train_record import settled
 from napari_rls.workflow.write import write_stack
 
 if TYPE_CHECKING:
@@ -200,6 +202,18 @@ def test_the_command_says_what_it_takes_for_what(
     resolve(path, "--overwrite", "--channels", 'protein,"A, B"')
     record = read_record(tmp_path / "out" / "lr_SR4x.ome.tif")
     assert record["input"]["read"]["channels"] == {"nucleus": "protein", "protein": "a, b"}
+
+
+def test_training_finds_nuclei_in_the_stain_of_dna(tmp_path: Path) -> None:
+    def dna(channels: str, **words: object) -> str:
+        given = {"images": ("x",), "channels": channels, "out": tmp_path / "b.rls.safetensors"}
+        return settled(job_of(tmp_path / "run", given | words, {}, False)).dna_channel
+
+    assert dna("GFP,Hoechst") == "Hoechst"
+    assert dna("w1,w2") == "w1"
+    assert dna("GFP,DAPI", dna_channel="gfp") == "gfp"
+    assert dna("2,1") == "0"
+    assert split_names(join_names(('a, "b"', "c"))) == ('a, "b"', "c")
 
 
 # -- measurements ----------------------------------------------------------------------------

@@ -128,6 +128,9 @@ def benchmark(
             classifier=classifier_hr or (),
         )
         out.mkdir(parents=True, exist_ok=True)
+    reading = cells.pool.reading
+    if not reading.certain:
+        say(" ".join([f"{cells.pool.name}: {reading.text}", *reading.warnings]))
     say(f"{len(cells.hr)} of {len(cells.pool)} cells.")
     known = (*cells.pool.crops, *(cells.classifier.crops if cells.classifier else ()))
     if plate and (complaint := plate.complaint(dict.fromkeys((c.file, c.well) for c in known))):

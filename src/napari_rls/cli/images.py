@@ -23,13 +23,13 @@ from napari_rls.cli.reporting import (
 )
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.text import name_of
-from napari_rls.workflow.channels import channel_index, channel_label, dna_index, shows_dna
+from napari_rls.workflow.channels import channel_label, nucleus_channel, shows_dna
 from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.read import read_stack
-from napari_rls.workflow.stack import CellStack, InputError
+from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.wells import told_wells
 from napari_rls.workflow.write import write_stack
@@ -93,7 +93,7 @@ def crops(
     for file in files:
         try:
             field = read_stack(file)
-            dna = _dna(field, dna_channel)
+            dna = nucleus_channel(field, dna_channel)
             cut = cut_crops(field, size, dna_channel=dna, settings=settings, plate_map=plate)
         except Exception as error:
             sentence = problem(error)
@@ -160,11 +160,6 @@ def degrade(
                 out, lambda path: write_stack(path, lr, description=description, record=record)
             )
     put(out)
-
-
-def _dna(field: CellStack, wanted: str) -> int:
-    stain = None if wanted else dna_index(field.channels)
-    return channel_index(field, wanted or "0") if stain is None else stain
 
 
 def _counts(cut: int, at_border: int) -> str:

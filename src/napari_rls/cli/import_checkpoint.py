@@ -11,6 +11,7 @@ import typer
 from napari_rls.cli.options import build, options_of
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, put, say
 from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.workflow.channels import split_names
 from napari_rls.workflow.import_manifest import ImportSettings
 from napari_rls.workflow.stack import InputError
 
@@ -50,7 +51,7 @@ def import_checkpoint(
         settings = build(ImportSettings, options)
         if not settings.name:
             settings = settings.model_copy(update={"name": out.name.removesuffix(SUFFIX)})
-        names = tuple(name.strip() for name in channels.split(",") if name.strip())
+        names = split_names(channels)
     with exit_code(FAILED):
         from napari_rls.workflow.import_checkpoint import import_checkpoint as steps
 

@@ -116,7 +116,10 @@ def train(
     ] = None,
     dna_channel: Annotated[
         str | None,
-        typer.Option(help="Channel that shows nuclei, by index from 0 or by name (default 0)."),
+        typer.Option(
+            help="Channel that shows nuclei, by index from 0 or by name (default: the one named "
+            "after a stain of DNA, else 0)."
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the bundle (default: that of the file).")

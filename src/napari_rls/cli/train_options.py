@@ -66,6 +66,7 @@ def job_of(folder: Path, words: Mapping[str, Any], card: Mapping[str, Any], old:
     SettingsError
         If a value is out of range.
     """
+    from napari_rls.workflow.channels import dna_index
     from napari_rls.workflow.train_inputs import parse_channels
     from napari_rls.workflow.train_record import RECORD, TrainJob, kept_job
 
@@ -81,6 +82,8 @@ def job_of(folder: Path, words: Mapping[str, Any], card: Mapping[str, Any], old:
     changes["settings"] = _changed(before.settings if before else None, TrainSettings, values)
     changes["nuclei"] = _changed(before.nuclei if before else None, NucleusSettings, values)
     if before is None:
+        if "dna_channel" not in values:
+            changes["dna_channel"] = str(dna_index(values["channels"]) or 0)
         return TrainJob(
             **changes, folder=folder, card=_card(None, given(dict(card)), values["out"])
         )

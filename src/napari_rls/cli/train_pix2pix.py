@@ -70,8 +70,13 @@ def train_pix2pix(
         bool, typer.Option("--resume", help="Go on with the run that the folder holds.")
     ] = False,
     dna_channel: Annotated[
-        str, typer.Option(help="Channel that shows nuclei, by index from 0 or by name.")
-    ] = "0",
+        str,
+        typer.Option(
+            show_default=False,
+            help="Channel that shows nuclei, by index from 0 or by name (default: the one named "
+            "after a stain of DNA, else 0).",
+        ),
+    ] = "",
     data: Annotated[
         str, typer.Option(help="Name of the HR images, for the bundle's manifest.")
     ] = "the user's own images",
@@ -97,7 +102,7 @@ def train_pix2pix(
                 tuple(images),
                 tuple(validation or ()),
                 sources=_sources(channels, bundle),
-                dna_channel=dna_channel,
+                dna_channel=dna_channel or _dna(bundle),
                 nuclei=build(NucleusSettings, nuclei),
             ),
             bundle=bundle,
@@ -122,18 +127,27 @@ def train_pix2pix(
 
 def _sources(channels: str, bundle: str) -> tuple[str, ...]:
     """Return where a file has the bundle's channels, in the bundle's order; () if not told."""
+    from napari_rls.workflow.channels import named
     from napari_rls.workflow.train_inputs import parse_channels
 
     if not channels:
         return ()
     own = read_manifest(find_bundle(bundle)).channel_names
     names, sources = parse_channels(channels)
-    if set(names) != set(own) or not sources:
+    places = [named(names, name, "--channels") for name in own]
+    if len(names) != len(own) or None in places or not sources:
         raise InputError(
             f"--channels {channels} must tell for each channel of the bundle which one of the file "
             f"it is, as in {','.join(f'{name}={k}' for k, name in enumerate(own))}."
         )
-    return tuple(sources[names.index(name)] for name in own)
+    return tuple(sources[k] for k in places if k is not None)
+
+
+def _dna(bundle: str) -> str:
+    """Return the number of the bundle's channel that shows nuclei."""
+    from napari_rls.workflow.channels import dna_index
+
+    return str(dna_index(read_manifest(find_bundle(bundle)).channel_names) or 0)
 
 
 class _View(Bars):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_rls.widgets.state import Level, Message, Phase
 from napari_rls.widgets.train_plan import Plan
 from napari_rls.widgets.train_worker import Clock, FindCells, Look, News, Train
+from napari_rls.workflow.channels import join_names, shows_dna
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.train_check import expected
 from napari_rls.workflow.train_time import recalled
@@ -116,7 +117,7 @@ class PlanController:
         plan = self.state.plan
         if len(plan.channel_names) != len(names):
             try:
-                self._take(plan.changed(channels=",".join(n.replace(",", " ") for n in names)))
+                self._take(plan.changed(channels=join_names(names)))
             except InputError as error:
                 self._say(str(error), Level.WARNING)
 
@@ -135,5 +136,4 @@ class PlanController:
 
 def _likely_dna(names: Sequence[str]) -> str:
     """Return the channel that is likely to show nuclei, or the first."""
-    words = ("dna", "dapi", "hoechst", "nucle", "draq")
-    return next((n for n in names if any(word in n.lower() for word in words)), names[0])
+    return next(filter(shows_dna, names), names[0])

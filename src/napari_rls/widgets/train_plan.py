@@ -14,6 +14,7 @@ from napari_rls.models.part import Name
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
 from napari_rls.training.settings import TrainSettings
+from napari_rls.workflow.channels import split_names
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.train_manifest import Card
 from napari_rls.workflow.train_record import TrainJob, kept_job
@@ -130,7 +131,11 @@ class Plan(BaseModel):
     @property
     def channel_names(self) -> tuple[str, ...]:
         """The channels' names, as far as they can be read."""
-        return tuple(part.partition("=")[0].strip() for part in self.channels.split(",") if part)
+        try:
+            parts = split_names(self.channels)
+        except InputError:
+            return ()
+        return tuple(part.partition("=")[0].strip() for part in parts)
 
     def job(self) -> TrainJob:
         """Return the job.
@@ -148,6 +153,9 @@ class Plan(BaseModel):
         if not names:
             raise InputError("Name the channels of the images, as in DNA,GFP.")
         stated = self.pixel_size or None
+        dna = self.dna_channel or "0"
+        if dna.isdecimal() and dna in names:  # A number would be taken for an index.
+            dna = str(names.index(dna))
         return TrainJob(
             images=self.images,
             settings=self.with_part("settings", "channels", names).settings,
@@ -157,7 +165,7 @@ class Plan(BaseModel):
             validation=self.validation,
             pattern=self.pattern,
             sources=sources,
-            dna_channel=self.dna_channel or "0",
+            dna_channel=dna,
             nuclei=self.nuclei,
             start=Path(self.start) if self.start else None,
             grow_kimg=self.grow_kimg,

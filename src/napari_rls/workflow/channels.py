@@ -46,6 +46,26 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def join_names(names: Sequence[str]) -> str:
+    """Return names as one text that :func:`split_names` splits again."""
+    quoted = (
+        '"' + name.replace('"', '""') + '"' if set(name) & {",", '"'} else name for name in names
+    )
+    return ",".join(quoted)
+
+
+def nucleus_channel(stack: CellStack, wanted: str = "") -> int:
+    """Return the channel that shows nuclei: the one given, that named after DNA, or the first.
+
+    Raises
+    ------
+    InputError
+        If there is no such channel, or several are called so.
+    """
+    stain = None if wanted else dna_index(stack.channels)
+    return channel_index(stack, wanted or "0") if stain is None else stain
+
+
 def named(names: Sequence[str], wanted: str, source: str) -> int | None:
     """Return the place of a name, or None if it is not there.
 

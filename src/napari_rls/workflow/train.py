@@ -116,9 +116,13 @@ def prepare(
     at_border = unusable = 0
     for number, files in enumerate(every, start=1):
         field = read_field(files, settings.channels, sources)
-        if number == 1 and not field.reading.certain:
-            yield Cutting(f"{files.files[0].name}: {field.reading.text}", 0.0)
         dna = channel_index(field, dna_channel)
+        if number == 1 and not field.reading.certain:
+            yield Cutting(
+                f"{files.files[0].name}: {field.reading.text} Nuclei are looked for in "
+                f"{field.channels[dna]}.",
+                0.0,
+            )
         cut = _ready(field, settings.size) or cut_crops(
             field, settings.size, dna_channel=dna, settings=nuclei
         )

@@ -92,7 +92,7 @@ class TrainJob:
 def settled(job: TrainJob) -> TrainJob:
     """Return the same job in the words of its record: whole paths, the DNA channel's name."""
     names, dna = job.settings.channels, job.dna_channel
-    if dna not in names and dna.isdecimal() and int(dna) < len(names):
+    if dna.isdecimal() and int(dna) < len(names) and not names[int(dna)].isdecimal():
         dna = names[int(dna)]
     return replace(
         job,
