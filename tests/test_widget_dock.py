@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtGui import QImage
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 from widget_bench import lr_cells
 
@@ -13,7 +14,7 @@ from napari_rls.training.settings import TrainSettings
 from napari_rls.widgets.dock import SuperResolveWidget
 from napari_rls.widgets.fields import ADVANCED, MAIN, meaning_of_zero, unit
 from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.parts import TextLabel, UpAndDown
+from napari_rls.widgets.parts import TextLabel, UpAndDown, shorten
 from napari_rls.widgets.state import Phase
 from napari_rls.widgets.train_plan import Plan
 
@@ -361,3 +362,25 @@ def test_the_arrow_of_a_section_points_right_until_it_is_open(widget):
     filled = np.flatnonzero((pixels > 128).any(0))
     heights = (pixels > 128).sum(0)[filled]
     assert heights[0] > heights[-1]
+
+
+@pytest.mark.parametrize("ending", ["DNA", "FKHR-GFP"])
+def test_a_box_shows_the_end_of_a_long_name(qtbot, ending):
+    """The names of a cell's channels differ there."""
+
+    def drawn(name: str, *, short: bool = True) -> np.ndarray:
+        box = QComboBox()
+        qtbot.addWidget(box)
+        box.addItem(name)
+        if short:
+            shorten(box, 6)
+        box.setFixedWidth(160)
+        box.show()
+        image = box.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+        pixels = image.constBits()
+        pixels.setsize(image.sizeInBytes())
+        return np.frombuffer(bytes(pixels), np.uint8).reshape(image.height(), -1)
+
+    long = "LR (simulated, not real) of a plate "
+    assert (drawn(long + ending) != drawn(long + "other")).any()
+    assert (drawn(long + ending, short=False) == drawn(long + "other", short=False)).all()

@@ -15,6 +15,7 @@ from napari_rls.text import for_qt
 from napari_rls.widgets.fields import SettingsForm
 from napari_rls.widgets.inputs import Source
 from napari_rls.widgets.measure_inputs import KINDS, ROLES, Images, Pair, channel_choices
+from napari_rls.widgets.parts import shorten
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -55,11 +56,7 @@ class ImagePicker(QWidget):
             grid.addWidget(label, row, 0)
             for column, role in enumerate(ROLES, start=1):
                 box = ComboBox(choices=[NONE])
-                # Long layer names must not widen the dock.
-                box.native.setMinimumContentsLength(6)
-                box.native.setSizeAdjustPolicy(
-                    box.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-                )
+                shorten(box.native, 6)
                 box.changed.connect(self._choose)
                 grid.addWidget(box.native, row, column)
                 self.boxes[kind, role] = box

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from magicgui.widgets import PushButton
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QScrollArea, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QProgressBar,
+    QScrollArea,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_rls.text import for_qt
 from napari_rls.widgets.state import Level, Message, Progress
 
 FULL = 1000
+TEXT_MARGIN = 4
+"""Pixels that Qt leaves free around the text of a box."""
+
 COLOURS = {
     Level.INFO: "",
     Level.WARNING: "color: #e8a33d",
@@ -81,6 +94,36 @@ def allow(button: PushButton, obstacle: str, tooltip: str, *, now: bool = True) 
     """Enable a button that can work; one that cannot says in its tooltip why."""
     button.enabled = now and not obstacle
     button.native.setToolTip(for_qt(obstacle or tooltip))
+
+
+class _Shortened(QObject):
+    """Draws the choice of a box with its middle left out where it is too long for it.
+
+    Names of layers differ at their ends, in their channels, which Qt would cut off.
+    """
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Draw the box in place of Qt."""
+        if event.type() != QEvent.Type.Paint:
+            return False
+        option = QStyleOptionComboBox()
+        watched.initStyleOption(option)
+        style, complex_control = watched.style(), QStyle.ComplexControl.CC_ComboBox
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        room = style.subControlRect(complex_control, option, part, watched).width() - TEXT_MARGIN
+        middle = Qt.TextElideMode.ElideMiddle
+        option.currentText = watched.fontMetrics().elidedText(option.currentText, middle, room)
+        painter = QStylePainter(watched)
+        painter.drawComplexControl(complex_control, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        return True
+
+
+def shorten(box: QComboBox, letters: int) -> None:
+    """Let long choices not widen a box of that many letters, and show their two ends."""
+    box.setMinimumContentsLength(letters)
+    box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.installEventFilter(_Shortened(box))
 
 
 def form_rows() -> QFormLayout:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_rls.text import for_qt
 from napari_rls.widgets.inputs import channel_names, full_resolution, match_channels
-from napari_rls.widgets.parts import PlainLabel
+from napari_rls.widgets.parts import PlainLabel, shorten
 from napari_rls.widgets.state import Inputs
 from napari_rls.workflow.stack import find_axes
 
@@ -91,11 +91,7 @@ class InputPicker(QWidget):
 
     def _place(self, row: int, column: int, span: int) -> ComboBox:
         box = ComboBox(choices=[NONE])
-        # Long layer names must not widen the dock.
-        box.native.setMinimumContentsLength(6)
-        box.native.setSizeAdjustPolicy(
-            box.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        shorten(box.native, 6)
         box.changed.connect(self._choose)
         self._grid.addWidget(box.native, row, column, 1, span)
         return box

@@ -18,7 +18,7 @@ from napari_rls.evaluation.tables import CONDITION
 from napari_rls.text import for_qt, for_terminal
 from napari_rls.widgets.docks import Dock
 from napari_rls.widgets.measure_state import MeasureState, connect_for_life, state_of
-from napari_rls.widgets.parts import TextLabel, UpAndDown, form_rows
+from napari_rls.widgets.parts import TextLabel, UpAndDown, form_rows, shorten
 from napari_rls.widgets.plot_canvas import PlotCanvas
 from napari_rls.widgets.plot_job import CONDITIONS, PLOTS, Picture, Wish, draw, save
 from napari_rls.widgets.state import Message
@@ -91,11 +91,7 @@ class PlotsWidget(Dock):
             ("Negative", self.negative),
             ("Positive", self.positive),
         ):
-            # Long names of columns must not widen the dock.
-            box.native.setMinimumContentsLength(8)
-            box.native.setSizeAdjustPolicy(
-                box.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
+            shorten(box.native, 8)
             self._rows.addRow(name, box.native)
         self.canvas = PlotCanvas()
         self.statistics = QPlainTextEdit()
