@@ -10,6 +10,8 @@ from napari.utils.notifications import notification_manager
 from widget_bench import Bench, lr_cells
 
 from napari_rls.widgets import side_by_side
+from napari_rls.widgets.comparison import Comparison
+from napari_rls.widgets.state import State
 from napari_rls.widgets.view import fit_view
 
 
@@ -110,6 +112,25 @@ def test_the_contrast_of_a_result_that_came_meanwhile_stays(tiny_bundle_file, tm
     assert all(high > 255 for _, high in widened)
     bench.controller.compare()
     assert [layer.contrast_limits for layer in bench.sr] == widened
+
+
+def test_a_viewer_shows_one_comparison_at_a_time(bench):
+    """Two of them, ended in the order in which they began, left the viewer in a grid."""
+    before = look(bench)
+    other = Comparison(bench.viewer, state := State())
+    state.inputs = bench.state.inputs
+    other.about(bench.state.inputs, [bench.sr], bench.manifest)
+    bench.controller.compare()
+    other.start()
+    assert state.comparing
+    assert not bench.state.comparing
+    bench.controller.compare()
+    assert bench.state.comparing
+    assert not state.comparing
+    other.stop()
+    assert bench.state.comparing
+    bench.controller.compare()
+    assert look(bench) == before
 
 
 def test_without_gt_there_are_two_columns(bench):

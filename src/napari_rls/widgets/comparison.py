@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakMethod
 
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_rls.widgets.inputs import Source, sources
@@ -16,7 +18,6 @@ from napari_rls.widgets.state import Lacking
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
     from napari.layers import Layer
 
     from napari_rls.models.manifest import Manifest
@@ -28,8 +29,15 @@ NO_RUN = Lacking.compare
 NO_LR = "The LR layer of the last run is gone: there is nothing to compare."
 
 
+_on: WeakKeyDictionary[ViewerModel, WeakMethod[Callable[[], None]]] = WeakKeyDictionary()
+"""What ends the comparison that a viewer shows: one that began within another could not be undone
+but in the reverse order."""
+
+
 class Comparison:
     """LR | SR, one column or more | GT; ``state.comparing`` tells whether it is on.
+
+    A viewer shows one at a time, whichever widget it is of.
 
     Parameters
     ----------
@@ -85,6 +93,8 @@ class Comparison:
         inputs = self._inputs
         if inputs is None or not self._sr:
             raise InputError(self._nothing)
+        if (other := _on.get(self._viewer)) and (end := other()):
+            end()
         gt = self._state.inputs.gt
         lr = sources(inputs.lr, inputs.separate, inputs.channels)
         columns = [[self._split(k, source) for k, source in enumerate(lr)], *self._sr]
@@ -92,6 +102,7 @@ class Comparison:
         if all(gt) and _all_in(self._viewer, gt):
             columns.append(self._gt_column(gt, lr, places))
         self._shown = SideBySide(self._viewer, columns, places)
+        _on[self._viewer] = WeakMethod(self.stop)
         self._state.comparing = True
         self._unfold(self._shown, self._shown.unfold())
 
@@ -113,6 +124,7 @@ class Comparison:
         if self._shown:
             shown, self._shown = self._shown, None
             shown.undo()
+            _on.pop(self._viewer, None)
             self._state.comparing = False
 
     def forget(self, layer: Layer) -> None:
