@@ -300,7 +300,7 @@ def test_files_that_cannot_be_written_lose_no_search(case: Case, through: dict) 
     # Room for every batch, but not for the file of all of them.
     with full_disk(through["sr"].nbytes // 2):
         failed = case.run(*less, code=1)
-    assert f"{case.sr}: No space left on device." in failed.stderr
+    assert f"{case.sr} cannot be written (No space left on device" in failed.stderr
     assert f"Finished cells of {case.sr} are kept" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert case.names() == {case.kept.name}
