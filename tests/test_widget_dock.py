@@ -279,8 +279,10 @@ def test_mean_and_deviation_do_not_cover_layers_side_by_side(widget, viewer, qtb
     assert not widget.state.comparing
     assert not viewer.canvas.grid.enabled
     assert not widget.compare.native.isChecked()
-    qtbot.waitUntil(lambda: viewer.layers[-1].name.startswith("SR sd"))
-    assert viewer.layers[-1].visible
+    # The last channel's comes last.
+    qtbot.waitUntil(
+        lambda: viewer.layers[-1].name.startswith("SR sd") and viewer.layers[-1].visible
+    )
 
 
 def test_layers_that_come_fill_the_boxes_that_are_there(widget, viewer):

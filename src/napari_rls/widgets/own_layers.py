@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_rls.widgets.view import remove_layers
+from napari_rls.widgets.view import remove_layers, same_view
 from napari_rls.workflow.collect import PROVENANCE_KEY
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class OwnLayers:
         """Show pixels in the layer of an earlier run, or else in a new one."""
         layer = self.find(name, pixels.shape)
         if layer is None or not _in_place(layer, options):
-            layer = self._viewer.add_image(pixels, name=name, **options)
+            with same_view(self._viewer):
+                layer = self._viewer.add_image(pixels, name=name, **options)
             self._new.append(layer)
             return layer
         self._before.append(

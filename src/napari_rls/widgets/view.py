@@ -58,6 +58,16 @@ def remove_layers(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
 
 
 @contextmanager
+def same_view(viewer: ViewerModel) -> Iterator[None]:
+    """Leave the camera where it is: napari moves it when a layer brings a new dimension."""
+    camera = viewer.scene.camera
+    center, zoom, angles, first = camera.center, camera.zoom, camera.angles, not viewer.layers
+    yield
+    if not first:
+        camera.center, camera.zoom, camera.angles = center, zoom, angles
+
+
+@contextmanager
 def all_or_none(viewer: ViewerModel) -> Iterator[None]:
     """Take the layers that were added out again where what adds them fails."""
     before = set(viewer.layers)
