@@ -166,7 +166,9 @@ def test_a_start_of_another_shape_is_refused(folder: Path) -> None:
     tensors = load_file(first.out)
     tensors["discriminator.b4.out.weight"] = torch.zeros(1, 3)
     save_file(tensors, folder / "other.safetensors")
-    with pytest.raises(TrainingError, match="its discriminator has not the shape"):
+    with pytest.raises(
+        TrainingError, match=r"discriminator.b4.out.weight is missing or not of the shape"
+    ):
         run(replace(first, start=folder / "other.safetensors", folder=folder / "x"))
 
 

@@ -61,6 +61,7 @@ class PlotsWidget(Dock):
         self._saving: object | None = None
         self._again = False
         self._names: list[str] = []
+        self._problem = ""
         self._build()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -185,7 +186,10 @@ class PlotsWidget(Dock):
         self.save.enabled = there and self._saving is None
         self.statistics.setPlainText("\n".join(picture.statistics))
         self.statistics.setVisible(bool(picture.statistics))
-        self._say(Message(picture.problem))
+        # A plot that is drawn again leaves what is said of the saved one.
+        if picture.problem or self._problem:
+            self._say(Message(picture.problem))
+        self._problem = picture.problem
         if picture.error is not None:
             notification_manager.receive_error(
                 type(picture.error), picture.error, picture.error.__traceback__
