@@ -154,7 +154,7 @@ def test_channels_of_other_names_are_told(
 ) -> None:
     file = tmp_path / "own.ome.tif"
     write_stack(file, replace(cells(), channels=names), description="LR")
-    sentence = f"The channels' names in own.ome.tif differ from the bundle's: {said}; if they are"
+    sentence = f"The channels' names differ from the bundle's: {said}."
     assert (sentence in resolve(file, steps=1).stderr) is bool(said)
     chosen = ("--channels", ",".join(names), "--overwrite")
     assert "differ" not in resolve(file, *chosen, steps=1).stderr

@@ -39,8 +39,10 @@ def test_what_the_plugin_offers(manifest):
         "Measure cells",
         "Plots of measurements",
     ]
-    (writer,) = offered.writers
-    assert writer.filename_extensions == [".csv", ".parquet", ".h5ad"]
+    assert [w.filename_extensions for w in offered.writers] == [
+        [".csv", ".parquet", ".h5ad"],
+        [".ome.tif", ".ome.tiff"],
+    ]
     assert [s.display_name for s in offered.sample_data] == [
         "Generated LR cells (not real)",
         "BBBC013 (download)",

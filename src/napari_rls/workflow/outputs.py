@@ -47,8 +47,9 @@ def check_outputs(paths: Iterable[Path], needed: int = 0) -> None:
         except FileNotFoundError:
             pass
         except NotADirectoryError:
+            file = next(above for above in path.parents if above.is_file())
             raise InputError(
-                f"{path} cannot be written: {path.parent} is no folder; choose another place."
+                f"{file} is a file where a folder is needed; give another place."
             ) from None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "no name of a file here"
