@@ -121,7 +121,9 @@ def _sr(folder: Path) -> None:
 def _measured(folder: Path) -> object:
     ((images,),) = read_images([folder / "a_SR2x.ome.tif"])
     read_frames(folder / "a_SR2x_samples.ome.tif")
-    return json.dumps(table_record([images], MeasureSettings(assay="translocation"), None, 2))
+    return json.dumps(
+        table_record([images], MeasureSettings(assay="translocation"), [(0, 1)], None, 2)
+    )
 
 
 def _conditions(folder: Path) -> object:

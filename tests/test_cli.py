@@ -197,6 +197,17 @@ def test_sr_file_is_what_the_api_gives(
     assert stored.model_copy(update={"bundle": settings.bundle}) == settings
 
 
+def test_what_a_kill_at_the_very_end_left_goes_away(
+    lr: Path, tmp_path: Path, resolve: Callable[..., Result]
+) -> None:
+    resolve(lr)
+    left = tmp_path / "out" / "lr_SR4x.unfinished"
+    left.mkdir()
+    (left / "0000004.batch").write_bytes(b"left")
+    assert "is finished already" in resolve(lr).stderr
+    assert not left.exists()
+
+
 def test_single_cell_stays_single(tmp_path: Path, resolve: Callable[..., Result]) -> None:
     tifffile.imwrite(tmp_path / "one.tif", cells(1).data[0], photometric="minisblack")
     resolve(tmp_path / "one.tif")

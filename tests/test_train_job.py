@@ -265,7 +265,7 @@ def test_the_share_goes_from_0_to_1_through_all_stages(folder: Path) -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 1
     stage = {name: [u for u in updates if u.stage == name] for name in stages(updates)}
-    assert [u.part for u in stage["crops"]] == [0.25, 0.5, 0.75, 1, 1]
+    assert [u.part for u in stage["crops"]] == [0, 0.25, 0.5, 0.75, 1, 1]
     trained = [u for u in stage["training"] if u.step]
     assert trained[-1].share < stage["fitting"][0].share < 1
     assert trained[-1].part == 1

@@ -235,7 +235,7 @@ def test_refusals(
     none = run(*line, "--channels", "DNA,GFP", code=2).stderr
     assert "must tell for each channel of the bundle" in none
     assert "as in nucleus=0,protein=1." in none
-    missing = run(fields, "--bundle", "none", "--out", out(tmp_path), *TINY, code=1).stderr
+    missing = run(fields, "--bundle", "none", "--out", out(tmp_path), *TINY, code=2).stderr
     assert "embedded bundles" in missing
     one = run(fields / "f0.tif", *line[1:], "--batch-size", 2, code=2).stderr
     assert "none can be held out to validate on; give more images" in one

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari._app_model import get_app_model
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.plugins import _initialize_plugins
@@ -22,8 +23,9 @@ CROPS = [{"file": "B01.tif", "well": "B01", "y": 3.5, "x": 7.0, "condition": "hi
 
 @pytest.fixture(scope="module", autouse=True)
 def plugins() -> None:
-    """Let napari know its plugins, as its window does."""
-    _initialize_plugins()
+    """Let napari know its plugins, as its window does, unless one was open before."""
+    if "napari-rls.write_sr" not in get_app_model().commands:
+        _initialize_plugins()
 
 
 @pytest.fixture

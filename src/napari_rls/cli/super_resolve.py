@@ -188,6 +188,9 @@ class _Job:
         others += [samples_path(target)] if search.run.settings.samples else []
         unfinished = Unfinished(target, others, result, trace)
         if not overwrite and unfinished.finished():
+            if unfinished.folder.exists():  # a run was killed at its very end
+                with unfinished.opened(anew=True):
+                    unfinished.remove()
             say(f"{target} is finished already.")
             self.written += [target, *others]
             return

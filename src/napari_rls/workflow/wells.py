@@ -63,7 +63,7 @@ def guess_well(file: str, known: Collection[str] = ()) -> WellGuess:
     known
         Wells that the plate map knows.
     """
-    name = _SPLIT_CHANNEL.sub("", base_name(file))
+    name = _SPLIT_CHANNEL.sub("", PurePath(file).name)
     tokens = list(_TOKEN.finditer(name))
     matched = [found for found in tokens if normal_well(found[0]) in known]
     plausible = [found for found in tokens if _is_plausible(found)]
