@@ -15,8 +15,10 @@ from napari_rls.search.settings import METHODS, Settings
 from napari_rls.widgets.compare_dock import CompareWidget
 from napari_rls.widgets.compare_state import Cells
 from napari_rls.widgets.memory import settings_file
+from napari_rls.widgets.sr_writer import write_sr_layers
 from napari_rls.widgets.state import Level, Phase
 from napari_rls.workflow.compare_results import BICUBIC
+from napari_rls.workflow.read import read_record, read_stack
 from napari_rls.workflow.table import read_table
 
 
@@ -40,6 +42,27 @@ def columns(viewer) -> list[list[str]]:
 
 def record(layer) -> dict:
     return layer.metadata["napari-rls"]
+
+
+def record_if_any(layer) -> dict:
+    return layer.metadata.get("napari-rls", {})
+
+
+def test_napari_saves_each_method_with_its_record(bench, tmp_path):
+    bench.add(hr_cells())
+    bench.compare()
+    results = [layer for layer in bench.viewer.layers if "generated" in record_if_any(layer)]
+    written = write_sr_layers(tmp_path / "a.ome.tif", results)
+    images = [path.name for path in written if path.name.endswith(".ome.tif")]
+    names = {"bicubic": f"a_{BICUBIC}", "rls": f"a_SR{FACTOR}x", "pulse": f"a_SR{FACTOR}x_pulse"}
+    assert sorted(images) == sorted(f"{name}.ome.tif" for name in names.values())
+    for method in ("rls", "pulse"):
+        path = tmp_path / f"{names[method]}.ome.tif"
+        assert read_record(path)["settings"]["method"] == method
+        np.testing.assert_array_equal(read_stack(path).data, bench.results[method].sr)
+    bicubic = tmp_path / f"{names['bicubic']}.ome.tif"
+    assert read_record(bicubic)["generated"] is False
+    assert read_stack(bicubic).channels == bench.state.manifest.channel_names
 
 
 # -- a comparison --------------------------------------------------------------------------

@@ -275,7 +275,7 @@ class Controller(InputController):
         return f"{name}_{kind}.ome.tif"
 
     def save_sr(self, path: Path) -> None:
-        """Write the SR layers of the last run as one file, and the record beside it."""
+        """Write the SR layers of the last run as one file, and beside it record and samples."""
         from napari_rls.widgets.background import beside_the_window
         from napari_rls.widgets.sr_writer import write_sr_layers
 
@@ -283,8 +283,10 @@ class Controller(InputController):
         if not layers:
             self._say(Lacking.save, Level.WARNING)
             return
+        # Samples, mean and deviation, as far as they are in the viewer; SR goes first.
+        further = [x for x in layers_of_run(self.viewer, layers) if x not in layers]
         try:
-            written = beside_the_window(lambda: write_sr_layers(path, layers))
+            written = beside_the_window(lambda: write_sr_layers(path, [*layers, *further]))
         except InputError as error:
             self._say(str(error), Level.ERROR)
         except OSError as error:
@@ -293,7 +295,9 @@ class Controller(InputController):
                 Level.ERROR,
             )
         else:
-            self._say(f"SR cells saved to {written[0]}, their record to {written[1].name}.")
+            images = [file.name for file in written[2:] if file.suffix != ".json"]
+            beside = f"; beside it {', '.join(images)}" if images else ""
+            self._say(f"SR cells saved to {written[0]}, their record to {written[1].name}{beside}.")
 
     def close(self) -> None:
         """End the run and keep what was reached; called when the widget is gone."""

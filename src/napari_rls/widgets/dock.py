@@ -35,7 +35,9 @@ SAMPLES_TIP = (
 )
 SAVE_TIP = (
     "All channels of the last result as one OME-TIFF, with the record of the run, the channels' "
-    "names and the pixel size, as the command line writes it."
+    "names and the pixel size, as the command line writes it; samples, their mean and deviation "
+    "beside it. In napari's own dialog choose the file type 'Generated cells with their record': "
+    "'lossless' leaves names, pixel size and record out."
 )
 KEEP_TIP = (
     "Keep the layers of this result. Otherwise the next run of the same LR layer and method shows "
@@ -170,8 +172,9 @@ class SuperResolveWidget(Dock):
             self, "Save SR cells", self.controller.sr_name(), SR_FILES
         )
         if name:
-            path = Path(name)
-            self.controller.save_sr(path if path.suffix else path.with_suffix(".ome.tif"))
+            from napari_rls.widgets.sr_writer import with_ending
+
+            self.controller.save_sr(with_ending(name))
 
     def _save(self) -> None:
         name, _ = QFileDialog.getSaveFileName(

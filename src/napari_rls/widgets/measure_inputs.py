@@ -22,6 +22,7 @@ from napari_rls.workflow.channels import same_name, shows_dna
 from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.measure_sets import ImageSet, Kind
 from napari_rls.workflow.stack import CHANNEL_AXES, CellStack, InputError, find_axes
+from napari_rls.workflow.write import STATISTIC_KEY
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -35,7 +36,6 @@ MOST_CHANNELS = 4
 """A layer alone of at most so many planes, without names of its axes, is one cell's channels."""
 
 _LR, _GT = (re.compile(f"(?<![A-Za-z]){kind}(?![A-Za-z])") for kind in ("LR", "GT"))
-_STATISTICS = ("mean of samples", "sd of samples")
 
 
 @dataclass(frozen=True)
@@ -337,7 +337,7 @@ def _channel_axis(layer: Image) -> int | None:
 
 
 def _is_statistic(layer: Image) -> bool:
-    return any(words in layer.name for words in _STATISTICS)
+    return STATISTIC_KEY in record_of(layer)
 
 
 def _ambiguous(layer: Image, axis: int) -> bool:

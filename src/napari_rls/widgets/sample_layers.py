@@ -10,8 +10,10 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from napari_rls.widgets.inputs import channel_names
 from napari_rls.widgets.own_layers import PLACE, OwnLayers
 from napari_rls.workflow.collect import PROVENANCE_KEY
+from napari_rls.workflow.write import STATISTIC_KEY
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -96,8 +98,9 @@ class SampleLayers:
         """Attach the record of the run and give way to the SR layers."""
         for _ in self.build():
             pass
-        for layer in self.layers:
-            layer.metadata = {**layer.metadata, PROVENANCE_KEY: record}
+        for layer, like in zip(self.layers, self._sr, strict=True):
+            known = {**record, "channels": list(channel_names(like))}
+            layer.metadata = {**layer.metadata, PROVENANCE_KEY: known}
             layer.refresh()
             layer.visible = False
 
@@ -143,16 +146,23 @@ class SampleLayers:
         try:
             for like, pixels in zip(self._sr, self._pixels, strict=True):
                 place = {name: getattr(like, name) for name in PLACE}
-                shared = {"metadata": dict(like.metadata), **place}
                 look = {name: getattr(like, name) for name in _LOOK}
-                yield own.make(pixels.mean(0), _named(like, MEAN), visible=False, **look, **shared)
+                yield own.make(
+                    pixels.mean(0),
+                    _named(like, MEAN),
+                    metadata=_said_of(like, "mean of the samples"),
+                    visible=False,
+                    **look,
+                    **place,
+                )
                 yield own.make(
                     pixels.std(0, ddof=1),
                     _named(like, DEVIATION),
+                    metadata=_said_of(like, "standard deviation of the samples"),
                     colormap="inferno",
                     # One channel at a time: two deviations over each other tell nothing.
                     visible=like is self._sr[-1],
-                    **shared,
+                    **place,
                 )
         except Exception:
             own.put_back()
@@ -174,6 +184,12 @@ def _named(like: Image, word: str) -> str:
     if not like.name.startswith("SR "):
         return f"{word}, {like.name}"
     return like.name.replace("SR", word, 1)
+
+
+def _said_of(like: Image, statistic: str) -> dict[Any, Any]:
+    """Return the metadata of an SR layer, and what is taken over its samples."""
+    record = {**like.metadata.get(PROVENANCE_KEY, {}), STATISTIC_KEY: statistic}
+    return {**like.metadata, PROVENANCE_KEY: record}
 
 
 def with_leading_axis(layer: Image) -> dict[str, Any]:

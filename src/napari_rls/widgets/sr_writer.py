@@ -1,25 +1,44 @@
-"""Save SR layers as the command line does: one OME-TIFF with record, channel names, pixel size."""
+"""Save generated layers as the command line does: OME-TIFF with record, names, pixel size."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import napari
 import numpy as np
 from napari.layers import Image, Layer
-from napari_builtins.io import napari_write_image
+from napari.utils.notifications import show_error, show_info
+from napari_builtins.io import napari_write_image, write_layer_data_with_plugins
+from qtpy.QtWidgets import QFileDialog
 
-from napari_rls.widgets.inputs import channel_names, layer_crops, pixel_size_um
+from napari_rls.search.settings import Settings
+from napari_rls.widgets.inputs import channel_names, is_generated, layer_crops, pixel_size_um
 from napari_rls.widgets.own_layers import input_digest
 from napari_rls.widgets.sample_layers import SAMPLE_AXIS
 from napari_rls.workflow.collect import PROVENANCE_KEY
+from napari_rls.workflow.compare_results import BICUBIC
+from napari_rls.workflow.outputs import why_not
 from napari_rls.workflow.stack import CellStack, InputError
-from napari_rls.workflow.write import record_path, write_generated
+from napari_rls.workflow.write import (
+    STATISTIC_KEY,
+    kind_of,
+    record_path,
+    stem,
+    write_generated,
+    write_generated_frames,
+)
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
+FILES = "OME-TIFF (*.ome.tif)"
+
 _SUFFIXES = (".tif", ".tiff")
+_OTHER_FORMAT = re.compile(r"\.[A-Za-z]{2,5}")
+_STATISTICS = {"mean of the samples": "mean", "standard deviation of the samples": "sd"}
 
 
 def write_image_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
@@ -28,7 +47,8 @@ def write_image_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
     Parameters
     ----------
     path
-        A file that ends in .ome.tif or .ome.tiff.
+        A file; without an ending of TIFF, generated layers of one run get .ome.tif, and with
+        others among them all go into a folder of that name.
     layers
         Data, metadata and type of image layers.
 
@@ -40,73 +60,207 @@ def write_image_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
     Raises
     ------
     RuntimeError
-        If only some of the layers are SR, they are of several runs, or several are not SR:
+        If layers of others are to go into the same file, or those of several runs:
         napari takes a ValueError, such as InputError, for a plugin that is not there.
     """
     images = [Layer.create(*layer) for layer in layers]
-    generated = [_is_sr(image) for image in images]
+    generated = [is_generated(image) for image in images]
     if not any(generated) and len(layers) == 1:
         data, options, _ = layers[0]
         return [written for written in [napari_write_image(path, data, options)] if written]
     if not all(generated):
+        if Path(path).suffix.lower() not in _SUFFIXES:
+            return write_into_folder(path, layers)
         raise RuntimeError(
-            "Only SR layers of one run go into one file together; save the others each alone."
+            "Only generated layers of one run go into one file together; save the others each "
+            "alone, or give a name without an ending to save all into a folder."
         )
     try:
-        return [str(written) for written in write_sr_layers(Path(path), images)]
+        return [str(written) for written in write_sr_layers(with_ending(path), images)]
     except InputError as error:
         raise RuntimeError(str(error)) from error
 
 
+def write_into_folder(path: str, layers: Sequence[LayerTuple]) -> list[str]:
+    """Write layers into a folder: generated ones with their records, others as napari does.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    layers
+        Data, metadata and type of layers.
+
+    Returns
+    -------
+    list of str
+        The files that were written.
+
+    Raises
+    ------
+    RuntimeError
+        If a generated layer cannot be saved.
+    """
+    ours, others = [], []
+    for layer in layers:
+        image = Layer.create(*layer) if layer[2] == "image" else None
+        if image is not None and is_generated(image):
+            ours.append(image)
+        else:
+            others.append(layer)
+    written = list(write_layer_data_with_plugins(path, others)) if others else []
+    taken: set[Path] = set()
+    try:
+        for group in _groups(ours):
+            name, number = group.name, 1
+            while (file := Path(path, f"{name}.ome.tif")) in taken:
+                number += 1
+                name = f"{group.name}_{number}"
+            taken.add(file)
+            written += map(str, group.write(file))
+    except InputError as error:
+        raise RuntimeError(str(error)) from error
+    return written
+
+
 def write_sr_layers(path: Path, layers: Sequence[Image]) -> list[Path]:
-    """Write the SR layers of a run, one per channel, into one file and the record beside it.
+    """Write generated layers of one input, one per channel, into one file of each kind.
+
+    Samples, their mean and their standard deviation, and the results of several methods, get
+    files of their own beside the first one, named after it.
 
     Raises
     ------
     InputError
-        If they are of several runs or of samples, or the name is of another format.
+        If they are of several runs of the same kind, the name is of another format, or a file
+        that was not asked for would be replaced.
     OSError
         If a file cannot be written.
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise InputError(f"The output {path} must be a file that ends in .ome.tif.")
-    first = layers[0]
-    record = dict(first.metadata[PROVENANCE_KEY])
-    runs = {(input_digest(layer), *_run_of(layer), layer.data.shape) for layer in layers}
-    if len(runs) > 1:
-        raise InputError("These SR layers are of several runs; save those of one.")
-    if SAMPLE_AXIS in first.axis_labels:
-        raise InputError(
-            "These layers are samples; save the SR layers, or let the command line write both."
+    groups = _groups(layers)
+    one_run = len({group.run for group in groups}) == 1
+    ends = [group.kind if one_run else "_".join(filter(None, group.words)) for group in groups]
+    if len({group.run[0] for group in groups}) > 1 or len(set(ends)) < len(ends):
+        raise InputError("These layers are of several runs; save those of one.")
+    alone = len(groups) == 1
+    files = [
+        path if alone or not end else path.with_name(f"{stem(path)}_{end}.ome.tif") for end in ends
+    ]
+    for file in files:
+        if file != path and file.exists() and not path.exists():
+            raise InputError(f"{file} exists already; choose another name.")
+    return [
+        written for group, file in zip(groups, files, strict=True) for written in group.write(file)
+    ]
+
+
+def save_generated_cells(viewer: napari.Viewer) -> None:
+    """Ask for a file, and write the selected generated layers, or else all, into it."""
+    generated = [x for x in viewer.layers if isinstance(x, Image) and is_generated(x)]
+    layers = [layer for layer in generated if layer in viewer.layers.selection] or generated
+    if not layers:
+        show_error("There are no generated layers to save; super-resolve cells first.")
+        return
+    name = f"{_groups(layers)[0].name}.ome.tif"
+    chosen, _ = QFileDialog.getSaveFileName(None, "Save generated cells", name, FILES)
+    if not chosen:
+        return
+    path = with_ending(chosen)
+    try:
+        written = write_sr_layers(path, layers)
+    except InputError as error:
+        show_error(str(error))
+    except OSError as error:
+        show_error(f"The cells cannot be saved to {path}: {why_not(error, path)}.")
+    else:
+        show_info(f"Saved: {', '.join(file.name for file in written)}.")
+
+
+def with_ending(name: str) -> Path:
+    """Return the path of a file that a user has named, with .ome.tif if it has no ending."""
+    path = Path(name)
+    if path.suffix.lower() in _SUFFIXES or _OTHER_FORMAT.fullmatch(path.suffix):
+        return path
+    return path.with_name(f"{path.name}.ome.tif")
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Layers that go into one file: of one run and kind, one per channel.
+
+    ``run`` is the input, the time and the method; ``kind`` is "", samples, mean or sd.
+    """
+
+    run: tuple[str, str, str]
+    kind: str
+    layers: tuple[Image, ...]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The record of the run, as it is for all channels."""
+        known = dict(self.layers[0].metadata[PROVENANCE_KEY])
+        known.pop("channels", None)
+        return known
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """What files of this method, and of this kind, are called."""
+        if not self.record.get("generated"):
+            return BICUBIC, self.kind
+        try:
+            return kind_of(Settings.model_validate(self.record["settings"])), self.kind
+        except (KeyError, ValueError):
+            return "SR", self.kind
+
+    @property
+    def name(self) -> str:
+        """Name of a file without its ending."""
+        told = self.record.get("input", {}).get("name", "") or "cells"
+        return "_".join((stem(Path(told)), *filter(None, self.words)))
+
+    def write(self, path: Path) -> list[Path]:
+        """Write the layers; return the files."""
+        first, record = self.layers[0], self.record
+        names = [(channel_names(layer) or (layer.name,))[0] for layer in self.layers]
+        leading = first.axis_labels[1 if self.kind == "samples" else 0 : -2]
+        axis = (leading[0] if leading[0].isalpha() else "N") if leading else None
+        frames = len(first.data) if self.kind == "samples" else 1
+        images = first.data.shape[-2:]
+        data = np.stack(
+            [np.asarray(layer.data).reshape(frames, -1, *images) for layer in self.layers], axis=2
         )
-    names = [(channel_names(layer) or (layer.name,))[0] for layer in layers]
-    leading = first.axis_labels[:-2]
-    axis = (leading[0] if leading[0].isalpha() else "N") if leading else None
-    data = np.stack(
-        [np.asarray(layer.data).reshape(-1, *layer.data.shape[-2:]) for layer in layers], axis=1
-    )
-    crops = layer_crops(first)
-    stack = CellStack(
-        data,
-        tuple(names),
-        leading=axis,
-        pixel_size_um=pixel_size_um(first),
-        crops=crops if len(crops) == len(data) else (),
-        name=str(record.get("input", {}).get("name", first.name)),
-    )
-    record.pop("channels", None)
-    write_generated(path, stack, record, [_colour(layer) for layer in layers])
-    return [path, record_path(path)]
+        crops = layer_crops(first)
+        told = record.get("input", {}).get("name") or first.name
+        stack = CellStack(
+            data[0],
+            tuple(names),
+            leading=axis,
+            pixel_size_um=pixel_size_um(first),
+            crops=crops if len(crops) == data.shape[1] else (),
+            name=" ".join((str(told), *filter(None, self.words))),
+        )
+        colours = [_colour(layer) for layer in self.layers]
+        if self.kind == "samples":
+            write_generated_frames(path, stack, data, "sample", record, colours)
+            return [path]
+        write_generated(path, stack, record, colours)
+        return [path, record_path(path)]
 
 
-def _is_sr(layer: Layer) -> bool:
-    record = layer.metadata.get(PROVENANCE_KEY)
-    return isinstance(layer, Image) and isinstance(record, dict) and bool(record.get("generated"))
-
-
-def _run_of(layer: Image) -> tuple[str, str]:
-    record = layer.metadata[PROVENANCE_KEY]
-    return str(record.get("started")), str(record.get("method"))
+def _groups(layers: Sequence[Image]) -> list[_Group]:
+    """Return generated layers by what goes into one file, SR images first."""
+    found: dict[tuple[Any, ...], list[Image]] = {}
+    for layer in layers:
+        record = layer.metadata[PROVENANCE_KEY]
+        kind = _STATISTICS.get(record.get(STATISTIC_KEY, ""), "")
+        if SAMPLE_AXIS in layer.axis_labels:
+            kind = "samples"
+        run = (input_digest(layer), str(record.get("started")), str(record.get("method")))
+        found.setdefault((run, kind, layer.data.shape), []).append(layer)
+    groups = [_Group(run, kind, tuple(same)) for (run, kind, _), same in found.items()]
+    return sorted(groups, key=lambda group: bool(group.kind))
 
 
 def _colour(layer: Image) -> str:

@@ -10,7 +10,7 @@ from napari_rls.workflow.measure_sets import ImageSet, Kind
 from napari_rls.workflow.read import read_record, read_samples, read_stack
 from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.tiff_file import one_of_each_set
-from napari_rls.workflow.write import FRAMES_KEY, samples_path
+from napari_rls.workflow.write import FRAMES_KEY, STATISTIC_KEY, samples_path
 
 
 def read_images(
@@ -58,6 +58,11 @@ def read_images(
             raise InputError(
                 f"{path.name} holds SR images, which are generated: neither LR nor the truth; give "
                 "it without --lr or --gt."
+            )
+    for (path, _), record in zip(read, records, strict=True):
+        if statistic := record.get(STATISTIC_KEY):
+            raise InputError(
+                f"{path.name} holds the {statistic}, which is no image of a cell; give the SR file."
             )
     found = [
         (path, read_stack(path), record, wanted)

@@ -28,6 +28,9 @@ GENERATED = "generated pixels, not measured"
 FRAMES_KEY = "frames"
 """Key of the record of a file with several images per cell: what a frame is."""
 
+STATISTIC_KEY = "statistic"
+"""Key of the record of a file whose pixels are taken over the samples of a cell: which one."""
+
 _OME_LEADING = ("T", "Z")
 _OME_INTEGERS = frozenset(("int8", "int16", "int32", "uint8", "uint16", "uint32"))
 
@@ -128,12 +131,16 @@ def write_generated(
     OSError
         If a file cannot be written.
     """
-    state = "" if record["complete"] else " Incomplete: the run was stopped before its end."
+    said = [str(record.get("warning") or record.get("note", ""))]
+    if record.get(STATISTIC_KEY):
+        said.append(f"Each pixel is the {record[STATISTIC_KEY]} of a cell.")
+    if not record.get("complete", True):
+        said.append("Incomplete: the run was stopped before its end.")
     write_stack(
         path,
         stack,
-        title=f"{stack.name} ({GENERATED})",
-        description=f"{record['warning']}{state}",
+        title=f"{stack.name} ({GENERATED})" if record.get("generated") else stack.name,
+        description=" ".join(said),
         colours=colours,
         record=record,
     )
@@ -163,13 +170,32 @@ def write_frames(
     OSError
         If the file cannot be written.
     """
-    stack = result_stack(result)
-    record = {**result.provenance(), **record, FRAMES_KEY: kind}
+    write_generated_frames(
+        path, result_stack(result), frames, kind, {**result.provenance(), **record}
+    )
+
+
+def write_generated_frames(
+    path: Path,
+    stack: CellStack,
+    frames: NDArray[np.float32],
+    kind: str,
+    record: Mapping[str, Any],
+    colours: Sequence[str] = (),
+) -> None:
+    """Write several images per cell and the record of their run, see :func:`write_frames`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     metadata = ome_metadata(
         stack,
         title=f"{stack.name} {kind}s ({GENERATED})",
         description=f"{record['warning']} T is the {kind}, Z is the cell.",
-        record=record,
+        colours=tuple(colours),
+        record={**record, FRAMES_KEY: kind},
     )
     write_ome(path, frames, metadata | {"axes": "TZCYX"})
 
