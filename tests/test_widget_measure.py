@@ -405,3 +405,19 @@ def test_a_click_on_a_label_selects_its_cell_but_dragging_and_the_background_do_
     assert bench.state.selected == ()
     click(bench, (shown, 23.0, 23.0))
     assert bench.state.selected == (shown,)
+
+
+def test_wells_of_names_are_told_before_measuring_and_kept_in_the_record(bench, tmp_path):
+    bench.add("HR", two_channels(RATIOS))
+    for layer in bench.viewer.layers:
+        layer.metadata = {"napari-rls": {"crops": [{"file": "B03_D05.tif"}] * len(layer.data)}}
+    bench.controller.follow_layers()
+    assert "B03_D05.tif as D05, not B03" in bench.state.wells
+    bench.measure()
+    told = bench.state.result.record["wells_from_names"]
+    assert told == {"B03_D05.tif": {"well": "D05", "others": ["B03"]}}
+    assert set(bench.state.result.table["Metadata_Well"]) == {"D05"}
+    plate = tmp_path / "plate.csv"
+    plate.write_text("well,condition\nB03,high\n")
+    bench.controller.choose_plate_map(plate)
+    assert "B03_D05.tif as B03, not D05" in bench.state.wells

@@ -14,9 +14,10 @@ from widget_bench import Bench, lr_cells
 
 from napari_rls.widgets.controller import Controller
 from napari_rls.widgets.estimate import describe_time, note_run
-from napari_rls.widgets.inputs import guess
+from napari_rls.widgets.inputs import guess, layer_wells
 from napari_rls.widgets.reading import read_layers
 from napari_rls.widgets.state import Inputs, Level, State
+from napari_rls.workflow.wells import WellGuess
 
 MANIFEST = random_bundle().manifest  # 32 px, channels nucleus and protein
 
@@ -204,3 +205,25 @@ def test_a_damaged_memory_of_speed_is_no_matter(tmp_path: Path, content: str) ->
     assert "rule of thumb" in describe_time(State().settings, MANIFEST, 3, memory)
     note_run(State().settings, MANIFEST, 3, 5.0, memory)
     assert "last run here" in describe_time(State().settings, MANIFEST, 3, memory)
+
+
+def test_wells_of_names_are_shown_before_a_run_and_kept(bench: Bench) -> None:
+    crops = [{"file": f"B03_run_{name}.tif", "well": "", "y": 1.0, "x": 1.0} for name in "xyz"]
+    guess = {"well": "C05", "others": ["B03"]}
+    known = {"crops": crops, "wells_from_names": {"B03_C05.tif": guess}}
+    bench.add_lr(metadata={"napari-rls": known})
+    assert bench.state.reading.endswith(
+        "Wells, from the names of files: C05 (B03_C05.tif). Names with more than one well are "
+        "taken so: B03_C05.tif as C05, not B03; a plate map with the columns 'file' and 'well' can "
+        "say otherwise."
+    )
+    bench.controller.start()
+    bench.thread.finish()
+    record = bench.sr[0].metadata["napari-rls"]
+    assert record["input"]["read"]["wells_from_names"]["B03_C05.tif"]["others"] == ["B03"]
+    # Whoever cut the cells may not have said; names of files do.
+    assert layer_wells(Image(lr_cells(), metadata={"napari-rls": {"crops": crops}})) == {
+        f"B03_run_{name}.tif": WellGuess("B03") for name in "xyz"
+    }
+    hostile = Image(lr_cells(), metadata={"napari-rls": {"wells_from_names": {"a": 3}}})
+    assert layer_wells(hostile) == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +28,10 @@ from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.reading import WELLS_KEY
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.tiff_file import one_of_each_set
-from napari_rls.workflow.wells import told_wells
+from napari_rls.workflow.wells import told_wells, wells_record
 from napari_rls.workflow.write import write_stack
 
 Out = Annotated[Path, typer.Option("--out", metavar="F.ome.tif", help="The file to write.")]
@@ -117,7 +117,7 @@ def crops(
             "dna_channel": dna_channel or ", ".join(dict.fromkeys(found)),
             "nuclei": settings.model_dump(),
             "dropped_at_border": dropped,
-            "wells_from_names": {file: asdict(guess) for file, guess in guesses.items()},
+            WELLS_KEY: wells_record(guesses),
         }
         with kept_path():
             write_or_keep(

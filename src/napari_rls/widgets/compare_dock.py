@@ -92,7 +92,7 @@ class CompareWidget(Dock):
         self.compare.native.setCheckable(True)
         self.export = PushButton(text="Export table...")
         self.bar = RunBar()
-        self.message, self.device = TextLabel(), TextLabel()
+        self.reading, self.message, self.device = TextLabel(), TextLabel(), TextLabel()
 
         self.tabs = QTabWidget()
         self.tabs.addTab(self._settings_area(), "Settings")
@@ -116,7 +116,7 @@ class CompareWidget(Dock):
         rows.addRow("Cells", cells)
         rows.addRow("Steps at most", self.max_steps.native)
         rows.addRow("", self.own_steps)
-        for widget in (self.bundles, self.picker, self.factor):
+        for widget in (self.bundles, self.picker, self.reading, self.factor):
             column.addWidget(widget)
         column.addLayout(self._method_rows())
         column.addLayout(rows)
@@ -171,6 +171,7 @@ class CompareWidget(Dock):
         events.progress.connect(self.bar.show_progress)
         events.message.connect(self.message.show_message)
         events.device.connect(self.device.show_text)
+        events.reading.connect(self.reading.show_text)
         events.comparing.connect(self._show_comparing)
         events.turns.connect(self.table.show_turns)
 
@@ -224,6 +225,7 @@ class CompareWidget(Dock):
         self.message.show_message(self.state.message)
         self._show_comparing()
         self.device.show_text(self.state.device)
+        self.reading.show_text(self.state.reading)
 
     def _show_settings(self) -> None:
         settings = self.state.settings

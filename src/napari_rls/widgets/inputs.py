@@ -15,6 +15,8 @@ from napari_rls.workflow.collect import PROVENANCE_KEY
 from napari_rls.workflow.fit import check_fit
 from napari_rls.workflow.ome import TiffError, square_side
 from napari_rls.workflow.pixels import as_pixels
+from napari_rls.workflow.plate_map import PlateMap, guessed_wells
+from napari_rls.workflow.reading import WELLS_KEY
 from napari_rls.workflow.stack import (
     CellStack,
     Crop,
@@ -23,6 +25,7 @@ from napari_rls.workflow.stack import (
     fitting_factor,
     stack_from_array,
 )
+from napari_rls.workflow.wells import WellGuess
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -257,6 +260,30 @@ def layer_crops(layer: Image) -> tuple[Crop, ...]:
         return tuple(Crop(**entry) for entry in entries)
     except TypeError:
         return ()
+
+
+def layer_wells(layer: Image, plate_map: PlateMap | None = None) -> dict[str, WellGuess]:
+    """Return the wells that names of files tell of a layer's cells, as tables get them.
+
+    Those that were taken when the cells were cut are in the layer's record.
+    """
+    record = layer.metadata.get(PROVENANCE_KEY)
+    record = record if isinstance(record, dict) else {}
+    read = record.get("input", {}).get("read", {}) if "generated" in record else {}
+    try:
+        told = {**read.get(WELLS_KEY, {}), **record.get(WELLS_KEY, {})}
+        guesses = {
+            str(file): WellGuess(str(guess["well"]), tuple(map(str, guess["others"])))
+            for file, guess in told.items()
+        } or guessed_wells([c.file or layer.name for c in _unplaced(layer)], plate_map)
+        return {file: guess for file, guess in guesses.items() if guess.well}
+    except (AttributeError, KeyError, TypeError):  # metadata that somebody else has written
+        return {}
+
+
+def _unplaced(layer: Image) -> list[Crop]:
+    """Return a layer's crops of which no well is known."""
+    return [crop for crop in layer_crops(layer) or (Crop(),) if not crop.well]
 
 
 def pixel_size_um(layer: Image) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from napari_rls.evaluation.tables import IMAGE
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
-from napari_rls.widgets.inputs import layer_crops
+from napari_rls.widgets.inputs import layer_crops, layer_wells
 from napari_rls.widgets.measure_inputs import (
     KINDS,
     ChosenSet,
@@ -30,6 +31,7 @@ from napari_rls.widgets.measure_layers import CellLink, Drawn, MeasureLayers, dr
 from napari_rls.widgets.state import Level, Message, Phase, Progress
 from napari_rls.workflow.measure_columns import FLAGS
 from napari_rls.workflow.stack import Crop, InputError
+from napari_rls.workflow.wells import told_wells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,7 +225,22 @@ class MeasureController:
             self._say(str(error), Level.ERROR)
             return
         self.state.plate_map = path
+        self._note_wells()
         self._say(complaint, Level.WARNING if complaint else Level.INFO)
+
+    def _note_wells(self) -> None:
+        """Say which wells the rows will have by names of files: those of one kind tell of all."""
+        from napari_rls.workflow.plate_map import PlateMap
+
+        pairs = self.state.images.values()
+        layers = [source.layer for pair in pairs for source in pair.sources if source]
+        layer = next(filter(layer_crops, layers), layers[0] if layers else None)
+        plate_map = None
+        # Where it changed since it was chosen, measuring says so.
+        with suppress(InputError):
+            plate_map = PlateMap(self.state.plate_map) if self.state.plate_map else None
+        guesses = {} if layer is None else layer_wells(layer, plate_map)
+        self.state.wells = " ".join(told_wells(guesses))
 
     def _crops(self) -> list[Crop]:
         """Return where the cells of the chosen layers come from, as far as it is known."""
@@ -379,6 +396,7 @@ class MeasureController:
 
     def _take_images(self, images: Images) -> None:
         self.state.images = {kind: images.get(kind, Pair()) for kind in KINDS}
+        self._note_wells()
         by = bundle_record(images).get("content_hash", "")
         suggested = self.suggestion
         if by and by != self._suggested_by and suggested is not None:

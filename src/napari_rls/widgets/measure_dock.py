@@ -102,7 +102,7 @@ class MeasureWidget(Dock):
         self.reset = PushButton(
             text="Reset settings", tooltip="As the bundle of the SR images suggests, or the assay's"
         )
-        self.plate_map = TextLabel()
+        self.plate_map, self.wells = TextLabel(), TextLabel()
         self.choose_map = PushButton(text="Choose...", tooltip="CSV with a column well or file")
         self.no_map = PushButton(text="Remove", tooltip=CROPS_TELL)
         self.kind = ComboBox(choices=[EVERY_KIND], tooltip="Rows of which images are shown.")
@@ -134,6 +134,7 @@ class MeasureWidget(Dock):
         top.addRow("Assay", self.assay.native)
         column.addLayout(top)
         column.addWidget(self.picker)
+        column.addWidget(self.wells)
         place = QHBoxLayout()
         place.addWidget(self.plate_map, stretch=1)
         place.addWidget(self.choose_map.native)
@@ -203,6 +204,7 @@ class MeasureWidget(Dock):
                 (events.phase, self._show_phase),
                 (events.progress, self._show_progress),
                 (events.message, self.message.show_message),
+                (events.wells, self.wells.show_text),
                 (events.saving, self._show_phase),
                 (events.result, self._show_result),
                 (events.selected, self.table.select_cells),
@@ -264,6 +266,7 @@ class MeasureWidget(Dock):
         self._show_phase()
         self._show_progress(self.state.progress)
         self.message.show_message(self.state.message)
+        self.wells.show_text(self.state.wells)
         if self.state.result is not None:
             self._show_result()
 

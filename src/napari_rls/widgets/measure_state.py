@@ -37,6 +37,8 @@ class MeasureState:
         How much LR images are upsampled; 0 to the size of the others.
     plate_map
         File of the conditions, if there is one.
+    wells
+        Which wells are taken from names of files, in sentences.
     phase, progress, message
         What the widget is doing and has to say.
     result
@@ -59,6 +61,7 @@ class MeasureState:
     images: Images = field(default_factory=dict)
     factor: int = 0
     plate_map: Path | None = None
+    wells: str = ""
     phase: Phase = Phase.IDLE
     progress: Progress = field(default_factory=Progress)
     message: Message = field(default_factory=Message)

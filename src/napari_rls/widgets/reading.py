@@ -14,6 +14,7 @@ from napari_rls.widgets.inputs import (
     count_channels,
     full_resolution,
     guess,
+    layer_wells,
     names_channel,
     sources,
 )
@@ -72,6 +73,7 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
         1 if first.cell_axis is None else first.shape[first.cell_axis],
         first.channel_axis is not None
         and first.layer.axis_labels[first.channel_axis].strip().lower() not in CHANNEL_AXES,
+        layer_wells(first.layer),
     )
 
 

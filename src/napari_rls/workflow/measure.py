@@ -42,8 +42,10 @@ from napari_rls.workflow.measure_record import table_record
 from napari_rls.workflow.measure_rows import Rows, rows_of
 from napari_rls.workflow.measure_sets import ImageSet, at_one_size, find_channels
 from napari_rls.workflow.plate_map import PlateMap
+from napari_rls.workflow.reading import WELLS_KEY
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.trust import Known, judge_cells, known_of
+from napari_rls.workflow.wells import wells_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +144,7 @@ def measure(
     table = pd.concat(frames, ignore_index=True)
     record = table_record(sets, settings, channels, plate_map, factor)
     record["warnings"] = [*rows.warnings, *_interrupted(table, sets)]
+    record[WELLS_KEY] = wells_record(rows.wells)
     record["columns"] = dictionary(settings, table.columns)
     yield MeasureUpdate(done, total, Measurements(table, labels, record))
 
@@ -173,6 +176,7 @@ def join(parts: Sequence[Measurements]) -> tuple[pd.DataFrame, dict[str, Any]]:
     record = dict(first)
     for name in ("images", "warnings"):
         record[name] = [entry for part in parts for entry in part.record[name]]
+    record[WELLS_KEY] = {f: guess for part in parts for f, guess in part.record[WELLS_KEY].items()}
     record["columns"] = {
         name: next(p.record["columns"][name] for p in parts if name in p.table) for name in table
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from napari_rls.search.settings import METHODS
 from napari_rls.workflow.measure_columns import FILE, IDENTITY, X, Y
 from napari_rls.workflow.plate_map import PlateMap, condition_of, guessed_wells
 from napari_rls.workflow.stack import CellStack, Crop, InputError
-from napari_rls.workflow.wells import told_wells, unsure_wells
+from napari_rls.workflow.wells import WellGuess, told_wells, unsure_wells
 
 _KIND = re.compile(
     rf"(?:[ _-](?:LR|HR|GT|SR)(?:\d+x)?|[ _-]SR\d+x_(?:{'|'.join(METHODS)})"
@@ -26,10 +26,14 @@ _KIND = re.compile(
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns that are the same for every kind of image of some cells, and complaints."""
+    """Columns that are the same for every kind of image of some cells, and complaints.
+
+    ``wells`` are those that were taken from names of files.
+    """
 
     columns: dict[str, list[Any]]
     warnings: tuple[str, ...]
+    wells: Mapping[str, WellGuess]
 
     @property
     def names(self) -> list[str]:
@@ -76,7 +80,7 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
     columns |= added
     columns[Y] = [np.nan if crop.y is None else crop.y for crop in crops]
     columns[X] = [np.nan if crop.x is None else crop.x for crop in crops]
-    return Rows(columns, tuple(filter(None, (unsure_wells(guesses), *warnings))))
+    return Rows(columns, tuple(filter(None, (unsure_wells(guesses), *warnings))), guesses)
 
 
 def wells_told(stacks: Sequence[CellStack], plate_map: PlateMap | None) -> list[str]:

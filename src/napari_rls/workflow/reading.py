@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from napari_rls.workflow.wells import WellGuess, told_wells, wells_record
+
+WELLS_KEY = "wells_from_names"
+"""Key of records: which wells were taken from which names of files, and what else they may be."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Reading:
         Number of cells.
     unnamed
         Whether nothing names the axis of channels.
+    wells
+        For names of files, the wells that were taken from them.
     """
 
     axes: str = ""
@@ -39,6 +46,7 @@ class Reading:
     masks: tuple[str, ...] = ()
     cells: int = 0
     unnamed: bool = False
+    wells: Mapping[str, WellGuess] = field(default_factory=dict)
 
     @property
     def certain(self) -> bool:
@@ -50,11 +58,12 @@ class Reading:
         """What the user should see before a run, or nothing."""
         if not self.channels:
             return ""
-        if not (self.assumed or self.differing or self.unused):
-            return f"Read as {self.axes}; the channels by their names."
-        mapped = ", ".join(f"{found} is {wanted}" for wanted, found in self.channels)
-        note = f" (assumed: {', '.join(self.assumed)})" if self.assumed else ""
-        return f"Read as {self.axes}; {mapped}{note}."
+        how = "the channels by their names"
+        if self.assumed or self.differing or self.unused:
+            mapped = ", ".join(f"{found} is {wanted}" for wanted, found in self.channels)
+            note = f" (assumed: {', '.join(self.assumed)})" if self.assumed else ""
+            how = f"{mapped}{note}"
+        return " ".join([f"Read as {self.axes}; {how}.", *told_wells(self.wells)])
 
     @property
     def warnings(self) -> list[str]:
@@ -86,6 +95,7 @@ class Reading:
             "channels": dict(self.channels),
             "assumed": list(self.assumed),
             "warnings": self.warnings,
+            **({WELLS_KEY: wells_record(self.wells)} if self.wells else {}),
         }
 
 

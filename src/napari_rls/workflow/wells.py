@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath, PureWindowsPath
+from typing import Any
 
 _ROW = "A[A-F]|[A-Z]"
 _NAME = re.compile(rf"({_ROW})[-_ ]?0*([1-9]\d?)", re.IGNORECASE)
@@ -77,6 +78,13 @@ def guess_well(file: str, known: Collection[str] = ()) -> WellGuess:
     best = next((normal_well(found[-1][0]) for found in ranked if found), "")
     wells = dict.fromkeys(normal_well(found[0]) for found in (*matched, *likely))
     return WellGuess(best, tuple(well for well in wells if well != best))
+
+
+def wells_record(guesses: Mapping[str, WellGuess]) -> dict[str, dict[str, Any]]:
+    """Return wells for a record: of each name of a file, the well and what else it might be."""
+    return {
+        file: {"well": guess.well, "others": list(guess.others)} for file, guess in guesses.items()
+    }
 
 
 def base_name(file: str) -> str:
