@@ -41,7 +41,8 @@ def test_what_the_plugin_offers(manifest):
     ]
     assert [w.filename_extensions for w in offered.writers] == [
         [".csv", ".parquet", ".h5ad"],
-        [".ome.tif", ".ome.tiff"],
+        [".ome.tif", ".ome.tiff", ".tif", ".tiff"],
+        *[[]] * 3,
     ]
     assert [s.display_name for s in offered.sample_data] == [
         "Generated LR cells (not real)",
