@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from napari_rls import Settings, super_resolve
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.camera import CameraNoise
 from napari_rls.search.settings import SettingsError
+from napari_rls.training.settings import TrainSettings
+from napari_rls.workflow.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.degrade import degrade
 from napari_rls.workflow.fit import unusable_cells
@@ -245,3 +249,46 @@ def test_cells_and_their_samples_do_not_depend_on_the_batch(
     every = [found(3)[1][:, k] for k in (0, 1)] + [found(3, seed)[1][:, 0] for seed in (1, 2)]
     for one, other in itertools.combinations(every, 2):
         assert np.abs(one - other).max() > 1
+
+
+@pytest.mark.parametrize("bundle", [None, 3, b"x", {"name": "b"}])
+def test_what_is_no_bundle_is_refused_at_the_call(bundle: object) -> None:
+    with pytest.raises(InputError, match=r"^The bundle is (None|of the kind \w+); give a loaded"):
+        super_resolve(np.zeros((1, 2, 8, 8)), bundle)  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match=r"given as text or a path, and not as \w+\.$"):
+        load_bundle(bundle)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", [{"steps": 3}, 3, "fast"])
+def test_what_are_no_settings_is_refused_at_the_call(settings: object, tiny_bundle: Bundle) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^The settings are of the kind \w+; give napari_rls\."
+    ):
+        super_resolve(np.zeros((1, 2, 8, 8)), tiny_bundle, settings)  # type: ignore[arg-type]
+
+
+def test_a_bundle_by_its_path(tiny_bundle_file: Path) -> None:
+    cells = np.random.default_rng(0).random((1, 2, 8, 8))
+    *_, last = super_resolve(cells, tiny_bundle_file, Settings(factor=4, steps=1, samples=0))
+    assert last.finished
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_])
+@pytest.mark.parametrize("name", ["steps", "lambda_w", "camera_offset", "factor", "seed"])
+def test_true_and_false_are_no_numbers(name: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be a number, not true or false"):
+        Settings.parse({name: value})
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({name: bool(value)}))
+    with pytest.raises(SettingsError, match=f"{name} must be a number, not true or false"):
+        Settings.load(file)
+
+
+def test_true_and_false_in_lists_and_other_settings() -> None:
+    with pytest.raises(ValidationError, match="factors"):
+        BenchmarkSettings(factors=(True, 8))
+    with pytest.raises(ValidationError, match="not true or false"):
+        TrainSettings(size=16, channels=("a",), kimg=True)
+    assert Settings(camera_noise=True).camera_noise is True
+    with pytest.raises(SettingsError, match="degrade: factor must be a number, not true"):
+        degrade(np.zeros((8, 8)), True)

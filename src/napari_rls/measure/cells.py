@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from napari_rls.measure.spots import Spots, SpotSettings, find_spots
 from napari_rls.measure.translocation import (
@@ -16,6 +16,7 @@ from napari_rls.measure.translocation import (
     TranslocationSettings,
     measure_translocation,
 )
+from napari_rls.models.part import Checked
 
 AssayName = Literal["translocation", "spots"]
 
@@ -25,7 +26,7 @@ SATURATED = "Quality_Saturated"
 NOT_FINITE = "Quality_NotFinite"
 
 
-class MeasureSettings(BaseModel):
+class MeasureSettings(Checked):
     """What is measured, and how: the same for every kind of image of a cell."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -9,10 +9,12 @@ import numpy as np
 import scipy
 import skimage
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from napari_rls.models.part import Checked
 
 
-class NucleusSettings(BaseModel):
+class NucleusSettings(Checked):
     """How nuclei are found; lengths are in pixels.
 
     The defaults suit nuclei of about 15 pixels across, as in BBBC013.

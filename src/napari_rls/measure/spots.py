@@ -8,15 +8,16 @@ import numpy as np
 import scipy
 import skimage
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
+from napari_rls.models.part import Checked
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
-class SpotSettings(BaseModel):
+class SpotSettings(Checked):
     """How spots are found; lengths are in pixels.
 
     The defaults suit 128 x 128 crops at 0.325 um a pixel.

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
+from napari_rls.models.part import Checked
 
 MIN_PIXELS = 10
 """Fewer pixels than this are too few for a mean of the ring."""
 
 
-class TranslocationSettings(BaseModel):
+class TranslocationSettings(Checked):
     """How translocation is measured; lengths are in pixels.
 
     The defaults suit nuclei of about 15 pixels across, as in BBBC013.

@@ -135,6 +135,11 @@ def load_bundle(name_or_file: str | Path) -> Bundle:
         If there is no such bundle, or it is damaged, altered, of a newer format, or gives
         images that are not finite.
     """
+    if not isinstance(name_or_file, str | Path):
+        raise BundleError(
+            f"A bundle has a name or a file, given as text or a path, and not as "
+            f"{type(name_or_file).__name__}."
+        )
     path = find_bundle(name_or_file)
     manifest = bundle_file.read_manifest(path)
     _check_shapes(path, manifest)

@@ -45,6 +45,7 @@ _WORDS: Final = {
     "must be {ge} or more": "greater_than_equal",
     "must be below {lt}": "less_than",
     "must be {le} or less": "less_than_equal",
+    "must be a number, not true or false": "truth",
     "is missing": "missing",
     "is not known; leave it out": "extra_forbidden",
     "must be of the form {pattern}": "string_pattern_mismatch",

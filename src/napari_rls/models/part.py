@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 LARGEST: Final = 1e15
 """Numbers beyond it are none to compute with: their squares come near float32's largest."""
@@ -26,6 +36,41 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$")]
 
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+def plain_name(text: str) -> str:
+    """Return what is left of a text as a :data:`Name`, as for a bundle named after its file.
+
+    Examples
+    --------
+    >>> plain_name("größe 3"), plain_name("µ")
+    ('gr__e 3', 'bundle')
+    """
+    found = re.sub(r"[^A-Za-z0-9 ._+-]", "_", text)
+    return re.sub(r"^[^A-Za-z0-9]+", "", found)[:80] or "bundle"
+
+
+class Checked(BaseModel):
+    """Base of settings and parts: True and False are no numbers, as they are to Python."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        values = value if isinstance(value, list | tuple) else [value]
+        truths = any(isinstance(one, bool | np.bool_) for one in values)
+        if truths and info.field_name and _takes_numbers(cls.model_fields[info.field_name]):
+            raise PydanticCustomError("truth", "must be a number, not true or false")
+        return value
+
+
+def _takes_numbers(field: FieldInfo) -> bool:
+    """Whether a field is for numbers, alone or in a list, and not for true and false."""
+    kinds, waiting = set(), [field.annotation]
+    while waiting:
+        kind = waiting.pop()
+        kinds.add(kind)
+        waiting += get_args(kind) if get_origin(kind) is not Literal else ()
+    return bool(kinds & {int, float}) and bool not in kinds
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +101,7 @@ BOUNDED: Final = AfterValidator(_plain)
 PlainSettings = Annotated[dict[str, Any], BOUNDED]
 
 
-class Part(BaseModel):
+class Part(Checked):
     """Base of all parts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -17,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from napari_rls.models.json_file import JsonError, first_fault, read_json
+from napari_rls.models.part import Checked
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.presets import PRESET_FIELDS, PRESETS, MethodName
 from napari_rls.search.schedule import Schedule
@@ -35,7 +35,7 @@ class SettingsError(ValueError):
     """Settings cannot be used; the message says which and why, in one sentence."""
 
 
-class Settings(BaseModel):
+class Settings(Checked):
     """All that determines a super-resolution run, beside the LR image itself.
 
     lambda_w, lambda_c, steps and the healthy ranges are those of Gheisari & Genovesio

@@ -15,9 +15,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from scipy import ndimage
 
+from napari_rls.models.part import Checked
 from napari_rls.simulate.optics import FineGrid, Optics
 from napari_rls.simulate.outline import Array, Outline
 from napari_rls.simulate.scene import Body, Population, Scene, SimulatedCell
@@ -26,7 +27,7 @@ CHANNELS = ("DNA", "Golgi")
 CONTROL, NOCODAZOLE = "control", "nocodazole"
 
 
-class GolgiSettings(BaseModel):
+class GolgiSettings(Checked):
     """The Golgi assay; lengths are micrometres."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from scipy import ndimage
+
+from napari_rls.models.part import Checked
 
 Array = NDArray[np.float64]
 Window = tuple[slice, slice]
@@ -17,7 +19,7 @@ FINE = 3
 """Points along a pixel's side at which shapes are drawn before they become pixels."""
 
 
-class Optics(BaseModel):
+class Optics(Checked):
     """A widefield microscope and its camera.
 
     The defaults are those of a plate scanner: a 20x lens of numerical aperture 0.45

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from napari_rls.models.part import Checked
 from napari_rls.simulate.nucleus import dna, texture
 from napari_rls.simulate.optics import FineGrid, Optics, Window, to_labels, to_pixels
 from napari_rls.simulate.outline import Array, Outline, neighbours, random_outline
 
 
-class Population(BaseModel):
+class Population(Checked):
     """What cells of a culture look like; lengths are micrometres.
 
     The defaults suit spread human cancer cells in a monolayer, such as U2OS or HeLa:

@@ -12,8 +12,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from napari_rls.models.part import Checked
 from napari_rls.simulate.optics import Optics
 from napari_rls.simulate.outline import Array
 from napari_rls.simulate.scene import Drawn, Population, Scene, SimulatedCell
@@ -23,7 +24,7 @@ CONTROL, TREATED = "control", "treated"
 DOSE = "dose="
 
 
-class TranslocationAssay(BaseModel):
+class TranslocationAssay(Checked):
     """The translocation assay; lengths are micrometres.
 
     The default microscope's images have the range of 8 bit, as BBBC013's do.

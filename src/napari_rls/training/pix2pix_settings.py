@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from napari_rls.models.part import Checked
 
 
-class Pix2PixSettings(BaseModel):
+class Pix2PixSettings(Checked):
     """All that determines a Pix2Pix training, beside the HR crops.
 
     Weights, step size and Adam's moments are those of Isola et al. 2017, sections 3.3 and

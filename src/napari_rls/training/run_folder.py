@@ -12,10 +12,10 @@ from typing import TypeVar
 import filelock
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from napari_rls.models.json_file import JsonError, parse_model, read_model
-from napari_rls.models.part import Count
+from napari_rls.models.part import Checked, Count
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.models.whole_file import append_whole, sweep, whole_file
 from napari_rls.training import checkpoint, tensor_file
@@ -64,7 +64,7 @@ class Score:
 _Entry = TypeVar("_Entry", Report, Score)
 
 
-class _Record(BaseModel):
+class _Record(Checked):
     """What a run is: anything else in it is another run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

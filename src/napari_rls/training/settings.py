@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
 from napari_rls.models.manifest import Intensity
-from napari_rls.models.part import Name
+from napari_rls.models.part import Checked, Name
 
 
 class TrainingError(ValueError):
     """A training run cannot start or go on; the message says why and what to do."""
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(Checked):
     """All that determines a training run, beside the HR crops and the first weights.
 
     Defaults are those of StyleGAN2-ADA (Karras et al. 2020) where its recipe does not

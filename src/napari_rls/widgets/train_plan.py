@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.models.part import Name
+from napari_rls.models.part import Checked, Name
 from napari_rls.models.whole_file import whole_file
 from napari_rls.search.settings import first_problem
 from napari_rls.training.settings import TrainSettings
@@ -26,7 +26,7 @@ _RUN = "run.json"
 _NOT_YET_KNOWN = ("DNA",)
 
 
-class Plan(BaseModel):
+class Plan(Checked):
     """All that a training job is made of; the channels in ``settings`` count for nothing.
 
     They are those that ``channels`` names, and are put there as the job begins. ``validation``,

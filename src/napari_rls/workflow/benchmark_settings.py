@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from napari_rls.models.part import Checked
 from napari_rls.search.settings import DEFAULT_BUNDLE, METHODS
 
 RLS = "rls"
@@ -32,7 +33,7 @@ QUICK: dict[str, object] = {
 """What ``quick`` sets where nothing else is asked for."""
 
 
-class BenchmarkSettings(BaseModel):
+class BenchmarkSettings(Checked):
     """All that determines a benchmark, beside the images and the bundle's content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from napari_rls.models.part import Checked
 from napari_rls.search.settings import SettingsError, first_problem
 from napari_rls.workflow.pixels import as_pixels
 from napari_rls.workflow.stack import CellStack, InputError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from napari_rls.search.degradation import Operator
 
 
-class DegradeSettings(BaseModel):
+class DegradeSettings(Checked):
     """How an HR image becomes an LR one; noise is in the image's own unit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

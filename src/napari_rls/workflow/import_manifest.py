@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.manifest import FlowSpec, Intensity, Manifest
+from napari_rls.models.part import Checked
 from napari_rls.search.settings import first_problem
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
@@ -15,7 +16,7 @@ _HIDDEN = 256
 _FEWEST = 100
 
 
-class ImportSettings(BaseModel):
+class ImportSettings(Checked):
     """What a checkpoint does not say of its generator, and how the rest of a bundle is fitted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

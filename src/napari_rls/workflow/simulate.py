@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from napari_rls.models.part import Checked
 from napari_rls.simulate.assays import ASSAYS, Assay, AssayName
 from napari_rls.workflow.csv_file import write_csv
 from napari_rls.workflow.stack import CellStack, Crop, InputError
@@ -32,7 +33,7 @@ FRESH_SEED = 1_000_000
 """Seed of the cells that are shown; no bundle is trained on cells of a seed this large."""
 
 
-class SimulateSettings(BaseModel):
+class SimulateSettings(Checked):
     """Which cells are simulated.
 
     Cell k is drawn with ``np.random.default_rng([seed, k])`` in condition k modulo their

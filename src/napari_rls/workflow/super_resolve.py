@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 from warnings import warn
 
@@ -14,7 +15,7 @@ from napari_rls.models.intensity import unusual_cells
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import contained, own_process
 from napari_rls.search.device import choose_device, choose_dtype
-from napari_rls.search.settings import Settings
+from napari_rls.search.settings import Settings, SettingsError
 from napari_rls.workflow.channels import choose_channels
 from napari_rls.workflow.draw_batches import drawn_batches
 from napari_rls.workflow.fit import check_fit, unusable_cells
@@ -75,7 +76,7 @@ class Search:
 
 def super_resolve(
     lr: CellStack | Pixels,
-    bundle: Bundle | str,
+    bundle: Bundle | str | Path,
     settings: Settings | None = None,
 ) -> Generator[Update, None, None]:
     """Super-resolve cells and yield an update after every step of every batch.
@@ -98,23 +99,33 @@ def super_resolve(
     Raises
     ------
     InputError
-        If the image does not fit the bundle and the factor, no cell can be searched, or the
-        bundle lacks the network of the method.
+        If the image does not fit the bundle and the factor, no cell can be searched, the
+        bundle is none, or it lacks the network of the method.
     BundleError
         If the bundle cannot be loaded.
     SettingsError
-        If the device that was asked for is not there.
+        If the settings are none, or the device that was asked for is not there.
     """
     return prepare(lr, bundle, settings).updates()
 
 
 def prepare(
     lr: CellStack | Pixels,
-    bundle: Bundle | str,
+    bundle: Bundle | str | Path,
     settings: Settings | None = None,
 ) -> Search:
     """Return a run that is ready to begin; see :func:`super_resolve`."""
-    bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
+    if isinstance(bundle, str | Path):
+        bundle = load_bundle(bundle)
+    if not isinstance(bundle, Bundle):
+        raise InputError(
+            f"The bundle is {_kind(bundle)}; give a loaded one, or the name or the file of one."
+        )
+    if not isinstance(settings, Settings | None):
+        raise SettingsError(
+            f"The settings are {_kind(settings)}; give napari_rls.Settings(steps=..., ...), or "
+            "None for the defaults."
+        )
     manifest = bundle.manifest
     stack = _cells(lr, manifest)
     if settings is None:
@@ -150,6 +161,11 @@ def prepare(
         unusual={usable[k]: why for k, why in unusual.items()},
     )
     return Search(stack, bundle, run, choice.device, dtype)
+
+
+def _kind(value: object) -> str:
+    """Return what a value is, in a word."""
+    return "None" if value is None else f"of the kind {type(value).__name__}"
 
 
 def _cells(lr: CellStack | Pixels, manifest: Manifest) -> CellStack:

@@ -20,11 +20,12 @@ from typing import Any
 import filelock
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from napari_rls.models.json_file import JsonError, parse_json, parse_model, read_json, shown
+from napari_rls.models.part import Checked
 from napari_rls.models.whole_file import whole_file
 from napari_rls.workflow.collect import UNFINISHED_STATUS, CellRecord, Collector
 from napari_rls.workflow.read import read_record
@@ -40,7 +41,7 @@ _NOT_COMPARED = ("bundle", "threads")
 """Settings of which a run is the same: the bundle is compared by its content."""
 
 
-class _Note(BaseModel):
+class _Note(Checked):
     """What a batch's file says beside its pixels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
