@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import sys
@@ -11,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from tiny_job import full_disk
+from tiny_job import full_disk, write_fields
 from typer.testing import CliRunner, Result
 
 from napari_rls.cli.main import app
+from napari_rls.models import whole_file
+from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.workflow import outputs
 from napari_rls.workflow.outputs import KeptError, check_outputs, write_or_keep
 from napari_rls.workflow.read import read_record, read_stack
@@ -86,6 +89,14 @@ def test_too_little_space_is_told_before(tmp_path: Path) -> None:
         ("crops", "hr.ome.tif", "--size", 16, "--out", "/proc/a.ome.tif"),
         ("measure", "hr.ome.tif", "--assay", "translocation", "--out", "/proc/a.csv"),
         ("train", ".", "--channels", "a,b", "--out", "/proc/a.rls.safetensors", "--run", "run"),
+        ("simulate", "--assay", "golgi", "--out", "/proc/none"),
+        ("demo", "--no-window", "--out", "/proc/none", "--bundle", "there-is-none"),
+        ("benchmark", "--hr", "hr.ome.tif", "--out", "/proc/none", "--bundle", "there-is-none"),
+        ("bundles", "import", "hr.ome.tif", "--channels", "a", "--out", "/proc/a.rls.safetensors"),
+        (
+            *("bundles", "calibrate", "b", "hr.ome.tif", "--gt", "hr.ome.tif", "--data", "d"),
+            *("--assay", "translocation", "--out", "/proc/a.rls.safetensors"),
+        ),
     ],
 )
 def test_commands_look_at_the_place_first(
@@ -190,3 +201,86 @@ def test_names_that_are_not_utf8(
     odd.unlink()
     run("degrade", hr, "--factor", 4, "--out", odd, code=0)
     assert tifffile.imread(odd).shape == (3, 2, 8, 8)
+
+
+def _is_full(monkeypatch: pytest.MonkeyPatch, out: Path, *endings: str) -> None:
+    """Let a folder's disk be full for files of some endings, once it was looked at."""
+    claimed = whole_file._claimed
+
+    def claim(path: Path) -> object:
+        if path.is_relative_to(out) and path.name.endswith(endings):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return claimed(path)
+
+    monkeypatch.setattr(whole_file, "_claimed", claim)
+
+
+def _kept(done: Result) -> Path:
+    """Return where a command says that its result is, on both ways."""
+    kept = Path(done.stdout.strip())
+    assert f"the result is kept in {kept}." in done.stderr
+    assert "(No space left on device: " in done.stderr
+    return kept
+
+
+def test_simulated_cells_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _is_full(monkeypatch, tmp_path / "out", "truth.csv")
+    options = ("--assay", "translocation", "--cells", 2, "--size", 64)
+    kept = _kept(run("simulate", *options, "--out", tmp_path / "out", code=1))
+    names = {path.name for path in kept.iterdir()}
+    assert {"simulated_translocation_truth.csv", "simulated_translocation_HR.ome.tif"} <= names
+    assert read_stack(kept / "simulated_translocation_HR.ome.tif").data.shape == (2, 2, 64, 64)
+
+
+def test_a_benchmark_is_kept(
+    hr: Path, tmp_path: Path, tiny_bundle_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _is_full(monkeypatch, tmp_path / "out", "report.html")
+    options = ("--bundle", tiny_bundle_file, "--factors", 4, "--methods", "rls")
+    limits = ("--max-steps", 2, "--bootstrap", 3, "--quick")
+    command = ("benchmark", "--hr", hr, "--out", tmp_path / "out", *options, *limits)
+    kept = _kept(run(*command, code=1))
+    assert "<html" in (kept / "report.html").read_text()
+    assert json.loads((kept / "benchmark.json").read_text())["bundle"]["name"]
+    assert (tmp_path / "out" / "runs").is_dir()
+
+
+def test_the_bundle_of_a_training_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from test_train_command import TINY
+
+    fields = write_fields(tmp_path / "fields")
+    out, folder = tmp_path / "out" / "a.rls.safetensors", tmp_path / "run"
+    # What the fits are kept in as well: only another fit would be lost.
+    _is_full(monkeypatch, tmp_path, "a.rls.safetensors", "fitted.rls.safetensors")
+    done = run("train", fields, "--out", out, "--run", folder, *TINY, code=1)
+    kept = _kept(done)
+    assert "fitted.rls.safetensors cannot be written (No space" in done.stderr
+    assert "it goes on without." in done.stderr
+    assert load_bundle(kept).manifest.training.kimg == 0.04
+    assert not out.exists()
+    monkeypatch.undo()
+    again = run("train", "--run", folder, "--resume", "--out", out, code=0)
+    assert again.stdout.split() == [str(out)]
+    generators = [load_bundle(file).generator.state_dict() for file in (out, kept)]
+    for name, tensor in generators[0].items():
+        np.testing.assert_array_equal(tensor, generators[1][name])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 elsewhere")
+def test_results_of_names_that_are_not_utf8(tmp_path: Path) -> None:
+    from test_train_command import TINY
+
+    fields = write_fields(tmp_path / "fields")
+    odd = Path(os.fsdecode(bytes(tmp_path) + b"/b\xff"))
+    run("simulate", "--assay", "translocation", "--cells", 1, "--out", odd, code=0)
+    assert len(list(odd.glob("*.ome.tif"))) == 3
+    out = odd / os.fsdecode(b"c\xff.rls.safetensors")
+    # The record of a training is JSON, which holds no such name: that is told before the work.
+    said = run("train", fields, "--out", out, "--run", tmp_path / "run", *TINY, code=2).stderr
+    assert "c\\udcff.rls.safetensors has a name that is not UTF-8" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bundle_on_a_disk_that_is_full(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    with full_disk(1000), pytest.raises(KeptError, match=r"File too large: .* are free"):
+        write_or_keep(tmp_path / "a.rls.safetensors", tiny_bundle.save)

@@ -11,9 +11,19 @@ import typer
 from rich.progress import TimeElapsedColumn, TimeRemainingColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, on_stop, put, say
+from napari_rls.cli.reporting import (
+    FAILED,
+    WRONG_USAGE,
+    Bars,
+    exit_code,
+    kept_path,
+    on_stop,
+    put,
+    say,
+)
 from napari_rls.search.settings import METHODS, SettingsError
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
+from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.stack import InputError
 
@@ -107,6 +117,7 @@ def benchmark(
         }
         settings = build(BenchmarkSettings, options | listed)
         plate = PlateMap(plate_map) if plate_map else None
+        check_outputs([out / "report.html"])
         say(f"Loading {settings.bundle} ...")
         from napari_rls.models.bundle import load_bundle
         from napari_rls.workflow.benchmark import benchmark as updates
@@ -127,7 +138,6 @@ def benchmark(
             plate_map=plate,
             classifier=classifier_hr or (),
         )
-        out.mkdir(parents=True, exist_ok=True)
     reading = cells.pool.reading
     if not reading.certain:
         say(" ".join([f"{cells.pool.name}: {reading.text}", *reading.warnings]))
@@ -144,8 +154,9 @@ def benchmark(
         made = _show(work)
         for sentence in dict.fromkeys(made.outcome.problems.values()):
             say(sentence)
-        for path in write_benchmark(out, made):
-            put(path)
+        with kept_path():
+            for path in write_or_keep(out, lambda folder: write_benchmark(folder, made)):
+                put(path)
 
 
 def _show(updates: Iterator[BenchmarkUpdate]) -> Benchmark:

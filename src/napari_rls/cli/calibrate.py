@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from napari_rls.cli.measure import MeasureFile, measure_settings
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, put, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, exit_code, kept_path, put, say
+from napari_rls.cli.resumable import check_bundle
 from napari_rls.measure.cells import AssayName
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.manifest import FORMAT_VERSION
+from napari_rls.workflow.outputs import write_or_keep
 from napari_rls.workflow.read import read_record, read_samples, read_stack
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.write import samples_path
@@ -47,9 +49,7 @@ def calibrate(
     crops become the measure of what is ordinary. Bundles say both with every later result.
     """
     with exit_code(WRONG_USAGE):
-        if not out.name.endswith(SUFFIX) or out.is_dir():
-            raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
-        check_new([out], overwrite=overwrite)
+        check_bundle(out, overwrite=overwrite)
         chosen = measure_settings(assay, settings_file)
     with exit_code(FAILED):
         from napari_rls.models.bundle import load_bundle
@@ -81,6 +81,6 @@ def calibrate(
                 "measurement": found[min(found)].measurement,
             }
         )
-        out.parent.mkdir(parents=True, exist_ok=True)
-        replace(loaded, manifest=manifest).save(out)
+        with kept_path():
+            write_or_keep(out, replace(loaded, manifest=manifest).save)
     put(out)

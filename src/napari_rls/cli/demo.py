@@ -11,16 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, SearchProgress, exit_code, put, say
+from napari_rls.cli.reporting import (
+    FAILED,
+    WRONG_USAGE,
+    SearchProgress,
+    exit_code,
+    kept_path,
+    put,
+    say,
+)
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.collect import Collector
+from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.samples import Sample, draw_sample
 from napari_rls.workflow.write import result_stack, write_result, write_stack
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
 
-FOLDER = Path("napari-rls-demo")
+FOLDER, SHEET = Path("napari-rls-demo"), "demo.png"
 
 
 @options_of(Settings, only=("bundle", "factor", "steps", "seed", "device"))
@@ -55,14 +64,16 @@ def demo(
         if subprocess.run(window, check=False).returncode == 0:  # noqa: S603  our own module
             return
         say("napari could not be opened; writing files instead.")
+    folder = out or FOLDER
     with exit_code(WRONG_USAGE):
         from napari_rls.models.bundle import load_bundle
 
+        check_outputs([folder / SHEET])
         bundle = load_bundle(settings.bundle)
         sample = draw_sample(bundle, cells, settings.factor, settings.seed)
-    with exit_code(FAILED):
+    with exit_code(FAILED), kept_path():
         result = _search(sample, bundle, settings)
-        for path in write_demo(out or FOLDER, sample, result):
+        for path in write_or_keep(folder, lambda place: write_demo(place, sample, result)):
             put(path)
 
 
@@ -84,7 +95,7 @@ def write_demo(folder: Path, sample: Sample, result: Collector) -> list[Path]:
         folder / f"demo_LR{factor}x.ome.tif",
         folder / f"demo_SR{factor}x.ome.tif",
         folder / "demo_truth.ome.tif",
-        folder / "demo.png",
+        folder / SHEET,
     ]
     title = sample.label.capitalize()
     write_stack(paths[0], sample.lr, description=f"{title}.", colours=colours)

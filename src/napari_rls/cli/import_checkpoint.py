@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, check_new, exit_code, put, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, exit_code, kept_path, put, say
+from napari_rls.cli.resumable import check_bundle
 from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.models.part import plain_name
 from napari_rls.workflow.channels import split_names
 from napari_rls.workflow.import_manifest import ImportSettings
-from napari_rls.workflow.stack import InputError
+from napari_rls.workflow.outputs import write_or_keep
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
@@ -45,18 +47,18 @@ def import_checkpoint(
     checkpoint does not say (channels, intensities, pixel size, licence, ...) is for you to say.
     """
     with exit_code(WRONG_USAGE):
-        if not out.name.endswith(SUFFIX) or out.is_dir():
-            raise InputError(f"The output {out} must be a file that ends in {SUFFIX}.")
-        check_new([out], overwrite=overwrite)
+        check_bundle(out, overwrite=overwrite)
         settings = build(ImportSettings, options)
         if not settings.name:
-            settings = settings.model_copy(update={"name": out.name.removesuffix(SUFFIX)})
+            settings = settings.model_copy(
+                update={"name": plain_name(out.name.removesuffix(SUFFIX))}
+            )
         names = split_names(channels)
     with exit_code(FAILED):
         from napari_rls.workflow.import_checkpoint import import_checkpoint as steps
 
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _reported(steps(checkpoint, names, settings)).save(out)
+        with kept_path():
+            write_or_keep(out, _reported(steps(checkpoint, names, settings)).save)
     put(out)
 
 

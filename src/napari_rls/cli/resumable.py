@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_rls.cli.reporting import WRONG_USAGE, check_new, exit_code, on_stop
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.search.settings import SettingsError
-from napari_rls.workflow.outputs import check_outputs
+from napari_rls.workflow.outputs import KeptError, check_outputs
 from napari_rls.workflow.stack import InputError
 
 
@@ -50,6 +50,8 @@ def wrong_usage() -> Iterator[None]:
     """Tell images and options that cannot be used from a run that failed, by the exit code."""
     try:
         yield
+    except KeptError:
+        raise
     except (InputError, SettingsError) as error:
         with exit_code(WRONG_USAGE):
             raise error from None

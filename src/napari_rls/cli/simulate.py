@@ -9,8 +9,9 @@ import typer
 from rich.progress import TimeRemainingColumn
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code, put
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code, kept_path, put
 from napari_rls.simulate.assays import ASSAYS
+from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.simulate import (
     SimulateSettings,
     gather,
@@ -46,10 +47,12 @@ def simulate(
     """
     with exit_code(WRONG_USAGE):
         settings = build(SimulateSettings, options | {"conditions": tuple(condition or ())})
-        check_new(list(simulation_paths(out, settings).values()), overwrite=overwrite)
+        paths = list(simulation_paths(out, settings).values())
+        check_new(paths, overwrite=overwrite)
+        check_outputs(paths)
         with Bars(TimeRemainingColumn()) as bars:
             cells = bars.track("Simulating", simulated_cells(settings), settings.cells)
             made = gather(settings, cells)
-    with exit_code(FAILED):
-        for path in write_simulation(out, made):
+    with exit_code(FAILED), kept_path():
+        for path in write_or_keep(out, lambda folder: write_simulation(folder, made)):
             put(path)

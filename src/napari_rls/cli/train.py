@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from napari_rls.cli.options import options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, put, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle, check_run, kept, wrong_usage
 from napari_rls.cli.train_options import NOT_STATED, job_of, run_folder
 from napari_rls.measure.nuclei import NucleusSettings
@@ -195,6 +195,7 @@ def train(
     with (
         exit_code(FAILED),
         wrong_usage(),
+        kept_path(),
         kept(job.folder, "with --finish makes a bundle of what it has"),
         _View() as view,
         closing(train_bundle(job, finish=finish)) as updates,

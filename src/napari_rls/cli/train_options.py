@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_rls.cli.options import build, given
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.models.part import plain_name
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
 
@@ -99,7 +100,7 @@ def _card(before: TrainJob | None, said: dict[str, Any], out: Path) -> Card | Ma
     from napari_rls.workflow.train_manifest import Card
 
     if before is None:
-        default = Card(out.name.removesuffix(SUFFIX), "", NOT_STATED, NOT_STATED, None)
+        default = Card(plain_name(out.name.removesuffix(SUFFIX)), "", NOT_STATED, NOT_STATED, None)
         return replace(default, **said)
     if not said:
         return before.card

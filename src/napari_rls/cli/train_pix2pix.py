@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_rls.cli.options import build, options_of
-from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, put, say
+from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle, check_run, kept, wrong_usage
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX, read_manifest
@@ -116,6 +116,7 @@ def train_pix2pix(
     with (
         exit_code(FAILED),
         wrong_usage(),
+        kept_path(),
         kept(folder),
         _View() as view,
         closing(work(job)) as updates,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -163,8 +165,16 @@ def write(path: Path, manifest: Manifest, tensors: Mapping[str, Tensor]) -> Mani
             manifest = manifest.model_copy(update={"content_hash": _content_hash(draft)})
             save_file(contiguous, draft, {_KEY: manifest.model_dump_json()})
     except SafetensorError as error:
-        raise OSError(errno.EIO, str(error), str(path)) from None
+        raise _system_error(error, path) from None
     return manifest
+
+
+def _system_error(error: SafetensorError, path: Path) -> OSError:
+    """Return the error of the system that safetensors tells in words alone."""
+    told = re.search(r"os error (\d+)", str(error)) if os.name == "posix" else None
+    if told is None:
+        return OSError(errno.EIO, str(error), str(path))
+    return OSError(int(told[1]), os.strerror(int(told[1])), str(path))
 
 
 def _metadata(path: Path) -> Mapping[str, str]:

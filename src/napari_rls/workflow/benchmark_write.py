@@ -29,6 +29,7 @@ def write_benchmark(folder: Path, made: Benchmark) -> list[Path]:
     OSError
         If a file cannot be written.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     record = benchmark_record(made)
     paths = []
     for name in made.missing:

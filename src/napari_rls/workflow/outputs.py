@@ -9,9 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from napari_rls.text import byte_count
 from napari_rls.workflow.stack import InputError
+
+Written = TypeVar("Written")
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 _FOLDER = "napari-rls"
@@ -63,15 +66,20 @@ def check_outputs(paths: Iterable[Path], needed: int = 0) -> None:
         _check_folder(folder, needed)
 
 
-def write_or_keep(path: Path, write: Callable[[Path], None]) -> None:
+def write_or_keep(path: Path, write: Callable[[Path], Written]) -> Written:
     """Write a result, or else keep it in another place: nothing that was computed is lost.
 
     Parameters
     ----------
     path
-        Where it is wanted.
+        Where it is wanted: a file, or a folder of several.
     write
         Writes it to a path; it may write files of like names beside it.
+
+    Returns
+    -------
+    object
+        What ``write`` returns.
 
     Raises
     ------
@@ -79,11 +87,11 @@ def write_or_keep(path: Path, write: Callable[[Path], None]) -> None:
         If it cannot be written there; the message says why, and where it is.
     """
     try:
-        write(path)
+        return write(path)
     except OSError as error:
         reason = f"{path} cannot be written ({why_not(error, path)})"
         for folder in _elsewhere():
-            kept = folder / path.name
+            kept = folder / path.absolute().name
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 write(kept)

@@ -8,32 +8,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from safetensors import SafetensorError
 
 from napari_rls import __version__
 from napari_rls.models.json_file import JsonError, read_model
 from napari_rls.models.manifest import Intensity
-from napari_rls.models.part import Count
+from napari_rls.models.part import Checked, Count
 from napari_rls.models.whole_file import sweep
 from napari_rls.training.grid import PALETTE
 from napari_rls.training.settings import TrainingError
 from napari_rls.workflow.contact_sheet import contact_sheet, write_png
+from napari_rls.workflow.outputs import write_or_keep
 from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.train import TrainingCrops
 from napari_rls.workflow.train_inputs import FieldFiles
 from napari_rls.workflow.write import write_json, write_stack
 
+if TYPE_CHECKING:
+    from napari_rls.models.bundle import Bundle
+
 _SHOWN = 12
 _PARTS = ("training", "validation")
 
 
-class _Crops(BaseModel):
+class _Crops(Checked):
     """What vouches for the crops that a folder keeps."""
 
     model_config = ConfigDict(extra="forbid")
@@ -151,6 +155,22 @@ def kept_crops(folder: Path, inputs: str) -> TrainingCrops | None:
 def overview(folder: Path) -> Path:
     """Return the contact sheet of the crops."""
     return folder / "crops.png"
+
+
+def save_bundle(bundle: Bundle, out: Path) -> None:
+    """Write the bundle of a training, or else keep it in another place.
+
+    Raises
+    ------
+    KeptError
+        If it cannot be written where it is wanted.
+    """
+
+    def save(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bundle.save(path)
+
+    write_or_keep(out, save)
 
 
 @contextmanager

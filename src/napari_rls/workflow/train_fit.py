@@ -22,8 +22,8 @@ from napari_rls.training.assemble import Fitting, assemble
 from napari_rls.training.checkpoint import load_generator, load_start, read_numbers
 from napari_rls.training.fit_camera import enough_images, fit_camera, images_to_compare
 from napari_rls.training.run_folder import RunFolder
+from napari_rls.workflow.outputs import why_not
 from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.train_files import writing
 from napari_rls.workflow.train_manifest import with_training
 
 Which = Literal["best", "last"]
@@ -109,10 +109,6 @@ def fitted(
         The bundle, without a discriminator; its text may be another than that of the
         kept one.
 
-    Raises
-    ------
-    TrainingError
-        If the fits cannot be kept.
     """
     kept = folder / f"fitted{SUFFIX}"
     old = _load(kept)
@@ -122,8 +118,12 @@ def fitted(
         found = {"flow_fit": old.manifest.flow_fit, "encoder": old.manifest.encoder}
         return Bundle(draft.model_copy(update=found), old.generator, old.flow, old.encoders)
     bundle = yield from assemble(generator, draft, seed=seed, samples=fit.samples, epochs=epochs)
-    with writing(kept):
+    try:
         bundle.save(kept)
+    except OSError as error:  # it would only have saved another fit
+        yield Fitting(
+            1.0, f"{kept} cannot be written ({why_not(error, kept)}); it goes on without."
+        )
     return bundle
 
 

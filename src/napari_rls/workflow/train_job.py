@@ -13,9 +13,9 @@ from napari_rls.models.manifest import Manifest
 from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.train_check import drafted, expected, grown_settings, half_size
 from napari_rls.workflow.train_crops import HRImages, kept_or_cut
-from napari_rls.workflow.train_files import check_free, images_shown, overview, writing
+from napari_rls.workflow.train_files import check_free, images_shown, overview, save_bundle
 from napari_rls.workflow.train_manifest import with_crops
-from napari_rls.workflow.train_record import TrainJob, keep_job, settled
+from napari_rls.workflow.train_record import TrainJob, keep_job, record_text, settled
 from napari_rls.workflow.train_time import USUAL, Estimate, measured, recalled, remember
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def train_bundle(job: TrainJob, *, finish: bool = False) -> Generator[JobUpdate,
 def _train_bundle(job: TrainJob, *, finish: bool) -> Generator[JobUpdate, None, None]:
     job = settled(job)
     draft = drafted(job)
+    record_text(job)  # it is written once training has begun
     check_free(job.folder)
     if finish:
         from napari_rls.workflow.train_fit import check_generator
@@ -129,9 +130,7 @@ def _train_bundle(job: TrainJob, *, finish: bool) -> Generator[JobUpdate, None, 
         times = yield from _told_time(job)
         yield from _trained(job, settings, crops, times)
     bundle = yield from _fitted(job, with_crops(draft, crops), crops, times)
-    with writing(job.out):
-        job.out.parent.mkdir(parents=True, exist_ok=True)
-        bundle.save(job.out)
+    save_bundle(bundle, job.out)
     yield JobUpdate("done", f"The bundle: {job.out}.", 1.0, 1.0, bundle=job.out)
 
 

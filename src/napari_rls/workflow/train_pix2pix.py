@@ -18,7 +18,7 @@ from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.train import Cutting, TrainingCrops
 from napari_rls.workflow.train_crops import HRImages, kept_or_cut
-from napari_rls.workflow.train_files import check_free, writing
+from napari_rls.workflow.train_files import check_free, save_bundle
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
@@ -135,9 +135,7 @@ def _train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
     assert step.report is not None
     l1 = step.report.held_out_l1, bicubic_l1(held_out, settings.factor)
     made = with_network(bundle, step.network, _record(job, found, *l1))
-    with writing(job.out):
-        job.out.parent.mkdir(parents=True, exist_ok=True)
-        made.save(job.out)
+    save_bundle(made, job.out)
     yield Pix2PixUpdate(
         "done",
         f"L1 on {len(held_out):,} held-out crops: {l1[0]:.4f}; of bicubic upsampling: {l1[1]:.4f}.",

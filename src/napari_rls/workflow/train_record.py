@@ -116,9 +116,28 @@ def keep_job(job: TrainJob) -> None:
     from napari_rls.workflow.train_files import writing
 
     path = job.folder / RECORD
-    text = TypeAdapter(TrainJob).dump_json(settled(job), indent=2)
+    text = record_text(job)
     with writing(path), whole_file(path) as draft:
-        draft.write_bytes(text + b"\n")
+        draft.write_bytes(text)
+
+
+def record_text(job: TrainJob) -> bytes:
+    """Return the record of a job.
+
+    Raises
+    ------
+    InputError
+        If a path in it is no text, which a record cannot hold.
+    """
+    job = settled(job)
+    paths = [*job.images, *job.validation, *filter(None, (job.out, job.folder, job.start))]
+    for path in map(str, paths):
+        if path != path.encode("utf-8", "replace").decode():
+            raise InputError(
+                f"{path} has a name that is not UTF-8, which the record of a training cannot hold; "
+                "rename it or choose another place."
+            )
+    return TypeAdapter(TrainJob).dump_json(job, indent=2) + b"\n"
 
 
 def kept_job(folder: Path) -> TrainJob:
