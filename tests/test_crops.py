@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from synthetic_cells import field
+from typer.testing import CliRunner
 
+from napari_rls.cli.main import app
 from napari_rls.workflow.crops import cut_crops, join
 from napari_rls.workflow.plate_map import PlateMap
 from napari_rls.workflow.read import read_stack
@@ -249,6 +252,32 @@ def test_a_plate_map_that_matches_nothing_says_so(tmp_path: Path) -> None:
         "map.csv does not tell the condition of B03, C07, field.tif; it is left empty. The map "
         "tells of A01, A02, and of none of these images."
     )
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    plate = plate_map(tmp_path, "file,condition\none/B03.tif,a\nC:\\two\\B03.tif,b\nB04.tif,c\n")
+    assert plate.find("one/B03.tif") == ("B03", "a")
+    assert plate.find("/data/one/B03.tif") == ("B03", "a")
+    assert plate.find("two/B03.tif") == ("B03", "b")
+    assert plate.find("B03.tif") == ("B03", "")
+    assert plate.find("two/B04.tif") == ("B04", "c")
+
+
+def test_plates_with_files_of_one_name_are_not_mixed(tmp_path: Path) -> None:
+    files = [tmp_path / plate / "B03.tif" for plate in ("one", "two")]
+    for file in files:
+        file.parent.mkdir()
+        tifffile.imwrite(file, stack("B03.tif").data[0], photometric="minisblack")
+    plate_map(tmp_path, "file,condition\none/B03.tif,a\ntwo/B03.tif,b\n")
+    out = tmp_path / "cells.ome.tif"
+    args = ["crops", *map(str, files), "--size", "32", "--out", str(out)]
+    result = CliRunner().invoke(app, [*args, "--plate-map", str(tmp_path / "map.csv")])
+    assert result.exit_code == 0, result.output
+    crops = read_stack(out).crops
+    assert {(crop.file, crop.condition) for crop in crops} == {
+        ("one/B03.tif", "a"),
+        ("two/B03.tif", "b"),
+    }
 
 
 def test_missing_plate_map(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePath
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
@@ -90,7 +92,29 @@ def name_of(path: PurePath) -> str:
     >>> name_of(PurePath("folder/µ.tif")), name_of(PurePath("a" + chr(0xDCFF)))
     ('µ.tif', 'a\\udcff')
     """
-    return path.name.encode("utf-8", "backslashreplace").decode()
+    return _writable(path.name)
+
+
+def names_of(paths: Sequence[PurePath]) -> list[str]:
+    """Return the files' names, with the folders above that tell files of one name apart.
+
+    Examples
+    --------
+    >>> names_of([PurePath("a/x/B03.tif"), PurePath("b/x/B03.tif"), PurePath("b/x/B04.tif")])
+    ['a/x/B03.tif', 'b/x/B03.tif', 'B04.tif']
+    """
+    names = [name_of(path) for path in paths]
+    for depth in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        counts = Counter(names)
+        names = [
+            name if counts[name] == 1 else _writable(PurePath(*path.parts[-depth:]).as_posix())
+            for name, path in zip(names, paths, strict=True)
+        ]
+    return names
+
+
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def for_xml(text: str) -> str:

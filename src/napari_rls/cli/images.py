@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ from napari_rls.cli.reporting import (
     say,
 )
 from napari_rls.measure.nuclei import NucleusSettings
-from napari_rls.text import name_of
+from napari_rls.text import names_of
 from napari_rls.workflow.channels import channel_label, nucleus_channel, shows_dna
 from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
@@ -82,7 +83,7 @@ def crops(
         check_outputs([out])
         plate = PlateMap(plate_map) if plate_map else None
         files, left = one_of_each_set(files)
-        names = [name_of(file) for file in files]
+        names = names_of([file.absolute() for file in files])
         guesses = guessed_wells(names, plate)
         complaint = plate.complaint([(name, "") for name in names]) if plate else ""
         for told in filter(None, (left, *told_wells(guesses), complaint)):
@@ -90,9 +91,9 @@ def crops(
     cuts: list[CropCut] = []
     found: list[str] = []
     failed = False
-    for file in files:
+    for file, name in zip(files, names, strict=True):
         try:
-            field = read_stack(file)
+            field = replace(read_stack(file), name=name)
             dna = nucleus_channel(field, dna_channel)
             cut = cut_crops(field, size, dna_channel=dna, settings=settings, plate_map=plate)
         except Exception as error:
@@ -105,8 +106,8 @@ def crops(
         cuts.append(cut)
         found.append(channel_label(field, dna))
         if not dna_channel and not shows_dna(field.channels[dna]):
-            say(f"{file.name}: nuclei are looked for in {field.channels[dna]} (number {dna}).")
-        say(f"{file.name}: {_counts(len(cut.stack), cut.at_border)}")
+            say(f"{name}: nuclei are looked for in {field.channels[dna]} (number {dna}).")
+        say(f"{name}: {_counts(len(cut.stack), cut.at_border)}")
     with exit_code(FAILED):
         if not cuts:
             raise typer.Exit(FAILED)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_rls.evaluation.tables import parts_of
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.manifest import Manifest
-from napari_rls.text import name_of
+from napari_rls.text import names_of
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.channels import choose_channels
 from napari_rls.workflow.crops import cut_crops, join
@@ -178,8 +178,9 @@ def _members(names: Sequence[str], condition: str) -> list[str]:
 
 def _read(files: Sequence[Path], manifest: Manifest, plate_map: PlateMap | None) -> CellStack:
     files = one_of_each_set(files)[0]
-    stacks = [_cells(path, manifest, plate_map) for path in files]
-    joined = join(stacks, name=", ".join(name_of(path) for path in files[:3]))
+    names = names_of([path.absolute() for path in files])
+    stacks = [_cells(p, name, manifest, plate_map) for p, name in zip(files, names, strict=True)]
+    joined = join(stacks, name=", ".join(names[:3]))
     finite = np.isfinite(joined.data).all((1, 2, 3))
     if not finite.all():
         raise InputError(
@@ -189,8 +190,10 @@ def _read(files: Sequence[Path], manifest: Manifest, plate_map: PlateMap | None)
     return joined
 
 
-def _cells(path: Path, manifest: Manifest, plate_map: PlateMap | None) -> CellStack:
-    stack = choose_channels(read_stack(path), (), manifest.channel_names)
+def _cells(path: Path, name: str, manifest: Manifest, plate_map: PlateMap | None) -> CellStack:
+    """Read HR cells, or cut them out of fields; ``name`` is the file's, told apart from others."""
+    read = replace(read_stack(path), name=name)
+    stack = choose_channels(read, (), manifest.channel_names)
     wanted, (height, width) = manifest.hr_size, stack.data.shape[-2:]
     if len(stack.channels) != len(manifest.channel_names):
         raise InputError(
@@ -207,8 +210,8 @@ def _cells(path: Path, manifest: Manifest, plate_map: PlateMap | None) -> CellSt
             )
         dna, nuclei = _nuclei(manifest)
         return cut_crops(stack, wanted, dna_channel=dna, settings=nuclei, plate_map=plate_map).stack
-    crops = stack.crops or (Crop(source_name(name_of(path))),) * len(stack)
-    return replace(stack, crops=tuple(_told(crop, path, plate_map) for crop in crops))
+    crops = stack.crops or (Crop(source_name(name)),) * len(stack)
+    return replace(stack, crops=tuple(_told(crop, name, plate_map) for crop in crops))
 
 
 def _nuclei(manifest: Manifest) -> tuple[int, NucleusSettings | None]:
@@ -220,9 +223,9 @@ def _nuclei(manifest: Manifest) -> tuple[int, NucleusSettings | None]:
     return index, None if own is None else NucleusSettings.model_validate(own)
 
 
-def _told(crop: Crop, path: Path, plate_map: PlateMap | None) -> Crop:
+def _told(crop: Crop, name: str, plate_map: PlateMap | None) -> Crop:
     """Return a crop's record with what the plate map or the file's name says of its well."""
-    file = crop.file or name_of(path)
+    file = crop.file or name
     crop = replace(crop, file=file, well=crop.well or well_of(file))
     entry = plate_map.entry(crop.file, crop.well) if plate_map else None
     if entry is None:

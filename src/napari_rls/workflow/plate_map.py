@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 
 from napari_rls.models.json_file import shown
@@ -26,8 +28,8 @@ class PlateMap:
     :func:`~napari_rls.workflow.csv_rows.read_rows`. The table needs a column ``well`` or
     ``file``; capitals do not matter. The condition is the column ``condition`` if there is
     one, otherwise all other columns but ``row`` and ``column``, as in
-    ``drug=wortmannin; dose=3``; empty entries are left out. A file is known by its path
-    as it stands there, or by its name if no other row has it.
+    ``drug=wortmannin; dose=3``; empty entries are left out. A file is known by its name,
+    and by the folders above it where several rows have the name.
 
     Parameters
     ----------
@@ -150,11 +152,18 @@ class PlateMap:
         return dose
 
     def _named(self, file: str) -> Mapping[str, str] | None:
-        """Return the row of a file by its path, or by its name where one row only has it."""
+        """Return the row of a file by its path or the end of it, or by its name if only one has it.
+
+        Rows of the same name, as of several plates, are told apart by the folders above.
+        """
         if file in self._files:
             return self._files[file]
         same = self._names.get(base_name(file), [])
-        return same[0] if len(same) == 1 else None
+        if len(same) == 1:
+            return same[0]
+        shared = [_shared_end(file, entry["file"]) for entry in same]
+        best = [entry for entry, n in zip(same, shared, strict=True) if n == max(shared)]
+        return best[0] if len(best) == 1 else None
 
     def _add(self, entry: Mapping[str, str]) -> None:
         well, file = entry["well"], entry.get("file", "")
@@ -191,6 +200,12 @@ def guessed_wells(files: Iterable[str], plate_map: PlateMap | None) -> dict[str,
         if not (entry and entry.get("file") and entry["well"]):
             guesses[file] = plate_map.guess(file) if plate_map else guess_well(file)
     return guesses
+
+
+def _shared_end(one: str, other: str) -> int:
+    """Return how many names two paths have in common at their ends."""
+    pairs = zip(*(re.split(r"[\\/]", path)[::-1] for path in (one, other)), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _same(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
