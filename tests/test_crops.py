@@ -178,6 +178,7 @@ def test_plate_map_by_file_with_condition(tmp_path: Path) -> None:
         ("well,Well\nA1,A2\n", "two of its columns are named well; capitals do not matter"),
         ("well,Drug,drug\nA1,a,b\n", "two of its columns are named drug; capitals do not"),
         (",well,drug\n7,A1,a\n", "its column 1 has no name; give it one, or remove it"),
+        ("Unnamed: 0,well,drug\n7,A1,a\n", "its column 1 has no name; give it one, or"),
         ('well,drug\nA1,"a\n', "it is no CSV table: unexpected end of data"),
         ("well\0", "it is no text"),
         ("well" + ",a" * 100_000, "it has 100,001 columns, more than 200"),
@@ -278,6 +279,18 @@ def test_plates_with_files_of_one_name_are_not_mixed(tmp_path: Path) -> None:
         ("one/B03.tif", "a"),
         ("two/B03.tif", "b"),
     }
+
+
+def test_wells_that_a_plate_map_lists_without_a_condition_are_told(tmp_path: Path) -> None:
+    plate = plate_map(tmp_path, "well,drug\nA1,x\nA2,\n")
+    assert plate.complaint([("A01.tif", ""), ("A02.tif", "")]) == (
+        "map.csv does not tell the condition of A02; it is left empty."
+    )
+    plate = plate_map(tmp_path, "well,condition,drug\nA1,,x\n")
+    assert "the condition of A01; it is left empty." in plate.complaint([("A01.tif", "")])
+    # A map that says nothing but where the files are lacks nothing.
+    plate = plate_map(tmp_path, "file,well\na.tif,A1\n")
+    assert plate.complaint([("a.tif", "")]) == ""
 
 
 def test_missing_plate_map(tmp_path: Path) -> None:

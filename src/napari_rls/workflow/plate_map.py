@@ -70,6 +70,7 @@ class PlateMap:
         columns = list(rows[0]) if rows else []
         self.others = tuple(name for name in columns if name not in _KNOWN)
         self.has_doses = _DOSE in columns
+        self._has_conditions = not set(columns) <= _PLACE
         self._wells: dict[str, Mapping[str, str] | None] = {}
         self._files: dict[str, Mapping[str, str]] = {}
         self._names: dict[str, list[Mapping[str, str]]] = {}
@@ -117,10 +118,10 @@ class PlateMap:
         known = False
         missing: dict[str, None] = {}
         for file, well in places:
-            if self.entry(file, well) is None:
+            entry = self.entry(file, well)
+            known |= entry is not None
+            if entry is None or (self._has_conditions and not condition_of(entry)):
                 missing[well or self.guess(file).well or file] = None
-            else:
-                known = True
         if not missing:
             return ""
         named = listed(sorted(missing))
