@@ -21,8 +21,11 @@ _SEPARATORS = (",", ";", "\t")
 _TITLES = 9
 """Lines that may stand above the names of the columns."""
 
-_NUMBERING = re.compile(r"|index|unnamed: 0")
+_NUMBERING = ("", "index")
 """How the column of row numbers is called, which pandas and R write."""
+
+_NAMELESS = re.compile(r"unnamed: \d+(\.\d+)?")
+"""What pandas calls a column without a name."""
 
 
 class CsvError(ValueError):
@@ -57,7 +60,7 @@ def read_rows(data: bytes, wanted: Collection[str]) -> list[Mapping[str, str]]:
         separator, above = _header(text, wanted)
         lines = islice(_lines(text, separator), above, None)
         _, header = next(lines)
-        names = [name.lower() for name in header]
+        names = ["" if _NAMELESS.fullmatch(name.lower()) else name.lower() for name in header]
         rows = [_row(names, line, entries) for line, entries in islice(lines, MAX_ROWS + 1)]
     except csv.Error as error:
         raise CsvError(f"it is no CSV table: {shown(str(error))}") from None
@@ -121,7 +124,7 @@ def _row(names: list[str], line: int, entries: list[str]) -> dict[str, str]:
 def _is_numbering(name: str, entries: list[str]) -> bool:
     """Return whether a column counts the rows, from 0 or 1, and says nothing else."""
     counted = {tuple(str(k + first) for k in range(len(entries))) for first in (0, 1)}
-    return _NUMBERING.fullmatch(name) is not None and tuple(entries) in counted
+    return name in _NUMBERING and tuple(entries) in counted
 
 
 def _check_names(names: list[str], rows: list[dict[str, str]]) -> None:
