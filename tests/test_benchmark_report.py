@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -62,11 +65,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_stack(base / "a.ome.tif", hr_cells(), description="HR")
     write_stack(base / "b.ome.tif", hr_cells(("B05", "B06"), seed=7), description="HR")
     write_stack(base / "own.ome.tif", hr_cells(("C01", "C02"), seed=8), description="HR")
-    arguments = ("--hr", base / "a.ome.tif", base / "b.ome.tif", "--classifier-hr")
-    bundle = ("--bundle", base / "tiny.rls.safetensors", "--methods", "rls,pix2pix,pulse")
-    small = (*SMALL, "--subset", 10, "--samples", 2, "--threads", 1, "--device", "cpu")
-    run(*arguments, base / "own.ome.tif", *bundle, *small, "--out", base / "out")
+    run(*arguments(base))
     return base / "out"
+
+
+def arguments(base: Path) -> list[object]:
+    images = ["--hr", base / "a.ome.tif", base / "b.ome.tif", "--classifier-hr"]
+    bundle = ["--bundle", base / "tiny.rls.safetensors", "--methods", "rls,pix2pix,pulse"]
+    small = [*SMALL, "--subset", 10, "--samples", 2, "--threads", 1, "--device", "cpu"]
+    return [*images, base / "own.ome.tif", *bundle, *small, "--out", base / "out"]
+
+
+@pytest.mark.parametrize("backend", ["QtAgg", "no such backend"])
+def test_figures_need_no_backend_of_a_window(folder: Path, backend: str) -> None:
+    (folder / "report.html").rename(folder / "before.html")
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    code = "import sys; from napari_rls.cli.main import app; app(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "benchmark", *map(str, arguments(folder.parent))]
+    environment["MPLBACKEND"] = backend
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    again = Page((folder / "report.html").read_text(encoding="utf-8"))
+    (folder / "before.html").replace(folder / "report.html")
+    assert len(again.images()) > 3
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -61,3 +62,6 @@ def main(
     'train-pix2pix' adds a rival of the search to one. 'benchmark' compares methods. 'demo' shows
     it all without any data of your own.
     """
+    # Figures are drawn into files: no window is asked for, and what the variable says of one, or
+    # of a backend that is not there, does not matter.
+    os.environ["MPLBACKEND"] = "agg"
