@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from tiny_model import CHANNELS, random_bundle
 from widget_bench import Bench, lr_cells
 
-from napari_rls import degrade, super_resolve
+from napari_rls import degrade, load_bundle, super_resolve
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.pixels import as_pixels
 from napari_rls.workflow.read import read_stack
@@ -192,12 +193,42 @@ def test_named_axes_are_what_they_are_called(
     assert stack_from_array(data, axes=axes).data.shape == expected
 
 
-def test_three_axes_are_one_cell_and_that_is_said(tiny_bundle: Bundle) -> None:
-    with pytest.warns(UserWarning, match="read as one cell of 8 x 8 pixels, channels along axis 0"):
-        updates = super_resolve(CELLS[0], tiny_bundle, SETTINGS)
-    *_, one = updates
+@pytest.mark.parametrize("kind", KINDS)
+def test_three_axes_are_one_cell_and_that_is_kept(tiny_bundle: Bundle, kind: str) -> None:
+    *_, one = super_resolve(KINDS[kind](CELLS[0]), tiny_bundle, SETTINGS)
     *_, two = super_resolve(CELLS[:1], tiny_bundle, SETTINGS)
     np.testing.assert_array_equal(one.sr, two.sr)
+    record = one.run.reading.record()
+    assert record["axes"] == "one cell of 8 x 8 pixels, channels along axis 0"
+    assert record["assumed"] == list(tiny_bundle.manifest.channel_names)
+
+
+def test_three_axes_of_a_bundle_of_one_channel_are_cells(tmp_path: Path) -> None:
+    random_bundle(channels=CHANNELS[:1]).save(tmp_path / "one.rls.safetensors")
+    bundle = load_bundle(tmp_path / "one.rls.safetensors")
+    *_, three = super_resolve(CELLS[:, 0], bundle, SETTINGS)
+    *_, four = super_resolve(CELLS[:, :1], bundle, SETTINGS)
+    assert three.run.cells == len(CELLS)
+    np.testing.assert_array_equal(three.sr, four.sr)
+    assert three.run.reading.axes.startswith(f"{len(CELLS)} cells of 8 x 8 pixels along axis 0")
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 50])
+def test_three_axes_that_are_no_channels_are_refused(tiny_bundle: Bundle, count: int) -> None:
+    with pytest.raises(InputError) as caught:
+        super_resolve(np.zeros((count, 8, 8)), tiny_bundle, SETTINGS)
+    assert str(caught.value) == (
+        f"image has the shape ({count}, 8, 8) and the bundle {tiny_bundle.manifest.name} needs 2 "
+        f"channels ({', '.join(tiny_bundle.manifest.channel_names)}): its first axis of {count} is "
+        "not that of the channels, and seems to run over cells, time points or planes of one "
+        "channel; give (2, y, x) for one cell or (N, 2, y, x) for N cells."
+    )
+
+
+@pytest.mark.parametrize("count", [1, 5, 50])
+def test_channels_in_front_of_the_cells_are_told(tiny_bundle: Bundle, count: int) -> None:
+    with pytest.raises(InputError, match=r"its first axis seems to be that of the channels .*swap"):
+        super_resolve(np.zeros((2, count, 8, 8)), tiny_bundle, SETTINGS)
 
 
 # -- layers of one channel each --------------------------------------------------------------

@@ -6,9 +6,10 @@ from collections.abc import Collection, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
-from warnings import warn
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.intensity import unusual_cells
@@ -22,7 +23,13 @@ from napari_rls.workflow.fit import check_fit, unusable_cells
 from napari_rls.workflow.intensities import intensity_map
 from napari_rls.workflow.pixels import as_pixels
 from napari_rls.workflow.search_batches import SearchBatches
-from napari_rls.workflow.stack import CellStack, InputError, fitting_factor, stack_from_array
+from napari_rls.workflow.stack import (
+    CellStack,
+    InputError,
+    check_channel_axis,
+    fitting_factor,
+    stack_from_array,
+)
 from napari_rls.workflow.updates import Run, Update
 
 Pixels: TypeAlias = Any
@@ -88,8 +95,9 @@ def super_resolve(
     lr
         LR cells: a stack, or pixels (N, C, y, x), any real dtype, with the bundle's channels
         in the bundle's order: an array (masked pixels are NaN), a nested list, a dask or zarr
-        array, a torch tensor. Of three axes, the first is that of channels, and a warning
-        says so. Channels of a stack are found by their names.
+        array, a torch tensor. Three axes are one cell, (C, y, x), or with a bundle of one
+        channel cells, (N, y, x); ``update.run.reading`` says so. Channels of a stack are found
+        by their names.
     bundle
         A loaded bundle, or what :func:`load_bundle` takes. It is this one that is used and
         recorded, whatever bundle the settings name.
@@ -159,6 +167,7 @@ def prepare(
         cells=len(stack),
         skipped=skipped,
         unusual={usable[k]: why for k, why in unusual.items()},
+        reading=stack.reading,
     )
     return Search(stack, bundle, run, choice.device, dtype)
 
@@ -173,16 +182,41 @@ def _cells(lr: CellStack | Pixels, manifest: Manifest) -> CellStack:
     if isinstance(lr, CellStack):
         stack = replace(lr, data=as_pixels(lr.data, lr.name))
     else:
-        stack = stack_from_array(as_pixels(lr, "image"), name="image")
-        if stack.leading is None and len(stack.channels) == len(manifest.channels) > 1:
-            warn(
-                f"image has three axes and is read as {stack.reading.axes}; if the first one runs "
-                "over cells, give (N, channel, y, x).",
-                stacklevel=4,
-            )
+        pixels = _with_channels(as_pixels(lr, "image"), manifest)
+        stack = stack_from_array(pixels, name="image")
     # What was chosen by hand, or in a layer, stays as it is.
     chosen = bool(stack.reading.channels)
     return stack if chosen else choose_channels(stack, (), manifest.channel_names)
+
+
+def _with_channels(pixels: NDArray[np.generic], manifest: Manifest) -> NDArray[np.generic]:
+    """Return pixels whose axes can be read in one way alone, by the bundle's number of channels.
+
+    Raises
+    ------
+    InputError
+        If there is none; the message says what the axes seem to be and what to give.
+    """
+    shape, count = pixels.shape, len(manifest.channels)
+    check_channel_axis(shape, "image")
+    wanted = f"({count}, y, x) for one cell or (N, {count}, y, x) for N cells"
+    needs = (
+        f"image has the shape ({', '.join(map(str, shape))}) and the bundle {manifest.name} needs "
+        f"{count} channel{'s' if count > 1 else ''} ({', '.join(manifest.channel_names)}): its "
+    )
+    if len(shape) == 3 and shape[0] != count:
+        if count == 1:
+            return pixels[:, None]
+        raise InputError(
+            f"{needs}first axis of {shape[0]} is not that of the channels, and seems to run over "
+            f"cells, time points or planes of one channel; give {wanted}."
+        )
+    if len(shape) == 4 and shape[1] != count == shape[0]:
+        raise InputError(
+            f"{needs}first axis seems to be that of the channels and its second that of "
+            f"{shape[1]} cells; swap them (numpy.swapaxes(image, 0, 1)) to give {wanted}."
+        )
+    return pixels
 
 
 def _start(settings: Settings, bundle: Bundle) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.settings import Settings
+from napari_rls.workflow.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Run:
     ``start`` is where the search really starts, which differs from the settings if the
     bundle has no encoder for the factor, and is ``none`` if nothing is searched;
     ``skipped`` names the cells that cannot be searched and why, ``unusual`` those that are
-    searched but whose intensities no cell should have.
+    searched but whose intensities no cell should have; ``reading`` is what the axes and
+    channels of the LR image are taken for.
     """
 
     manifest: Manifest
@@ -34,6 +36,7 @@ class Run:
     cells: int
     skipped: Mapping[int, str] = field(default_factory=dict)
     unusual: Mapping[int, str] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True, eq=False)
