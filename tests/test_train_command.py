@@ -238,7 +238,8 @@ def test_refusals(tmp_path: Path, fields: Path) -> None:
     target = ("--out", out(tmp_path))
     assert "Give the images: files, folders or patterns and their" in run(*target, code=2).stderr
     assert "Give the bundle to write: --out" in run(fields, "--channels", "DNA", code=2).stderr
-    assert f"{empty} holds no TIFF file" in run(empty, *target, *TINY, code=2).stderr
+    said = run(empty, *target, *TINY, code=2).stderr
+    assert f"{empty} holds no TIFF, LIF, CZI or ND2 file" in said
     assert "There is no image" in run(tmp_path / "x*.tif", *target, *TINY, code=2).stderr
     assert "holds no run to resume" in run(fields, *target, *TINY, "--resume", code=2).stderr
     few = run(fields, *target, *TINY, "--batch-size", 40, code=2).stderr

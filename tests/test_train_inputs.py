@@ -225,3 +225,42 @@ def test_intensities_that_are_given_stay(tmp_path: Path) -> None:
     fields = find_fields([str(folder)], CHANNELS)
     assert returned(prepare(fields, settings)).intensity == given
     assert returned(prepare(fields, SETTINGS)).intensity.high == 255
+
+
+def test_every_way_of_reading_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    size = SETTINGS.size
+    for k in range(5):
+        data = rng.integers(0, 250, (k + 4, 2, size, size), dtype=np.uint8)
+        if k in (1, 2, 4):
+            write(tmp_path / f"f{k}.tif", data)
+        else:
+            names = CHANNELS if k == 0 else (CHANNELS[0], "DIC")
+            write_stack(tmp_path / f"f{k}.tif", CellStack(data, names), description="HR")
+    work = prepare(find_fields([str(tmp_path)], CHANNELS), SETTINGS)
+    said = [cutting.text for cutting in work if "Read as" in cutting.text]
+    first, second = CHANNELS
+    shape = f"cells of {size} x {size} pixels along axis 0"
+    assumed = f", channels along axis 1; channel 0 is {first}, channel 1 is {second} (assumed: "
+    assumed += f"{first}, {second})."
+    other = f"{first} is {first}, DIC is {second}."
+    differing = f"The channels' names differ from the bundle's: DIC is taken for {second}."
+    at_once, at_the_end = said[:2], said[2:]
+    assert at_once == [
+        f"f1.tif: Read as 5 {shape}{assumed} Nuclei are looked for in {first}.",
+        f"f3.tif: Read as 7 {shape}; {other} {differing} Nuclei are looked for in {first}.",
+    ]
+    assert at_the_end == [
+        f"f0.tif: Read as 4 {shape}; the channels by their names.",
+        f"3 files like f1.tif: Read as 5 {shape}{assumed}",
+        f"f3.tif: Read as 7 {shape}; {other} {differing}",
+    ]
+
+
+def test_one_certain_way_of_reading_needs_no_word(tmp_path: Path) -> None:
+    size = SETTINGS.size
+    for k in range(2):
+        data = np.random.default_rng(k).integers(0, 250, (4 + k, 2, size, size), dtype=np.uint8)
+        write_stack(tmp_path / f"f{k}.tif", CellStack(data, CHANNELS), description="HR")
+    work = prepare(find_fields([str(tmp_path)], CHANNELS), SETTINGS)
+    assert not [cutting.text for cutting in work if "Read as" in cutting.text]

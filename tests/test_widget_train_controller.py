@@ -64,7 +64,7 @@ def test_names_that_the_user_gave_stay(bench, fields):
 
 def test_open_layers_give_their_files(bench, fields):
     bench.controller.choose_open_images()
-    assert "No open layer comes from a TIFF file" in bench.said
+    assert "No open layer comes from an image file" in bench.said
     bench.viewer.add_image(np.zeros((4, 4)), name="not saved")
     for k in (1, 0):
         with layer_source(path=str(fields / f"f{k}.ome.tif")):

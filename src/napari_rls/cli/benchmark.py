@@ -25,6 +25,8 @@ from napari_rls.search.settings import METHODS, SettingsError
 from napari_rls.workflow.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap
+from napari_rls.workflow.read import FORMATS
+from napari_rls.workflow.reading import told_readings
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +60,9 @@ def benchmark(
     hr: Annotated[
         list[Path],
         typer.Option(
-            "--hr", metavar="FILES...", help="HR cells or whole fields, TIFF or OME-TIFF."
+            "--hr",
+            metavar="FILES...",
+            help=f"HR cells or whole fields: {FORMATS}.",
         ),
     ],
     out: Annotated[
@@ -138,9 +142,8 @@ def benchmark(
             plate_map=plate,
             classifier=classifier_hr or (),
         )
-    reading = cells.pool.reading
-    if not reading.certain:
-        say(" ".join([f"{cells.pool.name}: {reading.text}", *reading.warnings]))
+    for told in told_readings(cells.readings):
+        say(told)
     say(f"{len(cells.hr)} of {len(cells.pool)} cells.")
     known = (*cells.pool.crops, *(cells.classifier.crops if cells.classifier else ()))
     if plate and (complaint := plate.complaint(dict.fromkeys((c.file, c.well) for c in known))):

@@ -28,7 +28,7 @@ from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap, guessed_wells
-from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.read import FORMATS, read_stack
 from napari_rls.workflow.reading import WELLS_KEY
 from napari_rls.workflow.stack import InputError
 from napari_rls.workflow.tiff_file import one_of_each_set
@@ -43,7 +43,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file i
 def crops(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FIELD.tif...", help="Whole fields, TIFF or OME-TIFF."),
+        typer.Argument(metavar="FIELD.tif...", help=f"Whole fields: {FORMATS}."),
     ],
     out: Out,
     size: Annotated[int, typer.Option(min=1, help="Side of the crops in pixels.")] = 64,
@@ -104,6 +104,8 @@ def crops(
             failed = True
             continue
         cuts.append(cut)
+        for warning in field.reading.warnings:
+            say(f"{name}: {warning}")
         found.append(channel_label(field, dna))
         if not dna_channel and not shows_dna(field.channels[dna]):
             say(f"{name}: nuclei are looked for in {field.channels[dna]} (number {dna}).")
@@ -135,7 +137,7 @@ def crops(
 
 @options_of(DegradeSettings)
 def degrade(
-    file: Annotated[Path, typer.Argument(metavar="HR.tif", help="HR cells, TIFF or OME-TIFF.")],
+    file: Annotated[Path, typer.Argument(metavar="HR.tif", help=f"HR cells: {FORMATS}.")],
     out: Out,
     overwrite: Overwrite = False,
     **options: Any,
@@ -153,7 +155,10 @@ def degrade(
         check_new([out], overwrite=overwrite, inputs=[file])
         check_outputs([out])
     with exit_code(FAILED):
-        lr = degrade_stack(read_stack(file), settings)
+        hr = read_stack(file)
+        for warning in hr.reading.warnings:
+            say(f"{file.name}: {warning}")
+        lr = degrade_stack(hr, settings)
         description = f"Degraded {settings.factor}x from {file.name}; pixel-centre convention."
         record = {"degrade": settings.model_dump()}
         with kept_path():

@@ -33,7 +33,7 @@ from napari_rls.workflow.measure_rows import wells_told
 from napari_rls.workflow.measure_sets import ImageSet, Kind, describe_channels, find_channels
 from napari_rls.workflow.outputs import check_outputs, write_or_keep
 from napari_rls.workflow.plate_map import PlateMap
-from napari_rls.workflow.read import read_record
+from napari_rls.workflow.read import FORMATS, read_record
 from napari_rls.workflow.table import table_paths, write_table
 
 MeasureFile = Annotated[
@@ -131,7 +131,7 @@ def measure_settings(
 def measure(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILES...", help="SR, HR or LR cells, TIFF or OME-TIFF."),
+        typer.Argument(metavar="FILES...", help=f"SR, HR or LR cells: {FORMATS}."),
     ],
     out: Annotated[
         Path,
@@ -206,6 +206,9 @@ def measure(
         for sentence in wells_told([group[0].stack for group in groups], plate):
             say(sentence)
         for group in groups:
+            for stack in (images.stack for images in group):
+                for warning in stack.reading.warnings:
+                    say(f"{stack.name}: {warning}")
             for sentence in describe_channels(group, settings, find_channels(group, settings)[1]):
                 say(sentence)
         table, record = join(_measured(groups, settings, plate, factor))

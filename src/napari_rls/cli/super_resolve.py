@@ -29,7 +29,7 @@ from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.channels import choose_channels, split_names
 from napari_rls.workflow.collect import Collector
 from napari_rls.workflow.outputs import KeptError, check_outputs, write_or_keep
-from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.read import FORMATS, read_stack
 from napari_rls.workflow.stack import CellStack, InputError, fitting_factor
 from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.write import (
@@ -57,7 +57,8 @@ ESTIMATED_AT = 5
 @options_of(Settings, defaults={"factor": "whatever fits the LR size"})
 def super_resolve(
     files: Annotated[
-        list[Path], typer.Argument(metavar="LR.tif...", help="LR cells, TIFF or OME-TIFF.")
+        list[Path],
+        typer.Argument(metavar="LR.tif...", help=f"LR cells: {FORMATS}."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the SR files.")],
     settings_file: Annotated[

@@ -36,8 +36,8 @@ def train(
         typer.Argument(
             metavar="IMAGES...",
             show_default=False,
-            help="Whole fields: TIFF or OME-TIFF files, folders, patterns. A file holds all "
-            "channels, or one; see --channel-files.",
+            help="Whole fields: TIFF, OME-TIFF, LIF, CZI or ND2 files, folders, patterns. A file "
+            "holds all channels, or one; see --channel-files.",
         ),
     ] = None,
     channels: Annotated[

@@ -18,6 +18,7 @@ from napari_rls.widgets.state import Level, Phase, Progress
 from napari_rls.widgets.train_layers import TrainLayers
 from napari_rls.widgets.train_state import Curves, TrainState
 from napari_rls.widgets.train_worker import FindCells, Look, News, Train
+from napari_rls.workflow.original_file import ORIGINALS
 from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 USER_ERRORS = (InputError, BundleError, SettingsError, TrainingError)
 """Errors whose message is a sentence for the user."""
 
-TIFF = (".tif", ".tiff")
+IMAGES = (".tif", ".tiff", *ORIGINALS)
 
 
 class TrainController(PlanController):
@@ -78,12 +79,12 @@ class TrainController(PlanController):
             for layer in self.viewer.layers
             if isinstance(layer, Image) and layer.source.path
         ]
-        images = [p for p in dict.fromkeys(paths) if p.lower().endswith(TIFF)]
+        images = [p for p in dict.fromkeys(paths) if p.lower().endswith(IMAGES)]
         if images:
             self.choose_images(images)
             return
         self._say(
-            "No open layer comes from a TIFF file; save the layers first, or choose files.",
+            "No open layer comes from an image file; save the layers first, or choose files.",
             Level.WARNING,
         )
 

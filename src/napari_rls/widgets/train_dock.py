@@ -44,7 +44,7 @@ MORE = tuple(name for name in TrainSettings.model_fields if name not in {*MAIN, 
 ABOUT = ("name", "title", "licence", "attribution", "pixel_size")
 MORE_OF_PLAN = ("start", "grow_kimg", "generator", "fit_samples", "fit_epochs")
 
-IMAGES = "TIFF images (*.tif *.tiff)"
+IMAGES = "Images (*.tif *.tiff *.lif *.czi *.nd2)"
 FACTS = {
     "Images/s": (0, 0, 1),
     "ADA p": (0, 2, 1),
@@ -82,8 +82,8 @@ class TrainWidget(Dock):
 
     def _build(self) -> None:
         self.images = TextLabel()
-        self.files = PushButton(text="Files...", tooltip="TIFF files of whole fields")
-        self.whole_folder = PushButton(text="Folder...", tooltip="All TIFF files of a folder")
+        self.files = PushButton(text="Files...", tooltip="Files of whole fields")
+        self.whole_folder = PushButton(text="Folder...", tooltip="All images of a folder")
         self.open_layers = PushButton(text="Open layers", tooltip="Files of the open image layers")
         self.channels = SettingsForm(("channels", "pattern"), Plan)
         self.dna = ComboBox(tooltip="The channel that shows nuclei, which cells are centred on.")

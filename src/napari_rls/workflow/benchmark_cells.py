@@ -20,6 +20,7 @@ from napari_rls.workflow.crops import cut_crops, join
 from napari_rls.workflow.measure_rows import source_name
 from napari_rls.workflow.plate_map import PlateMap, condition_of
 from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.reading import Reading
 from napari_rls.workflow.stack import CellStack, Crop, InputError, content_digest
 from napari_rls.workflow.tiff_file import one_of_each_set
 from napari_rls.workflow.wells import well_of
@@ -44,6 +45,8 @@ class BenchmarkCells:
         Indices of ``hr`` in ``pool``.
     plate_map
         What was done to the wells, or None.
+    readings
+        What each file was taken for.
     """
 
     hr: CellStack
@@ -51,6 +54,7 @@ class BenchmarkCells:
     classifier: CellStack | None
     chosen: NDArray[np.intp]
     plate_map: PlateMap | None = None
+    readings: tuple[tuple[str, Reading], ...] = ()
 
     @property
     def digest(self) -> str:
@@ -86,15 +90,20 @@ def read_cells(
     InputError
         If a file cannot be used, or there is no cell.
     """
-    pool = _read(files, manifest, plate_map)
+    pool, readings = _read(files, manifest, plate_map)
+    apart = None
+    if classifier:
+        apart, others = _read(classifier, manifest, plate_map)
+        readings += others
     chosen = choose(pool, settings.cells, settings.seed)
     crops = tuple(pool.crops[k] for k in chosen)
     return BenchmarkCells(
         replace(pool, data=pool.data[chosen], crops=crops),
         pool,
-        _read(classifier, manifest, plate_map) if classifier else None,
+        apart,
         chosen,
         plate_map,
+        tuple(readings),
     )
 
 
@@ -176,7 +185,9 @@ def _members(names: Sequence[str], condition: str) -> list[str]:
     return [name for name in names if name and wanted <= parts_of(name).items()]
 
 
-def _read(files: Sequence[Path], manifest: Manifest, plate_map: PlateMap | None) -> CellStack:
+def _read(
+    files: Sequence[Path], manifest: Manifest, plate_map: PlateMap | None
+) -> tuple[CellStack, list[tuple[str, Reading]]]:
     files = one_of_each_set(files)[0]
     names = names_of([path.absolute() for path in files])
     stacks = [_cells(p, name, manifest, plate_map) for p, name in zip(files, names, strict=True)]
@@ -187,7 +198,7 @@ def _read(files: Sequence[Path], manifest: Manifest, plate_map: PlateMap | None)
             f"{int((~finite).sum())} of the {len(finite)} HR cells hold pixels that are no "
             "numbers; leave them out."
         )
-    return joined
+    return joined, [(name, s.reading) for name, s in zip(names, stacks, strict=True)]
 
 
 def _cells(path: Path, name: str, manifest: Manifest, plate_map: PlateMap | None) -> CellStack:

@@ -1,4 +1,4 @@
-"""Read single-cell stacks and fields from TIFF and OME-TIFF files."""
+"""Read single-cell stacks and fields from TIFF and OME-TIFF files, and originals of microscopes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ from numpy.typing import NDArray
 
 from napari_rls.text import name_of
 from napari_rls.workflow.ome import Header, TiffError, in_micrometres, parse_ome, square_side
+from napari_rls.workflow.original_file import is_original, read_original
 from napari_rls.workflow.reading import Reading, describe_axes
-from napari_rls.workflow.stack import CellStack, InputError, stack_from_array
+from napari_rls.workflow.stack import CellStack, InputError, check_positions, stack_from_array
 from napari_rls.workflow.tiff_file import open_tiff, read_pixels
+
+FORMATS = "TIFF, OME-TIFF, LIF, CZI or ND2"
+"""Files that can be read, in words."""
 
 _UNNAMED_AXES = "QI"
 """tifffile's letters for an axis of which the file says nothing."""
 
 
 def read_stack(path: Path | str) -> CellStack:
-    """Read the images of a TIFF or OME-TIFF file with all that the file says of them.
+    """Read the images of a file with all that the file says of them.
+
+    A TIFF or OME-TIFF file, or with the extra ``microscope`` a LIF, CZI or ND2 file.
 
     Files of cells (N, C, y, x) or (C, y, x), and of whole fields, read alike; the
     leading axis may have any name. Channel names, pixel size and the crop records
@@ -32,10 +38,16 @@ def read_stack(path: Path | str) -> CellStack:
     Raises
     ------
     InputError
-        If the file is missing, unreadable, cut short, an RGB picture, or its axes
-        are not those of cells.
+        If the file is missing, unreadable, cut short, an RGB picture, its axes are not those
+        of cells, or it needs the extra.
     """
     path = Path(path)
+    if is_original(path):
+        array, axes, header = read_original(path)
+        return replace(
+            stack_from_array(array, axes=axes, channels=header.channels, name=name_of(path)),
+            pixel_size_um=header.pixel_size_um,
+        )
     with open_tiff(path) as tiff:
         array, axes, header = _read(tiff, name_of(path))
         stack = _own_stack(array, header, name_of(path))
@@ -54,7 +66,7 @@ def read_record(path: Path | str) -> Mapping[str, Any]:
     InputError
         If the file is missing or unreadable.
     """
-    return read_header(path).record
+    return {} if is_original(Path(path)) else read_header(path).record
 
 
 def read_header(path: Path | str) -> Header:
@@ -152,13 +164,7 @@ def _axes(series: tifffile.TiffPageSeries) -> list[str]:
 def _positions(tiff: tifffile.TiffFile, name: str) -> tuple[NDArray[np.generic], list[str]]:
     """Return several images of one shape, such as the positions of a stage, as one (P, ...)."""
     first = tiff.series[0]
-    kinds = {(series.shape, series.axes, series.dtype) for series in tiff.series}
-    if len(kinds) > 1 or set(first.axes) - set("CYXS"):
-        what = "of different shapes" if len(kinds) > 1 else f"(positions) of axes {first.axes}"
-        raise InputError(
-            f"{name} holds {len(tiff.series)} images {what}; save each one to use in a file of its "
-            "own."
-        )
+    check_positions([(series.shape, series.axes, series.dtype) for series in tiff.series], name)
     return np.stack([read_pixels(series) for series in tiff.series]), ["P", *_axes(first)]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from napari_rls.workflow.wells import WellGuess, told_wells, wells_record
 
 WELLS_KEY = "wells_from_names"
 """Key of records: which wells were taken from which names of files, and what else they may be."""
+
+_SIZES = re.compile(r"\b(one|\d+) (cells?|x \d+|planes|tiles|time points)\b")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Reading:
         Whether nothing names the axis of channels.
     wells
         For names of files, the wells that were taken from them.
+    apart
+        What is taken for cells though its axis has another name, in words.
     """
 
     axes: str = ""
@@ -47,11 +52,22 @@ class Reading:
     cells: int = 0
     unnamed: bool = False
     wells: Mapping[str, WellGuess] = field(default_factory=dict)
+    apart: str = ""
 
     @property
     def certain(self) -> bool:
         """Whether the image itself says all of it."""
-        return not (self.assumed or self.differing or self.unused or self.unnamed)
+        return not (self.assumed or self.differing or self.unused or self.unnamed or self.apart)
+
+    @property
+    def way(self) -> Reading:
+        """What is the same for files of other sizes that are read alike."""
+        return replace(
+            self,
+            axes=_SIZES.sub("", self.axes),
+            cells=min(self.cells, 2),
+            apart=_SIZES.sub("", self.apart),
+        )
 
     @property
     def text(self) -> str:
@@ -82,6 +98,11 @@ class Reading:
                 said.append(
                     "If its axis of channels runs over cells, choose one layer per channel."
                 )
+        if self.apart:
+            said.append(
+                f"Each of its {self.apart} is taken for a cell or field of its own; if that is "
+                "wrong, give one of each, or a projection."
+            )
         said += [
             f"{name} holds only True and False, like a mask: the search needs intensities."
             for name in self.masks
@@ -97,6 +118,29 @@ class Reading:
             "warnings": self.warnings,
             **({WELLS_KEY: wells_record(self.wells)} if self.wells else {}),
         }
+
+
+def told_readings(readings: Sequence[tuple[str, Reading]]) -> list[str]:
+    """Return what to say before a run of how files were read, a sentence for each way.
+
+    Nothing if all were read in the same way, of which the files themselves say all.
+
+    Parameters
+    ----------
+    readings
+        Names of the files, and what they were taken for.
+    """
+    ways: dict[Reading, list[tuple[str, Reading]]] = {}
+    for name, reading in readings:
+        ways.setdefault(reading.way, []).append((name, reading))
+    if len(ways) < 2 and all(way.certain for way in ways):
+        return []
+    said = []
+    for files in ways.values():
+        name, reading = files[0]
+        which = f"{len(files)} files like {name}" if len(files) > 1 else name
+        said.append(" ".join([f"{which}: {reading.text}", *reading.warnings]))
+    return said
 
 
 def describe_axes(

@@ -18,6 +18,9 @@ MOST_CHANNELS = 6
 _MEANINGS = {"t": "time", "z": "planes", "n": "cells"}
 """What the letters of axes mean."""
 
+_APART = {"t": "time points", "z": "planes", "m": "tiles"}
+"""What axes of these letters run over that is taken for cells or fields."""
+
 
 class AxesError(ValueError):
     """An axis that would be taken for channels seems to be another one; the end of a sentence."""
@@ -148,13 +151,44 @@ def stack_from_array(
     count = 1 if channel is None else shape[channel]
     named = channel is None or names[channel].strip().lower() in CHANNEL_AXES
     manifold = None if cells == 1 else leading
+    apart = "" if manifold is None else _APART.get(names[manifold].strip().lower(), "")
     return CellStack(
         array.transpose(*dropped, *kept, -2, -1).reshape(cells, count, *shape[-2:]),
         tuple(channels) if len(channels) == count else tuple(f"channel {k}" for k in range(count)),
         leading=None if leading is None else names[leading] if names[leading].isalpha() else "N",
         name=name,
-        reading=Reading(describe_axes(shape, channel, manifold, names), unnamed=not named),
+        reading=Reading(
+            describe_axes(shape, channel, manifold, names),
+            unnamed=not named,
+            apart=apart and f"{cells} {apart}",
+        ),
     )
+
+
+def check_positions(
+    kinds: Sequence[tuple[Sequence[int], str, np.dtype[np.generic]]], name: str
+) -> None:
+    """Check that the images of a file, such as positions of a stage, can be fields of one stack.
+
+    Parameters
+    ----------
+    kinds
+        Shape, letters of the axes and type of each image.
+    name
+        Name of the file, for the message.
+
+    Raises
+    ------
+    InputError
+        If they differ, or each has further axes than channels, y and x.
+    """
+    axes = kinds[0][1]
+    alike = all(kind == kinds[0] for kind in kinds)
+    if not alike or set(axes) - set("CYXS"):
+        what = f"(positions) of axes {axes}" if alike else "of different shapes"
+        raise InputError(
+            f"{name} holds {len(kinds)} images {what}; save each one to use in a file of its own."
+        )
 
 
 def no_channel(stack: CellStack, channel: str | int) -> InputError:

@@ -66,10 +66,7 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     InputError
         If the file is missing, unreadable or damaged.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the files in it.")
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
+    check_is_file(path)
     complaints = _Complaints()
     logger = logging.getLogger("tifffile")
     logger.addHandler(complaints)
@@ -98,6 +95,44 @@ def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     finally:
         logger.removeHandler(complaints)
         logger.propagate = propagate
+
+
+def check_is_file(path: Path) -> None:
+    """Check that there is a file.
+
+    Raises
+    ------
+    InputError
+        If there is none, or a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the files in it.")
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+
+
+def check_size(size: int, in_file: int | None) -> None:
+    """Check that so many bytes of pixels can be in a file of so many, and fit into memory.
+
+    Parameters
+    ----------
+    size
+        Bytes of the pixels.
+    in_file
+        Bytes of the file; None if the pixels are in several.
+
+    Raises
+    ------
+    TiffError
+        If not; the message says why, as the end of a sentence.
+    """
+    if in_file is not None and size > max(BIG, MAX_RATIO * in_file):
+        raise TiffError(f"it promises {byte_count(size)} of pixels in {byte_count(in_file)}")
+    free = psutil.virtual_memory().available
+    if size > free:
+        raise TiffError(
+            f"its {byte_count(size)} of pixels do not fit into the {byte_count(free)} free"
+        )
 
 
 def set_of(path: Path) -> frozenset[tuple[Path, str]]:
@@ -144,13 +179,7 @@ def read_pixels(series: tifffile.TiffPageSeries) -> NDArray[Any]:
     size = math.prod(series.shape) * (series.dtype.itemsize)
     in_file = series.parent.filehandle.size if series.parent else 0
     _check_there(series, in_file)
-    if size > max(BIG, MAX_RATIO * in_file) and not series.is_multifile:
-        raise TiffError(f"it promises {byte_count(size)} of pixels in {byte_count(in_file)}")
-    free = psutil.virtual_memory().available
-    if size > free:
-        raise TiffError(
-            f"its {byte_count(size)} of pixels do not fit into the {byte_count(free)} free"
-        )
+    check_size(size, None if series.is_multifile else in_file)
     return series.asarray()
 
 

@@ -14,6 +14,7 @@ from napari_rls.training.settings import TrainSettings
 from napari_rls.workflow.channels import channel_index
 from napari_rls.workflow.crops import CropCut, cut_crops, join
 from napari_rls.workflow.fit import unusable_cells
+from napari_rls.workflow.reading import Reading, told_readings
 from napari_rls.workflow.stack import CellStack, Crop, InputError
 from napari_rls.workflow.tiff_file import set_of
 from napari_rls.workflow.train_inputs import FieldFiles, read_field
@@ -113,15 +114,21 @@ def prepare(
     every = [*own, *validation]
     cuts: list[CellStack] = []
     samples: dict[str, NDArray[np.float64]] = {}
+    readings: list[tuple[str, Reading]] = []
+    ways: set[Reading] = set()
     at_border = unusable = 0
     for number, files in enumerate(every, start=1):
         field = read_field(files, settings.channels, sources)
         dna = channel_index(field, dna_channel)
-        if number == 1 and not field.reading.certain:
+        readings.append((files.files[0].name, field.reading))
+        known = len(ways)
+        ways.add(field.reading.way)
+        # A way of reading is told as soon as a file is read so, and all of them at the end.
+        if len(ways) > known and not (field.reading.certain and number == 1):
+            told = " ".join([field.reading.text, *field.reading.warnings])
             yield Cutting(
-                f"{files.files[0].name}: {field.reading.text} Nuclei are looked for in "
-                f"{field.channels[dna]}.",
-                0.0,
+                f"{files.files[0].name}: {told} Nuclei are looked for in {field.channels[dna]}.",
+                (number - 1) / len(every),
             )
         cut = _ready(field, settings.size) or cut_crops(
             field, settings.size, dna_channel=dna, settings=nuclei
@@ -137,6 +144,8 @@ def prepare(
             f"{cut.at_border + len(bad)} nuclei dropped.",
             number / len(every),
         )
+    if len(ways) > 1:
+        yield from (Cutting(sentence, 1.0) for sentence in told_readings(readings))
     crops = join(cuts, name="training crops")
     names = [crop.file for crop in crops.crops]
     _check_number(len(crops), settings.batch_size)

@@ -12,11 +12,12 @@ import numpy as np
 
 from napari_rls.text import name_of
 from napari_rls.workflow.channels import choose_channels, split_names
+from napari_rls.workflow.original_file import ORIGINALS
 from napari_rls.workflow.read import read_stack
 from napari_rls.workflow.stack import CellStack, InputError
 from napari_rls.workflow.tiff_file import one_of_each_set
 
-_SUFFIXES = (".tif", ".tiff")
+_SUFFIXES = (".tif", ".tiff", *ORIGINALS)
 _PLACEHOLDER = re.compile(r"(\{field\}|\{channel\}|\*)")
 
 
@@ -56,25 +57,28 @@ def parse_channels(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def find_images(inputs: Sequence[str]) -> list[Path]:
-    """Return the TIFF files that files, folders and glob patterns name, each once.
+    """Return the images that files, folders and glob patterns name, each once.
 
     Raises
     ------
     InputError
-        If one of them names no TIFF file.
+        If one of them names no TIFF, LIF, CZI or ND2 file.
     """
     found: dict[Path, None] = {}
     for text in inputs:
         path = Path(text)
         if path.is_dir():
             files = sorted(p for p in path.iterdir() if _is_image(p))
-            missing = f"The folder {path} holds no TIFF file; give the folder of the images."
+            missing = (
+                f"The folder {path} holds no TIFF, LIF, CZI or ND2 file; give the folder of the "
+                "images."
+            )
         elif path.is_file():
             files, missing = [path], ""
         else:
             names = glob.glob(text, recursive=True)  # noqa: PTH207  Path.glob takes no absolute one
             files = [p for p in map(Path, sorted(names)) if _is_image(p)]
-            missing = f"There is no image {text}; give TIFF files, folders of them or patterns."
+            missing = f"There is no image {text}; give files, folders of them or patterns."
         if not files:
             raise InputError(missing)
         found |= dict.fromkeys(files)
