@@ -24,7 +24,7 @@ from napari_rls.workflow.degrade import degrade
 from napari_rls.workflow.fit import unusable_cells
 from napari_rls.workflow.samples import draw_prior_sample
 from napari_rls.workflow.stack import CellStack, InputError, stack_from_array
-from napari_rls.workflow.super_resolve import Update
+from napari_rls.workflow.super_resolve import Update, prepare
 
 QUICK = Settings(factor=4, steps=20, learning_rate=0.1, batch_size=3, samples=0)
 
@@ -174,6 +174,32 @@ def test_a_cell_of_unusual_intensities_is_named_and_leaves_the_others_alone(
     assert result.provenance()["intensity"]["unusual"] == {
         "1": "it has pixels far outside the intensities that the bundle knows"
     }
+
+
+def test_cells_unlike_the_bundles_are_told_before_the_search(
+    lr: NDArray[np.float32], tiny_bundle: Bundle
+) -> None:
+    embedded = load_bundle("bbbc013-translocation-64")
+    own = np.asarray(draw_prior_sample(embedded, count=12, factor=8, seed=2).lr.data)
+
+    def doubt(cells: NDArray[np.float32], **options: object) -> str:
+        run = prepare(cells, embedded, Settings(factor=8, **options)).run
+        result = Collector(stack_from_array(cells), 64)
+        result.begin(run)
+        assert result.provenance()["intensity"]["doubt"] == run.doubt
+        return run.doubt
+
+    assert doubt(own) == ""
+    # 8-bit images of a camera with an offset lie in the bundle's range.
+    assert doubt(own + 20) == (
+        "12 of 12 cells do not look like those that the bundle bbbc013-translocation-64 knows "
+        "(brightness, contrast, how light is spread): if their camera or exposure is another, "
+        "choose the intensities 'match'; else their SR images are not to be trusted."
+    )
+    assert doubt(own + 20, intensity="match") == ""
+    assert "or the pixel size is another, their SR" in doubt(255 - own, intensity="match")
+    # Of one without held-out cells nothing is known.
+    assert prepare(lr * 3, tiny_bundle, QUICK).run.doubt == ""
 
 
 def test_a_known_camera_offset_is_taken(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:

@@ -200,7 +200,7 @@ class _Job:
         # Batches are kept until the files are whole; those of a run before are there already.
         copies = 1 if unfinished.folder.exists() else 2
         check_outputs([target, *others], copies * images * result.sr.nbytes)
-        if words := search.run.intensity.words(stack.channels):
+        for words in filter(None, (search.run.intensity.words(stack.channels), search.run.doubt)):
             say(f"{file.name}: {words}")
         with unfinished.opened(anew=overwrite) as kept:
             if kept:

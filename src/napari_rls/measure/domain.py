@@ -163,14 +163,24 @@ def judge(domain: Domain, evidence: Evidence) -> Verdict:
     )
 
 
+def strange_looks(domain: Domain, looks: Floats) -> NDArray[np.bool_]:
+    """Return which looks (N, K) are stranger than those of nearly all held-out cells, (N,)."""
+    return _stranger(domain, looks) < domain.threshold
+
+
 def _ranks(domain: Domain, evidence: Evidence) -> tuple[Floats, Floats, Floats]:
     """Return the shares of held-out cells that are farther out, by each of the three rules."""
-    distance = _distance(evidence.look, np.array(domain.centre), np.array(domain.precision))
     return (
         1 - _share_below(domain.lr_residual, evidence.residual),
         _share_below(domain.log_density, evidence.log_density),
-        1 - _share_below(domain.distance, distance),
+        _stranger(domain, evidence.look),
     )
+
+
+def _stranger(domain: Domain, looks: Floats) -> Floats:
+    """Return the shares of held-out cells with a stranger look, (N,)."""
+    distance = _distance(looks, np.array(domain.centre), np.array(domain.precision))
+    return 1 - _share_below(domain.distance, distance)
 
 
 def _distance(looks: Floats, centre: Floats, precision: Floats) -> Floats:

@@ -324,6 +324,8 @@ class Controller(InputController):
             run.sr.mark(run.record())
             info = message.run
             self.state.device = f"Device: {info.device_reason}, {info.precision}"
+            if info.doubt:
+                self._say(info.doubt, Level.WARNING)
         self.state.progress = describe_progress(message)
         if run.collector.complete:
             self._settle("Done")
@@ -359,12 +361,14 @@ class Controller(InputController):
         skipped = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "skipped"}
         failed = {k: cell.reason for k, cell in enumerate(cells) if cell.status == "failed"}
         unusual = collector.run.unusual if collector.run else {}
+        doubt = collector.run.doubt if collector.run else ""
         notes = [
             why or f"{outcome}: {describe_reached(collector)}.",
             kept,
             describe_cells(skipped, len(cells), "skipped"),
             describe_cells(failed, len(cells), "kept at the last good step"),
             describe_cells(unusual, len(cells), "not to be trusted"),
+            doubt,
             collector.run.intensity.words(collector.lr.channels) if collector.run else "",
         ]
         state.progress = Progress(1.0 if outcome == "Done" else 0.0)
@@ -372,7 +376,8 @@ class Controller(InputController):
             info = collector.run
             searched = info.cells - len(info.skipped)
             note_run(info.settings, info.manifest, searched, collector.seconds, self._memory)
-        worst = Level.WARNING if level is Level.INFO and (skipped or failed or unusual) else level
+        doubtful = skipped or failed or unusual or doubt
+        worst = Level.WARNING if level is Level.INFO and doubtful else level
         self._say(" ".join(filter(None, notes)), worst)
         self._note_result()
 

@@ -208,6 +208,7 @@ def _run_record(run: Run) -> dict[str, Any]:
             "low": list(run.intensity.low),
             "high": list(run.intensity.high),
             "unusual": {str(cell): reason for cell, reason in run.unusual.items()},
+            "doubt": run.doubt,
         },
     }
 

@@ -30,6 +30,7 @@ from napari_rls.workflow.stack import (
     fitting_factor,
     stack_from_array,
 )
+from napari_rls.workflow.trust import count_strange
 from napari_rls.workflow.updates import Run, Update
 
 Pixels: TypeAlias = Any
@@ -168,6 +169,7 @@ def prepare(
         skipped=skipped,
         unusual={usable[k]: why for k, why in unusual.items()},
         reading=stack.reading,
+        strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
     )
     return Search(stack, bundle, run, choice.device, dtype)
 

@@ -14,6 +14,9 @@ from napari_rls.models.manifest import Manifest
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.reading import Reading
 
+_CHANCE = 1 / 3
+"""Share of cells that may look strange without a word: of cells like the bundle's, few do."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -23,7 +26,8 @@ class Run:
     bundle has no encoder for the factor, and is ``none`` if nothing is searched;
     ``skipped`` names the cells that cannot be searched and why, ``unusual`` those that are
     searched but whose intensities no cell should have; ``reading`` is what the axes and
-    channels of the LR image are taken for.
+    channels of the LR image are taken for. ``strange`` is how many of the cells
+    that are searched do not look like those that the bundle knows.
     """
 
     manifest: Manifest
@@ -37,6 +41,24 @@ class Run:
     skipped: Mapping[int, str] = field(default_factory=dict)
     unusual: Mapping[int, str] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
+    strange: int = 0
+
+    @property
+    def doubt(self) -> str:
+        """What is to be said if more cells are strange than by chance, in a sentence; or ""."""
+        searched = self.cells - len(self.skipped)
+        if self.strange <= _CHANCE * searched:
+            return ""
+        remedy = (
+            "if their camera or exposure is another, choose the intensities 'match'; else"
+            if self.intensity.mode == "bundle"
+            else "if the stain, the kind of cell or the pixel size is another,"
+        )
+        return (
+            f"{self.strange} of {searched} cells do not look like those that the bundle "
+            f"{self.manifest.name} knows (brightness, contrast, how light is spread): {remedy} "
+            "their SR images are not to be trusted."
+        )
 
 
 @dataclass(frozen=True, eq=False)
