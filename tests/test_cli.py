@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -488,6 +489,35 @@ def test_bundles_verify(tiny_bundle_file: Path, tmp_path: Path) -> None:
     failed = run("bundles", "verify", damaged, tiny_bundle_file, code=1)
     assert "damaged.rls.safetensors is damaged or was altered" in failed.stderr
     assert f"{tiny_bundle_file}: whole" in failed.stdout
+
+
+PLACED = {
+    "demo": ["--out"],
+    "simulate": ["--cells", 1, "--out"],
+    "benchmark": ["--hr", "hr.tif", "--out"],
+    "bundles import": ["network.pkl", "--channels", "DNA", "--out"],
+}
+
+
+@pytest.mark.parametrize("command", PLACED)
+def test_a_place_is_looked_at_before_the_work(tmp_path: Path, command: str) -> None:
+    (tmp_path / "taken").touch()
+    name = "a.rls.safetensors" if "import" in command else "sub"
+    failed = run(*command.split(), *PLACED[command], tmp_path / "taken" / name, code=2)
+    assert failed.stderr.endswith("taken is a file where a folder is needed; give another place.\n")
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate"])
+def test_a_folder_that_may_not_be_written_to(tmp_path: Path, command: str) -> None:
+    tmp_path.chmod(0o500)
+    arguments = [command, "--cells", 1, *(["--steps", 1] if command == "demo" else [])]
+    code = 2 if os.geteuid() else 0  # root may all the same
+    result = run(*arguments, "--out", tmp_path, code=code)
+    tmp_path.chmod(0o700)
+    if code:
+        told = f"Nothing can be written into {tmp_path} (Permission denied); choose another place."
+        assert result.stderr.splitlines() == [told]
+    assert bool(list(tmp_path.iterdir())) == (code == 0)
 
 
 def test_bundles_list_needs_no_torch() -> None:
