@@ -100,7 +100,7 @@ def test_cells_that_cannot_be_searched_are_skipped(
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((3, 8, 8), "has 3 channel.s. but the bundle tiny needs 2 .nucleus, protein"),
+        ((3, 8, 8), "needs 2 channels .nucleus, protein.: its first axis of 3 is not"),
         ((1, 2, 7, 7), "7 x 7 pixels, which no scale factor brings to the 32 x 32"),
         ((1, 2, 8, 16), "8 x 16 pixels, which no scale factor"),
         ((1, 2, 16, 16), "the scale factor must be 2, not 4"),
