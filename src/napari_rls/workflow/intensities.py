@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_rls.measure.domain import look, strange_looks
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.intensity import IntensityMap, Levels, choose_map
+from napari_rls.models.manifest import Manifest
 from napari_rls.search.degradation import Bicubic
 from napari_rls.search.settings import Settings
 
@@ -52,3 +54,16 @@ def _drawn(bundle: Bundle, factor: int) -> NDArray[np.float32]:
     degrade = Bicubic(factor)
     parts = bundle.draw_z(TYPICAL_CELLS, 0).split(_BATCH)
     return np.concatenate([unit.decode(degrade(bundle.generator(z)).numpy()) for z in parts])
+
+
+def count_strange(
+    lr: NDArray[np.generic], intensity: IntensityMap, manifest: Manifest, factor: int
+) -> int:
+    """Return how many LR cells (N, C, y, x) do not look like those that a bundle knows.
+
+    Nothing need be searched for that; 0 where the bundle knows none at this factor.
+    """
+    trust = manifest.trust_at(factor)
+    if trust is None:
+        return 0
+    return int(strange_looks(trust.domain, look(lr, intensity.low, intensity.high, 1)).sum())

@@ -20,7 +20,7 @@ from napari_rls.search.settings import Settings, SettingsError
 from napari_rls.workflow.channels import choose_channels
 from napari_rls.workflow.draw_batches import drawn_batches
 from napari_rls.workflow.fit import check_fit, unusable_cells
-from napari_rls.workflow.intensities import intensity_map
+from napari_rls.workflow.intensities import count_strange, intensity_map
 from napari_rls.workflow.pixels import as_pixels
 from napari_rls.workflow.search_batches import SearchBatches
 from napari_rls.workflow.stack import (
@@ -30,7 +30,6 @@ from napari_rls.workflow.stack import (
     fitting_factor,
     stack_from_array,
 )
-from napari_rls.workflow.trust import count_strange
 from napari_rls.workflow.updates import Run, Update
 
 Pixels: TypeAlias = Any

@@ -18,10 +18,8 @@ from napari_rls.measure.domain import (
     judge,
     look,
     residual_share,
-    strange_looks,
 )
 from napari_rls.measure.intervals import fit_correction
-from napari_rls.models.intensity import IntensityMap
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.trust import Correction, Domain, Trust
 from napari_rls.workflow.measure_sets import ImageSet, find_channels
@@ -106,19 +104,6 @@ def judge_cells(
     if domain is None:
         return Verdict.of_nothing(len(sr))
     return judge(domain, evidence_of(sr, record))
-
-
-def count_strange(
-    lr: NDArray[np.generic], intensity: IntensityMap, manifest: Manifest, factor: int
-) -> int:
-    """Return how many LR cells (N, C, y, x) do not look like those that a bundle knows.
-
-    Nothing need be searched for that; 0 where the bundle knows none at this factor.
-    """
-    trust = manifest.trust_at(factor)
-    if trust is None:
-        return 0
-    return int(strange_looks(trust.domain, look(lr, intensity.low, intensity.high, 1)).sum())
 
 
 def calibrate(
