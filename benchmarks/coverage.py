@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.domain import Evidence, fit_domain, judge
 from napari_rls.measure.intervals import LEVELS, fit_correction, interval
-from napari_rls.workflow.read import read_record, read_samples, read_stack
-from napari_rls.workflow.stack import CellStack
-from napari_rls.workflow.trust import evidence_of, measured
-from napari_rls.workflow.write import samples_path
+from napari_rls.workflow.cells.read import read_record, read_samples, read_stack
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.measure.trust_levels import evidence_of, measured
+from napari_rls.workflow.super_resolve.sr_files import samples_path
 
 DRAWS = 40
 """Draws by lot of halves."""

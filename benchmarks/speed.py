@@ -21,7 +21,7 @@ from napari_rls import Settings, load_bundle, super_resolve
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.stylegan2 import Generator
-from napari_rls.workflow.samples import draw_prior_sample
+from napari_rls.workflow.cells.examples import draw_prior_sample
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from plain_stylegan2 import plain_synthesis

@@ -32,8 +32,8 @@ from napari_rls.training.losses import (
     path_penalty,
     r1_penalty,
 )
-from napari_rls.training.settings import TrainSettings
 from napari_rls.training.trainer import PATH_SHARE, Trainer
+from napari_rls.training.training_settings import TrainSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from plain_stylegan2 import plain_discriminator, plain_mapping, plain_synthesis

@@ -22,10 +22,10 @@ from scipy.stats import mannwhitneyu, spearmanr
 
 from napari_rls import Settings, degrade, load_bundle, super_resolve
 from napari_rls.measure.translocation import translocation_ratio
-from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.crops import cut_crops
-from napari_rls.workflow.read import read_stack
-from napari_rls.workflow.stack import CellStack
+from napari_rls.workflow.cells.crops import cut_crops
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.super_resolve.result import Collector
 
 Images = NDArray[np.float32]
 

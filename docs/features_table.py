@@ -24,9 +24,9 @@ from napari_rls import degrade, load_bundle
 from napari_rls.evaluation.features import features
 from napari_rls.evaluation.scores import Scorer, distances, generated_features
 from napari_rls.models.stylegan2 import Generator
-from napari_rls.workflow.crops import cut_crops
-from napari_rls.workflow.fit import unusable_cells
-from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.cells.crops import cut_crops
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.usable import unusable_cells
 
 BUNDLE = "bbbc013-translocation-64"
 SIZE = 64

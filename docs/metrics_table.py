@@ -14,10 +14,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_rls.evaluation.metrics import score
-from napari_rls.workflow.crops import cut_crops
-from napari_rls.workflow.degrade import degrade
-from napari_rls.workflow.read import read_stack
-from napari_rls.workflow.upsample import upsample
+from napari_rls.workflow.cells.crops import cut_crops
+from napari_rls.workflow.cells.degrade import degrade
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.upsample import upsample
 
 CELLS = 100
 

@@ -17,10 +17,10 @@ import napari
 from qtpy.QtWidgets import QApplication
 
 from napari_rls.widgets.__main__ import open_viewer
-from napari_rls.widgets.sample_cells import lr_and_gt_layers
-from napari_rls.widgets.state import Phase
-from napari_rls.workflow.crops import cut_crops
-from napari_rls.workflow.read import read_stack
+from napari_rls.widgets.common.state import Phase
+from napari_rls.widgets.contributions.sample_cells import lr_and_gt_layers
+from napari_rls.workflow.cells.crops import cut_crops
+from napari_rls.workflow.cells.read import read_stack
 
 IMAGES = Path(__file__).parent / "images"
 CELLS = 8

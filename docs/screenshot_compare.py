@@ -15,11 +15,11 @@ from pathlib import Path
 import napari
 from screenshot import CELLS, IMAGES, wait
 
-from napari_rls.widgets.compare_dock import CompareWidget
-from napari_rls.widgets.sample_cells import lr_and_gt_layers
-from napari_rls.widgets.state import Phase
-from napari_rls.workflow.crops import cut_crops
-from napari_rls.workflow.read import read_stack
+from napari_rls.widgets.common.state import Phase
+from napari_rls.widgets.compare.compare_dock import CompareWidget
+from napari_rls.widgets.contributions.sample_cells import lr_and_gt_layers
+from napari_rls.workflow.cells.crops import cut_crops
+from napari_rls.workflow.cells.read import read_stack
 
 
 def main() -> None:

@@ -18,12 +18,12 @@ import numpy as np
 from screenshot import IMAGES, wait
 
 from napari_rls.widgets.__main__ import open_viewer
-from napari_rls.widgets.measure_dock import MeasureWidget
-from napari_rls.widgets.sample_cells import lr_and_gt_layers
-from napari_rls.widgets.state import Phase
-from napari_rls.workflow.crops import cut_crops
-from napari_rls.workflow.read import read_stack
-from napari_rls.workflow.stack import CellStack
+from napari_rls.widgets.common.state import Phase
+from napari_rls.widgets.contributions.sample_cells import lr_and_gt_layers
+from napari_rls.widgets.measure.measure_dock import MeasureWidget
+from napari_rls.workflow.cells.crops import cut_crops
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.stack import CellStack
 
 CELLS = 12
 

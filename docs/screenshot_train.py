@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.search.settings import DEFAULT_BUNDLE
-from napari_rls.widgets.state import Phase
+from napari_rls.widgets.common.state import Phase
 
 IMAGES = Path(__file__).parent / "images"
 

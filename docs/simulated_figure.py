@@ -10,8 +10,13 @@ from pathlib import Path
 from PIL import Image
 
 from napari_rls.simulate.assays import ASSAYS
-from napari_rls.workflow.contact_sheet import contact_sheet, write_png
-from napari_rls.workflow.simulate import FRESH_SEED, SIMULATED_LABEL, SimulateSettings, simulate
+from napari_rls.workflow.cells.contact_sheet import contact_sheet, write_png
+from napari_rls.workflow.cells.simulated import (
+    FRESH_SEED,
+    SIMULATED_LABEL,
+    SimulateSettings,
+    simulate,
+)
 
 FIGURE = Path(__file__).parent / "images" / "simulated.png"
 CELLS = 7

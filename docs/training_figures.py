@@ -27,9 +27,9 @@ from napari_rls.models.intensity import IntensityMap
 from napari_rls.training.checkpoint import load_generator
 from napari_rls.training.grid import PALETTE
 from napari_rls.training.run_folder import RunFolder, Score
-from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.contact_sheet import TILE, contact_sheet, write_png
-from napari_rls.workflow.read import read_stack
+from napari_rls.training.training_settings import TrainSettings
+from napari_rls.workflow.cells.contact_sheet import TILE, contact_sheet, write_png
+from napari_rls.workflow.cells.read import read_stack
 
 SEED = 0
 COLUMNS, ROWS = 6, 2

@@ -17,9 +17,9 @@ from bbbc013_translocation_64 import DRAFT, SETTINGS
 
 from napari_rls.models.bundle import load_bundle
 from napari_rls.models.manifest import FORMAT_VERSION
-from napari_rls.workflow.train import prepare
-from napari_rls.workflow.train_fit import with_camera
-from napari_rls.workflow.train_inputs import find_fields
+from napari_rls.workflow.train.cut_crops import prepare
+from napari_rls.workflow.train.fields import find_fields
+from napari_rls.workflow.train.fitted import with_camera
 
 ROWS = "ADEGH"
 

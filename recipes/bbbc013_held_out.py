@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from napari_rls.workflow.crops import cut_crops
-from napari_rls.workflow.read import read_stack
-from napari_rls.workflow.stack import CellStack
-from napari_rls.workflow.write import write_stack
+from napari_rls.workflow.cells.crops import cut_crops
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.write import write_stack
 
 SIZE, CELLS = 64, 56
 

@@ -22,9 +22,9 @@ from napari_rls.models.manifest import (
     Manifest,
     Training,
 )
-from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.train_job import train_bundle
-from napari_rls.workflow.train_record import TrainJob
+from napari_rls.training.training_settings import TrainSettings
+from napari_rls.workflow.train.train_bundle import train_bundle
+from napari_rls.workflow.train.train_job import TrainJob
 
 SETTINGS = TrainSettings(
     size=64,

@@ -27,9 +27,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_rls.evaluation.features import FeatureNetwork
 from napari_rls.training.dataset import mirrored
-from napari_rls.workflow.crops import PlateMap, cut_crops
-from napari_rls.workflow.fit import unusable_cells
-from napari_rls.workflow.read import read_stack
+from napari_rls.workflow.cells.crops import PlateMap, cut_crops
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.usable import unusable_cells
 
 SIZE = 64
 ROWS = "ADEGH"

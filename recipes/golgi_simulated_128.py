@@ -30,12 +30,12 @@ from napari_rls.models.manifest import (
 )
 from napari_rls.simulate.assays import ASSAYS
 from napari_rls.simulate.golgi import GolgiSettings
-from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.simulate import SIMULATED_LABEL, SimulateSettings, simulated_cells
-from napari_rls.workflow.stack import CellStack
-from napari_rls.workflow.train_job import train_bundle
-from napari_rls.workflow.train_record import TrainJob
-from napari_rls.workflow.write import write_stack
+from napari_rls.training.training_settings import TrainSettings
+from napari_rls.workflow.cells.simulated import SIMULATED_LABEL, SimulateSettings, simulated_cells
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.train.train_bundle import train_bundle
+from napari_rls.workflow.train.train_job import TrainJob
 
 ASSAY = ASSAYS["golgi"]
 PIXEL_UM = GolgiSettings().optics.pixel_size_um

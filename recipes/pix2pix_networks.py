@@ -18,10 +18,10 @@ from pathlib import Path
 
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
-from napari_rls.workflow.simulate import SIMULATED_LABEL, SimulateSettings, simulate
-from napari_rls.workflow.train_crops import HRImages
-from napari_rls.workflow.train_pix2pix import Pix2PixJob, train_pix2pix
-from napari_rls.workflow.write import write_stack
+from napari_rls.workflow.cells.simulated import SIMULATED_LABEL, SimulateSettings, simulate
+from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.train.hr_images import HRImages
+from napari_rls.workflow.train.train_pix2pix import Pix2PixJob, train_pix2pix
 
 ROWS = "ADEGH"
 CELLS = SimulateSettings(assay="golgi", cells=1650, seed=0)

@@ -7,8 +7,8 @@ draws the cells anew and writes them into the package.
 
 from __future__ import annotations
 
-from napari_rls.widgets.sample_cells import MADE
-from napari_rls.widgets.sample_data import write_sample
+from napari_rls.widgets.contributions.sample_cells import MADE
+from napari_rls.widgets.contributions.sample_data import write_sample
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ from typing import Any
 from tiny_model import random_bundle
 
 from napari_rls.models.bundle import Bundle, load_bundle
-from napari_rls.workflow.benchmark import Benchmark, BenchmarkUpdate, benchmark
-from napari_rls.workflow.benchmark_cells import BenchmarkCells, read_cells
-from napari_rls.workflow.benchmark_settings import BenchmarkSettings
-from napari_rls.workflow.simulate import SimulateSettings, simulate
-from napari_rls.workflow.stack import CellStack, Crop
-from napari_rls.workflow.write import write_stack
+from napari_rls.workflow.benchmark.benchmark_settings import BenchmarkSettings
+from napari_rls.workflow.benchmark.chosen_cells import BenchmarkCells, read_cells
+from napari_rls.workflow.benchmark.run_benchmark import Benchmark, BenchmarkUpdate, benchmark
+from napari_rls.workflow.cells.simulated import SimulateSettings, simulate
+from napari_rls.workflow.cells.stack import CellStack, Crop
+from napari_rls.workflow.cells.write import write_stack
 
 NEGATIVE, POSITIVE = "control=negative", "control=positive"
 WELLS = ("B01", "B02", "B03", "B04")

@@ -8,9 +8,9 @@ import numpy as np
 from napari.components import ViewerModel
 from widget_bench import Thread
 
-from napari_rls.widgets.compare_controller import CompareController
-from napari_rls.widgets.compare_state import CompareState
-from napari_rls.workflow.degrade import degrade
+from napari_rls.widgets.compare.compare_controller import CompareController
+from napari_rls.widgets.compare.compare_state import CompareState
+from napari_rls.workflow.cells.degrade import degrade
 
 FACTOR = 8
 

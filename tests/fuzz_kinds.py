@@ -21,31 +21,31 @@ from tiny_job import SETTINGS, job, run, write_fields
 from tiny_model import random_bundle
 
 from napari_rls.cli.measure import measure_settings
+from napari_rls.errors import BundleError, CheckpointError, InputError, SettingsError, TrainingError
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.bundle import load_bundle
-from napari_rls.models.bundle_file import BundleError, read_manifest, verify
-from napari_rls.models.import_checkpoint import CheckpointError, read_checkpoint
+from napari_rls.models.bundle_file import read_manifest, verify
+from napari_rls.models.import_checkpoint import read_checkpoint
 from napari_rls.models.stylegan2 import Generator
-from napari_rls.search.settings import Settings, SettingsError
+from napari_rls.search.settings import Settings
 from napari_rls.training.checkpoint import load_checkpoint, load_start
 from napari_rls.training.run_folder import RunFolder
-from napari_rls.training.settings import TrainingError
 from napari_rls.training.trainer import Trainer
-from napari_rls.workflow.benchmark import RUNS
-from napari_rls.workflow.benchmark_plan import plan
-from napari_rls.workflow.benchmark_runs import load
-from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.measure_files import read_images
-from napari_rls.workflow.measure_record import table_record
-from napari_rls.workflow.plate_map import PlateMap, condition_of
-from napari_rls.workflow.read import read_frames, read_stack
-from napari_rls.workflow.stack import CellStack, Crop, InputError
-from napari_rls.workflow.super_resolve import super_resolve
-from napari_rls.workflow.table import read_table, write_table
-from napari_rls.workflow.train_files import kept_crops
-from napari_rls.workflow.unfinished import Unfinished
-from napari_rls.workflow.write import write_stack
+from napari_rls.workflow.benchmark.plan import plan
+from napari_rls.workflow.benchmark.run_benchmark import RUNS
+from napari_rls.workflow.benchmark.searches import load
+from napari_rls.workflow.cells.plate_map import PlateMap, condition_of
+from napari_rls.workflow.cells.read import read_frames, read_stack
+from napari_rls.workflow.cells.stack import CellStack, Crop
+from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.measure.image_files import read_images
+from napari_rls.workflow.measure.table_files import read_table, write_table
+from napari_rls.workflow.measure.table_origin import table_record
+from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.result import Collector
+from napari_rls.workflow.super_resolve.unfinished import Unfinished
+from napari_rls.workflow.train.run_files import kept_crops
 
 Reader = Callable[[Path], object]
 

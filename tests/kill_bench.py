@@ -27,10 +27,10 @@ from tiny_job import CENTRES, write_fields
 
 from napari_rls.cli.main import app
 from napari_rls.models.bundle import load_bundle
-from napari_rls.workflow.read import read_frames, read_stack
-from napari_rls.workflow.stack import CellStack
-from napari_rls.workflow.train_files import begun
-from napari_rls.workflow.write import write_stack
+from napari_rls.workflow.cells.read import read_frames, read_stack
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.train.run_files import begun
 
 DRAFT = re.compile(r"^\..+\.([0-9a-f]{8}-)?[0-9a-f]{16}\.tmp$")
 """Names of drafts, or of the folders of drafts: all that a kill may leave beside whole files."""

@@ -180,7 +180,7 @@ class Campaign:
 
     def _argv(self, folder: Path) -> list[str]:
         argv = self.job.argv(folder)
-        from napari_rls.workflow.train_files import begun
+        from napari_rls.workflow.train.run_files import begun
 
         resuming = self.job.name.startswith("train") and begun(folder / "mine-run")
         return [*argv, "--resume"] if resuming else argv

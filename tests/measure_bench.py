@@ -9,8 +9,8 @@ from napari.components import ViewerModel
 from synthetic_cells import disc
 from widget_bench import Thread
 
-from napari_rls.widgets.measure_controller import MeasureController
-from napari_rls.widgets.measure_state import state_of
+from napari_rls.widgets.measure.measure_controller import MeasureController
+from napari_rls.widgets.measure.measure_state import state_of
 
 SIDE = 48
 RATIO = "Math_Ratio_NucleusCytoplasm_Signal"

@@ -33,7 +33,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_rls.widgets.docks import Dock
+from napari_rls.widgets.common.docks import Dock
 
 PLUGIN = "RLS super-resolution"
 SLOW = 300

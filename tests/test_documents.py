@@ -26,13 +26,13 @@ from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.settings import Settings
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
-from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.benchmark_settings import BenchmarkSettings
-from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.degrade import DegradeSettings, degrade
-from napari_rls.workflow.simulate import SimulateSettings
-from napari_rls.workflow.stack import stack_from_array
-from napari_rls.workflow.super_resolve import super_resolve
+from napari_rls.training.training_settings import TrainSettings
+from napari_rls.workflow.benchmark.benchmark_settings import BenchmarkSettings
+from napari_rls.workflow.cells.degrade import DegradeSettings, degrade
+from napari_rls.workflow.cells.simulated import SimulateSettings
+from napari_rls.workflow.cells.stack import stack_from_array
+from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.result import Collector
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
@@ -99,7 +99,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _with_network(bundle: Bundle, network: UNet, path: Path) -> Path:
     from napari_rls.models.manifest import Pix2PixNetwork
-    from napari_rls.workflow.train_pix2pix import with_network
+    from napari_rls.workflow.train.train_pix2pix import with_network
 
     record = Pix2PixNetwork(
         factor=8, width=4, width_max=16, steps=1, batch_size=1, seed=0, images=1, validation=1,

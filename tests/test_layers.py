@@ -15,7 +15,7 @@ LIGHT = [
     "napari_rls.models.intensity",
     "napari_rls.models.manifest",
     "napari_rls.search.settings",
-    "napari_rls.workflow.stack",
+    "napari_rls.workflow.cells.stack",
 ]
 SHOW_HEAVY = "print(*sorted({'torch', 'napari', 'qtpy', 'magicgui'} & set(sys.modules)))"
 

@@ -16,11 +16,11 @@ from train_bench import SMALL
 
 from napari_rls.models.manifest import Channel
 from napari_rls.search.settings import DEFAULT_BUNDLE, Settings
-from napari_rls.widgets import docks
-from napari_rls.widgets.memory import settings_file
-from napari_rls.widgets.plots_dock import PlotsWidget
-from napari_rls.widgets.state import Phase
-from napari_rls.widgets.train_plan import Plan
+from napari_rls.widgets.common import docks
+from napari_rls.widgets.common.memory import settings_file
+from napari_rls.widgets.common.state import Phase
+from napari_rls.widgets.measure.plots_dock import PlotsWidget
+from napari_rls.widgets.train.train_plan import Plan
 
 pytestmark = pytest.mark.canvas
 

@@ -14,10 +14,10 @@ import tifffile
 from numpy.typing import NDArray
 from synthetic_cells import field
 
-from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.train_job import JobUpdate, train_bundle
-from napari_rls.workflow.train_manifest import Card
-from napari_rls.workflow.train_record import TrainJob
+from napari_rls.training.training_settings import TrainSettings
+from napari_rls.workflow.train.bundle_card import Card
+from napari_rls.workflow.train.train_bundle import JobUpdate, train_bundle
+from napari_rls.workflow.train.train_job import TrainJob
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from napari.components import ViewerModel
 from synthetic_cells import field
 from widget_bench import Thread
 
-from napari_rls.widgets.train_controller import TrainController
-from napari_rls.widgets.train_plan import Plan
-from napari_rls.widgets.train_state import TrainState
+from napari_rls.widgets.train.train_controller import TrainController
+from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.train.train_state import TrainState
 
 CENTRES = [(30.0, 40.0), (60.0, 25.0), (64.0, 64.0), (6.0, 80.0)]
 SMALL = {

@@ -9,8 +9,8 @@ import numpy as np
 from napari.components import ViewerModel
 
 from napari_rls.models.bundle_file import read_manifest
-from napari_rls.widgets.controller import Controller
-from napari_rls.widgets.state import State
+from napari_rls.widgets.cells.input_state import State
+from napari_rls.widgets.super_resolve.super_resolve_controller import Controller
 
 
 class Thread:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_rls.models.bundle import load_bundle
     from napari_rls.search.settings import Settings
-    from napari_rls.workflow.degrade import degrade
-    from napari_rls.workflow.super_resolve import super_resolve
+    from napari_rls.workflow.cells.degrade import degrade
+    from napari_rls.workflow.super_resolve.resolver import super_resolve
 
 __version__ = version("napari-rls")
 
 _HOMES = {
     "load_bundle": "napari_rls.models.bundle",
     "Settings": "napari_rls.search.settings",
-    "degrade": "napari_rls.workflow.degrade",
-    "super_resolve": "napari_rls.workflow.super_resolve",
+    "degrade": "napari_rls.workflow.cells.degrade",
+    "super_resolve": "napari_rls.workflow.super_resolve.resolver",
 }
 
 __all__ = ["Settings", "degrade", "load_bundle", "super_resolve"]

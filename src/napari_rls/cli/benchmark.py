@@ -21,18 +21,18 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
-from napari_rls.search.settings import METHODS, SettingsError
-from napari_rls.workflow.benchmark_settings import BenchmarkSettings
-from napari_rls.workflow.outputs import check_outputs, write_or_keep
-from napari_rls.workflow.plate_map import PlateMap
-from napari_rls.workflow.read import FORMATS
-from napari_rls.workflow.reading import told_readings
-from napari_rls.workflow.stack import InputError
+from napari_rls.errors import InputError, SettingsError
+from napari_rls.files.outputs import check_outputs, write_or_keep
+from napari_rls.search.settings import METHODS
+from napari_rls.workflow.benchmark.benchmark_settings import BenchmarkSettings
+from napari_rls.workflow.cells.plate_map import PlateMap
+from napari_rls.workflow.cells.read import FORMATS
+from napari_rls.workflow.cells.reading import told_readings
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from napari_rls.workflow.benchmark import Benchmark, BenchmarkUpdate
+    from napari_rls.workflow.benchmark.run_benchmark import Benchmark, BenchmarkUpdate
 
 ALL = "all"
 """What stands for every method."""
@@ -124,9 +124,9 @@ def benchmark(
         check_outputs([out / "report.html"])
         say(f"Loading {settings.bundle} ...")
         from napari_rls.models.bundle import load_bundle
-        from napari_rls.workflow.benchmark import benchmark as updates
-        from napari_rls.workflow.benchmark_cells import read_cells
-        from napari_rls.workflow.benchmark_write import write_benchmark
+        from napari_rls.workflow.benchmark.chosen_cells import read_cells
+        from napari_rls.workflow.benchmark.run_benchmark import benchmark as updates
+        from napari_rls.workflow.benchmark.write_benchmark import write_benchmark
 
         bundle = load_bundle(settings.bundle)
         for factor in settings.factors:

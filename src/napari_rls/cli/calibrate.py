@@ -11,13 +11,13 @@ import typer
 from napari_rls.cli.measure import MeasureFile, measure_settings
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle
+from napari_rls.errors import InputError
+from napari_rls.files.outputs import write_or_keep
 from napari_rls.measure.cells import AssayName
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.manifest import FORMAT_VERSION
-from napari_rls.workflow.outputs import write_or_keep
-from napari_rls.workflow.read import read_record, read_samples, read_stack
-from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.write import samples_path
+from napari_rls.workflow.cells.read import read_record, read_samples, read_stack
+from napari_rls.workflow.super_resolve.sr_files import samples_path
 
 
 def calibrate(
@@ -53,7 +53,7 @@ def calibrate(
         chosen = measure_settings(assay, settings_file)
     with exit_code(FAILED):
         from napari_rls.models.bundle import load_bundle
-        from napari_rls.workflow.trust import calibrate as trust_of
+        from napari_rls.workflow.measure.trust_levels import calibrate as trust_of
 
         loaded = load_bundle(bundle)
         truth = read_stack(gt)

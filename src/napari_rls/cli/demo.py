@@ -20,11 +20,12 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
+from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.search.settings import Settings
-from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.outputs import check_outputs, write_or_keep
-from napari_rls.workflow.samples import Sample, draw_sample
-from napari_rls.workflow.write import result_stack, write_result, write_stack
+from napari_rls.workflow.cells.examples import Sample, draw_sample
+from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.super_resolve.result import Collector
+from napari_rls.workflow.super_resolve.sr_files import result_stack, write_result
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
@@ -85,7 +86,7 @@ def has_display() -> bool:
 
 def write_demo(folder: Path, sample: Sample, result: Collector) -> list[Path]:
     """Write LR, SR and true images and the contact sheet; return their paths."""
-    from napari_rls.workflow.contact_sheet import contact_sheet, write_png
+    from napari_rls.workflow.cells.contact_sheet import contact_sheet, write_png
 
     if result.run is None:
         raise ValueError("nothing was searched")
@@ -111,7 +112,7 @@ def write_demo(folder: Path, sample: Sample, result: Collector) -> list[Path]:
 
 
 def _search(sample: Sample, bundle: Bundle, settings: Settings) -> Collector:
-    from napari_rls.workflow.super_resolve import super_resolve
+    from napari_rls.workflow.super_resolve.resolver import super_resolve
 
     result = Collector(sample.lr, bundle.manifest.hr_size)
     with SearchProgress() as progress:

@@ -21,19 +21,19 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
+from napari_rls.errors import InputError
+from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.text import names_of
-from napari_rls.workflow.channels import channel_label, nucleus_channel, shows_dna
-from napari_rls.workflow.crops import CropCut, cut_crops, join
-from napari_rls.workflow.degrade import DegradeSettings, degrade_stack
-from napari_rls.workflow.outputs import check_outputs, write_or_keep
-from napari_rls.workflow.plate_map import PlateMap, guessed_wells
-from napari_rls.workflow.read import FORMATS, read_stack
-from napari_rls.workflow.reading import WELLS_KEY
-from napari_rls.workflow.stack import InputError
-from napari_rls.workflow.tiff_file import one_of_each_set
-from napari_rls.workflow.wells import told_wells, wells_record
-from napari_rls.workflow.write import write_stack
+from napari_rls.workflow.cells.channels import channel_label, nucleus_channel, shows_dna
+from napari_rls.workflow.cells.crops import CropCut, cut_crops, join
+from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_stack
+from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells
+from napari_rls.workflow.cells.read import FORMATS, read_stack
+from napari_rls.workflow.cells.reading import WELLS_KEY
+from napari_rls.workflow.cells.tiff_file import one_of_each_set
+from napari_rls.workflow.cells.wells import told_wells, wells_record
+from napari_rls.workflow.cells.write import write_stack
 
 Out = Annotated[Path, typer.Option("--out", metavar="F.ome.tif", help="The file to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]

@@ -11,11 +11,11 @@ import typer
 from napari_rls.cli.options import build, options_of
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle
+from napari_rls.files.outputs import write_or_keep
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.part import plain_name
-from napari_rls.workflow.channels import split_names
-from napari_rls.workflow.import_manifest import ImportSettings
-from napari_rls.workflow.outputs import write_or_keep
+from napari_rls.workflow.cells.channels import split_names
+from napari_rls.workflow.train.import_manifest import ImportSettings
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
@@ -55,7 +55,7 @@ def import_checkpoint(
             )
         names = split_names(channels)
     with exit_code(FAILED):
-        from napari_rls.workflow.import_checkpoint import import_checkpoint as steps
+        from napari_rls.workflow.train.import_bundle import import_checkpoint as steps
 
         with kept_path():
             write_or_keep(out, _reported(steps(checkpoint, names, settings)).save)

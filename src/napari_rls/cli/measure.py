@@ -22,19 +22,20 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
+from napari_rls.errors import JsonError, SettingsError
+from napari_rls.files.json_file import read_json
+from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.measure.cells import AssayName, MeasureSettings
 from napari_rls.measure.nuclei import NucleusSettings
-from napari_rls.models.json_file import JsonError, read_json
-from napari_rls.search.settings import SettingsError, first_problem
-from napari_rls.workflow.measure import Measurements, join
-from napari_rls.workflow.measure import measure as updates
-from napari_rls.workflow.measure_files import read_images
-from napari_rls.workflow.measure_rows import wells_told
-from napari_rls.workflow.measure_sets import ImageSet, Kind, describe_channels, find_channels
-from napari_rls.workflow.outputs import check_outputs, write_or_keep
-from napari_rls.workflow.plate_map import PlateMap
-from napari_rls.workflow.read import FORMATS, read_record
-from napari_rls.workflow.table import table_paths, write_table
+from napari_rls.search.settings import first_problem
+from napari_rls.workflow.cells.plate_map import PlateMap
+from napari_rls.workflow.cells.read import FORMATS, read_record
+from napari_rls.workflow.measure.image_files import read_images
+from napari_rls.workflow.measure.image_sets import ImageSet, Kind, describe_channels, find_channels
+from napari_rls.workflow.measure.measurements import Measurements, join
+from napari_rls.workflow.measure.measurements import measure as updates
+from napari_rls.workflow.measure.rows import wells_told
+from napari_rls.workflow.measure.table_files import table_paths, write_table
 
 MeasureFile = Annotated[
     Path | None,

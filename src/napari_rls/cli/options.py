@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from napari_rls.search.settings import SettingsError, first_problem
+from napari_rls.errors import SettingsError
+from napari_rls.search.settings import first_problem
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -20,16 +20,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from typer.core import TyperGroup
 
-from napari_rls.models.bundle_file import BundleError
-from napari_rls.search.settings import SettingsError
+from napari_rls.errors import BundleError, InputError, KeptError, SettingsError, TrainingError
+from napari_rls.files.outputs import why_not
 from napari_rls.text import duration, for_terminal
 from napari_rls.training.interrupt import stop_code, stoppable
-from napari_rls.training.settings import TrainingError
-from napari_rls.workflow.outputs import KeptError, why_not
-from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
-    from napari_rls.workflow.super_resolve import Update
+    from napari_rls.workflow.super_resolve.resolver import Update
 
 Item = TypeVar("Item")
 

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_rls.cli.reporting import WRONG_USAGE, check_new, exit_code, on_stop
+from napari_rls.errors import InputError, KeptError, SettingsError
+from napari_rls.files.outputs import check_outputs
 from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.search.settings import SettingsError
-from napari_rls.workflow.outputs import KeptError, check_outputs
-from napari_rls.workflow.stack import InputError
 
 
 def check_bundle(out: Path, *, overwrite: bool) -> None:
@@ -35,7 +34,7 @@ def check_run(folder: Path, *, resume: bool) -> None:
     InputError
         If not.
     """
-    from napari_rls.workflow.train_files import begun
+    from napari_rls.workflow.train.run_files import begun
 
     if begun(folder) and not resume:
         raise InputError(
@@ -65,7 +64,7 @@ def kept(folder: Path, besides: str = "") -> Iterator[None]:
     """
 
     def sentence() -> str:
-        from napari_rls.workflow.train_files import begun
+        from napari_rls.workflow.train.run_files import begun
 
         also = besides and f", {besides}"
         how = f": {folder} keeps the run; the same command with --resume goes on with it{also}."

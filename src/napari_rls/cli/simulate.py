@@ -10,9 +10,9 @@ from rich.progress import TimeRemainingColumn
 
 from napari_rls.cli.options import build, options_of
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, check_new, exit_code, kept_path, put
+from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.simulate.assays import ASSAYS
-from napari_rls.workflow.outputs import check_outputs, write_or_keep
-from napari_rls.workflow.simulate import (
+from napari_rls.workflow.cells.simulated import (
     SimulateSettings,
     gather,
     simulated_cells,

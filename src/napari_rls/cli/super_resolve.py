@@ -23,20 +23,20 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
+from napari_rls.errors import InputError, KeptError
+from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.search.settings import Settings
 from napari_rls.text import duration
 from napari_rls.training.interrupt import whole_step
-from napari_rls.workflow.channels import choose_channels, split_names
-from napari_rls.workflow.collect import Collector
-from napari_rls.workflow.outputs import KeptError, check_outputs, write_or_keep
-from napari_rls.workflow.read import FORMATS, read_stack
-from napari_rls.workflow.stack import CellStack, InputError, fitting_factor
-from napari_rls.workflow.tiff_file import one_of_each_set
-from napari_rls.workflow.write import (
+from napari_rls.workflow.cells.channels import choose_channels, split_names
+from napari_rls.workflow.cells.read import FORMATS, read_stack
+from napari_rls.workflow.cells.stack import CellStack, fitting_factor
+from napari_rls.workflow.cells.tiff_file import one_of_each_set
+from napari_rls.workflow.cells.write import record_path, stem
+from napari_rls.workflow.super_resolve.result import Collector
+from napari_rls.workflow.super_resolve.sr_files import (
     kind_of,
-    record_path,
     samples_path,
-    stem,
     trace_path,
     write_result,
     write_samples,
@@ -44,9 +44,9 @@ from napari_rls.workflow.write import (
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
-    from napari_rls.workflow.super_resolve import Update
-    from napari_rls.workflow.trace import Trace
-    from napari_rls.workflow.unfinished import Unfinished
+    from napari_rls.workflow.super_resolve.resolver import Update
+    from napari_rls.workflow.super_resolve.trace import Trace
+    from napari_rls.workflow.super_resolve.unfinished import Unfinished
 
 TRACE_EVERY = 10
 
@@ -170,9 +170,9 @@ class _Job:
     def _search(
         self, file: Path, stack: CellStack, progress: SearchProgress, *, overwrite: bool
     ) -> None:
-        from napari_rls.workflow.super_resolve import prepare
-        from napari_rls.workflow.trace import Trace
-        from napari_rls.workflow.unfinished import Unfinished
+        from napari_rls.workflow.super_resolve.resolver import prepare
+        from napari_rls.workflow.super_resolve.trace import Trace
+        from napari_rls.workflow.super_resolve.unfinished import Unfinished
 
         search = prepare(stack, self.bundle, self._settings_for(stack))
         if not stack.reading.certain:

@@ -15,13 +15,13 @@ from napari_rls.cli.train_options import NOT_STATED, job_of, run_folder
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.text import duration
-from napari_rls.training.settings import TrainSettings
+from napari_rls.training.training_settings import TrainSettings
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from napari_rls.training.run import Progress as Step
-    from napari_rls.workflow.train_job import JobUpdate
+    from napari_rls.workflow.train.train_bundle import JobUpdate
 
 _TRAINING = tuple(
     name for name in TrainSettings.model_fields if name not in {"channels", "intensity", "camera"}
@@ -165,7 +165,7 @@ def train(
     intensities 0 to 255, others the 0.1th to 99.9th percentile over all training fields.
     """
     with exit_code(WRONG_USAGE):
-        from napari_rls.workflow.train_job import train_bundle
+        from napari_rls.workflow.train.train_bundle import train_bundle
 
         goes_on = resume or finish
         words = options | {

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_rls.cli.options import build, given
+from napari_rls.errors import InputError
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.part import plain_name
-from napari_rls.training.settings import TrainSettings
-from napari_rls.workflow.stack import InputError
+from napari_rls.training.training_settings import TrainSettings
 
 if TYPE_CHECKING:
     from napari_rls.models.manifest import Manifest
-    from napari_rls.workflow.train_manifest import Card
-    from napari_rls.workflow.train_record import TrainJob
+    from napari_rls.workflow.train.bundle_card import Card
+    from napari_rls.workflow.train.train_job import TrainJob
 
 NOT_STATED = "not stated"
 
@@ -67,9 +67,9 @@ def job_of(folder: Path, words: Mapping[str, Any], card: Mapping[str, Any], old:
     SettingsError
         If a value is out of range.
     """
-    from napari_rls.workflow.channels import dna_index
-    from napari_rls.workflow.train_inputs import parse_channels
-    from napari_rls.workflow.train_record import RECORD, TrainJob, kept_job
+    from napari_rls.workflow.cells.channels import dna_index
+    from napari_rls.workflow.train.fields import parse_channels
+    from napari_rls.workflow.train.train_job import RECORD, TrainJob, kept_job
 
     before = kept_job(folder) if old and (folder / RECORD).exists() else None
     values = given(dict(words))
@@ -97,7 +97,7 @@ def _changed(before: Model | None, model: type[Model], values: Mapping[str, Any]
 
 
 def _card(before: TrainJob | None, said: dict[str, Any], out: Path) -> Card | Manifest:
-    from napari_rls.workflow.train_manifest import Card
+    from napari_rls.workflow.train.bundle_card import Card
 
     if before is None:
         default = Card(plain_name(out.name.removesuffix(SUFFIX)), "", NOT_STATED, NOT_STATED, None)

@@ -11,18 +11,18 @@ import typer
 from napari_rls.cli.options import build, options_of
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle, check_run, kept, wrong_usage
+from napari_rls.errors import InputError
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX, read_manifest
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.text import duration
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
-from napari_rls.workflow.stack import InputError
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from napari_rls.training.pix2pix import Progress as Step
-    from napari_rls.workflow.train_pix2pix import Pix2PixUpdate
+    from napari_rls.workflow.train.train_pix2pix import Pix2PixUpdate
 
 
 @options_of(NucleusSettings)
@@ -91,9 +91,9 @@ def train_pix2pix(
     """
     folder = run or out.with_name(out.name.removesuffix(SUFFIX) + "-run")
     with exit_code(WRONG_USAGE):
-        from napari_rls.workflow.train_crops import HRImages
-        from napari_rls.workflow.train_pix2pix import Pix2PixJob
-        from napari_rls.workflow.train_pix2pix import train_pix2pix as work
+        from napari_rls.workflow.train.hr_images import HRImages
+        from napari_rls.workflow.train.train_pix2pix import Pix2PixJob
+        from napari_rls.workflow.train.train_pix2pix import train_pix2pix as work
 
         nuclei = {k: v for k, v in options.items() if k in NucleusSettings.model_fields}
         own = {k: v for k, v in options.items() if k in Pix2PixSettings.model_fields}
@@ -128,8 +128,8 @@ def train_pix2pix(
 
 def _sources(channels: str, bundle: str) -> tuple[str, ...]:
     """Return where a file has the bundle's channels, in the bundle's order; () if not told."""
-    from napari_rls.workflow.channels import named
-    from napari_rls.workflow.train_inputs import parse_channels
+    from napari_rls.workflow.cells.channels import named
+    from napari_rls.workflow.train.fields import parse_channels
 
     if not channels:
         return ()
@@ -146,7 +146,7 @@ def _sources(channels: str, bundle: str) -> tuple[str, ...]:
 
 def _dna(bundle: str) -> str:
     """Return the number of the bundle's channel that shows nuclei."""
-    from napari_rls.workflow.channels import dna_index
+    from napari_rls.workflow.cells.channels import dna_index
 
     return str(dna_index(read_manifest(find_bundle(bundle)).channel_names) or 0)
 

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from napari_rls.evaluation.tables import CELL, IMAGE, WELL, TableError, kinds_of, values_of
+from napari_rls.errors import TableError
+from napari_rls.evaluation.tables import CELL, IMAGE, WELL, kinds_of, values_of
 
 Floats = NDArray[np.float64]
 

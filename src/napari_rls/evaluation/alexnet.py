@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_rls.evaluation.weight_files import MetricError, fill, read_weights
+from napari_rls.errors import MetricError
+from napari_rls.evaluation.weight_files import fill, read_weights
 
 SMALLEST = 32
 """Smallest side of an image, in pixels: three times halved and pooled, little is left of it."""

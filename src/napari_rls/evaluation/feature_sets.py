@@ -19,16 +19,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from napari_rls.errors import MetricError
 from napari_rls.evaluation.features import NAME, features
 from napari_rls.evaluation.perceptual import perceptual_distance
-from napari_rls.evaluation.weight_files import (
-    EXTRA,
-    MetricError,
-    cached_file,
-    fill,
-    package_file,
-    read_weights,
-)
+from napari_rls.evaluation.weight_files import EXTRA, cached_file, fill, package_file, read_weights
 
 LITE_SIDE = 128
 """Pixels a side that EfficientNet-Lite0 is shown; at its usual 224 it takes five times as long."""

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_rls.models.whole_file import whole_file
+from napari_rls.files.whole_file import whole_file
 
 NAME = "napari-rls features v1"
 """Stands wherever a distance that was computed with these features does."""

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_rls.evaluation.weight_files import MetricError, read_weights
+from napari_rls.errors import MetricError
+from napari_rls.evaluation.weight_files import read_weights
 
 NUM_FEATURES = 2048
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_rls.errors import MetricError
 from napari_rls.evaluation.bootstrap import (
     Floats,
     Interval,
@@ -29,7 +30,6 @@ from napari_rls.evaluation.feature_sets import Judge, read_judges
 from napari_rls.evaluation.features import SMALLEST
 from napari_rls.evaluation.per_cell import ms_ssim, ms_ssim_variant, psnr
 from napari_rls.evaluation.scores import FEWEST, distances
-from napari_rls.evaluation.weight_files import MetricError
 
 COLUMNS = ("metric", "variant", "value", "low", "high", "n", "better")
 

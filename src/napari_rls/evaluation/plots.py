@@ -18,6 +18,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from napari_rls.errors import TableError
 from napari_rls.evaluation.agreement import agreement, interval_columns
 from napari_rls.evaluation.figure_style import (
     PRINT,
@@ -36,14 +37,13 @@ from napari_rls.evaluation.tables import (
     DOSE,
     IMAGE,
     WELL,
-    TableError,
     in_condition,
     kinds_of,
     values_of,
     well_means,
     with_doses,
 )
-from napari_rls.models.whole_file import whole_file
+from napari_rls.files.whole_file import whole_file
 
 COLOURS = {"GT": "#000000", "HR": "#000000", "SR": "#0072b2", "LR": "#e69f00"}
 """Colours of the kinds of image, told apart with any colour vision (Okabe and Ito)."""

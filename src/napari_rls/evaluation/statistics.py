@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from napari_rls.errors import TableError
 from napari_rls.evaluation.tables import (
     CONDITION,
     DOSE,
     IMAGE,
     WELL,
-    TableError,
     in_condition,
     kinds_of,
     values_of,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_rls.errors import TableError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,10 +22,6 @@ CONDITION, DOSE = "Metadata_Condition", "Metadata_Dose"
 
 KINDS = ("GT", "HR", "SR", "LR")
 """Order of the kinds of image in results and figures; others follow as they come."""
-
-
-class TableError(ValueError):
-    """A table cannot be used; the message says why and what to do, in one sentence."""
 
 
 def parts_of(condition: object) -> dict[str, str]:

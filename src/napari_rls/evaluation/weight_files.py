@@ -8,20 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from napari_rls.models.safe_pickle import RefusedError
-from napari_rls.models.torch_file import (
-    LEGACY_START,
-    ZIP_START,
-    fits,
-    read_torch,
-    read_torch_zip,
-)
+from napari_rls.errors import MetricError, RefusedError
+from napari_rls.models.torch_file import LEGACY_START, ZIP_START, fits, read_torch, read_torch_zip
 
 EXTRA = "napari-rls[metrics]"
-
-
-class MetricError(ValueError):
-    """A metric cannot be computed; the message says why and what to do, in one sentence."""
 
 
 def cached_file(name: str, what: str, url: str) -> Path:

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from napari_rls.errors import BundleError
+from napari_rls.files.json_file import shown
 from napari_rls.models import bundle_file
-from napari_rls.models.bundle_file import BundleError
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.encoder import LatentEncoder, build_encoders
 from napari_rls.models.flow import WFlow
-from napari_rls.models.json_file import shown
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.pix2pix import UNet, build_unets
 from napari_rls.models.stylegan2 import Generator

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from napari_rls.models.json_file import JsonError, first_fault, parse_json, shown
+from napari_rls.errors import BundleError, JsonError
+from napari_rls.files.json_file import first_fault, parse_json, shown
+from napari_rls.files.whole_file import whole_file
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest
-from napari_rls.models.whole_file import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,10 +36,6 @@ _MAX_HEADER_BYTES = 100_000_000
 
 _CHUNK = 1 << 20
 _MOST_SAID = 200
-
-
-class BundleError(ValueError):
-    """A bundle cannot be used; the message says why and what to do, in one sentence."""
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_rls.models.bundle_file import SUFFIX, BundleError
+from napari_rls.errors import BundleError
+from napari_rls.models.bundle_file import SUFFIX
 
 _FOLDER = Path(__file__).parent / "embedded"
 

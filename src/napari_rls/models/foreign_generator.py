@@ -10,8 +10,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from napari_rls.errors import RefusedError
 from napari_rls.models.architecture import Architecture
-from napari_rls.models.safe_pickle import RefusedError, plain
+from napari_rls.models.safe_pickle import plain
 from napari_rls.models.stylegan2 import Generator, fir_filter
 
 MAX_CHANNELS: Final = 16

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from napari_rls.errors import CheckpointError, RefusedError
 from napari_rls.models.official_checkpoint import TENSORFLOW, read_official
 from napari_rls.models.rosinality import read_rosinality
-from napari_rls.models.safe_pickle import PROTOCOLS, RefusedError, plain
+from napari_rls.models.safe_pickle import PROTOCOLS, plain
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.models.torch_file import LEGACY_START, ZIP_START, read_torch, read_torch_zip
 
@@ -19,10 +20,6 @@ _GIVE = (
     "give a network pickle (.pkl) of stylegan2-ada-pytorch or a checkpoint (.pt) of rosinality's "
     "stylegan2-pytorch"
 )
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be imported; the message says why, in one sentence."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from napari_rls.errors import RefusedError
 from napari_rls.models.foreign_generator import ForeignTensor, build_generator
 from napari_rls.models.official_records import LARGE, TABLE, Module, StoredTensor
-from napari_rls.models.safe_pickle import RefusedError, load, plain
+from napari_rls.models.safe_pickle import load, plain
 from napari_rls.models.stylegan2 import Generator
 
 TENSORFLOW: Final = "dnnlib.tflib"

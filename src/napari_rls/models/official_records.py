@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_rls.models.safe_pickle import RefusedError, Table, plain
+from napari_rls.errors import RefusedError
+from napari_rls.models.safe_pickle import Table, plain
 from napari_rls.models.torch_file import read_torch
 
 LARGE: Final = 2**40

@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 
 from torch import Tensor
 
+from napari_rls.errors import RefusedError
 from napari_rls.models.foreign_generator import ForeignTensor, build_generator
-from napari_rls.models.safe_pickle import RefusedError, plain
+from napari_rls.models.safe_pickle import plain
 from napari_rls.models.stylegan2 import Generator, fir_filter
 from napari_rls.models.torch_file import fits
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from napari_rls.errors import RefusedError
+
 PROTOCOLS = range(2, 6)
 MAX_INSTRUCTIONS = 3_000_000
 """A checkpoint of 1024 x 1024 pixels has some 50,000; every instruction takes memory."""
@@ -41,10 +43,6 @@ _MAKERS: Mapping[str, Callable[[], object]] = {
 }
 _TUPLES: Mapping[str, int] = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _KEYS = (str, int, float, bytes, type(None))
-
-
-class RefusedError(ValueError):
-    """A file holds what no checkpoint needs; the message names it, as the end of a sentence."""
 
 
 @runtime_checkable

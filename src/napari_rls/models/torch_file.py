@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import torch
 
-from napari_rls.models.safe_pickle import Name, RefusedError, load, plain
+from napari_rls.errors import RefusedError
+from napari_rls.models.safe_pickle import Name, load, plain
 
 ZIP_START: Final = b"PK\x03\x04"
 LEGACY_START: Final = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")

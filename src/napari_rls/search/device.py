@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from napari_rls.errors import SettingsError
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.stylegan2 import Generator
-from napari_rls.search.settings import SettingsError
 
 BFLOAT16_TOLERANCE = 0.02
 """Largest root-mean-square error of a bfloat16 image, relative to the image's deviation."""

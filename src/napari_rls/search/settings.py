@@ -15,9 +15,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from napari_rls.models.json_file import JsonError, first_fault, read_json
+from napari_rls.errors import JsonError, SettingsError
+from napari_rls.files.json_file import first_fault, read_json
+from napari_rls.files.whole_file import whole_file
 from napari_rls.models.part import Checked
-from napari_rls.models.whole_file import whole_file
 from napari_rls.search.presets import PRESET_FIELDS, PRESETS, MethodName
 from napari_rls.search.schedule import Schedule
 
@@ -29,10 +30,6 @@ METHODS: tuple[str, ...] = tuple(PRESETS)
 def _or_none(value: Any) -> Any:
     """Take an empty field for one that says nothing."""
     return None if value == "" else value
-
-
-class SettingsError(ValueError):
-    """Settings cannot be used; the message says which and why, in one sentence."""
 
 
 class Settings(Checked):

@@ -14,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[impor
 from tensorboardX.record_writer import masked_crc32c  # type: ignore[import-untyped]
 from tensorboardX.summary import Summary, image, scalar  # type: ignore[import-untyped]
 
-from napari_rls.models.whole_file import append_whole
+from napari_rls.files.whole_file import append_whole
 from napari_rls.training.grid import sheet
 from napari_rls.training.run_folder import Report, Score, unwritable
 

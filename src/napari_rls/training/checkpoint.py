@@ -16,12 +16,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from napari_rls.errors import JsonError, TrainingError
+from napari_rls.files.json_file import parse_model
 from napari_rls.models.architecture import Architecture
-from napari_rls.models.json_file import JsonError, parse_model
 from napari_rls.models.part import LARGEST, Count, Number, Part
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.discriminator import Discriminator
-from napari_rls.training.settings import TrainingError
 from napari_rls.training.state import read_state, restore_state, state_tensors
 from napari_rls.training.tensor_file import opened, read_note, write_safely
 from napari_rls.training.trainer import Trainer

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_rls.errors import TrainingError
 from napari_rls.models.intensity import IntensityMap
-from napari_rls.training.settings import TrainingError, TrainSettings
+from napari_rls.training.training_settings import TrainSettings
 
 
 class Crops:

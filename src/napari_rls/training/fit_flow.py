@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from napari_rls.errors import TrainingError
 from napari_rls.models.flow import WFlow
 from napari_rls.models.gaussianity import ks_from_chi_squared
 from napari_rls.models.manifest import FlowFit, FlowSpec
-from napari_rls.training.settings import TrainingError
 
 HELD_OUT = 0.1
 BATCH = 256

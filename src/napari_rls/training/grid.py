@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from napari_rls.models.whole_file import whole_file
+from napari_rls.files.whole_file import whole_file
 
 PALETTE = ("#2040ff", "#00ff40", "#ff3030", "#ffff00", "#ff00ff", "#00ffff", "#ffffff")
 NOTE = "Generated images: samples of a generative model, not measurements."

@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_rls.errors import TrainingError
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.stylegan2 import LEAK, SQRT2, Generator
 from napari_rls.training.checkpoint import Start, load_start, save_start
 from napari_rls.training.discriminator import Discriminator, DiscriminatorBlock
 from napari_rls.training.run_folder import RunFolder
-from napari_rls.training.settings import TrainingError, TrainSettings
 from napari_rls.training.tensor_file import read_note
+from napari_rls.training.training_settings import TrainSettings
 
 _KIMG = "kimg"
 

@@ -14,10 +14,11 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
-from napari_rls.models.json_file import JsonError, parse_model, shown
+from napari_rls.errors import JsonError, TrainingError
+from napari_rls.files.json_file import parse_model, shown
+from napari_rls.files.whole_file import whole_file
 from napari_rls.models.part import Count, Line, Number, Part, PlainSettings
 from napari_rls.models.pix2pix import UNet
-from napari_rls.models.whole_file import whole_file
 from napari_rls.search.contained import contained
 from napari_rls.search.device import choose_device
 from napari_rls.training.dataset import Crops
@@ -25,7 +26,6 @@ from napari_rls.training.interrupt import whole_step
 from napari_rls.training.pix2pix_settings import MAY_CHANGE, Pix2PixSettings
 from napari_rls.training.pix2pix_step import Losses, Pix2PixTrainer
 from napari_rls.training.run_folder import locked, unwritable
-from napari_rls.training.settings import TrainingError
 from napari_rls.training.state import read_state, restore_state, state_tensors
 from napari_rls.training.tensor_file import read_note, write_safely
 

@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_rls.errors import ScoringError, TrainingError
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training import advice
 from napari_rls.training.board import Board
 from napari_rls.training.run_folder import Report, RunFolder, Score
-from napari_rls.training.scoring import Scorer, ScoringError, is_best, score_of
-from napari_rls.training.settings import TrainingError
+from napari_rls.training.scoring import Scorer, is_best, score_of
 
 
 class Recorder:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_rls.errors import TrainingError
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.search.contained import contained
 from napari_rls.search.device import choose_device, computes_in_bfloat16
@@ -28,8 +29,8 @@ from napari_rls.training.means import Means
 from napari_rls.training.record import Recorder
 from napari_rls.training.run_folder import Report, RunFolder, Score
 from napari_rls.training.scoring import Scorer
-from napari_rls.training.settings import TrainingError, TrainSettings
 from napari_rls.training.trainer import Trainer
+from napari_rls.training.training_settings import TrainSettings
 
 SAMPLES = 32
 """Images on a sample sheet."""

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from napari_rls.models.json_file import JsonError, parse_model, read_model
+from napari_rls.errors import JsonError, TrainingError
+from napari_rls.files.json_file import parse_model, read_model
+from napari_rls.files.whole_file import append_whole, sweep, whole_file
 from napari_rls.models.part import Checked, Count
 from napari_rls.models.stylegan2 import Generator
-from napari_rls.models.whole_file import append_whole, sweep, whole_file
 from napari_rls.training import checkpoint, tensor_file
 from napari_rls.training.grid import save_sheet
-from napari_rls.training.settings import TrainingError, TrainSettings, differing
+from napari_rls.training.training_settings import TrainSettings, differing
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+from napari_rls.errors import ScoringError
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.run_folder import Score
 
@@ -25,10 +26,6 @@ class HasDistances(Protocol):
 
 Scorer = Callable[[Generator], HasDistances]
 """Takes the averaged generator; must leave it and all global random streams as they are."""
-
-
-class ScoringError(RuntimeError):
-    """A generator could not be scored; the run goes on without."""
 
 
 def score_of(scorer: Scorer, generator: Generator, images: int) -> Score:

@@ -11,8 +11,8 @@ from napari_rls.search.contained import own_process
 from napari_rls.search.device import choose_device
 from napari_rls.training.dataset import Crops
 from napari_rls.training.run import chosen_dtype
-from napari_rls.training.settings import TrainSettings
 from napari_rls.training.trainer import Trainer
+from napari_rls.training.training_settings import TrainSettings
 
 FEW = 4
 """Images in a step on a CPU, whose speed hardly depends on their number."""

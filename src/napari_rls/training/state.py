@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from napari_rls.models.json_file import shown
+from napari_rls.files.json_file import shown
 from napari_rls.models.part import LARGEST
 from napari_rls.training.tensor_file import damaged, opened, read_tensors
 

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from napari_rls.models.json_file import shown
-from napari_rls.models.whole_file import whole_file
-from napari_rls.training.settings import TrainingError
+from napari_rls.errors import TrainingError
+from napari_rls.files.json_file import shown
+from napari_rls.files.whole_file import whole_file
 
 _MOST_SAID = 200
 

@@ -21,7 +21,7 @@ from napari_rls.training.losses import (
     path_penalty,
     r1_penalty,
 )
-from napari_rls.training.settings import TrainSettings
+from napari_rls.training.training_settings import TrainSettings
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -7,9 +7,9 @@ import argparse
 import napari
 
 from napari_rls.search.settings import DEFAULT_BUNDLE
-from napari_rls.widgets.dock import SuperResolveWidget
-from napari_rls.widgets.docks import SUPER_RESOLVE, open_dock
-from napari_rls.workflow.samples import SIMULATED_FOR
+from napari_rls.widgets.common.docks import SUPER_RESOLVE, open_dock
+from napari_rls.widgets.super_resolve.super_resolve_dock import SuperResolveWidget
+from napari_rls.workflow.cells.examples import SIMULATED_FOR
 
 SAMPLE = f"simulated-{SIMULATED_FOR[DEFAULT_BUNDLE]}"
 

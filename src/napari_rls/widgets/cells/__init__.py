@@ -1,0 +1,1 @@
+"""Layers of cells: which are the LR and GT cells, and those of results."""

@@ -1,0 +1,251 @@
+"""What widgets that work on LR cells share, without Qt: the bundle, the layers, the factor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import notification_manager
+
+from napari_rls.errors import BundleError, InputError, SettingsError
+from napari_rls.models.bundle_file import read_manifest
+from napari_rls.models.catalogue import embedded_bundles, find_bundle
+from napari_rls.search.settings import FACTORS, Settings
+from napari_rls.widgets.cells.input_layers import (
+    guess,
+    is_generated,
+    layer_cells,
+    outline,
+    possible_factors,
+    read_cells,
+    unclear_layers,
+)
+from napari_rls.widgets.cells.input_state import Inputs, State
+from napari_rls.widgets.cells.layer_reading import fitting_bundle, read_layers
+from napari_rls.widgets.common.memory import know_bundle, known_bundles, recall, remember
+from napari_rls.widgets.common.state import Level, Message, Phase
+from napari_rls.workflow.cells.usable import check_fit, check_size, unusable_cells
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_rls.models.manifest import Manifest
+    from napari_rls.workflow.cells.stack import CellStack
+
+USER_ERRORS = (InputError, BundleError, SettingsError)
+"""Errors whose message is a sentence for the user."""
+
+
+def explain(error: Exception, what: str) -> str:
+    """Return in a sentence what ended ``what``; an error of the program is handed to napari."""
+    if isinstance(error, USER_ERRORS):
+        return str(error)
+    notification_manager.receive_error(type(error), error, error.__traceback__)
+    return f"An unexpected error ended the {what}: {error}"
+
+
+class InputController:
+    """Keep bundle, layers and scale factor of a state such that they fit, or say why not.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, or its model alone.
+    state
+        What the view shows.
+    memory
+        File that remembers the settings.
+    """
+
+    def __init__(self, viewer: ViewerModel, state: State, memory: Path) -> None:
+        self.viewer = viewer
+        self.state = state
+        self._memory = memory
+        self._guessing = True
+        settings, note = recall(memory)
+        self.use_settings(settings)
+        if note:
+            self._say(note, Level.WARNING)
+
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """Names of the embedded bundles and the bundle files that were used before or are now."""
+        files = known_bundles(self._memory)
+        return tuple(dict.fromkeys([*embedded_bundles(), *files, self.state.settings.bundle]))
+
+    def use_settings(self, settings: Settings) -> None:
+        """Take over settings as a whole; the bundle stays as it was if it cannot be read."""
+        before, problem = self.state.manifest, ""
+        try:
+            manifest = read_manifest(find_bundle(settings.bundle))
+        except BundleError as error:
+            problem = str(error)
+            manifest = before
+            settings = settings.model_copy(update={"bundle": self.state.settings.bundle})
+        self.state.settings = settings
+        self.state.manifest = manifest
+        if manifest and (before is None or before.channel_names != manifest.channel_names):
+            self.guess_inputs()
+        self.check()
+        if problem:
+            self._say(problem, Level.ERROR)
+
+    def change(self, name: str, value: Any) -> None:
+        """Change one setting; one that is out of range is refused with a message.
+
+        A method brings its own lambdas, steps, step size, start and samples.
+        """
+        try:
+            if name == "method":
+                settings = self.state.settings.with_method(value)
+            else:
+                settings = Settings.parse({**self.state.settings.model_dump(), name: value})
+        except SettingsError as error:
+            self._say(str(error), Level.ERROR)
+            self.state.events.settings.emit(self.state.settings)
+            return
+        self.use_settings(settings)
+        self._remember()
+
+    def choose_inputs(self, inputs: Inputs) -> None:
+        """Take over which layers hold the cells; from now on nothing is guessed."""
+        self._guessing = False
+        self._take_inputs(inputs)
+
+    def guess_inputs(self, *, separate: bool | None = None) -> None:
+        """Choose the layers by name and shape, and, unless given, how channels are stored."""
+        self._guessing = separate is None
+        if self.state.manifest is None:
+            return
+        manifest = self.state.manifest
+        found = guess(self._images, manifest, separate=separate)
+        if separate is None and any(found.lr):
+            reading = read_layers(found, manifest)
+            doubtful = reading.assumed or reading.differing or not reading.channels
+            # Channels of another bundle are not taken for this one's because of their order.
+            if doubtful and self._fitting(self._images):
+                found = guess([], manifest, separate=found.separate)
+        self._take_inputs(found)
+
+    @property
+    def _images(self) -> list[Image]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def _fitting(self, images: Sequence[Image]) -> Manifest | None:
+        """Return another bundle that has just the channels and a size of these images."""
+        return fitting_bundle(images, self.bundles, self.state.manifest)
+
+    def follow_layers(self) -> None:
+        """Guess again or, if the user chose, forget layers that left the viewer."""
+        if self._guessing:
+            self.guess_inputs()
+            return
+        inputs, layers = self.state.inputs, self.viewer.layers
+        lr, gt = (
+            tuple(layer if layer in layers else None for layer in chosen)
+            for chosen in (inputs.lr, inputs.gt)
+        )
+        if not any(lr) and any(inputs.lr):
+            self.guess_inputs()
+        else:
+            self._take_inputs(replace(inputs, lr=lr, gt=gt))
+
+    def _take_inputs(self, inputs: Inputs) -> None:
+        state = self.state
+        if inputs != state.inputs:
+            state.inputs = inputs
+            self.check()
+        elif not any(inputs.lr) and state.manifest and self._nothing_chosen() != state.obstacle:
+            self.check()
+
+    def check(self) -> None:
+        """Offer the factors that fit and say what is wrong with the chosen layers, if anything."""
+        if self.state.phase is Phase.IDLE and (judged := self._judge()):
+            self.state.message = judged
+
+    def ready(self) -> None:
+        """Be ready for the next run: what was chosen meanwhile is judged, what was said stays."""
+        self.state.phase = Phase.IDLE
+        self._judge()
+
+    def _judge(self) -> Message | None:
+        """Note whether a run of the chosen layers can start, and return what is to be said."""
+        state = self.state
+        if state.manifest is None:
+            return None
+        state.factors = possible_factors(state.inputs, state.manifest, FACTORS)
+        if state.factors and state.settings.factor not in state.factors:
+            nearest = 8 if 8 in state.factors else state.factors[0]
+            state.settings = state.settings.model_copy(update={"factor": nearest})
+        state.reading, state.obstacle = "", ""
+        if not any(state.inputs.lr):
+            state.obstacle = self._nothing_chosen()
+            return Message(state.obstacle, Level.WARNING if self._own_images else Level.INFO)
+        reading = read_layers(state.inputs, state.manifest)
+        state.reading = reading.text
+        said = reading.warnings
+        try:
+            check_fit(outline(state.inputs, state.manifest), state.manifest, state.settings.factor)
+        except InputError as error:
+            state.obstacle = str(error)
+            said.insert(0, state.obstacle)
+        if said and (fitting := self._fitting([x for x in state.inputs.lr if x is not None])):
+            said.append(
+                f"The bundle {fitting.name} ({', '.join(fitting.channel_names)}) has the "
+                "image's channels and a size that fits: choose it if it is meant."
+            )
+        return Message(" ".join(said), Level.WARNING if said else Level.INFO)
+
+    @property
+    def _own_images(self) -> list[Image]:
+        return [layer for layer in self._images if not is_generated(layer)]
+
+    def _nothing_chosen(self) -> str:
+        """Return why there is no LR layer, and what to do."""
+        if fitting := self._fitting(self._images):
+            return (
+                f"The open images fit the bundle {fitting.name} "
+                f"({', '.join(fitting.channel_names)}): choose it as the bundle."
+            )
+        if unclear := unclear_layers(self._images, self.state.manifest):
+            return unclear
+        for layer in self._own_images:
+            channels = tuple(range(len(self.state.manifest.channels)))
+            try:
+                check_size(layer_cells(layer, pixels=False), self.state.manifest)
+                outline(Inputs(False, (layer,), (None,), channels), self.state.manifest)
+            except InputError as error:
+                return str(error)
+        return "Open an image with LR cells and choose it as the LR layer."
+
+    def read_lr(self, cells: range | None = None) -> tuple[CellStack, dict[int, str]]:
+        """Return a copy of the LR cells, or some, and why some of them cannot be searched.
+
+        Raises
+        ------
+        InputError
+            If the layers do not fit the bundle, or no cell can be searched.
+        """
+        inputs, manifest = self.state.inputs, self.state.manifest
+        lr = read_cells(inputs, manifest, self.state.settings.factor, cells)
+        lr = replace(lr, reading=read_layers(inputs, manifest))
+        skipped = unusable_cells(lr)
+        if len(skipped) == len(lr):
+            raise InputError(
+                f"{lr.name}: no cell can be searched ({next(iter(skipped.values()))})."
+            )
+        return lr, skipped
+
+    def _remember(self) -> None:
+        bundle = self.state.settings.bundle
+        problem = remember(self.state.settings, self._memory)
+        if bundle not in embedded_bundles():
+            problem = know_bundle(bundle, self._memory) or problem
+        if problem:
+            self._say(problem, Level.WARNING)
+
+    def _say(self, text: str, level: Level = Level.INFO) -> None:
+        self.state.message = Message(text, level)

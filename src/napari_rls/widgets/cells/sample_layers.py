@@ -1,0 +1,207 @@
+"""Layers of the samples of a run: one per channel, with an axis over samples before all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+from scipy.linalg import block_diag
+
+from napari_rls.widgets.cells.input_layers import channel_names
+from napari_rls.widgets.cells.own_layers import PLACE, OwnLayers
+from napari_rls.workflow.cells.ome import PROVENANCE_KEY
+from napari_rls.workflow.cells.write import STATISTIC_KEY
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+SAMPLE_AXIS = "sample"
+
+SAMPLES, MEAN, DEVIATION = "SR samples", "SR mean of samples", "SR sd of samples"
+"""Beginnings of the layers' names."""
+
+_LOOK = ("colormap", "blending", "contrast_limits", "gamma")
+
+
+class SampleLayers:
+    """One layer (S, ...) per SR layer (...), in its place and with its look.
+
+    They are in view while they form, unless something else is compared, and hidden once
+    the result is there.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are added.
+    sr
+        The SR layers of the run, one per channel.
+    samples
+        Samples per cell.
+    visible
+        Tells whether a layer is in view at first.
+    digest
+        SHA-256 of the LR cells: layers of an earlier run of the same cells are taken over.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        sr: Sequence[Image],
+        samples: int,
+        *,
+        visible: Callable[[], bool],
+        digest: str = "",
+    ) -> None:
+        self._viewer = viewer
+        self._sr = sr
+        self._visible = visible
+        self._digest = digest
+        self._own = OwnLayers(viewer, digest)
+        self.layers: list[Image] = []
+        # A cell shows its SR image, as upsampled or searched, until its samples form.
+        self._pixels = [np.repeat(np.asarray(like.data)[None], samples, 0) for like in sr]
+
+    def build(self) -> Iterator[Image]:
+        """Make the layers that are not there yet, one at each step."""
+        try:
+            while len(self.layers) < len(self._sr):
+                like, pixels = self._sr[len(self.layers)], self._pixels[len(self.layers)]
+                layer = self._own.make(
+                    pixels,
+                    _named(like, SAMPLES),
+                    metadata=dict(like.metadata),
+                    visible=self._visible(),
+                    **{name: getattr(like, name) for name in _LOOK},
+                    **with_leading_axis(like),
+                )
+                self.layers.append(layer)
+                yield layer
+        except Exception:
+            self._own.put_back()
+            # It is not tried again.
+            self._sr, self._pixels, self.layers = (), [], []
+            raise
+
+    def show(self, cells: NDArray[np.intp], samples: NDArray[np.float32]) -> None:
+        """Overwrite some cells (n,) with their samples (S, n, C, H, W)."""
+        for c, pixels in enumerate(self._pixels):
+            flat = pixels.reshape(len(pixels), -1, *pixels.shape[-2:])
+            flat[:, cells] = samples[:, :, c]
+        for layer, pixels in zip(self.layers, self._pixels, strict=False):
+            if layer.data is pixels and layer in self._viewer.layers:
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def settle(self, record: dict[str, Any]) -> None:
+        """Attach the record of the run and give way to the SR layers."""
+        for _ in self.build():
+            pass
+        for layer, like in zip(self.layers, self._sr, strict=True):
+            known = {**record, "channels": list(channel_names(like))}
+            layer.metadata = {**layer.metadata, PROVENANCE_KEY: known}
+            layer.refresh()
+            layer.visible = False
+
+    @property
+    def present(self) -> bool:
+        """Whether any of the layers is still in the viewer."""
+        return any(layer in self._viewer.layers for layer in self.layers)
+
+    @property
+    def visible(self) -> bool:
+        """Whether any of the layers is in view."""
+        return any(layer.visible for layer in self.layers if layer in self._viewer.layers)
+
+    def set_visible(self, visible: bool) -> None:
+        """Bring the layers into view, or hide them; their statistics would cover them."""
+        covering = self._statistics if visible else []
+        for layer, wanted in [
+            *((x, visible) for x in self.layers),
+            *((x, False) for x in covering),
+        ]:
+            if layer.visible != wanted:
+                layer.visible = wanted
+
+    @property
+    def _statistics(self) -> list[Image]:
+        return further_layers(self._viewer, self._sr, self._digest, MEAN, DEVIATION)
+
+    def accept(self) -> None:
+        """Let go of the samples of the earlier run."""
+        self._own.accept()
+
+    def put_back(self) -> None:
+        """Show the samples of the earlier run again, or take the layers away."""
+        self._own.put_back()
+
+    def statistics(self) -> Iterator[Image]:
+        """Show mean and standard deviation over the samples as layers in the SR layers' place.
+
+        One layer at each step. The deviation of the last channel is in view, in place of the
+        samples; layers that are there already keep their look.
+        """
+        own = OwnLayers(self._viewer, self._digest)
+        try:
+            for like, pixels in zip(self._sr, self._pixels, strict=True):
+                place = {name: getattr(like, name) for name in PLACE}
+                look = {name: getattr(like, name) for name in _LOOK}
+                yield own.make(
+                    pixels.mean(0),
+                    _named(like, MEAN),
+                    metadata=_said_of(like, "mean of the samples"),
+                    visible=False,
+                    **look,
+                    **place,
+                )
+                yield own.make(
+                    pixels.std(0, ddof=1),
+                    _named(like, DEVIATION),
+                    metadata=_said_of(like, "standard deviation of the samples"),
+                    colormap="inferno",
+                    # One channel at a time: two deviations over each other tell nothing.
+                    visible=like is self._sr[-1],
+                    **place,
+                )
+        except Exception:
+            own.put_back()
+            raise
+        self.set_visible(False)
+
+
+def further_layers(
+    viewer: ViewerModel, sr: Sequence[Image], digest: str, *words: str
+) -> list[Image]:
+    """Return the layers of samples and their statistics that a run of the same cells has left."""
+    own = OwnLayers(viewer, digest)
+    found = (own.find(_named(like, word)) for like in sr for word in words)
+    return [layer for layer in found if layer is not None]
+
+
+def _named(like: Image, word: str) -> str:
+    """Return the name of a layer of samples or so beside an SR layer, which may be renamed."""
+    if not like.name.startswith("SR "):
+        return f"{word}, {like.name}"
+    return like.name.replace("SR", word, 1)
+
+
+def _said_of(like: Image, statistic: str) -> dict[Any, Any]:
+    """Return the metadata of an SR layer, and what is taken over its samples."""
+    record = {**like.metadata.get(PROVENANCE_KEY, {}), STATISTIC_KEY: statistic}
+    return {**like.metadata, PROVENANCE_KEY: record}
+
+
+def with_leading_axis(layer: Image) -> dict[str, Any]:
+    """Return scale, translation and so on of a layer with one more axis before all others."""
+    shear = np.eye(layer.ndim + 1)
+    shear[1:, 1:][np.triu_indices(layer.ndim, 1)] = layer.shear
+    return {
+        "scale": (1, *layer.scale),
+        "translate": (0, *layer.translate),
+        "rotate": block_diag(1, layer.rotate),
+        "shear": shear,
+        "affine": layer.affine.expand_dims([0]),
+        "units": ("pixel", *layer.units),
+        "axis_labels": (SAMPLE_AXIS, *layer.axis_labels),
+    }

@@ -1,0 +1,1 @@
+"""The docks *Measure cells* and *Plots of measurements*."""

@@ -1,0 +1,342 @@
+"""The dock widget "Measure cells": a view of the state that passes wishes on."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from weakref import WeakSet
+
+import napari
+from magicgui.widgets import CheckBox, ComboBox, PushButton
+from napari.layers import Image
+from napari.utils import progress
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt.utils import create_worker
+
+from napari_rls.evaluation.tables import kinds_of
+from napari_rls.measure.cells import COLUMNS, MeasureSettings
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.measure.spots import SpotSettings
+from napari_rls.measure.translocation import TranslocationSettings
+from napari_rls.search.settings import FACTORS
+from napari_rls.text import for_qt
+from napari_rls.widgets.common.docks import PLOTS, Dock, open_dock
+from napari_rls.widgets.common.memory import settings_file
+from napari_rls.widgets.common.parts import FULL, RunBar, TextLabel, UpAndDown, allow, form_rows
+from napari_rls.widgets.common.state import Phase, Progress
+from napari_rls.widgets.common.worker import launch
+from napari_rls.widgets.measure.measure_controller import MeasureController
+from napari_rls.widgets.measure.measure_form import ImagePicker, MeasureForm
+from napari_rls.widgets.measure.measure_layers import FIRST_IN_VIEW
+from napari_rls.widgets.measure.measure_state import connect_for_life, state_of
+from napari_rls.widgets.measure.table_view import TableView, called
+
+EVERY_KIND = ("All images", "")
+TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet", "AnnData (*.h5ad)": ".h5ad"}
+NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
+NO_IMAGES = "Open images of single cells and choose them above."
+FITTING = ("to the size of the others", 0)
+
+PAUSE = 10
+"""Milliseconds between two layers that are shown, in which the window draws."""
+
+
+class MeasureWidget(Dock):
+    """Measure the cells of LR, SR and HR layers alike.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer whose layers are offered.
+    """
+
+    tab = "Measure"
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.state = state_of(self._viewer)
+        memory = settings_file().with_name("measurement.json")
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._go_on)
+        self._next: Callable[[], None] | None = None
+        self.controller = MeasureController(self._viewer, self.state, launch, memory, self._later)
+        self._followed: WeakSet[Image] = WeakSet()
+        self._activity: progress | None = None
+        self._chose_kind = False
+        self._build()
+        self._connect()
+        self._show_all()
+        self.destroyed.connect(self.controller.close)
+        # What measures and shows tables takes a second to import: not when it is asked for.
+        self._warming = create_worker(_import_slow_modules)
+        self._warming.start()
+
+    # -- parts -------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.assay = ComboBox(
+            choices=tuple(COLUMNS), tooltip=MeasureSettings.model_fields["assay"].description
+        )
+        self.picker = ImagePicker()
+        self.factor = ComboBox(
+            choices=[FITTING, *((f"{factor}x", factor) for factor in FACTORS)],
+            tooltip="How much LR images are upsampled bicubically before they are measured.",
+        )
+        self.common = MeasureForm(MeasureSettings, ("saturation",))
+        self.assays = {
+            "translocation": MeasureForm(TranslocationSettings),
+            "spots": MeasureForm(SpotSettings),
+        }
+        self.nuclei = MeasureForm(NucleusSettings)
+        self.reset = PushButton(
+            text="Reset settings", tooltip="As the bundle of the SR images suggests, or the assay's"
+        )
+        self.plate_map, self.wells = TextLabel(), TextLabel()
+        self.choose_map = PushButton(text="Choose...", tooltip="CSV with a column well or file")
+        self.no_map = PushButton(text="Remove", tooltip=CROPS_TELL)
+        self.kind = ComboBox(choices=[EVERY_KIND], tooltip="Rows of which images are shown.")
+        self.every_column = CheckBox(text="All columns")
+        self.table = TableView()
+        self.run = PushButton(text="Measure")
+        self.cancel = PushButton(text="Cancel")
+        self.export = PushButton(text="Export table...")
+        self.plots = PushButton(text="Show plots")
+        self.bar = RunBar()
+        self.message = TextLabel()
+
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self._settings_area(), "Settings")
+        self.tabs.addTab(self._table_area(), "Table")
+        buttons = QGridLayout()
+        for k, button in enumerate((self.run, self.cancel, self.export, self.plots)):
+            buttons.addWidget(button.native, k // 2, k % 2)
+        whole = self.whole
+        whole.addWidget(self.tabs, stretch=1)
+        whole.addLayout(buttons)
+        whole.addWidget(self.bar)
+        whole.addWidget(self.message)
+
+    def _settings_area(self) -> QWidget:
+        self.settings_area = QWidget()
+        column = QVBoxLayout(self.settings_area)
+        top = form_rows()
+        top.addRow("Assay", self.assay.native)
+        column.addLayout(top)
+        column.addWidget(self.picker)
+        column.addWidget(self.wells)
+        place = QHBoxLayout()
+        place.addWidget(self.plate_map, stretch=1)
+        place.addWidget(self.choose_map.native)
+        place.addWidget(self.no_map.native)
+        given = form_rows()
+        given.addRow("Upsample LR", self.factor.native)
+        given.addRow("Plate map", place)
+        column.addLayout(given)
+        for title, forms in (
+            ("Nuclei", [self.nuclei]),
+            ("Measurement (lengths in pixels of SR and HR images)", self.assays.values()),
+            ("Quality", [self.common]),
+        ):
+            heading = QLabel(title)
+            heading.setWordWrap(True)
+            heading.setStyleSheet("font-weight: bold")
+            column.addWidget(heading)
+            for form in forms:
+                column.addWidget(form)
+        column.addWidget(self.reset.native)
+        column.addStretch()
+        self.area = UpAndDown(self.settings_area)
+        return self.area
+
+    def _table_area(self) -> QWidget:
+        area = QWidget()
+        column = QVBoxLayout(area)
+        above = QHBoxLayout()
+        above.addWidget(self.kind.native, stretch=1)
+        above.addWidget(self.every_column.native)
+        column.addLayout(above)
+        column.addWidget(self.table, stretch=1)
+        return area
+
+    # -- wishes of the user ------------------------------------------------------------
+
+    def _connect(self) -> None:
+        control = self.controller
+        self.assay.changed.connect(lambda name: control.change("assay", name))
+        self.picker.changed.connect(control.choose_images)
+        self.factor.changed.connect(control.choose_factor)
+        for form, change in (
+            (self.common, control.change),
+            (self.nuclei, control.change_nucleus),
+            *((form, control.change_assay) for form in self.assays.values()),
+        ):
+            form.changed.connect(lambda name, value, to=change: to(name, _number(value)))
+        self.reset.changed.connect(control.reset)
+        self.choose_map.changed.connect(self._choose_map)
+        self.no_map.changed.connect(lambda: control.choose_plate_map(None))
+        self.kind.changed.connect(self._choose_kind)
+        self.every_column.changed.connect(lambda on: self.table.table.choose(every_column=on))
+        self.table.chosen.connect(self._select)
+        self.run.changed.connect(control.start)
+        self.cancel.changed.connect(control.cancel)
+        self.export.changed.connect(self._export)
+        self.plots.changed.connect(self._show_plots)
+        events = self.state.events
+        connect_for_life(
+            self,
+            (
+                (events.settings, self._show_settings),
+                (events.images, self._show_images),
+                (events.images, self._show_phase),
+                (events.factor, self._show_given),
+                (events.plate_map, self._show_given),
+                (events.phase, self._show_phase),
+                (events.progress, self._show_progress),
+                (events.message, self.message.show_message),
+                (events.wells, self.wells.show_text),
+                (events.saving, self._show_phase),
+                (events.result, self._show_result),
+                (events.selected, self.table.select_cells),
+            ),
+        )
+
+    def reset_choices(self, _event: object = None) -> None:
+        """Follow the viewer's layers: napari calls this when they change."""
+        self.controller.follow_layers()
+        for layer in self._viewer.layers:
+            if isinstance(layer, Image) and layer not in self._followed:
+                # SR layers say only later that they are, and of which bundle.
+                layer.events.metadata.connect(self._follow_record)
+                self._followed.add(layer)
+        self._show_images()
+
+    def _follow_record(self, _event: object = None) -> None:
+        self.controller.follow_layers()
+
+    def _choose_map(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Plate map", "", "CSV (*.csv)")
+        if name:
+            self.controller.choose_plate_map(Path(name))
+
+    def _export(self) -> None:
+        name, wanted = QFileDialog.getSaveFileName(
+            self, "Export table", "measurements.csv", ";;".join(TABLES)
+        )
+        if name:
+            path = Path(name)
+            self.controller.export(path if path.suffix else path.with_suffix(TABLES[wanted]))
+
+    def _choose_kind(self, kind: str) -> None:
+        self._chose_kind = True
+        self.table.table.choose(kind=kind)
+
+    def _select(self, cells: tuple[int, ...]) -> None:
+        self.state.selected = cells
+
+    def _show_plots(self) -> None:
+        open_dock(self._viewer, PLOTS)
+
+    def _later(self, step: Callable[[], None]) -> None:
+        """Call a function once the window has drawn, unless this panel is gone by then."""
+        self._next = step
+        self._timer.start(PAUSE)
+
+    def _go_on(self) -> None:
+        step, self._next = self._next, None
+        if step is not None:
+            step()
+
+    # -- showing the state -------------------------------------------------------------
+
+    def _show_all(self) -> None:
+        self._show_settings()
+        self.reset_choices()
+        self._show_given()
+        self._show_phase()
+        self._show_progress(self.state.progress)
+        self.message.show_message(self.state.message)
+        self.wells.show_text(self.state.wells)
+        if self.state.result is not None:
+            self._show_result()
+
+    def _show_settings(self) -> None:
+        settings = self.state.settings
+        own = getattr(settings, settings.assay)
+        with self.assay.changed.blocked():
+            self.assay.value = settings.assay
+        self.common.show_settings(settings)
+        self.nuclei.show_settings(own.nucleus)
+        for assay, form in self.assays.items():
+            form.setVisible(assay == settings.assay)
+            form.show_settings(getattr(settings, assay))
+
+    def _show_images(self) -> None:
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        self.picker.show_images(self.state.images, images)
+
+    def _show_given(self) -> None:
+        with self.factor.changed.blocked():
+            self.factor.value = self.state.factor
+        path = self.state.plate_map
+        self.plate_map.setText(NO_PLATE_MAP if path is None else path.name)
+        self.plate_map.setToolTip(CROPS_TELL if path is None else for_qt(str(path)))
+        self.no_map.enabled = path is not None
+
+    def _show_phase(self) -> None:
+        phase = self.state.phase
+        idle = phase is Phase.IDLE
+        self.settings_area.setEnabled(idle)
+        busy = "" if idle else "A measurement is on: wait for its end, or cancel it."
+        none = "" if self.state.result is not None else "There is no table yet: measure first."
+        saving = "The table is being written." if self.state.saving else ""
+        chosen = any(pair.sources != (None, None) for pair in self.state.images.values())
+        allow(self.run, busy or ("" if chosen else NO_IMAGES), "Measure the chosen images")
+        on = phase is Phase.RUNNING
+        allow(self.cancel, "" if on else "No measurement is on.", "Stop; nothing is kept")
+        allow(self.plots, busy or none, "Beside this panel, or in a tab where it is narrow")
+        allow(self.export, busy or none or saving, "As CSV, Parquet or AnnData")
+        if phase is Phase.RUNNING:
+            self._activity = progress(total=FULL, desc="Measuring cells")
+        elif self._activity is not None:
+            self._activity.close()
+            self._activity = None
+
+    def _show_progress(self, reached: Progress) -> None:
+        self.bar.show_progress(reached)
+        if self._activity is not None:
+            self._activity.update(self.bar.value() - self._activity.n)
+
+    def _show_result(self) -> None:
+        result = self.state.result
+        kinds = kinds_of(result.table)
+        with self.kind.changed.blocked():
+            before = self.kind.value
+            self.kind.choices = ()
+            self.kind.choices = [EVERY_KIND, *((f"{called(kind)} images", kind) for kind in kinds)]
+            # What is in view is what one looks for, and often the only one with intervals.
+            in_view = next((kind for kind in FIRST_IN_VIEW if kind in kinds), EVERY_KIND[1])
+            keep = self._chose_kind and before in (EVERY_KIND[1], *kinds)
+            self.kind.value = before if keep else in_view
+        self.table.table.show_table(result.table, result.record["columns"], self.kind.value)
+        self.tabs.setCurrentIndex(1)
+
+
+def _import_slow_modules() -> None:
+    for name in ("pandas", "scipy.ndimage", "scipy.stats", "skimage.filters", "skimage.color"):
+        importlib.import_module(name)
+
+
+def _number(value: object) -> object:
+    """Return what a field says: left empty, it says nothing."""
+    return None if value == "" else value

@@ -1,0 +1,298 @@
+"""What was measured as labels layers over the images, and the selection of cells among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import proxy
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import CyclicLabelColormap
+from numpy.typing import NDArray
+
+from napari_rls.evaluation.tables import IMAGE
+from napari_rls.widgets.cells.input_layers import Source, cell_in_view
+from napari_rls.widgets.cells.sr_layers import placement
+from napari_rls.workflow.cells.ome import PROVENANCE_KEY
+from napari_rls.workflow.cells.stack import find_axes
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from napari.components import ViewerModel
+    from napari.utils.events import Event
+
+    from napari_rls.widgets.measure.measure_inputs import Images
+    from napari_rls.widgets.measure.measure_state import MeasureState
+    from napari_rls.workflow.measure.image_sets import Kind
+    from napari_rls.workflow.measure.measurements import Measurements
+
+TABLE_KEY = "napari-rls-table"
+"""Key of the whole table in the metadata of labels layers."""
+
+NAMES = {"nucleus": "nuclei", "cytoplasm": "cytoplasm rings", "spots": "spots"}
+COLOURS = {"nucleus": "#f0e442", "cytoplasm": "#56b4e9", "spots": "#ff66cc"}
+"""Names and colours of what is measured, told apart with any colour vision."""
+
+FIRST_IN_VIEW: tuple[Kind, ...] = ("SR", "GT", "HR", "LR")
+"""The first of these that was measured is the one whose labels are in view."""
+
+
+Part = tuple["Kind", str]
+"""Kind of image, and ``nucleus``, ``cytoplasm`` or ``spots``."""
+
+_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Labels of a measurement, ready for a viewer.
+
+    Parameters
+    ----------
+    layers
+        Labels of every kind of image in the place of the images, what is in view last, and
+        so on top. Cell k has the value k + 1. Those of nuclei carry the rows of their kind as
+        features, with a row before them for the background, so that row and value go together.
+    kind
+        The kind of image that is in view.
+    centres
+        Where each cell (N, 2) is in its image.
+    cell_axis
+        The layers' axis over cells, if there is one.
+    """
+
+    layers: dict[Part, Labels]
+    kind: Kind
+    centres: NDArray[np.float64]
+    cell_axis: int | None
+
+
+def draw_labels(result: Measurements, images: Images) -> Drawn:
+    """Return the labels of a measurement; meant for a thread, as layers take time to make.
+
+    Parameters
+    ----------
+    result
+        What was measured.
+    images
+        The layers that it was measured on.
+    """
+    shown = next(kind for kind in FIRST_IN_VIEW if kind in result.labels)
+    metadata = {PROVENANCE_KEY: result.record, TABLE_KEY: result.table}
+    layers: dict[Part, Labels] = {}
+    for kind in reversed([k for k in FIRST_IN_VIEW if k in result.labels]):
+        for part, labels in result.labels[kind].items():
+            pixels, place = _in_place(images[kind].signal, labels)
+            layer = Labels(
+                pixels,
+                name=f"{kind} {NAMES[part]}",
+                metadata=metadata,
+                features=_features(result.table, kind) if part == "nucleus" else None,
+                # One colour for all: napari has others compiled first, which takes seconds.
+                colormap=CyclicLabelColormap(colors=["transparent", COLOURS[part]]),
+                opacity=1,
+                visible=kind == shown,
+                **place,
+            )
+            layer.contour = 1
+            layers[kind, part] = layer
+    nuclei = layers[shown, "nucleus"]
+    cell_axis = find_axes(nuclei.data.shape, nuclei.axis_labels)[0]
+    if images[shown].signal.channel_axis is None and nuclei.ndim == 3:
+        cell_axis = 0
+    return Drawn(layers, shown, _centres(result.labels[shown]["nucleus"]), cell_axis)
+
+
+class MeasureLayers:
+    """The labels layers of a viewer's last measurement.
+
+    Parameters
+    ----------
+    viewer
+        Where they are.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        # The state of a viewer holds these layers, and must not keep the viewer alive.
+        self._viewer = proxy(viewer)
+        self._drawn: Drawn | None = None
+        self.layers: dict[Part, Labels] = {}
+
+    def show(self, drawn: Drawn) -> Iterator[None]:
+        """Show a measurement in the place of the last one, a layer at each step.
+
+        Layers that are there get new pixels: napari takes long to remove one and add another.
+        """
+        self._drawn = drawn
+        for key in [key for key in self.layers if key not in drawn.layers]:
+            yield from self._remove(self.layers.pop(key))
+        for key, new in drawn.layers.items():
+            old = self.layers.get(key)
+            if old is not None and old in self._viewer.layers and old.ndim == new.ndim:
+                _refill(old, new)
+            else:
+                if old is not None:
+                    yield from self._remove(old)
+                self.layers[key] = new
+                self._viewer.add_layer(new)
+            yield
+
+    def _remove(self, layer: Labels) -> Iterator[None]:
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+            yield
+
+    @property
+    def nuclei(self) -> Labels:
+        """The nuclei of the images in view."""
+        assert self._drawn is not None
+        return self.layers[self._drawn.kind, "nucleus"]
+
+    def __len__(self) -> int:
+        return 0 if self._drawn is None else len(self._drawn.centres)
+
+    def centre_of(self, cell: int) -> NDArray[np.float64]:
+        """Return where a cell's nucleus is, or its image without one, in the world."""
+        assert self._drawn is not None
+        place = np.zeros(self.nuclei.ndim)
+        place[-2:] = self._drawn.centres[cell]
+        if self._drawn.cell_axis is not None:
+            place[self._drawn.cell_axis] = cell
+        return np.asarray(self.nuclei.data_to_world(place))
+
+    @property
+    def in_view(self) -> int | None:
+        """The cell whose image is shown, or None where there are many or none."""
+        assert self._drawn is not None
+        return cell_in_view(self._viewer, self.nuclei, self._drawn.cell_axis)
+
+
+class CellLink:
+    """Viewer and selected cells follow each other, until :meth:`undo`.
+
+    A selected cell is brought into view, its nucleus in the centre. The slider, a click on
+    a label and a label chosen in napari's controls select cells.
+    """
+
+    def __init__(self, viewer: ViewerModel, state: MeasureState, layers: MeasureLayers) -> None:
+        self._viewer, self._state, self.layers = proxy(viewer), state, layers
+        self._busy = False
+        state.events.selected.connect(self._show)
+        viewer.dims.events.current_step.connect(self._follow_slider)
+        for layer in layers.layers.values():
+            layer.events.selected_label.connect(self._follow_label)
+        viewer.mouse_drag_callbacks.append(self._click)
+        self._follow_slider()
+
+    def undo(self) -> None:
+        """Let viewer and selection alone again."""
+        self._state.events.selected.disconnect(self._show)
+        self._viewer.dims.events.current_step.disconnect(self._follow_slider)
+        for layer in self.layers.layers.values():
+            layer.events.selected_label.disconnect(self._follow_label)
+        self._viewer.mouse_drag_callbacks.remove(self._click)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Take what changes in the meantime for an answer, not for a wish."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    def _show(self, selected: tuple[int, ...]) -> None:
+        """Bring the last of the selected cells into view."""
+        if self._busy or not selected:
+            return
+        with self._alone():
+            cell, dims = selected[-1], self._viewer.dims
+            self._mark(cell)
+            point, place = np.array(dims.point), self.layers.centre_of(cell)
+            point[-len(place) :] = place
+            dims.point = tuple(point)
+            shown = tuple(point[list(dims.displayed)])
+            self._viewer.scene.camera.center = (*(0.0,) * (3 - len(shown)), *shown)
+
+    def _select(self, cell: int) -> None:
+        with self._alone():
+            self._state.selected = (cell,)
+            self._mark(cell)
+
+    def _mark(self, cell: int) -> None:
+        for layer in self.layers.layers.values():
+            layer.selected_label = cell + 1
+
+    def _follow_slider(self, _event: Event | None = None) -> None:
+        cell = self.layers.in_view
+        if not self._busy and cell is not None and self._state.selected[-1:] != (cell,):
+            self._select(cell)
+
+    def _follow_label(self, event: Event) -> None:
+        cell = event.source.selected_label - 1
+        if not self._busy and 0 <= cell < len(self.layers):
+            self._state.selected = (cell,)
+
+    def _click(self, _viewer: ViewerModel, event: Any) -> Iterator[None]:
+        """Select the cell under the mouse, unless it was dragged."""
+        yield
+        if event.type == "mouse_move":
+            return
+        for layer in self.layers.layers.values():
+            if layer.visible and layer in self._viewer.layers:
+                value = layer.get_value(
+                    event.position,
+                    view_direction=event.view_direction,
+                    dims_displayed=list(event.dims_displayed),
+                    world=True,
+                )
+                if value:
+                    self._state.selected = (int(value) - 1,)
+                    return
+
+
+def _in_place(
+    source: Source, labels: NDArray[np.int32]
+) -> tuple[NDArray[np.integer[Any]], dict[str, Any]]:
+    """Return labels (N, H, W) in the shape of the images' layer, and where they go."""
+    height, width = labels.shape[-2:]
+    shape = (*source.shape[:-2], height, width)
+    # Small numbers go to the graphics card as they are; larger ones napari converts each time.
+    small = labels.astype(np.min_scalar_type(len(labels)), copy=False)
+    return small.reshape(shape), placement(source, height / source.shape[-2])
+
+
+def _refill(old: Labels, new: Labels) -> None:
+    """Give a layer what another one shows, in its place; how it looks stays."""
+    old.data = new.data
+    for name in _PLACE:
+        if not np.array_equal(getattr(old, name), getattr(new, name)):
+            setattr(old, name, getattr(new, name))
+    old.features = new.features
+    old.metadata = new.metadata
+
+
+def _features(table: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return the rows of a kind by label value: the first is the background's."""
+    import pandas as pd
+
+    rows = table[table[IMAGE] == kind].reset_index(drop=True)
+    nothing = {"b": False, "f": np.nan}
+    background = {n: [nothing.get(column.dtype.kind, "")] for n, column in rows.items()}
+    features = pd.concat([pd.DataFrame(background), rows], ignore_index=True)
+    features.insert(0, "index", range(len(features)))
+    return features
+
+
+def _centres(nuclei: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the centre (N, 2) of every nucleus (N, H, W), or of the image without one."""
+    height, width = nuclei.shape[-2:]
+    centres = np.tile([(height - 1) / 2, (width - 1) / 2], (len(nuclei), 1))
+    for k, image in enumerate(nuclei):
+        where = np.nonzero(image)
+        if where[0].size:
+            centres[k] = np.mean(where, axis=1)
+    return centres

@@ -1,0 +1,82 @@
+"""A picture of a plot in Qt: it takes the room that there is, and tells where it is clicked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtGui import QImage, QMouseEvent, QPainter, QPaintEvent, QPalette, QResizeEvent
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_rls.widgets.measure.plot_job import Screen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SMALLEST = (240, 280)
+"""Pixels, across and down, that axes, their names and a legend need."""
+
+
+class PlotCanvas(QWidget):
+    """A picture; ``clicked`` carries a place in its pixels from the lower left corner.
+
+    ``outdated`` tells that it would look different if it was drawn again.
+    """
+
+    clicked = Signal(float, float)
+    outdated = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMinimumSize(*SMALLEST)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self._image: QImage | None = None
+
+    @property
+    def screen_now(self) -> Screen:
+        """Size and colours that a picture should have."""
+        palette = self.palette()
+        return Screen(
+            max(self.width(), SMALLEST[0]),
+            max(self.height(), SMALLEST[1]),
+            self.devicePixelRatioF(),
+            palette.color(QPalette.ColorRole.Window).name(),
+            palette.color(QPalette.ColorRole.WindowText).name(),
+        )
+
+    def show_pixels(self, pixels: NDArray[np.uint8]) -> None:
+        """Show a picture (H, W, 4)."""
+        height, width = pixels.shape[:2]
+        image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
+        self._image = image.copy()  # the bytes are not kept
+        self.update()
+
+    # -- what Qt tells -----------------------------------------------------------------
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the picture, stretched until one of this size is there."""
+        if self._image is not None:
+            painter = QPainter(self)
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            painter.drawImage(self.rect(), self._image)
+            painter.end()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Ask for a picture of the new size."""
+        super().resizeEvent(event)
+        self.outdated.emit()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Ask for a picture in the new colours."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self.outdated.emit()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Tell where the picture was clicked."""
+        if event.button() is Qt.MouseButton.LeftButton and self._image is not None:
+            place: Any = event.position()
+            across = place.x() / self.width() * self._image.width()
+            up = (1 - place.y() / self.height()) * self._image.height()
+            self.clicked.emit(across, up)

@@ -1,0 +1,173 @@
+"""Plots of measurements, drawn beside the GUI thread: what is wished for, and its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_rls.errors import TableError
+from napari_rls.evaluation.tables import CELL, IMAGE
+from napari_rls.widgets.common.state import Level, Message
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_rls.evaluation.figure_style import Look
+    from napari_rls.evaluation.plots import Plot
+
+# matplotlib and scipy take seconds to import: what draws imports them in its thread.
+
+CONDITIONS, DOSES, AGREEMENT = "Conditions", "Dose response", "Agreement with truth"
+PLOTS = (CONDITIONS, DOSES, AGREEMENT, "Coverage of intervals")
+
+DPI = 100
+"""Pixels of an inch on a screen of usual density."""
+
+FONT = 8
+"""Size of texts on a screen, in points."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """A plot of a table, see :mod:`napari_rls.evaluation.plots`.
+
+    Parameters
+    ----------
+    table, column
+        The table and the measurement.
+    kind
+        One of :data:`PLOTS`.
+    pair
+        The negative and the positive condition, or None for all.
+    selected
+        Cells to mark, by their index.
+    """
+
+    table: pd.DataFrame
+    column: str
+    kind: str
+    pair: tuple[str, str] | None = None
+    selected: tuple[int, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the cells, by their index."""
+        return list(dict.fromkeys(self.table[CELL]))
+
+    def plot(self, look: Look) -> Plot:
+        """Return the plot.
+
+        Raises
+        ------
+        TableError
+            If the table does not have what it needs.
+        """
+        from napari_rls.evaluation import plots
+        from napari_rls.evaluation.agreement import coverage
+
+        table, column, names = self.table, self.column, self.names
+        chosen = [names[cell] for cell in self.selected]
+        reference = "GT" if "GT" in set(table[IMAGE]) else "HR"
+        if self.kind == CONDITIONS:
+            return plots.box_plot(table, column, self.pair, highlight=chosen, look=look)
+        if self.kind == DOSES:
+            return plots.dose_response_plot(table, column, highlight=chosen, look=look)
+        if self.kind == AGREEMENT:
+            return plots.agreement_plot(table, column, reference, highlight=chosen, look=look)
+        return plots.reliability_plot({column: coverage(table, column, reference)}, look)
+
+    def statistics(self) -> tuple[str, ...]:
+        """Return the statistics of what is drawn, a line per kind of image.
+
+        Raises
+        ------
+        TableError
+            If the table does not have what they need.
+        """
+        from napari_rls.evaluation.summary import summarise_conditions, summarise_doses
+
+        if self.kind == CONDITIONS and self.pair:
+            return summarise_conditions(self.table, self.column, *self.pair)
+        return summarise_doses(self.table, self.column) if self.kind == DOSES else ()
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where a plot is shown: pixels across and down, how many to one of usual size, colours."""
+
+    width: int
+    height: int
+    ratio: float
+    paper: str
+    ink: str
+
+    @property
+    def look(self) -> Look:
+        """Colours and size of the figure."""
+        from napari_rls.evaluation.figure_style import Look
+
+        return Look(self.paper, self.ink, (self.width / DPI, self.height / DPI), FONT)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A plot as it is drawn.
+
+    Parameters
+    ----------
+    plot
+        The plot; None if there is none.
+    pixels
+        Colours and opacity (H, W, 4), uint8.
+    statistics
+        Lines of text below it.
+    problem
+        Why there is no plot, in one sentence.
+    error
+        What went wrong where nothing should.
+    """
+
+    plot: Plot | None = None
+    pixels: NDArray[np.uint8] | None = None
+    statistics: tuple[str, ...] = ()
+    problem: str = ""
+    error: Exception | None = None
+
+
+def draw(wish: Wish, screen: Screen) -> Picture:
+    """Draw a plot for a screen; meant for a thread."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    try:
+        plot = wish.plot(screen.look)
+        plot.figure.set_dpi(DPI * screen.ratio)
+        canvas = FigureCanvasAgg(plot.figure)
+        canvas.draw()
+        pixels = np.array(canvas.buffer_rgba(), np.uint8)
+        return Picture(plot, pixels, wish.statistics())
+    except TableError as error:
+        return Picture(problem=str(error))
+    except Exception as error:  # noqa: BLE001 - one cannot be heard from a thread
+        return Picture(problem=f"The plot cannot be drawn: {error}", error=error)
+
+
+def save(wish: Wish, path: Path, record: Mapping[str, Any]) -> Message:
+    """Write a plot in the size and colours of print; return what there is to say."""
+    from napari_rls.evaluation.figure_style import PRINT
+    from napari_rls.evaluation.plots import save_figure
+
+    try:
+        save_figure(path, wish.plot(PRINT).figure, record)
+    except TableError as error:
+        return Message(str(error), Level.ERROR)
+    except OSError as error:
+        text = f"The plot cannot be written to {path}: {error.strerror}."
+        return Message(text, Level.ERROR)
+    except Exception as error:  # noqa: BLE001 - one cannot be heard from a thread
+        return Message(f"The plot cannot be saved: {error}", Level.ERROR)
+    return Message(f"Plot saved to {path}.")

@@ -1,0 +1,139 @@
+"""What the training widget does with its settings, without Qt: checks, remembers, estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_rls.errors import InputError
+from napari_rls.widgets.common.state import Level, Message, Phase
+from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.train.train_worker import Clock, FindCells, Look, News, Train
+from napari_rls.workflow.cells.channels import join_names, shows_dna
+from napari_rls.workflow.train.expected import expected
+from napari_rls.workflow.train.train_time import recalled
+
+if TYPE_CHECKING:
+    from napari_rls.widgets.train.train_state import TrainState
+
+Work = Clock | Look | FindCells | Train
+Deliver = Callable[[News | Exception], None]
+Launch = Callable[[Work, Deliver, Callable[[], None]], Callable[[], None]]
+
+
+class PlanController:
+    """Keep the plan of a state such that it can be, or say why not.
+
+    Parameters
+    ----------
+    state
+        What the view shows.
+    memory
+        File that remembers the plan.
+    beside
+        Starts work beside other work, for what nobody waits for; None: there is none of it.
+    """
+
+    def __init__(self, state: TrainState, memory: Path, beside: Launch | None = None) -> None:
+        self.state = state
+        self._memory = memory
+        self._beside = beside
+        self._stop_clock: Callable[[], None] = lambda: None
+        self._recall()
+
+    def change(self, name: str, value: Any) -> None:
+        """Change one value of the plan; a wrong one is refused with a message."""
+        self._attempt(lambda plan: plan.changed(**{name: value}))
+
+    def change_setting(self, name: str, value: Any) -> None:
+        """Change one of the settings of training; a wrong one is refused with a message."""
+        self._attempt(lambda plan: plan.with_part("settings", name, value))
+
+    def change_nuclei(self, name: str, value: Any) -> None:
+        """Change how nuclei are found; a wrong value is refused with a message."""
+        self._attempt(lambda plan: plan.with_part("nuclei", name, value))
+
+    def open_run(self, folder: Path) -> None:
+        """Take over the plan of a run, so that it can go on."""
+        try:
+            plan = Plan.of_run(folder)
+        except InputError as error:
+            self._say(str(error), Level.ERROR)
+            return
+        self._take(plan)
+        self.state.found = ""
+        self._say(f"These are the settings of the run in {folder}; Resume goes on with it.")
+
+    def _attempt(self, change: Callable[[Plan], Plan]) -> None:
+        try:
+            plan = change(self.state.plan)
+        except InputError as error:
+            self._say(str(error), Level.ERROR)
+            self.state.events.plan.emit(self.state.plan)
+            return
+        if plan != self.state.plan:
+            self._say("")
+        self._take(plan)
+
+    def _take(self, plan: Plan) -> None:
+        names = plan.channel_names
+        if names and plan.dna_channel not in names:
+            plan = plan.changed(dna_channel=_likely_dna(names))
+        self.state.plan = plan
+        self.state.begun = plan.begun
+        self._estimate()
+        try:
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            plan.save(self._memory)
+        except OSError as error:
+            self._say(
+                f"The settings cannot be remembered in {self._memory}: {error.strerror}.",
+                Level.WARNING,
+            )
+
+    def _take_images(self, images: tuple[str, ...], files: int) -> None:
+        self._take(self.state.plan.changed(images=images))
+        self.state.found = f"{files} image files" if files > 1 else "1 image file"
+
+    def _estimate(self) -> None:
+        """Say about how long training takes, once it is known how fast this machine is."""
+        state, plan = self.state, self.state.plan
+        state.estimate = ""
+        if not plan.images or state.begun:
+            return
+        speed = recalled(plan.settings)
+        if speed is not None:
+            with suppress(InputError):  # which is said when the user asks for work
+                state.estimate = str(expected(plan.job(), speed))
+        elif self._beside is not None and state.phase is Phase.IDLE:
+            beside, self._beside = self._beside, None
+            state.estimate = "Measuring how fast this machine trains ..."
+            self._stop_clock = beside(Clock(plan), lambda _: None, self._estimate)
+
+    def _take_channels(self, names: Sequence[str]) -> None:
+        """Name the channels as the files do, unless the user has named as many."""
+        plan = self.state.plan
+        if len(plan.channel_names) != len(names):
+            try:
+                self._take(plan.changed(channels=join_names(names)))
+            except InputError as error:
+                self._say(str(error), Level.WARNING)
+
+    def _recall(self) -> None:
+        if self._memory.exists():
+            try:
+                self._take(Plan.load(self._memory))
+            except InputError as error:
+                self._say(f"The settings of last time were ignored: {error}", Level.WARNING)
+        if not self.state.plan.images:
+            self._say("Choose images of whole fields: files, a folder, or those that are open.")
+
+    def _say(self, text: str, level: Level = Level.INFO) -> None:
+        self.state.message = Message(text, level)
+
+
+def _likely_dna(names: Sequence[str]) -> str:
+    """Return the channel that is likely to show nuclei, or the first."""
+    return next(filter(shows_dna, names), names[0])

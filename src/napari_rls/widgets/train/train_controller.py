@@ -1,0 +1,251 @@
+"""What the training widget does, without Qt: checks, starts, receives, cancels, resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from napari.utils.notifications import notification_manager
+
+from napari_rls.errors import BundleError, InputError, SettingsError, TrainingError
+from napari_rls.text import duration
+from napari_rls.widgets.common.state import Level, Phase, Progress
+from napari_rls.widgets.train.plan_controller import Launch, PlanController, Work
+from napari_rls.widgets.train.train_layers import TrainLayers
+from napari_rls.widgets.train.train_state import Curves, TrainState
+from napari_rls.widgets.train.train_worker import FindCells, Look, News, Train
+from napari_rls.workflow.cells.original_file import ORIGINALS
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_rls.training.run import Progress as Step
+    from napari_rls.workflow.train.train_bundle import JobUpdate
+
+USER_ERRORS = (InputError, BundleError, SettingsError, TrainingError)
+"""Errors whose message is a sentence for the user."""
+
+IMAGES = (".tif", ".tiff", *ORIGINALS)
+
+
+class TrainController(PlanController):
+    """Turn what the user wants into training runs; the view only follows ``state``.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, or its model alone.
+    state
+        What the view shows.
+    launch
+        Starts work in the background, see :func:`napari_rls.widgets.common.worker.launch`.
+    memory
+        File that remembers the plan.
+    beside
+        Starts work beside other work, for what nobody waits for; None: there is none of it.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        state: TrainState,
+        launch: Launch,
+        memory: Path,
+        beside: Launch | None = None,
+    ) -> None:
+        self.viewer = viewer
+        self.layers = TrainLayers(viewer)
+        self._launch = launch
+        self._work: Work | None = None
+        self._stop: Callable[[], None] = lambda: None
+        self._then_finish = False
+        super().__init__(state, memory, beside)
+
+    # -- images ------------------------------------------------------------------------
+
+    def choose_images(self, images: Sequence[str]) -> None:
+        """Take files, folders or patterns as the images; read the channels' names from one."""
+        self._start(Look(tuple(images), self.state.plan), "Looking at the first image")
+
+    def choose_open_images(self) -> None:
+        """Take the files of the image layers that are open."""
+        paths = [
+            str(layer.source.path)
+            for layer in self.viewer.layers
+            if isinstance(layer, Image) and layer.source.path
+        ]
+        images = [p for p in dict.fromkeys(paths) if p.lower().endswith(IMAGES)]
+        if images:
+            self.choose_images(images)
+            return
+        self._say(
+            "No open layer comes from an image file; save the layers first, or choose files.",
+            Level.WARNING,
+        )
+
+    # -- a run -------------------------------------------------------------------------
+
+    def find_cells(self) -> None:
+        """Cut the crops and show some of them."""
+        if self._ready():
+            self._start(FindCells(self.state.plan), "Looking for cells")
+
+    def train(self) -> None:
+        """Begin the run, or go on with the one that its folder holds."""
+        if self._ready():
+            self._start(Train(self.state.plan), "Looking for cells")
+
+    def finish(self) -> None:
+        """Make the bundle of what the run has so far; a run at work is stopped first."""
+        state = self.state
+        if state.phase is Phase.RUNNING and state.stoppable:
+            self._then_finish = True
+            self.cancel()
+        elif state.begun and self._ready():
+            self._start(Train(state.plan, finish=True), "Looking for the cells of the run")
+
+    def cancel(self) -> None:
+        """End the work after its step; a run keeps a checkpoint."""
+        if self.state.phase is not Phase.RUNNING:
+            return
+        self.state.phase = Phase.STOPPING
+        self.state.progress = Progress(self.state.progress.share, "Stopping after this step")
+        self._stop()
+
+    def put_away(self) -> None:
+        """Hide crops and samples: cells that are searched next lie in the same place."""
+        self.layers.hide()
+
+    def close(self) -> None:
+        """End the work; called when the widget is gone."""
+        self.state.events.disconnect()
+        self._then_finish = False
+        self._stop_clock()
+        self.cancel()
+
+    def _ready(self) -> bool:
+        """Check the plan as far as that is done at once."""
+        if self.state.phase is not Phase.IDLE:
+            return False
+        plan = self.state.plan
+        try:
+            plan.job()
+            if plan.bundle.exists() and not plan.begun:
+                raise InputError(f"There is a bundle {plan.bundle} already; choose another name.")
+        except InputError as error:
+            self._say(str(error), Level.ERROR)
+            return False
+        return True
+
+    def _start(self, work: Work, text: str) -> None:
+        state = self.state
+        if state.phase is not Phase.IDLE:
+            return
+        self._work = work
+        state.phase = Phase.RUNNING
+        state.training = isinstance(work, Train)
+        state.progress = Progress(0.0, text)
+        self._say("")
+        if not isinstance(work, Look):
+            state.warnings, state.bundle = (), None
+        if isinstance(work, Train):
+            state.estimate = ""
+            state.scored = state.scored or not work.finish
+        self._stop = self._launch(work, self._receive, self._ended)
+
+    def _receive(self, news: News | Exception) -> None:
+        """Take a message of the thread; of one that is to stop, only how it failed."""
+        if isinstance(news, Exception):
+            self._fail(news)
+        elif self.state.phase is Phase.RUNNING:
+            if news.images:
+                self._take_images(news.images, news.files)
+            if news.channels:
+                self._take_channels(news.channels)
+            if news.update:
+                self._show(news, news.update)
+
+    def _show(self, news: News, update: JobUpdate) -> None:
+        state = self.state
+        if update.crops is not None:
+            state.found = update.crops.summary()
+            self.layers.show_crops(update.crops)
+        if update.unscored:
+            state.scored = False
+        if news.history is not None:
+            state.curves = Curves(*news.history)
+            state.begun = state.plan.begun
+        if update.step is not None:
+            self._show_step(update.step)
+            if news.samples is not None:
+                self.layers.show_samples(news.samples, update.step.images)
+        state.stoppable = update.step is not None
+        if update.bundle is not None:
+            state.bundle = update.bundle
+        elif update.stage == "training" and update.message:
+            self._say(update.message)
+        alone = isinstance(self._work, FindCells)
+        words = describe(update, state.plan.settings.size) or state.progress.text
+        state.progress = Progress(update.part if alone else update.share, words)
+
+    def _show_step(self, step: Step) -> None:
+        state = self.state
+        state.device = f"{step.device}, {step.precision}"
+        if step.report:
+            state.curves = state.curves.with_report(step.report)
+        if step.score:
+            state.curves = state.curves.with_score(step.score)
+        if step.warning and step.warning not in state.warnings:
+            state.warnings = (*state.warnings, step.warning)
+
+    def _fail(self, error: Exception) -> None:
+        self.state.phase = Phase.STOPPING
+        text = str(error)
+        if not isinstance(error, USER_ERRORS):
+            text = f"An unexpected error ended the work: {error}"
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+        self._say(text, Level.ERROR)
+
+    def _ended(self) -> None:
+        """Be ready for the next run: the thread of this one is over."""
+        state, work = self.state, self._work
+        self._work = None
+        stopped = state.phase is Phase.STOPPING
+        failed = state.message.level is Level.ERROR
+        finishes, self._then_finish = self._then_finish and not failed, False
+        state.phase, state.training, state.stoppable = Phase.IDLE, False, False
+        state.begun = state.plan.begun
+        state.progress = Progress(1.0, "Done") if state.bundle else Progress()
+        self._estimate()
+        if finishes and not state.bundle:
+            self.finish()
+            return
+        if failed or isinstance(work, Look):
+            return
+        if state.bundle:
+            self._say(f"Done: the bundle is {state.bundle}. Use it to super-resolve cells.")
+        elif stopped and state.begun and isinstance(work, Train):
+            self._say(
+                f"Stopped; {state.plan.run_folder} keeps a checkpoint. Resume goes on with it, "
+                "today or later (by Open run); Finish now makes a bundle of it as it is."
+            )
+        elif stopped:
+            self._say("Stopped before training began.")
+        else:
+            self._say("Look at the crops in the viewer; Train goes on from here.")
+
+
+def describe(update: JobUpdate, size: int) -> str:
+    """Return in words how far a job is: kimg, or what it is at, and the time left in all."""
+    step, text = update.step, update.message if update.stage != "training" else ""
+    if step is not None:
+        text = f"{step.images / 1000:.2f} of {step.images_planned / 1000:g} kimg"
+        if update.size != size:
+            text += f" at {update.size} x {update.size} pixels"
+    elif update.stage == "fitting":
+        text = f"Fitting flow and encoders, {update.part:.0%}"
+    if update.seconds_left is None or not text:
+        return text
+    return f"{text}, {duration(update.seconds_left)} left"

@@ -1,0 +1,283 @@
+"""What the user sets for a training run: a job in the words of the widget's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from napari_rls.errors import InputError
+from napari_rls.files.whole_file import whole_file
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.models.part import Checked, Name
+from napari_rls.search.settings import first_problem
+from napari_rls.training.training_settings import TrainSettings
+from napari_rls.workflow.cells.channels import split_names
+from napari_rls.workflow.train.bundle_card import Card
+from napari_rls.workflow.train.train_job import TrainJob, kept_job
+
+HALF = "half"
+"""Folder, within a run's, of its first stage at half the size."""
+
+_RUN = "run.json"
+_NOT_YET_KNOWN = ("DNA",)
+
+
+class Plan(Checked):
+    """All that a training job is made of; the channels in ``settings`` count for nothing.
+
+    They are those that ``channels`` names, and are put there as the job begins. ``validation``,
+    ``out`` and ``run`` are those of a run that was begun on the command line: images to validate
+    on, bundle and folder of other names than here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    channels: str = Field(
+        default="",
+        title="Channels",
+        description=(
+            "Names of the channels, as in DNA,GFP, in the files' order; or what the files call "
+            "each, by name or index from 0, as in DNA=2,GFP=0."
+        ),
+    )
+    dna_channel: str = ""
+    pattern: str = Field(
+        default="",
+        title="File names",
+        description=(
+            "If every channel has a file of its own: how the files are named, as in "
+            "{field}_{channel}*.tif. Empty if a file holds all channels."
+        ),
+    )
+    folder: Path = Field(default_factory=lambda: Path.home() / "napari-rls")
+    name: Name = Field(
+        default="my-cells",
+        title="Name",
+        description="Name of the bundle, its file and its run's folder.",
+    )
+    out: Path | None = None
+    run: Path | None = None
+    title: Annotated[str, Field(max_length=10_000)] = Field(
+        default="", title="Title", description="Title of the bundle; empty: channels and size."
+    )
+    licence: Annotated[str, Field(max_length=10_000)] = Field(
+        default="not stated", title="Licence", description="Licence of the bundle, as CC-BY-4.0."
+    )
+    attribution: Annotated[str, Field(max_length=10_000)] = Field(
+        default="not stated", title="Attribution", description="Whom to name for the images."
+    )
+    pixel_size: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        title="Pixel size",
+        description="Side of a pixel in micrometres; 0: what the files say.",
+    )
+    start: str = Field(
+        default="",
+        title="Start from",
+        description="File of a bundle of the same size and widths to start from; empty: scratch.",
+    )
+    grow_kimg: float = Field(
+        default=0.0,
+        ge=0,
+        le=100_000,
+        title="Half size first",
+        description="Training at half the size first, in kimg; 0: none.",
+    )
+    generator: Literal["best", "last"] = Field(
+        default="best",
+        title="Generator",
+        description="The bundle is made of the best generator by KID, or of the last one.",
+    )
+    fit_samples: int = Field(
+        default=100_000,
+        ge=100,
+        le=10_000_000,
+        title="Samples to fit",
+        description="Generated samples that flow and encoders are fitted to at the end.",
+    )
+    fit_epochs: int = Field(
+        default=40,
+        ge=1,
+        le=1000,
+        title="Epochs of the flow",
+        description="Passes over these samples.",
+    )
+    settings: TrainSettings = TrainSettings(channels=_NOT_YET_KNOWN)
+    nuclei: NucleusSettings = NucleusSettings()
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle to be written."""
+        return self.out or self.folder / f"{self.name}{SUFFIX}"
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder of the run: checkpoint, log, samples."""
+        return self.run or self.folder / f"{self.name}-run"
+
+    @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run, which can go on."""
+        return any((self.run_folder / place / _RUN).exists() for place in ("", HALF))
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The channels' names, as far as they can be read."""
+        try:
+            parts = split_names(self.channels)
+        except InputError:
+            return ()
+        return tuple(part.partition("=")[0].strip() for part in parts)
+
+    def job(self) -> TrainJob:
+        """Return the job.
+
+        Raises
+        ------
+        InputError
+            If something is missing or wrong.
+        """
+        from napari_rls.workflow.train.fields import parse_channels
+
+        if not self.images:
+            raise InputError("Choose the images to train on first.")
+        names, sources = parse_channels(self.channels)
+        if not names:
+            raise InputError("Name the channels of the images, as in DNA,GFP.")
+        stated = self.pixel_size or None
+        dna = self.dna_channel or "0"
+        if dna.isdecimal() and dna in names:  # A number would be taken for an index.
+            dna = str(names.index(dna))
+        return TrainJob(
+            images=self.images,
+            settings=self.with_part("settings", "channels", names).settings,
+            card=Card(self.name, self.title, self.licence, self.attribution, stated),
+            out=self.bundle,
+            folder=self.run_folder,
+            validation=self.validation,
+            pattern=self.pattern,
+            sources=sources,
+            dna_channel=dna,
+            nuclei=self.nuclei,
+            start=Path(self.start) if self.start else None,
+            grow_kimg=self.grow_kimg,
+            generator=self.generator,
+            fit_samples=self.fit_samples,
+            fit_epochs=self.fit_epochs,
+        )
+
+    def changed(self, **values: Any) -> Plan:
+        """Return a plan with other values.
+
+        Raises
+        ------
+        InputError
+            If one is out of range.
+        """
+        if {"name", "folder"} & values.keys():
+            # Another run, which is called by the fields alone.
+            values = {"out": None, "run": None, **values}
+        if "images" in values:
+            values = {"validation": (), **values}
+        return _validated({**self.model_dump(), **values})
+
+    def with_part(self, part: str, name: str, value: Any) -> Plan:
+        """Return a plan with one other value in ``settings`` or ``nuclei``.
+
+        Raises
+        ------
+        InputError
+            If it is out of range.
+        """
+        return self.changed(**{part: {**getattr(self, part).model_dump(), name: value}})
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON, whole or not at all."""
+        with whole_file(path) as draft:
+            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read a plan.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read or holds a wrong name or value.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise InputError(f"{path} cannot be read.") from None
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InputError(f"{path} is no plan of a run: {first_problem(error)}.") from None
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Plan:
+        """Return the plan of the run in a folder, which may have been moved since.
+
+        It may have been begun here or on the command line.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no run, or none that this widget can go on with.
+        """
+        job = kept_job(folder)
+        if not isinstance(job.card, Card):
+            raise InputError(
+                f"The run in {folder} was begun in Python with a manifest of its own; go on with "
+                "it there."
+            )
+        return cls.of_job(job)
+
+    @classmethod
+    def of_job(cls, job: TrainJob) -> Plan:
+        """Return the plan of a job that a user describes in words.
+
+        Raises
+        ------
+        InputError
+            If a value is out of the range of this widget's fields.
+        """
+        card, folder = job.card, job.out.parent
+        assert isinstance(card, Card)
+        names = job.settings.channels
+        pairs = zip(names, job.sources, strict=True) if job.sources else ((n,) for n in names)
+        same = ("images", "validation", "pattern", "dna_channel", "nuclei")
+        fits = ("grow_kimg", "generator", "fit_samples", "fit_epochs")
+        plan = _validated(
+            {name: getattr(job, name) for name in (*same, *fits)}
+            | {
+                "settings": job.settings.model_copy(update={"channels": _NOT_YET_KNOWN}),
+                "channels": ",".join(map("=".join, pairs)),
+                "folder": folder,
+                "name": card.name,
+                "title": card.title,
+                "licence": card.licence,
+                "attribution": card.attribution,
+                "pixel_size": card.pixel_size_um or 0.0,
+                "start": str(job.start or ""),
+            }
+        )
+        # Only what has other names than the fields would give it is told apart.
+        other = {"out": (plan.bundle, job.out), "run": (plan.run_folder, job.folder)}
+        places = {name: own for name, (usual, own) in other.items() if own != usual}
+        return plan.model_copy(update=places)
+
+
+def _validated(values: Mapping[str, Any]) -> Plan:
+    try:
+        return Plan.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{first_problem(error)}.") from None

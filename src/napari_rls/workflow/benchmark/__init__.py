@@ -1,0 +1,1 @@
+"""RLS and its rivals on the same cells, into tables and a report."""

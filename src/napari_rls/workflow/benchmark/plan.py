@@ -1,0 +1,222 @@
+"""The plan of a benchmark: every search that it needs, each with a key of all that matters."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_rls.models.bundle import Bundle
+from napari_rls.search.settings import Settings
+from napari_rls.workflow.benchmark.benchmark_settings import RIVALS, RLS, BenchmarkSettings
+from napari_rls.workflow.cells.degrade import DegradeSettings
+from napari_rls.workflow.cells.stack import CellStack, content_digest
+
+Part = Literal["main", "degraded", "lambda", "samples"]
+
+PIX2PIX = "pix2pix"
+
+SEARCHED = ("generator.", "flow.", "encoder.")
+"""Tensors of a bundle that searches take."""
+
+CLEAN = "bicubic"
+"""Name of the degradation that is downscaling alone."""
+
+SHOWN = 6
+"""Cells in a picture."""
+
+_NOISE = 0.05
+"""Deviation of the Gaussian noise, as a share of the bundle's intensity range."""
+
+_SALT = 0.05
+"""Share of salt and pepper pixels."""
+
+_BLUR = 0.5
+"""Deviation of the Gaussian blur in LR pixels; the paper gives no amounts."""
+
+_STEPS = ("steps", "refine_steps", "sample_steps")
+"""Settings that ``max_steps`` bounds."""
+
+_NOT_IN_KEY = {"bundle", "threads"}
+"""Settings that change no pixel beyond rounding: the bundle's content stands for its name."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One search: a method on some cells, degraded in one way.
+
+    Parameters
+    ----------
+    part
+        What it is for.
+    settings, degrade
+        The search's settings, and how LR images are made of HR ones.
+    degradation
+        Name of the latter.
+    cells
+        Indices of the cells among the benchmark's.
+    key
+        Name of its files: readable, with a digest of all that determines the result.
+    """
+
+    part: Part
+    settings: Settings
+    degrade: DegradeSettings
+    degradation: str
+    cells: tuple[int, ...]
+    key: str
+
+    @property
+    def label(self) -> str:
+        """What is running, for people."""
+        words = [self.settings.method, f"{self.settings.factor}x"]
+        if self.degradation != CLEAN:
+            words.append(self.degradation)
+        if self.part == "lambda":
+            words.append(f"lambda {self.settings.lambda_w:g}, {self.settings.lambda_c:g}")
+        if self.part == "samples":
+            words.append("samples")
+        return " ".join(words)
+
+
+def plan(hr: CellStack, bundle: Bundle, settings: BenchmarkSettings) -> list[Job]:
+    """Return the searches of a benchmark, the main ones first.
+
+    Degradations, values of lambda and samples are tried at one factor
+    (:attr:`BenchmarkSettings.detail_factor`) on the cells of :func:`subset_of`; their
+    reference, the clean image and the default lambdas, is in the main searches.
+    """
+    return list(_Planner(hr, bundle, settings).jobs())
+
+
+def subset_of(count: int, settings: BenchmarkSettings) -> tuple[int, ...]:
+    """Return the indices of the cells, among ``count``, on which variants are tried; seeded."""
+    rng = np.random.default_rng([settings.seed, 1])
+    return tuple(int(k) for k in np.sort(rng.permutation(count)[: settings.subset]))
+
+
+def shown_cells(hr: CellStack) -> tuple[int, ...]:
+    """Return the cells of the pictures: from as many conditions as possible, in order."""
+    first: dict[str, list[int]] = {}
+    for k, crop in enumerate(hr.crops):
+        first.setdefault(crop.condition, []).append(k)
+    names = list(first)
+    # Evenly over conditions, then round and round.
+    kept = [names[k] for k in np.unique(np.linspace(0, len(names) - 1, SHOWN).round().astype(int))]
+    picked: list[int] = []
+    turn = 0
+    while len(picked) < min(SHOWN, sum(len(first[name]) for name in kept)):
+        picked += [first[name][turn] for name in kept if turn < len(first[name])]
+        turn += 1
+    return tuple(sorted(picked[:SHOWN]))
+
+
+class _Planner:
+    def __init__(self, hr: CellStack, bundle: Bundle, settings: BenchmarkSettings) -> None:
+        self.hr = hr
+        self.bundle = bundle
+        self.settings = settings
+        self._digests: dict[tuple[int, ...], str] = {}
+        self._tensors: dict[tuple[str, ...], str] = {}
+
+    def jobs(self) -> Iterator[Job]:
+        settings = self.settings
+        everything = tuple(range(len(self.hr)))
+        for factor in settings.factors:
+            for method in settings.methods:
+                yield self._job("main", method, factor, everything)
+        detail = settings.detail_factor
+        subset = subset_of(len(self.hr), settings)
+        rivals = [method for method in settings.methods if method in RIVALS]
+        noisy = [name for name in self._degradations(detail) if name != CLEAN]
+        for name, method in itertools.product(noisy, rivals):
+            yield self._job("degraded", method, detail, subset, degradation=name)
+        if RLS in settings.methods:
+            yield from self._variants(detail, subset)
+
+    def _variants(self, detail: int, subset: tuple[int, ...]) -> Iterator[Job]:
+        """Yield the searches of RLS with other lambdas, and with samples."""
+        settings = self.settings
+        usual = Settings.model_validate({"method": RLS})
+        for name, values in (("lambda_w", settings.lambda_w), ("lambda_c", settings.lambda_c)):
+            for value in values:
+                if value != getattr(usual, name):
+                    yield self._job("lambda", RLS, detail, subset, changes={name: value})
+        if settings.samples:
+            changes = {"samples": settings.samples}
+            yield self._job("samples", RLS, detail, shown_cells(self.hr), changes=changes)
+
+    def _degradations(self, factor: int) -> dict[str, DegradeSettings]:
+        intensity = self.bundle.manifest.intensity
+        seed = self.settings.seed
+        return {
+            CLEAN: DegradeSettings(factor=factor),
+            "Gaussian noise": DegradeSettings(
+                factor=factor, gaussian=_NOISE * (intensity.high - intensity.low), seed=seed
+            ),
+            "salt and pepper": DegradeSettings(factor=factor, salt_and_pepper=_SALT, seed=seed),
+            "Gaussian blur": DegradeSettings(factor=factor, blur=_BLUR * factor),
+        }
+
+    def _job(
+        self,
+        part: Part,
+        method: str,
+        factor: int,
+        cells: tuple[int, ...],
+        *,
+        degradation: str = CLEAN,
+        changes: dict[str, Any] | None = None,
+    ) -> Job:
+        given = self.settings
+        values: dict[str, Any] = {
+            "method": method,
+            "bundle": given.bundle,
+            "factor": factor,
+            "samples": 0,
+            "seed": given.seed,
+            "batch_size": given.batch_size,
+            "device": given.device,
+            "threads": given.threads,
+        }
+        values |= changes or {}
+        settings = Settings.parse(values)
+        if given.max_steps:
+            steps = {name: min(getattr(settings, name), given.max_steps) for name in _STEPS}
+            settings = Settings.parse(values | steps)
+        degrade = self._degradations(factor)[degradation]
+        manifest = self.bundle.manifest
+        all_that_matters = {
+            "version": version("napari-rls"),
+            "bundle": self._of_bundle(method, factor),
+            "intensity": manifest.intensity.model_dump(mode="json"),
+            "camera": manifest.camera and manifest.camera.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json", exclude=_NOT_IN_KEY),
+            "degrade": degrade.model_dump(mode="json"),
+            "input": self._digest(cells),
+        }
+        text = json.dumps(all_that_matters, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        key = f"{method}-{factor}x-{digest}"
+        return Job(part, settings, degrade, degradation, cells, key)
+
+    def _of_bundle(self, method: str, factor: int) -> str:
+        """Return a digest of what a method takes from the bundle.
+
+        A Pix2Pix network that is added or trained again leaves all searches as they are.
+        """
+        parts = (f"pix2pix.{factor}.",) if method == PIX2PIX else SEARCHED
+        if parts not in self._tensors:
+            self._tensors[parts] = self.bundle.digest(*parts)
+        return self._tensors[parts]
+
+    def _digest(self, cells: tuple[int, ...]) -> str:
+        if cells not in self._digests:
+            self._digests[cells] = content_digest(self.hr.data[list(cells)])
+        return self._digests[cells]

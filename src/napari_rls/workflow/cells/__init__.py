@@ -1,0 +1,1 @@
+"""Cells in and out: images, channels, wells, crops, degraded and simulated cells."""

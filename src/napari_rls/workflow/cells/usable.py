@@ -1,0 +1,71 @@
+"""Whether LR cells fit a bundle, and which of them can be searched; needs no torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_rls.errors import InputError
+from napari_rls.models.manifest import Manifest
+from napari_rls.search.settings import FACTORS
+from napari_rls.workflow.cells.stack import CellStack, check_channel_axis, fitting_factor
+
+
+def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
+    """Check that the stack's channels and size fit the bundle and the factor.
+
+    Raises
+    ------
+    InputError
+        If they do not; the message says what would fit.
+    """
+    height, width = stack.data.shape[-2:]
+    check_channel_axis(stack.data.shape, stack.name)
+    if len(stack.channels) != len(manifest.channels):
+        raise InputError(
+            f"{stack.name} has {len(stack.channels)} channel(s) but the bundle {manifest.name} "
+            f"needs {len(manifest.channels)} ({', '.join(manifest.channel_names)}); choose which "
+            "channel is which."
+        )
+    fitting = check_size(stack, manifest)
+    if fitting != factor:
+        raise InputError(
+            f"{stack.name} has cells of {height} x {width} pixels: with the bundle {manifest.name} "
+            f"the scale factor must be {fitting}, not {factor}."
+        )
+
+
+def check_size(stack: CellStack, manifest: Manifest) -> int:
+    """Return the factor that brings the stack's images to the bundle's HR size.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    height, width = stack.data.shape[-2:]
+    fitting = fitting_factor(height, width, manifest.hr_size)
+    if fitting is None:
+        sizes = [manifest.hr_size // f for f in FACTORS if manifest.hr_size % f == 0]
+        raise InputError(
+            f"{stack.name} has cells of {height} x {width} pixels, which no scale factor brings to "
+            f"the {manifest.hr_size} x {manifest.hr_size} of the bundle {manifest.name}; give "
+            f"nucleus-centred crops of {', '.join(f'{s} x {s}' for s in sizes)} pixels."
+        )
+    return fitting
+
+
+def unusable_cells(stack: CellStack) -> dict[int, str]:
+    """Return the cells that cannot be searched, with the reason; every channel must show some."""
+    flat = stack.data.reshape(*stack.data.shape[:2], -1)
+    finite = np.isfinite(flat).all(axis=2)
+    constant = flat.max(axis=2) == flat.min(axis=2)
+    reasons: dict[int, str] = {}
+    for k in np.flatnonzero(constant.any(axis=1) | ~finite.all(axis=1)).tolist():
+        if not finite[k].all():
+            reasons[k] = "it holds NaN or infinite values"
+        elif constant[k].all():
+            reasons[k] = "every pixel has the same value"
+        else:
+            names = " and ".join(stack.channels[c] for c in np.flatnonzero(constant[k]))
+            reasons[k] = f"every pixel of {names} has the same value"
+    return reasons

@@ -1,0 +1,124 @@
+"""Write cells as OME-TIFF and records as JSON: whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_rls.files.whole_file import whole_file
+from napari_rls.workflow.cells.ome import ome_metadata
+from napari_rls.workflow.cells.stack import CellStack
+
+GENERATED = "generated pixels, not measured"
+"""How SR images are called wherever they appear."""
+
+FRAMES_KEY = "frames"
+"""Key of the record of a file with several images per cell: what a frame is."""
+
+STATISTIC_KEY = "statistic"
+"""Key of the record of a file whose pixels are taken over the samples of a cell: which one."""
+
+_OME_LEADING = ("T", "Z")
+_OME_INTEGERS = frozenset(("int8", "int16", "int32", "uint8", "uint16", "uint32"))
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON, whole or not at all."""
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_stack(
+    path: Path,
+    stack: CellStack,
+    *,
+    description: str,
+    title: str = "",
+    colours: Sequence[str] = (),
+    record: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a stack as an OME-TIFF, whole or not at all.
+
+    The axes are those of the stack: (C, y, x) without a leading axis, (N, C, y, x)
+    with one. OME knows only T and Z, so that any other leading axis is stored as T,
+    its true name beside it. Channel names, pixel size and crop records are kept, so
+    that :func:`~napari_rls.workflow.cells.read.read_stack` returns an equal stack.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    stack
+        The cells; types that OME does not know are stored as float.
+    description, title
+        What the images are; the title is the stack's name if not given.
+    colours
+        Display colours of the channels, #rrggbb, or none.
+    record
+        Provenance: plain numbers, strings, lists and dicts.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    data = _ome_typed(stack.data)
+    axes = "CYX"
+    if stack.leading is None:
+        data = data[0]
+    else:
+        axes = (stack.leading if stack.leading in _OME_LEADING else "T") + axes
+    metadata = ome_metadata(
+        stack,
+        title=title or stack.name,
+        description=description,
+        colours=tuple(colours),
+        record=record,
+    )
+    write_ome(path, data, metadata | {"axes": axes})
+
+
+def record_path(image: Path) -> Path:
+    """Return the path of the JSON record beside an image file."""
+    return image.with_name(f"{stem(image)}.json")
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without .tif, .tiff, .ome.tif or .ome.tiff."""
+    return path.stem.removesuffix(".ome")
+
+
+def _ome_typed(data: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return the data as they are, or in the smallest float type that OME and they share."""
+    if data.dtype.name in _OME_INTEGERS:
+        return data
+    wanted = np.float64 if data.dtype.kind in "iu" else np.result_type(data.dtype, np.float32)
+    return data.astype(wanted, copy=False)
+
+
+def write_ome(path: Path, data: NDArray[np.generic], metadata: Mapping[str, Any]) -> None:
+    """Write pixels as an OME-TIFF with tifffile's ``metadata``, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as draft:
+        try:
+            tifffile.imwrite(
+                draft, data, ome=True, photometric="minisblack", metadata=dict(metadata)
+            )
+        except OSError as error:
+            if error.errno is None:  # numpy's words for a full disk are two numbers.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise

@@ -1,0 +1,1 @@
+"""Images of cells in, a table of measurements out."""

@@ -1,0 +1,165 @@
+"""Which cells the rows of a measurement table are of: names, places, wells, conditions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_rls.errors import InputError
+from napari_rls.evaluation.tables import CELL, CONDITION, DOSE, WELL
+from napari_rls.search.settings import METHODS
+from napari_rls.workflow.cells.plate_map import PlateMap, condition_of, guessed_wells
+from napari_rls.workflow.cells.stack import CellStack, Crop
+from napari_rls.workflow.cells.wells import WellGuess, told_wells, unsure_wells
+from napari_rls.workflow.measure.columns import FILE, IDENTITY, X, Y
+
+_KIND = re.compile(
+    rf"(?:[ _-](?:LR|HR|GT|SR)(?:\d+x)?|[ _-]SR\d+x_(?:{'|'.join(METHODS)})"
+    r"|[ _-]samples|\.ome|\.tiff?)$",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns that are the same for every kind of image of some cells, and complaints.
+
+    ``wells`` are those that were taken from names of files.
+    """
+
+    columns: dict[str, list[Any]]
+    warnings: tuple[str, ...]
+    wells: Mapping[str, WellGuess]
+
+    @property
+    def names(self) -> list[str]:
+        """The cells' names."""
+        return self.columns[CELL]
+
+
+def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> Rows:
+    """Name cells and say where they come from and what was done to them.
+
+    Parameters
+    ----------
+    stacks
+        Images of the same cells, of any kinds. What one of them knows of the crops counts
+        for all.
+    plate_map
+        What was done to the wells; without it, what the crops say.
+
+    Raises
+    ------
+    InputError
+        If two stacks hold different cells, or the plate map cannot be used.
+    """
+    known = [stack for stack in stacks if stack.crops]
+    for other in known[1:]:
+        _check_same(known[0], other)
+    first = known[0] if known else stacks[0]
+    crops = first.crops or (Crop(),) * len(first)
+    files = [crop.file or first.name for crop in crops]
+    guesses = guessed_wells(
+        (file for crop, file in zip(crops, files, strict=True) if not crop.well), plate_map
+    )
+    wells = [
+        crop.well or (guesses[file].well if file in guesses else "")
+        for crop, file in zip(crops, files, strict=True)
+    ]
+    columns: dict[str, list[Any]] = {
+        CELL: _numbered([source_name(file) for file in files]),
+        FILE: files,
+        WELL: wells,
+        CONDITION: [crop.condition for crop in crops],
+    }
+    added, warnings = _from_map(plate_map, files, wells) if plate_map else ({}, ())
+    columns |= added
+    columns[Y] = [np.nan if crop.y is None else crop.y for crop in crops]
+    columns[X] = [np.nan if crop.x is None else crop.x for crop in crops]
+    return Rows(columns, tuple(filter(None, (unsure_wells(guesses), *warnings))), guesses)
+
+
+def wells_told(stacks: Sequence[CellStack], plate_map: PlateMap | None) -> list[str]:
+    """Return sentences that say which wells the rows of images will have by names of files."""
+    files = [
+        crop.file or stack.name
+        for stack in stacks
+        for crop in dict.fromkeys(stack.crops or (Crop(),))
+        if not crop.well
+    ]
+    return told_wells(guessed_wells(files, plate_map))
+
+
+def source_name(name: str) -> str:
+    """Return a file's name without type and endings such as ``_SR8x_pulse`` or ``_samples``.
+
+    Files of one experiment that hold different kinds of image so get the same name.
+    """
+    while (shorter := _KIND.sub("", name)) and shorter != name:
+        name = shorter
+    return name
+
+
+def _numbered(sources: Sequence[str]) -> list[str]:
+    counts: Counter[str] = Counter()
+    names = []
+    for source in sources:
+        names.append(f"{source}#{counts[source]}")
+        counts[source] += 1
+    return names
+
+
+def _check_same(first: CellStack, other: CellStack) -> None:
+    for k, pair in enumerate(zip(first.crops, other.crops, strict=True)):
+        mine, its = ((source_name(c.file), c.well, c.y, c.x) for c in pair)
+        if mine != its:
+            raise InputError(
+                f"{first.name} and {other.name} hold different cells: number {k} is from "
+                f"{_place(pair[0])} in the one and from {_place(pair[1])} in the other; give files "
+                "of the same cells in the same order."
+            )
+
+
+def _place(crop: Crop) -> str:
+    where = "" if crop.y is None or crop.x is None else f" at y {crop.y:g}, x {crop.x:g}"
+    return f"{crop.file or crop.well or 'an unknown file'}{where}"
+
+
+def _from_map(
+    plate_map: PlateMap, files: Sequence[str], wells: Sequence[str]
+) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+    """Return the columns that a plate map gives, and a complaint of wells that it lacks."""
+    names = _added_names(plate_map)
+    entries = [plate_map.entry(file, well) for file, well in zip(files, wells, strict=True)]
+    columns: dict[str, list[Any]] = {
+        WELL: [e["well"] or w if e else w for e, w in zip(entries, wells, strict=True)],
+        CONDITION: [condition_of(e) if e else "" for e in entries],
+    }
+    if plate_map.has_doses:
+        columns[DOSE] = [plate_map.dose(e) if e else np.nan for e in entries]
+    for name, column in names.items():
+        columns[column] = [e[name] if e else "" for e in entries]
+    complaint = plate_map.complaint(dict.fromkeys(zip(files, wells, strict=True)))
+    return columns, (complaint,) if complaint else ()
+
+
+def _added_names(plate_map: PlateMap) -> dict[str, str]:
+    """Return the table's columns for the map's other columns, by the map's names."""
+    taken = {name.lower() for name in IDENTITY}
+    columns: dict[str, str] = {}
+    for name in plate_map.others:
+        plain = re.sub(r"\W+", "_", name).strip("_")
+        column = f"Metadata_{plain[:1].upper()}{plain[1:]}"
+        if not plain or column.lower() in taken:
+            raise InputError(
+                f"The column {name!r} of {plate_map.name} cannot become {column} in the table, "
+                "which has such a column already; rename it."
+            )
+        taken.add(column.lower())
+        columns[name] = column
+    return columns

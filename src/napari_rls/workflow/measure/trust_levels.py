@@ -1,0 +1,176 @@
+"""How far SR cells can be trusted: measured on held-out cells, looked up for others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from napari_rls.errors import InputError
+from napari_rls.measure.cells import MeasureSettings, column_names, measure_cell
+from napari_rls.measure.domain import Evidence, Verdict, fit_domain, judge, look, residual_share
+from napari_rls.measure.intervals import fit_correction
+from napari_rls.models.manifest import Manifest
+from napari_rls.models.trust import Correction, Domain, Trust
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
+
+SEARCH = (
+    "method", "lambda_w", "lambda_c", "reading", "steps", "learning_rate", "schedule", "patience",
+    "start", "camera_noise",
+)  # fmt: skip
+"""Settings on which LR residuals, log-densities and what is measured depend."""
+
+SAMPLING = ("samples", "posterior", "temperature", "sample_steps")
+"""Settings on which, beside those, the width of intervals depends."""
+
+_FIRST = {"method": "rls"}
+"""Settings that older bundles and records do not name, as they then were."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the SR cells of a run.
+
+    ``corrections`` are those of intervals by the measured column; without any, ``why_not``
+    says why. ``data`` names the held-out crops; ``domain`` is None if nothing is known.
+    """
+
+    corrections: Mapping[str, Correction] = field(default_factory=dict)
+    why_not: str = ""
+    data: str = ""
+    domain: Domain | None = None
+
+
+def known_of(record: Mapping[str, Any], settings: MeasureSettings) -> Known:
+    """Look up in the record of SR cells what their bundle knows of results like them.
+
+    Parameters
+    ----------
+    record
+        Provenance of the SR cells.
+    settings
+        How they are measured.
+    """
+    stored = record.get("bundle", {}).get("trust")
+    if not stored:
+        return Known(why_not="the bundle has none for this scale factor")
+    try:
+        trust = Trust.model_validate(stored)
+    except ValidationError:
+        return Known(why_not="that of the bundle cannot be read")
+    trust = trust.model_copy(update={"settings": _FIRST | trust.settings})
+    if other := trust.differences(_settings(record), SEARCH):
+        return Known(why_not=f"it holds for another {', '.join(other)}")
+    found = Known(data=trust.data, domain=trust.domain)
+    if other := trust.differences(_settings(record), SAMPLING):
+        return _without(found, f"it holds for another {', '.join(other)}")
+    if trust.measurement != settings.model_dump(mode="json"):
+        return _without(found, "it holds for other settings of the measurement")
+    by_column = {correction.column: correction for correction in trust.corrections}
+    return Known(by_column, "", trust.data, trust.domain)
+
+
+def evidence_of(sr: NDArray[np.generic], record: Mapping[str, Any]) -> Evidence:
+    """Return what SR images (N, C, H, W) and their record say of how ordinary they are."""
+    cells, intensity = record["cells"], record["intensity"]
+    nothing = [np.nan] * len(intensity["low"])
+    residual = np.array([cell["lr_residual"] or nothing for cell in cells], np.float64)
+    density = np.array([cell["log_density"] for cell in cells], np.float64)
+    low, high = intensity["low"], intensity["high"]
+    return Evidence(
+        residual_share(residual, low, high),
+        density,
+        look(sr, low, high, record["settings"]["factor"]),
+    )
+
+
+def judge_cells(
+    sr: NDArray[np.generic], record: Mapping[str, Any], domain: Domain | None
+) -> Verdict:
+    """Compare SR images (N, C, H, W) with those that their bundle knows, if it is known."""
+    if domain is None:
+        return Verdict.of_nothing(len(sr))
+    return judge(domain, evidence_of(sr, record))
+
+
+def calibrate(
+    manifest: Manifest,
+    sr: CellStack,
+    samples: NDArray[np.float32],
+    record: Mapping[str, Any],
+    gt: CellStack,
+    settings: MeasureSettings,
+    data: str,
+) -> Trust:
+    """Measure how far results can be trusted, on cells whose HR image is known.
+
+    Parameters
+    ----------
+    manifest
+        The bundle's.
+    sr, samples, record
+        SR cells of degraded held-out crops, their samples (S, N, C, H, W) and provenance.
+    gt
+        The held-out crops.
+    settings
+        What is measured, and how.
+    data
+        Names the held-out crops.
+
+    Raises
+    ------
+    InputError
+        If the SR cells are of another bundle, or the crops are not theirs.
+    """
+    if record["bundle"]["content_hash"] != manifest.content_hash:
+        raise InputError(
+            f"{sr.name} was not made with this bundle ({manifest.name}); super-resolve the "
+            "held-out cells with it first."
+        )
+    if gt.data.shape != sr.data.shape:
+        raise InputError(
+            f"{gt.name} has the shape {gt.data.shape} but {sr.name} {sr.data.shape}; give the HR "
+            "crops of the same cells, in the same order."
+        )
+    settings, _ = find_channels([ImageSet("GT", gt)], settings)
+    truth = measured(gt.data, gt, settings)
+    drawn = [measured(images, sr, settings) for images in samples]
+    fitted = [
+        fit_correction(name, np.stack([values[name] for values in drawn]), truth[name])
+        for name in truth
+    ]
+    own = _settings(record)
+    return Trust(
+        factor=own["factor"],
+        data=data,
+        settings={name: own[name] for name in (*SEARCH, *SAMPLING)},
+        measurement=settings.model_dump(mode="json"),
+        domain=fit_domain(evidence_of(sr.data, record)),
+        corrections=tuple(correction for correction in fitted if correction is not None),
+    )
+
+
+def measured(
+    images: NDArray[np.generic], stack: CellStack, settings: MeasureSettings
+) -> dict[str, Floats]:
+    """Return the values (N,) of every column of images (N, C, H, W), lengths in pixels."""
+    settings, ((dna, signal),) = find_channels([ImageSet("GT", stack)], settings)
+    cells = [measure_cell(image, dna, signal, settings).values for image in images]
+    names = column_names(settings, micrometres=False)
+    return {name: np.array([values[name] for values in cells]) for name in names}
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run, ``start`` as it really was."""
+    return {**_FIRST, **record.get("settings", {}), "start": record.get("start")}
+
+
+def _without(known: Known, why_not: str) -> Known:
+    return Known({}, why_not, known.data, known.domain)

@@ -1,0 +1,1 @@
+"""LR cells in, SR cells with their record out."""

@@ -1,0 +1,200 @@
+"""The search of a run, batch after batch, with the samples of what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.flow import FrozenDensity
+from napari_rls.models.frozen import FrozenSynthesis
+from napari_rls.search.degradation import Bicubic
+from napari_rls.search.engine import Plan, State, search
+from napari_rls.search.kit import Batch, Kit
+from napari_rls.search.method import STAGES
+from napari_rls.search.objective import Objective
+from napari_rls.search.own_generator import cells_that_fit
+from napari_rls.search.posterior import Axes, draw_samples
+from napari_rls.search.streams import Purpose
+from napari_rls.workflow.super_resolve.updates import Batches, Clock, Run, Update
+
+AXES_DRAWS = 10_000
+"""Random w whose covariance scales the samples."""
+
+SAMPLES_EVERY = 10
+"""Steps of the sampling between two updates that show samples."""
+
+
+class SearchBatches:
+    """The search of one run.
+
+    Parameters
+    ----------
+    run
+        What holds for all of it.
+    lr
+        LR images (N, C, h, w) in the run's intensities.
+    bundle
+        The bundle.
+    device, dtype
+        Where and in which arithmetic to search.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        lr: NDArray[np.generic],
+        bundle: Bundle,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        settings = run.settings
+        self.run = run
+        self.lr = lr
+        self.kit = Kit(
+            bundle=bundle,
+            settings=settings,
+            start=run.start,
+            degrade=Bicubic(settings.factor),
+            fast=FrozenSynthesis(bundle.generator.synthesis, dtype, device),
+            exact=FrozenSynthesis(bundle.generator.synthesis, torch.float32, device),
+            log_density=FrozenDensity(bundle.flow, device),
+            looks=_looks() if settings.method == "brgm" else None,
+        )
+        self.stages = STAGES[settings.method]
+        self.size = settings.batch_size
+        if settings.method == "rls-plus":
+            self.size = min(self.size, cells_that_fit(bundle.generator.synthesis))
+        self.steps = settings.search_steps + (settings.sample_steps if settings.samples else 0)
+        if settings.samples:
+            self.axes = Axes.of(bundle.draw_w(AXES_DRAWS, settings.seed)).to(device)
+
+    def updates(self, usable: Sequence[int], kept: Collection[int] = ()) -> Iterator[Update]:
+        """Search the cells ``usable`` and yield an update after every step.
+
+        Batches of which all cells are ``kept`` are left out and count as done.
+        """
+        settings = self.run.settings
+        batches = Batches.of(usable, self.size, kept)
+        clock = Clock((len(usable) - batches.done) * self.steps)
+        done = batches.done
+        for cells in batches.left:
+            encoded = torch.from_numpy(self.run.intensity.encode(self.lr[cells]))
+            batch = Batch(encoded.to(self.kit.device), tuple(cells.tolist()))
+            for now in self._states(batch):
+                plan, state, found = now
+                finished = found and not settings.samples
+                done += len(cells) if finished else 0
+                made = (done - batches.done) * self.steps
+                work = made + (0 if finished else len(cells) * state.step)
+                update = self._update(batch, state, found=found)
+                seconds, left = clock.read(work)
+                update = replace(
+                    update, finished=finished, cells_done=done, seconds=seconds, seconds_left=left
+                )
+                yield update
+            if settings.samples:
+                for step, samples in self._samples(plan.objective, state, batch):
+                    finished = step == settings.sample_steps
+                    done += len(cells) if finished else 0
+                    begun = 0 if finished else len(cells) * (settings.search_steps + step)
+                    made = (done - batches.done) * self.steps
+                    seconds, left = clock.read(made + begun)
+                    yield replace(
+                        update,
+                        step=settings.search_steps + step,
+                        samples=samples,
+                        finished=finished,
+                        cells_done=done,
+                        seconds=seconds,
+                        seconds_left=left,
+                    )
+
+    def _states(self, batch: Batch) -> Iterator[tuple[Plan, State, bool]]:
+        """Go through the stages; yield plan and state of each step and whether it is the last."""
+        state: State | None = None
+        for k, stage in enumerate(self.stages):
+            before = state
+            if before is not None and bool(before.failed.all()):
+                return
+            plan = stage(self.kit, batch, before)
+            for state in search(plan, before):
+                made = state.step - (before.step if before else 0)
+                over = made == plan.steps or not bool(state.running.any())
+                if over and plan.exact is not None:
+                    with torch.no_grad():
+                        image = plan.exact(state.ws, state.noise)
+                    state = replace(state, image=image)  # noqa: PLW2901
+                last = k == len(self.stages) - 1 or bool(state.failed.all())
+                yield plan, state, over and last
+
+    def _samples(
+        self, objective: Objective, found: State, batch: Batch
+    ) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
+        """Draw samples around what was found; yield the step and, now and then, their images."""
+        settings = self.run.settings
+        drawn = draw_samples(
+            objective,
+            self.kit.fast,
+            found.ws,
+            self.axes,
+            form=settings.posterior,
+            samples=settings.samples,
+            temperature=settings.temperature,
+            steps=settings.sample_steps,
+            rngs=batch.streams(settings.seed, Purpose.POSTERIOR),
+        )
+        for now in drawn:
+            last = now.step == settings.sample_steps
+            if not last and now.step % SAMPLES_EVERY:
+                yield now.step, None
+                continue
+            synthesis = self.kit.exact if last else self.kit.fast
+            with torch.no_grad():
+                images = [synthesis(ws) for ws in now.ws]
+            if last:
+                images = [self.kit.recorded(x, batch, 1 + k) for k, x in enumerate(images)]
+            yield now.step, self.run.intensity.decode(as_numpy(torch.stack(images)))
+
+    @torch.no_grad()
+    def _update(self, batch: Batch, state: State, *, found: bool) -> Update:
+        """Return the update of a state; what it says of the whole run is still to be filled in."""
+        image = self.kit.recorded(state.image, batch) if found else state.image
+        difference = (self.kit.degrade(image) - batch.lr).abs().mean((2, 3))
+        unreached = ~(state.reached | state.failed) & found
+        return Update(
+            run=self.run,
+            cells=np.array(batch.cells),
+            step=state.step,
+            steps=self.steps,
+            sr=self.run.intensity.decode(as_numpy(image)),
+            latents=as_numpy(state.ws),
+            objective=as_numpy(state.terms.total),
+            log_density=as_numpy(state.terms.log_density),
+            cross=as_numpy(state.terms.cross),
+            lr_residual=(as_numpy(difference) * self.run.intensity.unit_span).astype(np.float32),
+            samples=None,
+            failed=state.failed.cpu().numpy(),
+            unreached=unreached.cpu().numpy(),
+            found=found,
+            finished=False,
+            cells_done=0,
+            seconds=0.0,
+            seconds_left=0.0,
+        )
+
+
+def as_numpy(tensor: Tensor) -> NDArray[np.float32]:
+    """Return a tensor's numbers as float32."""
+    return tensor.float().cpu().numpy()
+
+
+def _looks() -> Callable[[Tensor, Tensor], Tensor]:
+    from napari_rls.evaluation.perceptual import perceptual_distance
+
+    return perceptual_distance

@@ -1,0 +1,212 @@
+"""Trust measured on held-out cells, stored in a bundle, and found again for its results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from test_cli import run
+
+from napari_rls.errors import InputError
+from napari_rls.measure.cells import MeasureSettings
+from napari_rls.models.bundle_file import read_manifest
+from napari_rls.models.trust import Trust
+from napari_rls.search.settings import Settings
+from napari_rls.workflow.cells.ome import ome_metadata
+from napari_rls.workflow.cells.simulated import SimulateSettings, simulate
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.write import write_ome, write_stack
+from napari_rls.workflow.measure.measurements import ImageSet, measure
+from napari_rls.workflow.measure.trust_levels import SAMPLING, SEARCH, calibrate, known_of
+from napari_rls.workflow.super_resolve.sr_files import samples_path
+
+if TYPE_CHECKING:
+    from napari_rls.models.bundle import Bundle
+
+CELLS, SAMPLES = 100, 5
+LOG2 = "Math_Log2Ratio_NucleusCytoplasm_GFP"
+SETTINGS = MeasureSettings(assay="translocation")
+
+
+class Case:
+    """Simulated cells, SR images whose signal is off by a random gain, and samples of them.
+
+    The samples' gains differ by a third of what they are off.
+    """
+
+    def __init__(self, seed: int) -> None:
+        made = simulate(SimulateSettings(assay="translocation", cells=CELLS, seed=seed))
+        self.gt = CellStack(made.hr.data.astype(np.float32), ("DNA", "GFP"), name="gt.tif")
+        rng = np.random.default_rng(seed)
+        # A power changes the ratio of nucleus to cytoplasm; a gain would not.
+        off = rng.normal(0, 0.2, CELLS)
+        self.sr = replace(self.gt, data=self._bent(off), name="sr.tif")
+        near = off + rng.normal(0, 0.07, (SAMPLES, CELLS))
+        self.samples = np.stack([self._bent(x) for x in near])
+        self.record: dict[str, Any] = {
+            "generated": True,
+            "started": f"at {seed}",
+            "settings": Settings(factor=8).model_dump(),
+            "start": "encoder",
+            "intensity": {"low": [0.0, 0.0], "high": [255.0, 255.0]},
+            "cells": [
+                {"lr_residual": [float(a), float(a)], "log_density": float(b)}
+                for a, b in zip(rng.gamma(4, 0.2, CELLS), rng.normal(0, 9, CELLS), strict=True)
+            ],
+            "bundle": {"name": "tiny"},
+        }
+
+    def _bent(self, powers: np.ndarray) -> np.ndarray:
+        data = self.gt.data.copy()
+        top = data[:, 1].max()
+        data[:, 1] = top * (data[:, 1] / top) ** (1 + powers[:, None, None])
+        return data
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return Case(1)
+
+
+@pytest.fixture(scope="module")
+def trust(case: Case, tiny_bundle: Bundle) -> Trust:
+    manifest = tiny_bundle.manifest
+    case.record["bundle"]["content_hash"] = manifest.content_hash
+    found = calibrate(manifest, case.sr, case.samples, case.record, case.gt, SETTINGS, "cells")
+    assert Trust.model_validate_json(found.model_dump_json()) == found
+    return found
+
+
+def log2_of(case: Case, record: dict[str, Any]):
+    sets = [ImageSet("SR", case.sr, case.samples, record), ImageSet("GT", case.gt)]
+    *_, last = measure(sets, SETTINGS)
+    assert last.result is not None
+    table = last.result.table
+    sr, gt = (table[table["Metadata_Image"] == kind].reset_index() for kind in ("SR", "GT"))
+    inside = (sr[f"{LOG2}_q05"] <= gt[LOG2]) & (gt[LOG2] <= sr[f"{LOG2}_q95"])
+    return sr, float(inside[gt[LOG2].notna()].mean())
+
+
+def with_trust(record: dict[str, Any], trust: Trust) -> dict[str, Any]:
+    return {**record, "bundle": {"name": "tiny", "trust": trust.model_dump(mode="json")}}
+
+
+def test_a_correction_holds_for_other_cells_and_is_named(trust: Trust) -> None:
+    other = Case(2)
+    sr, drawn = log2_of(other, other.record)
+    assert drawn < 0.75
+    assert set(sr["Metadata_Interval"]) == {
+        "5 samples, uncorrected: no correction, as the bundle has none for this scale factor"
+    }
+    sr, corrected = log2_of(other, with_trust(other.record, trust))
+    assert corrected == pytest.approx(0.9, abs=0.08)
+    (how,) = set(sr["Metadata_Interval"])
+    assert how.startswith("5 samples, corrected (split-conformal, ")
+    assert how.endswith(" cells of cells)")
+
+
+def test_a_correction_from_before_there_were_methods_is_one_of_rls(
+    case: Case, trust: Trust
+) -> None:
+    old = trust.model_copy(
+        update={"settings": {k: v for k, v in trust.settings.items() if k != "method"}}
+    )
+    before = {**case.record, "settings": Settings(factor=8).model_dump(exclude={"method"})}
+    for record in (case.record, before):
+        sr, _ = log2_of(case, with_trust(record, old))
+        assert all(how.startswith("5 samples, corrected") for how in sr["Metadata_Interval"])
+    paper = {**case.record["settings"], "method": "rls-paper"}
+    known = known_of(with_trust({**case.record, "settings": paper}, old), SETTINGS)
+    assert known.why_not == "it holds for another method"
+
+
+def test_ordinary_cells_are_rarely_flagged_and_others_are(case: Case, trust: Trust) -> None:
+    record = with_trust(case.record, trust)
+    sr, _ = log2_of(case, record)
+    flagged = sr["Quality_PoorFit"] | sr["Quality_OutOfDomain"]
+    assert flagged.mean() == pytest.approx(0.05, abs=0.02)
+    record["cells"] = [{"lr_residual": [50.0, 50.0], "log_density": -1e4}, *record["cells"][1:]]
+    sr, _ = log2_of(case, record)
+    assert sr.loc[0, "Quality_Flags"].endswith("PoorFit;OutOfDomain")
+    assert sr.loc[0, "Quality_LRResidualPercentile"] == 100
+    assert sr.loc[0, "Quality_LogDensityPercentile"] == 0
+
+
+@pytest.mark.parametrize("name", SEARCH)
+def test_other_settings_of_the_search_void_everything(case: Case, trust: Trust, name: str) -> None:
+    record = with_trust(case.record, trust)
+    record["settings"] = {**record["settings"], name: "other"}
+    if name == "start":
+        record["start"] = "mean"
+    known = known_of(record, SETTINGS.model_copy(update={"dna": "DNA", "signal": "GFP"}))
+    assert not known.corrections
+    assert known.why_not == f"it holds for another {name}"
+    assert known.domain is None
+
+
+@pytest.mark.parametrize("name", SAMPLING)
+def test_other_samples_void_the_correction_alone(case: Case, trust: Trust, name: str) -> None:
+    record = with_trust(case.record, trust)
+    record["settings"] = {**record["settings"], name: "other"}
+    known = known_of(record, SETTINGS.model_copy(update={"dna": "DNA", "signal": "GFP"}))
+    assert not known.corrections
+    assert known.why_not == f"it holds for another {name}"
+    assert known.domain == trust.domain
+
+
+def test_another_measurement_voids_the_correction_alone(case: Case, trust: Trust) -> None:
+    record = with_trust(case.record, trust)
+    other = SETTINGS.model_copy(update={"dna": "GFP", "signal": "DNA"})
+    known = known_of(record, other)
+    assert known.why_not == "it holds for other settings of the measurement"
+    assert known.domain == trust.domain
+
+
+def test_trust_that_cannot_be_read_is_none(case: Case) -> None:
+    record = {**case.record, "bundle": {"trust": {"factor": 8}}}
+    assert known_of(record, SETTINGS).why_not == "that of the bundle cannot be read"
+
+
+def test_cells_of_another_bundle_or_other_crops_are_refused(
+    case: Case, tiny_bundle: Bundle
+) -> None:
+    manifest = tiny_bundle.manifest
+    record = {**case.record, "bundle": {"content_hash": "0" * 64}}
+    with pytest.raises(InputError, match=r"sr\.tif was not made with this bundle \(tiny\)"):
+        calibrate(manifest, case.sr, case.samples, record, case.gt, SETTINGS, "x")
+    record = {**case.record, "bundle": {"content_hash": manifest.content_hash}}
+    fewer = replace(case.gt, data=case.gt.data[1:])
+    with pytest.raises(InputError, match="give the HR crops of the same cells"):
+        calibrate(manifest, case.sr, case.samples, record, fewer, SETTINGS, "x")
+
+
+def test_the_command_stores_trust_in_a_bundle(
+    case: Case, tmp_path: Path, tiny_bundle: Bundle, tiny_bundle_file: Path
+) -> None:
+    record = {**case.record, "bundle": {"content_hash": tiny_bundle.manifest.content_hash}}
+    sr, gt, out = (tmp_path / name for name in ("sr.tif", "gt.tif", "new.rls.safetensors"))
+    write_stack(gt, case.gt, description="GT")
+    write_stack(sr, case.sr, description="SR", record=record)
+    args = ("bundles", "calibrate", tiny_bundle_file, sr, "--gt", gt, "--assay", "translocation")
+    args = (*args, "--data", "simulated cells", "--out", out)
+    missing = run(*args, code=1)
+    assert "There are no samples sr_samples.ome.tif beside sr.tif" in missing.stderr
+    metadata = ome_metadata(
+        case.sr, title="", description="", record={**record, "frames": "sample"}
+    )
+    write_ome(samples_path(sr), case.samples, metadata | {"axes": "TZCYX"})
+    run(*args)
+    manifest = read_manifest(out)
+    trust = manifest.trust_at(8)
+    assert trust is not None
+    assert trust.data == "simulated cells"
+    assert manifest.trust_at(16) is None
+    assert manifest.measurement["signal"] == "GFP"
+    assert "Trust at 8x" in run("bundles", "info", out).stdout
+    assert "whole" in run("bundles", "verify", out).stdout
+    other = tmp_path / "b.rls.safetensors"
+    wrong = run("bundles", "calibrate", tiny_bundle_file, gt, *args[4:-1], other, code=1)
+    assert "gt.tif holds no SR cells; give what super-resolve wrote." in wrong.stderr
