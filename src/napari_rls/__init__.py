@@ -8,8 +8,9 @@ of them, not with the package.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from napari_rls.version import __version__
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import load_bundle
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from napari_rls.workflow.cells.degrade import degrade
     from napari_rls.workflow.super_resolve.resolver import super_resolve
 
-__version__ = version("napari-rls")
 
 _HOMES = {
     "load_bundle": "napari_rls.models.bundle",
@@ -26,7 +26,7 @@ _HOMES = {
     "super_resolve": "napari_rls.workflow.super_resolve.resolver",
 }
 
-__all__ = ["Settings", "degrade", "load_bundle", "super_resolve"]
+__all__ = ["Settings", "__version__", "degrade", "load_bundle", "super_resolve"]
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from napari_rls import __version__
 from napari_rls.cli.benchmark import benchmark
 from napari_rls.cli.bundles import bundles
 from napari_rls.cli.demo import demo
@@ -19,6 +18,7 @@ from napari_rls.cli.simulate import simulate
 from napari_rls.cli.super_resolve import super_resolve
 from napari_rls.cli.train import train
 from napari_rls.cli.train_pix2pix import train_pix2pix
+from napari_rls.version import __version__
 
 app = typer.Typer(
     cls=Commands,

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from napari_rls.errors import InputError, KeptError, why_not
+from napari_rls.errors import InputError, KeptError, disk_of, why_not
 from napari_rls.text import byte_count
 
 Written = TypeVar("Written")
@@ -104,7 +104,7 @@ def _check_folder(folder: Path, needed: int) -> None:
     if needed > free:
         raise InputError(
             f"The results take about {byte_count(needed)}, and {byte_count(free)} are free on the "
-            f"disk {_disk(folder)} of {folder}; free some space or choose another place."
+            f"disk {disk_of(folder)} of {folder}; free some space or choose another place."
         )
 
 

@@ -17,13 +17,13 @@ from npe2 import PluginManifest
 from typer.testing import CliRunner, Result
 
 import napari_rls
-from napari_rls import __version__
 from napari_rls.cli.main import app
 from napari_rls.errors import InputError
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.search.settings import DEFAULT_BUNDLE
 from napari_rls.simulate.golgi import CONTROL, GolgiSettings, simulate_golgi
+from napari_rls.version import __version__
 from napari_rls.widgets.__main__ import SAMPLE
 from napari_rls.widgets.cells.input_layers import guess
 from napari_rls.widgets.contributions.reader import get_reader

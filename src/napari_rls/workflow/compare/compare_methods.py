@@ -32,9 +32,9 @@ def compare(
 ) -> Generator[CompareUpdate, None, None]:
     """Upsample cells bicubically, then search them with every method, one after another.
 
-    The first result is that of :data:`~napari_rls.workflow.compare.method_results.BICUBIC`. A method
-    that cannot run has a result that says why, and the others go on. Metrics of a method are
-    of the cells that have an image.
+    The first result is that of :data:`~napari_rls.workflow.compare.method_results.BICUBIC`.
+    A method that cannot run has a result that says why, and the others go on. Metrics of a
+    method are of the cells that have an image.
 
     Parameters
     ----------

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from napari_rls import __version__
 from napari_rls.errors import InputError
 from napari_rls.models.manifest import Channel, EncoderSpec, FlowFit, FlowSpec, Manifest, Training
 from napari_rls.search.settings import FACTORS, first_problem
 from napari_rls.training.grid import PALETTE
 from napari_rls.training.training_settings import TrainSettings
+from napari_rls.version import __version__
 
 if TYPE_CHECKING:
     from napari_rls.training.run_folder import Score

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 from safetensors import SafetensorError
 
-from napari_rls import __version__
 from napari_rls.errors import InputError, JsonError, TrainingError
 from napari_rls.files.json_file import read_model
 from napari_rls.files.outputs import write_or_keep
@@ -23,6 +22,7 @@ from napari_rls.files.whole_file import sweep
 from napari_rls.models.manifest import Intensity
 from napari_rls.models.part import Checked, Count
 from napari_rls.training.grid import PALETTE
+from napari_rls.version import __version__
 from napari_rls.workflow.cells.contact_sheet import contact_sheet, write_png
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.stack import CellStack
