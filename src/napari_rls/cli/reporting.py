@@ -20,8 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from typer.core import TyperGroup
 
-from napari_rls.errors import BundleError, InputError, KeptError, SettingsError, TrainingError
-from napari_rls.files.outputs import why_not
+from napari_rls.errors import InputError, KeptError, sentence_of
 from napari_rls.text import duration, for_terminal
 from napari_rls.training.interrupt import stop_code, stoppable
 
@@ -64,20 +63,7 @@ def put(line: object) -> None:
 
 def problem(error: Exception) -> str | None:
     """Return the sentence of an error that a user can do something about, else None."""
-    if isinstance(error, (InputError, BundleError, SettingsError, TrainingError)):
-        return str(error)
-    if isinstance(error, FileExistsError):
-        # Of folders alone: files that exist are replaced, or refused before.
-        return f"{error.filename} is a file where a folder is needed; give another place."
-    if isinstance(error, OSError):
-        # A name is text only if the caller gave one: it may be bytes or a number.
-        name = error.filename
-        reason = why_not(error, Path(name)) if isinstance(name, str) else error.strerror or error
-        return f"{name or 'A file'}: {reason}."
-    text = str(error)
-    if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
-        return "There is not enough memory; give a smaller --batch-size."
-    return None
+    return sentence_of(error, "give a smaller --batch-size")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 from widget_bench import lr_cells
 
-from napari_rls.errors import BundleError, SettingsError
+from napari_rls.errors import BundleError
 from napari_rls.search.settings import Settings
 from napari_rls.widgets.common.worker import FASTEST, SLOWEST, Job, Pace, messages
 from napari_rls.workflow.cells.stack import stack_from_array
@@ -88,16 +88,6 @@ def test_an_error_is_the_last_message(error):
     job = FakeJob(error)
     *_, last = messages(job, Event(), Pace(job.clock))
     assert last is error
-
-
-def test_memory_that_is_used_up_is_told_with_what_to_do():
-    import torch
-
-    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory")):
-        job = FakeJob(error)
-        *_, last = messages(job, Event(), Pace(job.clock))
-        assert isinstance(last, SettingsError)
-        assert "smaller batch size" in str(last)
 
 
 def test_a_real_job_gives_updates_and_a_missing_bundle_an_error(tiny_bundle_file):

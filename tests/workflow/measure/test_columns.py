@@ -9,7 +9,7 @@ import pytest
 from napari_rls.measure.cells import MeasureSettings, column_names
 from napari_rls.workflow.measure.columns import IDENTITY, QUALITY, SUMMARIES
 
-DOCS = Path(__file__).parents[1] / "docs" / "measurements.md"
+DOCS = Path(__file__).parents[3] / "docs" / "measurements.md"
 
 
 def measured(assay: str) -> dict[str, tuple[str, str]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import notification_manager
 
 from napari_rls.errors import BundleError, InputError, SettingsError
 from napari_rls.models.bundle_file import read_manifest
@@ -34,17 +33,6 @@ if TYPE_CHECKING:
 
     from napari_rls.models.manifest import Manifest
     from napari_rls.workflow.cells.stack import CellStack
-
-USER_ERRORS = (InputError, BundleError, SettingsError)
-"""Errors whose message is a sentence for the user."""
-
-
-def explain(error: Exception, what: str) -> str:
-    """Return in a sentence what ended ``what``; an error of the program is handed to napari."""
-    if isinstance(error, USER_ERRORS):
-        return str(error)
-    notification_manager.receive_error(type(error), error, error.__traceback__)
-    return f"An unexpected error ended the {what}: {error}"
 
 
 class InputController:

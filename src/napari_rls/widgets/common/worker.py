@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QTimer
 
-from napari_rls.errors import SettingsError
 from napari_rls.search.settings import Settings
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
                     pace.sent()
                     yield update
     except Exception as error:  # noqa: BLE001 - torch's RuntimeError would end the thread unheard
-        yield _out_of_memory(error) or error
+        yield error
     finally:
         sys.setswitchinterval(interval)
         if torch := sys.modules.get("torch"):
@@ -145,12 +144,3 @@ def launch(
     worker.finished.connect(ended)
     worker.start()
     return worker.quit
-
-
-def _out_of_memory(error: Exception) -> SettingsError | None:
-    torch = sys.modules.get("torch")
-    if not isinstance(error, MemoryError) and not (
-        torch and isinstance(error, torch.OutOfMemoryError)
-    ):
-        return None
-    return SettingsError("The memory of the device is used up; choose a smaller batch size.")

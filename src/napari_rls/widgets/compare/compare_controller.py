@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from napari_rls.errors import InputError
 from napari_rls.search.settings import METHODS, Settings
 from napari_rls.widgets.cells.comparison import Comparison
-from napari_rls.widgets.cells.input_controller import InputController, explain
+from napari_rls.widgets.cells.input_controller import InputController
 from napari_rls.widgets.cells.input_layers import cell_in_view, read_truth, sources
+from napari_rls.widgets.cells.run_words import describe_cells
+from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.save_table import save_table
 from napari_rls.widgets.common.state import Level, Phase, Progress
 from napari_rls.widgets.compare.compare_layers import CompareLayers
 from napari_rls.widgets.compare.compare_state import Cells, Turn
-from napari_rls.widgets.super_resolve.super_resolve_controller import describe_cells
 from napari_rls.workflow.compare.method_results import (
     BICUBIC,
     MethodResult,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import notification_manager
 from pydantic import ValidationError
 
 from napari_rls.errors import InputError
@@ -19,7 +18,9 @@ from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import first_problem
 from napari_rls.widgets.cells.input_layers import layer_crops, layer_wells
+from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, Message, Phase, Progress
+from napari_rls.widgets.measure.cell_link import CellLink
 from napari_rls.widgets.measure.measure_inputs import (
     KINDS,
     ChosenSet,
@@ -29,7 +30,7 @@ from napari_rls.widgets.measure.measure_inputs import (
     choose_sets,
     guess_images,
 )
-from napari_rls.widgets.measure.measure_layers import CellLink, Drawn, MeasureLayers, draw_labels
+from napari_rls.widgets.measure.measure_layers import Drawn, MeasureLayers, draw_labels
 from napari_rls.workflow.cells.stack import Crop
 from napari_rls.workflow.cells.wells import told_wells
 from napari_rls.workflow.measure.columns import FLAGS
@@ -75,18 +76,15 @@ class MeasureJob:
     factor: int | None
 
     def updates(self) -> Iterator[News]:
-        """Copy the images and measure; what is wrong with the memory is told with what to do."""
+        """Copy the images and measure."""
         from napari_rls.workflow.cells.plate_map import PlateMap
         from napari_rls.workflow.measure.measurements import measure
 
-        try:
-            plate_map = PlateMap(self.plate_map) if self.plate_map else None
-            sets = [chosen.read() for chosen in self.sets]
-            for update in measure(sets, self.settings, plate_map=plate_map, factor=self.factor):
-                labels = draw_labels(update.result, self.images) if update.result else None
-                yield News(update.done, update.total, update.result, labels)
-        except MemoryError:
-            raise InputError("The memory is used up; measure fewer cells at once.") from None
+        plate_map = PlateMap(self.plate_map) if self.plate_map else None
+        sets = [chosen.read() for chosen in self.sets]
+        for update in measure(sets, self.settings, plate_map=plate_map, factor=self.factor):
+            labels = draw_labels(update.result, self.images) if update.result else None
+            yield News(update.done, update.total, update.result, labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,8 +301,7 @@ class MeasureController:
 
     def _saved(self, news: Saved | Exception) -> None:
         if isinstance(news, Exception):
-            self._say(f"An unexpected error kept the table from being saved: {news}", Level.ERROR)
-            notification_manager.receive_error(type(news), news, news.__traceback__)
+            self._say(explain(news, "saving of the table"), Level.ERROR)
         else:
             self.state.message = news.message
 
@@ -315,9 +312,7 @@ class MeasureController:
         state = self.state
         if run != self._run or state.phase is not Phase.RUNNING:
             return
-        if isinstance(news, InputError):
-            self._settle(str(news), Level.ERROR)
-        elif isinstance(news, Exception):
+        if isinstance(news, Exception):
             self._fail(news)
         elif news.result is None or news.labels is None:
             text = f"{news.done} of {news.total} images"
@@ -327,8 +322,7 @@ class MeasureController:
             self._show(news.result, news.labels)
 
     def _fail(self, error: Exception) -> None:
-        self._settle(f"An unexpected error ended the measurement: {error}", Level.ERROR)
-        notification_manager.receive_error(type(error), error, error.__traceback__)
+        self._settle(explain(error, "measurement", "measure fewer cells at once"), Level.ERROR)
 
     def _show(self, result: Measurements, labels: Drawn) -> None:
         """Show the table, and then the labels in the place of those of the last measurement."""

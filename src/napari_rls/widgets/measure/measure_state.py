@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 from psygnal import SignalGroupDescriptor
@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_rls.widgets.measure.measure_inputs import Images
-    from napari_rls.widgets.measure.measure_layers import CellLink, MeasureLayers
+    from napari_rls.widgets.measure.measure_layers import MeasureLayers
     from napari_rls.workflow.measure.measurements import Measurements
+
+
+class Undoable(Protocol):
+    """What can be undone."""
+
+    def undo(self) -> None:
+        """Undo it."""
 
 
 @dataclass
@@ -68,7 +75,7 @@ class MeasureState:
     result: Measurements | None = None
     saving: bool = False
     layers: MeasureLayers | None = None
-    link: CellLink | None = None
+    link: Undoable | None = None
     selected: tuple[int, ...] = ()
 
 

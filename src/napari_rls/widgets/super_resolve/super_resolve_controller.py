@@ -12,7 +12,7 @@ from napari_rls.errors import InputError, SettingsError
 from napari_rls.files.outputs import why_not
 from napari_rls.search.settings import Settings
 from napari_rls.widgets.cells.comparison import Comparison, Soon
-from napari_rls.widgets.cells.input_controller import InputController, explain
+from napari_rls.widgets.cells.input_controller import InputController
 from napari_rls.widgets.cells.input_layers import sources
 from napari_rls.widgets.cells.input_state import Lacking, State
 from napari_rls.widgets.cells.layer_reading import read_layers
@@ -32,6 +32,7 @@ from napari_rls.widgets.cells.sample_layers import (
     further_layers,
 )
 from napari_rls.widgets.cells.sr_layers import SrLayers
+from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, Phase, Progress
 from napari_rls.widgets.common.view import remove_layers
 from napari_rls.widgets.common.worker import Job

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from napari.utils.notifications import notification_manager
 
-from napari_rls.errors import BundleError, InputError, SettingsError, TrainingError
+from napari_rls.errors import InputError
 from napari_rls.text import duration
+from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, Phase, Progress
 from napari_rls.widgets.train.plan_controller import Launch, PlanController, Work
 from napari_rls.widgets.train.train_layers import TrainLayers
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_rls.training.run import Progress as Step
     from napari_rls.workflow.train.train_bundle import JobUpdate
 
-USER_ERRORS = (InputError, BundleError, SettingsError, TrainingError)
 """Errors whose message is a sentence for the user."""
 
 IMAGES = (".tif", ".tiff", *ORIGINALS)
@@ -202,11 +201,7 @@ class TrainController(PlanController):
 
     def _fail(self, error: Exception) -> None:
         self.state.phase = Phase.STOPPING
-        text = str(error)
-        if not isinstance(error, USER_ERRORS):
-            text = f"An unexpected error ended the work: {error}"
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-        self._say(text, Level.ERROR)
+        self._say(explain(error, "work"), Level.ERROR)
 
     def _ended(self) -> None:
         """Be ready for the next run: the thread of this one is over."""
