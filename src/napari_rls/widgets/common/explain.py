@@ -7,12 +7,7 @@ from napari.utils.notifications import notification_manager
 from napari_rls.errors import sentence_of
 
 
-def explain(
-    error: Exception,
-    what: str,
-    more_memory: str = "choose a smaller batch size",
-    how: str = "ended",
-) -> str:
+def explain(error: Exception, what: str, more_memory: str = "choose a smaller batch size") -> str:
     """Return in a sentence what ended ``what``; an error of the program is handed to napari."""
     sentence = sentence_of(error, more_memory)
     if sentence is not None:
