@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+from cli_bench import run
 from synthetic_cells import field
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import napari_rls
-from napari_rls.cli.main import app
 from napari_rls.errors import InputError
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.search.settings import Settings
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
 
 CENTRES = [(30.0, 40.0), (60.0, 25.0), (64.0, 64.0), (10.0, 80.0)]
-
-
-def run(*args: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    assert result.exit_code == code, result.output
-    return result
 
 
 def cells(count: int = 3, size: int = 8) -> CellStack:

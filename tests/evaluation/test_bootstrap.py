@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_scores import cloud, plain_fid, plain_kid
+from plain_scores import cloud, plain_fid, plain_kid
 
 from napari_rls.evaluation.bootstrap import draw_cells, fid_interval, kid_interval, mean_interval
 from napari_rls.evaluation.scores import distances

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from foreign_networks import write_alexnet, write_shift_tolerant
-from test_scores import plain_kid
+from plain_scores import plain_kid
 from torch.nn import functional as F
 
 from napari_rls.errors import MetricError

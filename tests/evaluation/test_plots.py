@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Text
-from test_statistics import DOSES, RATIO, plate
+from plate_bench import DOSES, RATIO, plate
 
 from napari_rls.errors import TableError
 from napari_rls.evaluation.agreement import coverage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from test_statistics import RATIO, cells, plate
+from plate_bench import RATIO, cells, plate
 
 from napari_rls.errors import TableError
 from napari_rls.evaluation.hill import dose_response

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli_bench import run as command
 from numpy.typing import NDArray
 from scipy import ndimage
-from test_cli import run as command
 from tiny_job import SETTINGS, job, run, write_fields
 from torch import Tensor
 

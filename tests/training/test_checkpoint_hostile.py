@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pix2pix_bench
 import pytest
-import test_pix2pix as pix2pix
 import torch
+from run_bench import assert_same_state, run, settings
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_training_run import assert_same_state, run, settings
 
 from napari_rls.errors import TrainingError
 from napari_rls.models.manifest import Intensity
@@ -310,7 +310,7 @@ def test_crops_with_a_made_up_record_are_cut_again(kept: Path, place: str, value
 
 def test_a_pix2pix_checkpoint_that_is_none(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    pix2pix.run(folder, stop_at=4)
+    pix2pix_bench.run(folder, stop_at=4)
     path = folder / "checkpoint.safetensors"
     key = "napari-rls-pix2pix"
     with safe_open(path, framework="pt") as file:
@@ -328,7 +328,7 @@ def test_a_pix2pix_checkpoint_that_is_none(tmp_path: Path) -> None:
     ):
         save_file(tensors, path, {key: text})
         with pytest.raises(TrainingError, match="is not a checkpoint that this version"):
-            pix2pix.run(folder)
+            pix2pix_bench.run(folder)
     for change, said in [
         (lambda t: t.pop(min(t)), "is missing"),
         (lambda t: t[max(n for n in t if "exp_avg" in n)].fill_(torch.nan), "no training leaves"),
@@ -337,9 +337,9 @@ def test_a_pix2pix_checkpoint_that_is_none(tmp_path: Path) -> None:
         change(spoilt)
         save_file(spoilt, path, {key: whole})
         with pytest.raises(TrainingError, match=said):
-            pix2pix.run(folder)
+            pix2pix_bench.run(folder)
     save_file(tensors, path, {key: whole})
-    assert pix2pix.run(folder)[-1].finished
+    assert pix2pix_bench.run(folder)[-1].finished
 
 
 def test_all_files_of_a_run_have_the_rights_that_the_umask_gives(tmp_path: Path) -> None:

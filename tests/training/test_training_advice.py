@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from test_training_run import settings
+from run_bench import settings
 
 from napari_rls.training import advice
 from napari_rls.training.record import Recorder

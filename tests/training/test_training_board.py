@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from run_bench import crops, run, settings
+from score_bench import kid_of, scored
 from tensorboardX.proto.event_pb2 import Event, SessionLog
-from test_training_run import crops, full_disk, run, settings
-from test_training_scores import kid_of, scored
+from tiny_job import full_disk
 
 from napari_rls.errors import TrainingError
 from napari_rls.training.board import Board

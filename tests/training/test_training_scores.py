@@ -1,46 +1,24 @@
 """Scores of a run: in its progress, in its folder, and after it was stopped or killed."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from run_bench import assert_same_state, crops, run, settings
 from safetensors.torch import load_file
-from test_training_run import assert_same_state, crops, full_disk, run, settings
+from score_bench import Distances, kid_of, scored
+from tiny_job import full_disk
 
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training import tensor_file
-from napari_rls.training.run import Progress, train
+from napari_rls.training.run import train
 from napari_rls.training.run_folder import RunFolder, Score
-
-
-@dataclass(frozen=True)
-class Distances:
-    kid: float
-    kid_std: float = 0.001
-    fid: float = 10.0
-    features: str = "test features"
 
 
 def listed(*kids: float):
     """Score with these KIDs in turn."""
     values = iter(kids)
     return lambda _: Distances(next(values))
-
-
-def kid_of(generator: Generator) -> Distances:
-    """Score by the generator alone, so that a resumed run sees the same scores."""
-    return Distances(float(generator.mapping.w_avg.square().sum()))
-
-
-def scored(folder: Path, scorer, stop_at: int | None = None, **changes: object) -> list[Progress]:
-    updates = []
-    iteration = train(crops(), settings(**changes), folder, scorer=scorer)
-    for progress in iteration:
-        updates.append(progress)
-        if stop_at is not None and progress.images >= stop_at:
-            iteration.close()
-    return updates
 
 
 def assert_same_file(one: Path, two: Path) -> None:

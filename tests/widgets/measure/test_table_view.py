@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from plate_bench import RATIO, cells
 from qtpy.QtCore import Qt
-from test_statistics import RATIO, cells
 
 from napari_rls.widgets.measure.table_columns import heading, main_columns, shared_beginning
 from napari_rls.widgets.measure.table_view import LEAST_WIDTH, TableView

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from test_cli import run
+from cli_bench import run
 
 from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings
