@@ -63,16 +63,19 @@ sys.exit(", ".join(heavy) or 0)
 
 
 MODULES = (
-    "dock",
-    "controller",
-    "worker",
-    "reader",
-    "sample_data",
-    "docks",
-    "measure_dock",
-    "plots_dock",
-    "compare_dock",
-    "table_writer",
+    "super_resolve.super_resolve_dock",
+    "super_resolve.super_resolve_controller",
+    "common.worker",
+    "common.docks",
+    "measure.measure_dock",
+    "measure.plots_dock",
+    "compare.compare_dock",
+    "train.train_dock",
+    "contributions.dock_widgets",
+    "contributions.image_writers",
+    "contributions.reader",
+    "contributions.sample_data",
+    "contributions.table_writer",
 )
 
 

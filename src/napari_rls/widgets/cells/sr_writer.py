@@ -6,24 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import napari
 import numpy as np
-from napari.layers import Image, Layer
-from napari.utils.notifications import show_error, show_info
-from napari_builtins.io import napari_write_image, write_layer_data_with_plugins
-from qtpy.QtWidgets import QFileDialog
 
 from napari_rls.errors import InputError
-from napari_rls.files.outputs import why_not
 from napari_rls.search.settings import Settings
-from napari_rls.widgets.cells.input_layers import (
-    channel_names,
-    is_generated,
-    layer_crops,
-    pixel_size_um,
-)
+from napari_rls.widgets.cells.input_layers import channel_names, layer_crops, pixel_size_um
 from napari_rls.widgets.cells.own_layers import input_digest
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
@@ -36,95 +25,12 @@ from napari_rls.workflow.super_resolve.sr_files import (
     write_generated_frames,
 )
 
-LayerTuple = tuple[Any, dict[str, Any], str]
+if TYPE_CHECKING:
+    from napari.layers import Image
 
-FILES = "OME-TIFF (*.ome.tif)"
-
-_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".tif", ".tiff")
 _OTHER_FORMAT = re.compile(r"\.[A-Za-z]{2,5}")
 _STATISTICS = {"mean of the samples": "mean", "standard deviation of the samples": "sd"}
-
-
-def write_image_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """Write image layers that napari saves; those of others as if this plugin were not there.
-
-    Parameters
-    ----------
-    path
-        A file; without an ending of TIFF, generated layers of one run get .ome.tif, and with
-        others among them all go into a folder of that name.
-    layers
-        Data, metadata and type of image layers.
-
-    Returns
-    -------
-    list of str
-        The files that were written.
-
-    Raises
-    ------
-    RuntimeError
-        If layers of others are to go into the same file, or those of several runs:
-        napari takes a ValueError, such as InputError, for a plugin that is not there.
-    """
-    images = [Layer.create(*layer) for layer in layers]
-    generated = [is_generated(image) for image in images]
-    if not any(generated) and len(layers) == 1:
-        data, options, _ = layers[0]
-        return [written for written in [napari_write_image(path, data, options)] if written]
-    if not all(generated):
-        if Path(path).suffix.lower() not in _SUFFIXES:
-            return write_into_folder(path, layers)
-        raise RuntimeError(
-            "Only generated layers of one run go into one file together; save the others each "
-            "alone, or give a name without an ending to save all into a folder."
-        )
-    try:
-        return [str(written) for written in write_sr_layers(with_ending(path), images)]
-    except InputError as error:
-        raise RuntimeError(str(error)) from error
-
-
-def write_into_folder(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """Write layers into a folder: generated ones with their records, others as napari does.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    layers
-        Data, metadata and type of layers.
-
-    Returns
-    -------
-    list of str
-        The files that were written.
-
-    Raises
-    ------
-    RuntimeError
-        If a generated layer cannot be saved.
-    """
-    ours, others = [], []
-    for layer in layers:
-        image = Layer.create(*layer) if layer[2] == "image" else None
-        if image is not None and is_generated(image):
-            ours.append(image)
-        else:
-            others.append(layer)
-    written = list(write_layer_data_with_plugins(path, others)) if others else []
-    taken: set[Path] = set()
-    try:
-        for group in _groups(ours):
-            name, number = group.name, 1
-            while (file := Path(path, f"{name}.ome.tif")) in taken:
-                number += 1
-                name = f"{group.name}_{number}"
-            taken.add(file)
-            written += map(str, group.write(file))
-    except InputError as error:
-        raise RuntimeError(str(error)) from error
-    return written
 
 
 def write_sr_layers(path: Path, layers: Sequence[Image]) -> list[Path]:
@@ -141,9 +47,9 @@ def write_sr_layers(path: Path, layers: Sequence[Image]) -> list[Path]:
     OSError
         If a file cannot be written.
     """
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"The output {path} must be a file that ends in .ome.tif.")
-    groups = _groups(layers)
+    groups = file_groups(layers)
     one_run = len({group.run for group in groups}) == 1
     ends = [group.kind if one_run else "_".join(filter(None, group.words)) for group in groups]
     if len({group.run[0] for group in groups}) > 1 or len(set(ends)) < len(ends):
@@ -160,38 +66,16 @@ def write_sr_layers(path: Path, layers: Sequence[Image]) -> list[Path]:
     ]
 
 
-def save_generated_cells(viewer: napari.Viewer) -> None:
-    """Ask for a file, and write the selected generated layers, or else all, into it."""
-    generated = [x for x in viewer.layers if isinstance(x, Image) and is_generated(x)]
-    layers = [layer for layer in generated if layer in viewer.layers.selection] or generated
-    if not layers:
-        show_error("There are no generated layers to save; super-resolve cells first.")
-        return
-    name = f"{_groups(layers)[0].name}.ome.tif"
-    chosen, _ = QFileDialog.getSaveFileName(None, "Save generated cells", name, FILES)
-    if not chosen:
-        return
-    path = with_ending(chosen)
-    try:
-        written = write_sr_layers(path, layers)
-    except InputError as error:
-        show_error(str(error))
-    except OSError as error:
-        show_error(f"The cells cannot be saved to {path}: {why_not(error, path)}.")
-    else:
-        show_info(f"Saved: {', '.join(file.name for file in written)}.")
-
-
 def with_ending(name: str) -> Path:
     """Return the path of a file that a user has named, with .ome.tif if it has no ending."""
     path = Path(name)
-    if path.suffix.lower() in _SUFFIXES or _OTHER_FORMAT.fullmatch(path.suffix):
+    if path.suffix.lower() in SUFFIXES or _OTHER_FORMAT.fullmatch(path.suffix):
         return path
     return path.with_name(f"{path.name}.ome.tif")
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
+class FileGroup:
     """Layers that go into one file: of one run and kind, one per channel.
 
     ``run`` is the input, the time and the method; ``kind`` is "", samples, mean or sd.
@@ -253,7 +137,7 @@ class _Group:
         return [path, record_path(path)]
 
 
-def _groups(layers: Sequence[Image]) -> list[_Group]:
+def file_groups(layers: Sequence[Image]) -> list[FileGroup]:
     """Return generated layers by what goes into one file, SR images first."""
     found: dict[tuple[Any, ...], list[Image]] = {}
     for layer in layers:
@@ -263,7 +147,7 @@ def _groups(layers: Sequence[Image]) -> list[_Group]:
             kind = "samples"
         run = (input_digest(layer), str(record.get("started")), str(record.get("method")))
         found.setdefault((run, kind, layer.data.shape), []).append(layer)
-    groups = [_Group(run, kind, tuple(same)) for (run, kind, _), same in found.items()]
+    groups = [FileGroup(run, kind, tuple(same)) for (run, kind, _), same in found.items()]
     return sorted(groups, key=lambda group: bool(group.kind))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.plugins import menu_item_template
@@ -11,7 +9,7 @@ from npe2 import PluginManager
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
-from napari_rls.widgets.common.background import beside_the_window, warm_up
+from napari_rls.widgets.common.background import warm_up
 from napari_rls.widgets.common.parts import UpAndDown
 
 if TYPE_CHECKING:
@@ -19,25 +17,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 PLUGIN = "napari-rls"
-
-MODULES = {
-    "SuperResolveWidget": "dock",
-    "CompareWidget": "compare_dock",
-    "TrainWidget": "train_dock",
-    "MeasureWidget": "measure_dock",
-    "PlotsWidget": "plots_dock",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Return a dock's class; what it imports would stop the window for a second or two."""
-    if name not in MODULES:
-        raise AttributeError(name)
-    module = f"{__package__}.{MODULES[name]}"
-    if found := getattr(sys.modules.get(module), name, None):
-        return found
-    return getattr(beside_the_window(lambda: import_module(module)), name)
-
 
 SUPER_RESOLVE = "Super-resolve cells"
 COMPARE = "Compare methods"

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.utils import progress
 
 from napari_rls.widgets.common.background import beside_the_window, warm_up_layers
 
-LayerData = tuple[Any, dict[str, Any], str]
+if TYPE_CHECKING:
+    from napari_rls.widgets.cells.layer_data import LayerData
 
 FOLDER = Path(__file__).with_name("sample_files")
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.measure.measure_layers import TABLE_KEY
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.measure.table_files import table_paths, write_table
 
-LayerTuple = tuple[Any, dict[str, Any], str]
+if TYPE_CHECKING:
+    from napari_rls.widgets.cells.layer_data import LayerData
 
 
-def write_labels_table(path: str, layers: Sequence[LayerTuple]) -> list[str]:
+def write_labels_table(path: str, layers: Sequence[LayerData]) -> list[str]:
     """Write the table that labels layers carry; the name's ending tells the format.
 
     Parameters

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_rls.errors import InputError, SettingsError
-from napari_rls.files.outputs import why_not
+from napari_rls.errors import InputError, SettingsError, why_not
 from napari_rls.search.settings import Settings
 from napari_rls.widgets.cells.comparison import Comparison, Soon
 from napari_rls.widgets.cells.input_controller import InputController
