@@ -20,7 +20,7 @@ from napari_rls.widgets.common import docks
 from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.state import Phase
 from napari_rls.widgets.measure.plots_dock import PlotsWidget
-from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.train.train_plan import TrainPlan
 
 pytestmark = pytest.mark.canvas
 
@@ -169,7 +169,7 @@ def test_methods_are_compared(window, stand_in):
 def test_from_one_s_own_fields_to_one_s_own_bundle(window, stand_in, fields, choose, tmp_path):
     settings_file().parent.mkdir(parents=True)
     Settings(bundle=str(stand_in)).save(settings_file())
-    plan = Plan(folder=tmp_path, name="mine", fit_samples=300, fit_epochs=1)
+    plan = TrainPlan(folder=tmp_path, name="mine", fit_samples=300, fit_epochs=1)
     for name in SMALL.keys() - {"size", "kimg"}:
         plan = plan.with_part("settings", name, SMALL[name])
     plan.save(settings_file().with_name("training.json"))

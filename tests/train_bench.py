@@ -11,7 +11,7 @@ from synthetic_cells import field
 from widget_bench import Thread
 
 from napari_rls.widgets.train.train_controller import TrainController
-from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.train.train_plan import TrainPlan
 from napari_rls.widgets.train.train_state import TrainState
 
 CENTRES = [(30.0, 40.0), (60.0, 25.0), (64.0, 64.0), (6.0, 80.0)]
@@ -44,9 +44,9 @@ def write_fields(folder: Path, count: int = 4) -> Path:
 NAMES = ["GFP", "Hoechst"][::-1]
 
 
-def small_plan(folder: Path, **settings) -> Plan:
+def small_plan(folder: Path, **settings) -> TrainPlan:
     """Return a plan that takes a second, without images, in ``folder``."""
-    plan = Plan(folder=folder, name="mine", fit_samples=300, fit_epochs=1)
+    plan = TrainPlan(folder=folder, name="mine", fit_samples=300, fit_epochs=1)
     for name, value in {**SMALL, **settings}.items():
         plan = plan.with_part("settings", name, value)
     return plan
@@ -82,7 +82,7 @@ class StepByStep(Thread):
 class TrainBench:
     """A controller with its viewer, state and thread."""
 
-    def __init__(self, plan: Plan, memory: Path, beside=None) -> None:
+    def __init__(self, plan: TrainPlan, memory: Path, beside=None) -> None:
         self.viewer = ViewerModel()
         self.state = TrainState()
         self.thread = StepByStep()

@@ -9,8 +9,8 @@ import numpy as np
 from napari.components import ViewerModel
 
 from napari_rls.models.bundle_file import read_manifest
-from napari_rls.widgets.cells.input_state import State
-from napari_rls.widgets.super_resolve.super_resolve_controller import Controller
+from napari_rls.widgets.cells.input_state import InputState
+from napari_rls.widgets.super_resolve.super_resolve_controller import SuperResolveController
 
 
 class Thread:
@@ -50,11 +50,13 @@ class Bench:
 
     def __init__(self, bundle: Path, memory: Path, *, steps: int = 3, **settings) -> None:
         self.viewer = ViewerModel()
-        self.state = State()
+        self.state = InputState()
         self.thread = Thread()
         self.memory = memory
         self.manifest = read_manifest(bundle)
-        self.controller = Controller(self.viewer, self.state, self.thread.launch, memory)
+        self.controller = SuperResolveController(
+            self.viewer, self.state, self.thread.launch, memory
+        )
         for name, value in {
             "bundle": str(bundle),
             "steps": steps,

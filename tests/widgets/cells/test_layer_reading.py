@@ -13,11 +13,11 @@ from tiny_model import random_bundle
 from widget_bench import Bench, lr_cells
 
 from napari_rls.widgets.cells.input_layers import guess, layer_wells
-from napari_rls.widgets.cells.input_state import Inputs, State
+from napari_rls.widgets.cells.input_state import Inputs, InputState
 from napari_rls.widgets.cells.layer_reading import read_layers
 from napari_rls.widgets.common.state import Level
 from napari_rls.widgets.super_resolve.estimate import describe_time, note_run
-from napari_rls.widgets.super_resolve.super_resolve_controller import Controller
+from napari_rls.widgets.super_resolve.super_resolve_controller import SuperResolveController
 from napari_rls.workflow.cells.wells import WellGuess
 
 MANIFEST = random_bundle().manifest  # 32 px, channels nucleus and protein
@@ -33,9 +33,11 @@ def bench(tiny_bundle_file: Path, tmp_path: Path) -> Bench:
 
 
 @pytest.fixture
-def default(tmp_path: Path) -> Controller:
+def default(tmp_path: Path) -> SuperResolveController:
     """A controller as a new user has it: the default bundle, no layer."""
-    return Controller(ViewerModel(), State(), lambda *_: lambda: None, tmp_path / "settings.json")
+    return SuperResolveController(
+        ViewerModel(), InputState(), lambda *_: lambda: None, tmp_path / "settings.json"
+    )
 
 
 # -- layers that nothing names -------------------------------------------------------------
@@ -125,7 +127,7 @@ def golgi(viewer: ViewerModel, size: int = 8) -> list[Image]:
 
 
 def test_the_bundle_that_fits_is_named_and_no_channel_passes_for_another(
-    default: Controller,
+    default: SuperResolveController,
 ) -> None:
     state = default.state
     layers = golgi(default.viewer)
@@ -151,7 +153,7 @@ def test_the_bundle_that_fits_is_named_and_no_channel_passes_for_another(
     )
 
 
-def test_an_image_that_fits_nothing_is_told_what_is_wrong(default: Controller) -> None:
+def test_an_image_that_fits_nothing_is_told_what_is_wrong(default: SuperResolveController) -> None:
     def said(data: np.ndarray) -> str:
         default.viewer.layers.clear()
         default.viewer.add_image(data, name="mine")
@@ -190,7 +192,7 @@ def test_the_time_is_estimated_before_a_run_and_learned_from_it(bench: Bench) ->
 
 
 def test_an_estimate_grows_with_the_work(tmp_path: Path) -> None:
-    settings = State().settings
+    settings = InputState().settings
     memory = tmp_path / "settings.json"
     note_run(settings, MANIFEST, 10, 100.0, memory)
     for cells, told in ((1, "12 s for 1 cell"), (12, "2 min for 12"), (3600, "10.0 h for 3600")):
@@ -203,9 +205,9 @@ def test_an_estimate_grows_with_the_work(tmp_path: Path) -> None:
 def test_a_damaged_memory_of_speed_is_no_matter(tmp_path: Path, content: str) -> None:
     (tmp_path / "speed.json").write_text(content)
     memory = tmp_path / "settings.json"
-    assert "rule of thumb" in describe_time(State().settings, MANIFEST, 3, memory)
-    note_run(State().settings, MANIFEST, 3, 5.0, memory)
-    assert "last run here" in describe_time(State().settings, MANIFEST, 3, memory)
+    assert "rule of thumb" in describe_time(InputState().settings, MANIFEST, 3, memory)
+    note_run(InputState().settings, MANIFEST, 3, 5.0, memory)
+    assert "last run here" in describe_time(InputState().settings, MANIFEST, 3, memory)
 
 
 def test_wells_of_names_are_shown_before_a_run_and_kept(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from widget_bench import Bench, lr_cells
 
 from napari_rls.widgets.cells import side_by_side
 from napari_rls.widgets.cells.comparison import Comparison
-from napari_rls.widgets.cells.input_state import State
+from napari_rls.widgets.cells.input_state import InputState
 from napari_rls.widgets.common.view import fit_view
 
 
@@ -117,7 +117,7 @@ def test_the_contrast_of_a_result_that_came_meanwhile_stays(tiny_bundle_file, tm
 def test_a_viewer_shows_one_comparison_at_a_time(bench):
     """Two of them, ended in the order in which they began, left the viewer in a grid."""
     before = look(bench)
-    other = Comparison(bench.viewer, state := State())
+    other = Comparison(bench.viewer, state := InputState())
     state.inputs = bench.state.inputs
     other.about(bench.state.inputs, [bench.sr], bench.manifest)
     bench.controller.compare()

@@ -10,10 +10,10 @@ from widget_bench import Bench, lr_cells
 
 from napari_rls.errors import SettingsError
 from napari_rls.search.settings import Settings
-from napari_rls.widgets.cells.input_state import Inputs, State
+from napari_rls.widgets.cells.input_state import Inputs, InputState
 from napari_rls.widgets.cells.run_words import describe_cells
 from napari_rls.widgets.common.state import Level, Phase
-from napari_rls.widgets.super_resolve.super_resolve_controller import Controller
+from napari_rls.widgets.super_resolve.super_resolve_controller import SuperResolveController
 from napari_rls.workflow.super_resolve.resolver import super_resolve
 
 
@@ -382,8 +382,8 @@ def test_the_sr_layers_of_a_run_are_taken_neither_for_lr_nor_for_gt(bench):
 def test_settings_are_remembered_from_one_start_to_the_next(bench, memory):
     bench.controller.change("lambda_c", 0.03)
     bench.controller.change("steps", 77)
-    later = State()
-    Controller(ViewerModel(), later, bench.thread.launch, memory)
+    later = InputState()
+    SuperResolveController(ViewerModel(), later, bench.thread.launch, memory)
     assert later.settings == bench.state.settings
     assert (later.settings.lambda_c, later.settings.steps) == (0.03, 77)
     assert later.manifest.name == "tiny"
@@ -400,8 +400,8 @@ def test_settings_are_remembered_from_one_start_to_the_next(bench, memory):
 def test_what_cannot_be_remembered_is_ignored_with_a_message(tmp_path, content, sentence):
     path = tmp_path / "settings.json"
     path.write_text(content)
-    state = State()
-    Controller(ViewerModel(), state, lambda *_: None, path)
+    state = InputState()
+    SuperResolveController(ViewerModel(), state, lambda *_: None, path)
     assert state.settings == Settings()
     assert sentence in state.message.text
     assert state.message.level is Level.WARNING

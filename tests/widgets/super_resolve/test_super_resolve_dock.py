@@ -16,7 +16,7 @@ from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.parts import TextLabel, UpAndDown, shorten
 from napari_rls.widgets.common.state import Phase
 from napari_rls.widgets.super_resolve.super_resolve_dock import SuperResolveWidget
-from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.train.train_plan import TrainPlan
 
 
 @pytest.fixture
@@ -337,8 +337,8 @@ def test_what_0_means_is_said_where_it_is_set(widget):
 @pytest.mark.parametrize(
     ("model", "name", "zero", "shown"),
     [
-        (Plan, "pixel_size", ": what the files say", "µm"),
-        (Plan, "grow_kimg", ": none", "kimg"),
+        (TrainPlan, "pixel_size", ": what the files say", "µm"),
+        (TrainPlan, "grow_kimg", ": none", "kimg"),
         (TrainSettings, "decay_after_kimg", ": never", ""),
         (TrainSettings, "path_weight", "turns off", ""),
         (TrainSettings, "ada_kimg", "", ""),

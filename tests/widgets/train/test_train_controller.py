@@ -18,7 +18,7 @@ from napari_rls.training.run import train
 from napari_rls.training.run_folder import RunFolder
 from napari_rls.widgets.common.state import Level, Phase
 from napari_rls.widgets.train.train_layers import COLUMNS, GAP, PAGE, montages
-from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.train.train_plan import TrainPlan
 from napari_rls.workflow.train.train_time import remember
 
 CROPS = ["Training crops Hoechst", "Training crops GFP"]
@@ -41,7 +41,7 @@ def ready(bench, fields):
     return bench
 
 
-def weights(plan: Plan) -> dict[str, torch.Tensor]:
+def weights(plan: TrainPlan) -> dict[str, torch.Tensor]:
     return load_bundle(plan.bundle).generator.state_dict()
 
 
@@ -108,7 +108,7 @@ def test_wrong_input_is_refused_in_a_sentence(bench, tmp_path, fields):
 def test_settings_are_remembered(ready):
     ready.controller.change_setting("kimg", 7)
     ready.controller.change("licence", "CC0-1.0")
-    again = Plan.load(ready.memory)
+    again = TrainPlan.load(ready.memory)
     assert again == ready.state.plan
     assert (again.settings.kimg, again.licence) == (7, "CC0-1.0")
 
@@ -213,7 +213,7 @@ def test_a_run_is_opened_from_its_folder_even_if_that_was_moved(ready, tmp_path)
     ready.thread.close()
     moved = tmp_path / "elsewhere" / "new-run"
     shutil.move(ready.state.plan.run_folder, tmp_path / "elsewhere" / "new-run")
-    other = TrainBench(Plan(), tmp_path / "other.json")
+    other = TrainBench(TrainPlan(), tmp_path / "other.json")
     other.controller.open_run(moved)
     plan = other.state.plan
     assert plan.settings == ready.state.plan.settings
@@ -234,7 +234,7 @@ def test_folders_without_a_run_that_can_go_on_are_refused(bench, tmp_path):
     bench.controller.open_run(tmp_path)
     assert "job.json is no record of a training job" in bench.said
     with pytest.raises(InputError, match="cannot be read"):
-        Plan.load(tmp_path / "none.json")
+        TrainPlan.load(tmp_path / "none.json")
 
 
 def test_a_run_of_other_settings_and_a_bundle_that_is_there_are_not_overwritten(ready):

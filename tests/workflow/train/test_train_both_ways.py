@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from napari_rls.cli import train as command
 from napari_rls.cli.main import app
 from napari_rls.models.bundle import load_bundle
-from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.train.train_plan import TrainPlan
 from napari_rls.workflow.train.train_bundle import JobUpdate
 from napari_rls.workflow.train.train_job import kept_job
 
@@ -97,7 +97,7 @@ def test_the_widget_goes_on_with_a_run_of_the_command_line(tmp_path, fields, mon
     other = ("--out", "apart/other.rls.safetensors", "--run", "runs/first")
     stopped_by_command(monkeypatch, *words, *other)
     monkeypatch.chdir("/")
-    bench = TrainBench(Plan(), tmp_path / "training.json")
+    bench = TrainBench(TrainPlan(), tmp_path / "training.json")
     bench.controller.open_run(tmp_path / "runs" / "first")
     assert "Resume goes on with it" in bench.said
     plan = bench.state.plan
@@ -147,7 +147,7 @@ def test_either_finishes_what_the_other_began(tmp_path, fields, monkeypatch):
     assert load_bundle(done.stdout.strip()).manifest.training.kimg == 0.02
     out = tmp_path / "mine.rls.safetensors"
     stopped_by_command(monkeypatch, fields, "--channels", "DNA,GFP", "--out", out, *OPTIONS)
-    other = TrainBench(Plan(), tmp_path / "other.json")
+    other = TrainBench(TrainPlan(), tmp_path / "other.json")
     other.controller.open_run(tmp_path / "mine-run")
     other.controller.finish()
     other.thread.finish()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_rls.models.manifest import Manifest
-    from napari_rls.widgets.cells.input_state import Inputs, State
+    from napari_rls.widgets.cells.input_state import Inputs, InputState
 
 Soon = Callable[[Callable[[], None]], None]
 
@@ -49,7 +49,9 @@ class Comparison:
         Calls a function once the window has drawn; at once where there is none.
     """
 
-    def __init__(self, viewer: ViewerModel, state: State, soon: Soon = lambda call: call()) -> None:
+    def __init__(
+        self, viewer: ViewerModel, state: InputState, soon: Soon = lambda call: call()
+    ) -> None:
         self._viewer = viewer
         self._soon = soon
         self._state = state

@@ -22,7 +22,7 @@ from napari_rls.widgets.cells.input_layers import (
     read_cells,
     unclear_layers,
 )
-from napari_rls.widgets.cells.input_state import Inputs, State
+from napari_rls.widgets.cells.input_state import Inputs, InputState
 from napari_rls.widgets.cells.layer_reading import fitting_bundle, read_layers
 from napari_rls.widgets.common.memory import know_bundle, known_bundles, recall, remember
 from napari_rls.widgets.common.state import Level, Message, Phase
@@ -48,7 +48,7 @@ class InputController:
         File that remembers the settings.
     """
 
-    def __init__(self, viewer: ViewerModel, state: State, memory: Path) -> None:
+    def __init__(self, viewer: ViewerModel, state: InputState, memory: Path) -> None:
         self.viewer = viewer
         self.state = state
         self._memory = memory

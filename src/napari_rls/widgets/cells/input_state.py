@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from psygnal import SignalGroupDescriptor
 
 from napari_rls.search.settings import FACTORS, Settings
-from napari_rls.widgets.common.state import Message, Phase, Progress
+from napari_rls.widgets.common.state import Message, Phase, RunProgress
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -47,7 +47,7 @@ class Lacking:
 
 
 @dataclass
-class State:
+class InputState:
     """Everything that the view shows; each change is an event of ``events``.
 
     ``factors`` are the scale factors that fit the bundle and the chosen LR layer.
@@ -63,7 +63,7 @@ class State:
     inputs: Inputs = field(default_factory=Inputs)
     factors: tuple[int, ...] = FACTORS
     phase: Phase = Phase.IDLE
-    progress: Progress = field(default_factory=Progress)
+    progress: RunProgress = field(default_factory=RunProgress)
     message: Message = field(default_factory=Message)
     device: str = "Device: chosen when a run starts"
     reading: str = ""

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from napari_rls.widgets.common.state import Progress
+from napari_rls.widgets.common.state import RunProgress
 
 if TYPE_CHECKING:
     from napari_rls.workflow.super_resolve.result import Collector
     from napari_rls.workflow.super_resolve.updates import Update
 
 
-def describe_progress(update: Update) -> Progress:
+def describe_progress(update: Update) -> RunProgress:
     """Return the share of the work done and, in words, cells, objective and time left."""
     total = update.run.cells - len(update.run.skipped)
     begun = 0.0 if update.finished else len(update.cells) * update.step / update.steps
@@ -23,7 +23,7 @@ def describe_progress(update: Update) -> Progress:
         f"{update.cells_done} of {total} cells, objective {objective:.3g}, "
         f"{update.seconds_left:.0f} s left"
     )
-    return Progress(share, text)
+    return RunProgress(share, text)
 
 
 def describe_reached(collector: Collector) -> str:

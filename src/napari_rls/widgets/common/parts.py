@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_rls.text import for_qt
-from napari_rls.widgets.common.state import Level, Message, Progress
+from napari_rls.widgets.common.state import Level, Message, RunProgress
 
 FULL = 1000
 TEXT_MARGIN = 4
@@ -38,7 +38,7 @@ class RunBar(QProgressBar):
         super().__init__()
         self.setRange(0, FULL)
 
-    def show_progress(self, progress: Progress) -> None:
+    def show_progress(self, progress: RunProgress) -> None:
         """Show how far it is."""
         # The text is in the bar, as a label would have the panel laid out anew each time,
         # and the bar is not to draw the whole window by itself, apart from the canvas.

@@ -35,7 +35,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far a run is: ``share`` of the work done, 0 to 1, and the rest in words."""
 
     share: float = 0.0

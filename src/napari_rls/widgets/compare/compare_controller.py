@@ -17,7 +17,7 @@ from napari_rls.widgets.cells.input_layers import cell_in_view, read_truth, sour
 from napari_rls.widgets.cells.run_words import describe_cells
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.save_table import save_table
-from napari_rls.widgets.common.state import Level, Phase, Progress
+from napari_rls.widgets.common.state import Level, Phase, RunProgress
 from napari_rls.widgets.compare.compare_layers import CompareLayers
 from napari_rls.widgets.compare.compare_state import Cells, Turn
 from napari_rls.workflow.compare.method_results import (
@@ -144,7 +144,7 @@ class CompareController(InputController):
         run = self._run = _Run(self._token, CompareJob(lr, settings, truth), layers)
         state.phase = Phase.RUNNING
         state.turns = tuple(map(Turn, (BICUBIC, *state.methods)))
-        state.progress = Progress(0.0, "Showing the layers")
+        state.progress = RunProgress(0.0, "Showing the layers")
         self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
         self._build(run, layers.build())
 
@@ -160,7 +160,7 @@ class CompareController(InputController):
         except StopIteration:
             if not self.state.comparing:
                 self.compare()
-            self.state.progress = Progress(0.0, "Loading the bundle")
+            self.state.progress = RunProgress(0.0, "Loading the bundle")
             run.stop = self._launch(
                 run.job, partial(self._receive, run.token), partial(self._ended, run)
             )
@@ -254,7 +254,7 @@ class CompareController(InputController):
         if all(turn.result for turn in state.turns):
             self._settle("Done")
         else:
-            state.progress = Progress(message.whole, self._describe(message))
+            state.progress = RunProgress(message.whole, self._describe(message))
 
     def _describe(self, message: CompareUpdate) -> str:
         methods = [turn.method for turn in self.state.turns]
@@ -273,7 +273,7 @@ class CompareController(InputController):
         run.stop()
         run.layers.settle()
         state.turns = tuple(replace(turn, ended=turn.result is None) for turn in state.turns)
-        state.progress = Progress(1.0 if outcome == "Done" else 0.0)
+        state.progress = RunProgress(1.0 if outcome == "Done" else 0.0)
         seconds = time.monotonic() - run.began
         ran = sum(result.ran for result in self.results if result.method != BICUBIC)
         cells = "1 cell" if len(run.job.lr) == 1 else f"{len(run.job.lr)} cells"

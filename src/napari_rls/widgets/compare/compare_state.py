@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from napari_rls.widgets.cells.input_state import State
+from napari_rls.widgets.cells.input_state import InputState
 from napari_rls.workflow.benchmark.benchmark_settings import RIVALS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Turn:
 
 
 @dataclass
-class CompareState(State):
+class CompareState(InputState):
     """Everything that the view shows; ``settings`` holds what all methods have in common.
 
     Parameters

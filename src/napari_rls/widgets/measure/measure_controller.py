@@ -19,7 +19,7 @@ from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import first_problem
 from napari_rls.widgets.cells.input_layers import layer_crops, layer_wells
 from napari_rls.widgets.common.explain import explain
-from napari_rls.widgets.common.state import Level, Message, Phase, Progress
+from napari_rls.widgets.common.state import Level, Message, Phase, RunProgress
 from napari_rls.widgets.measure.cell_link import CellLink
 from napari_rls.widgets.measure.measure_inputs import (
     KINDS,
@@ -30,7 +30,7 @@ from napari_rls.widgets.measure.measure_inputs import (
     choose_sets,
     guess_images,
 )
-from napari_rls.widgets.measure.measure_layers import Drawn, MeasureLayers, draw_labels
+from napari_rls.widgets.measure.measure_layers import DrawnLabels, MeasureLayers, draw_labels
 from napari_rls.workflow.cells.stack import Crop
 from napari_rls.workflow.cells.wells import told_wells
 from napari_rls.workflow.measure.columns import FLAGS
@@ -51,13 +51,13 @@ Later = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True, eq=False)
-class News:
+class MeasureNews:
     """A message of the thread: images done of all, and in the last one the result."""
 
     done: int
     total: int
     result: Measurements | None = None
-    labels: Drawn | None = None
+    labels: DrawnLabels | None = None
 
     @property
     def must_show(self) -> bool:
@@ -75,7 +75,7 @@ class MeasureJob:
     plate_map: Path | None
     factor: int | None
 
-    def updates(self) -> Iterator[News]:
+    def updates(self) -> Iterator[MeasureNews]:
         """Copy the images and measure."""
         from napari_rls.workflow.cells.plate_map import PlateMap
         from napari_rls.workflow.measure.measurements import measure
@@ -84,7 +84,7 @@ class MeasureJob:
         sets = [chosen.read() for chosen in self.sets]
         for update in measure(sets, self.settings, plate_map=plate_map, factor=self.factor):
             labels = draw_labels(update.result, self.images) if update.result else None
-            yield News(update.done, update.total, update.result, labels)
+            yield MeasureNews(update.done, update.total, update.result, labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +266,7 @@ class MeasureController:
         run = self._run
         self._began, self._in_thread = time.monotonic(), True
         state.phase = Phase.RUNNING
-        state.progress = Progress(0.0, "Measuring")
+        state.progress = RunProgress(0.0, "Measuring")
         self._say("")
         self._stop = self._launch(
             MeasureJob(sets, dict(state.images), settings, state.plate_map, state.factor or None),
@@ -308,7 +308,7 @@ class MeasureController:
     def _saving_ended(self) -> None:
         self.state.saving = False
 
-    def _receive(self, run: int, news: News | Exception) -> None:
+    def _receive(self, run: int, news: MeasureNews | Exception) -> None:
         state = self.state
         if run != self._run or state.phase is not Phase.RUNNING:
             return
@@ -316,7 +316,7 @@ class MeasureController:
             self._fail(news)
         elif news.result is None or news.labels is None:
             text = f"{news.done} of {news.total} images"
-            state.progress = Progress(news.done / news.total, text)
+            state.progress = RunProgress(news.done / news.total, text)
         else:
             self._settle("Showing what was measured.", done=True)
             self._show(news.result, news.labels)
@@ -324,7 +324,7 @@ class MeasureController:
     def _fail(self, error: Exception) -> None:
         self._settle(explain(error, "measurement", "measure fewer cells at once"), Level.ERROR)
 
-    def _show(self, result: Measurements, labels: Drawn) -> None:
+    def _show(self, result: Measurements, labels: DrawnLabels) -> None:
         """Show the table, and then the labels in the place of those of the last measurement."""
         state = self.state
         if state.link is not None:
@@ -359,7 +359,7 @@ class MeasureController:
     def _settle(self, text: str, level: Level = Level.INFO, *, done: bool = False) -> None:
         self.state.phase = Phase.STOPPING
         self._stop()
-        self.state.progress = Progress(1.0 if done else 0.0)
+        self.state.progress = RunProgress(1.0 if done else 0.0)
         self._say(text, level)
 
     def _ended(self, run: int) -> None:

@@ -33,7 +33,7 @@ from napari_rls.text import for_qt
 from napari_rls.widgets.common.docks import PLOTS, Dock, open_dock
 from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.parts import FULL, RunBar, TextLabel, UpAndDown, allow, form_rows
-from napari_rls.widgets.common.state import Phase, Progress
+from napari_rls.widgets.common.state import Phase, RunProgress
 from napari_rls.widgets.common.worker import launch
 from napari_rls.widgets.measure.measure_controller import MeasureController
 from napari_rls.widgets.measure.measure_form import ImagePicker, MeasureForm
@@ -312,7 +312,7 @@ class MeasureWidget(Dock):
             self._activity.close()
             self._activity = None
 
-    def _show_progress(self, reached: Progress) -> None:
+    def _show_progress(self, reached: RunProgress) -> None:
         self.bar.show_progress(reached)
         if self._activity is not None:
             self._activity.update(self.bar.value() - self._activity.n)

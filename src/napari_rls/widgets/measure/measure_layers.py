@@ -37,14 +37,14 @@ FIRST_IN_VIEW: tuple[Kind, ...] = ("SR", "GT", "HR", "LR")
 """The first of these that was measured is the one whose labels are in view."""
 
 
-Part = tuple["Kind", str]
+LabelledPart = tuple["Kind", str]
 """Kind of image, and ``nucleus``, ``cytoplasm`` or ``spots``."""
 
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnLabels:
     """Labels of a measurement, ready for a viewer.
 
     Parameters
@@ -61,13 +61,13 @@ class Drawn:
         The layers' axis over cells, if there is one.
     """
 
-    layers: dict[Part, Labels]
+    layers: dict[LabelledPart, Labels]
     kind: Kind
     centres: NDArray[np.float64]
     cell_axis: int | None
 
 
-def draw_labels(result: Measurements, images: Images) -> Drawn:
+def draw_labels(result: Measurements, images: Images) -> DrawnLabels:
     """Return the labels of a measurement; meant for a thread, as layers take time to make.
 
     Parameters
@@ -79,7 +79,7 @@ def draw_labels(result: Measurements, images: Images) -> Drawn:
     """
     shown = next(kind for kind in FIRST_IN_VIEW if kind in result.labels)
     metadata = {PROVENANCE_KEY: result.record, TABLE_KEY: result.table}
-    layers: dict[Part, Labels] = {}
+    layers: dict[LabelledPart, Labels] = {}
     for kind in reversed([k for k in FIRST_IN_VIEW if k in result.labels]):
         for part, labels in result.labels[kind].items():
             pixels, place = _in_place(images[kind].signal, labels)
@@ -100,7 +100,7 @@ def draw_labels(result: Measurements, images: Images) -> Drawn:
     cell_axis = find_axes(nuclei.data.shape, nuclei.axis_labels)[0]
     if images[shown].signal.channel_axis is None and nuclei.ndim == 3:
         cell_axis = 0
-    return Drawn(layers, shown, _centres(result.labels[shown]["nucleus"]), cell_axis)
+    return DrawnLabels(layers, shown, _centres(result.labels[shown]["nucleus"]), cell_axis)
 
 
 class MeasureLayers:
@@ -115,10 +115,10 @@ class MeasureLayers:
     def __init__(self, viewer: ViewerModel) -> None:
         # The state of a viewer holds these layers, and must not keep the viewer alive.
         self._viewer = proxy(viewer)
-        self._drawn: Drawn | None = None
-        self.layers: dict[Part, Labels] = {}
+        self._drawn: DrawnLabels | None = None
+        self.layers: dict[LabelledPart, Labels] = {}
 
-    def show(self, drawn: Drawn) -> Iterator[None]:
+    def show(self, drawn: DrawnLabels) -> Iterator[None]:
         """Show a measurement in the place of the last one, a layer at each step.
 
         Layers that are there get new pixels: napari takes long to remove one and add another.

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from psygnal import SignalGroupDescriptor
 
 from napari_rls.measure.cells import MeasureSettings
-from napari_rls.widgets.common.state import Message, Phase, Progress
+from napari_rls.widgets.common.state import Message, Phase, RunProgress
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -70,7 +70,7 @@ class MeasureState:
     plate_map: Path | None = None
     wells: str = ""
     phase: Phase = Phase.IDLE
-    progress: Progress = field(default_factory=Progress)
+    progress: RunProgress = field(default_factory=RunProgress)
     message: Message = field(default_factory=Message)
     result: Measurements | None = None
     saving: bool = False

@@ -115,7 +115,7 @@ class Screen:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class DrawnPlot:
     """A plot as it is drawn.
 
     Parameters
@@ -139,7 +139,7 @@ class Picture:
     error: Exception | None = None
 
 
-def draw(wish: Wish, screen: Screen) -> Picture:
+def draw(wish: Wish, screen: Screen) -> DrawnPlot:
     """Draw a plot for a screen; meant for a thread."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -149,11 +149,11 @@ def draw(wish: Wish, screen: Screen) -> Picture:
         canvas = FigureCanvasAgg(plot.figure)
         canvas.draw()
         pixels = np.array(canvas.buffer_rgba(), np.uint8)
-        return Picture(plot, pixels, wish.statistics())
+        return DrawnPlot(plot, pixels, wish.statistics())
     except TableError as error:
-        return Picture(problem=str(error))
+        return DrawnPlot(problem=str(error))
     except Exception as error:  # noqa: BLE001 - one cannot be heard from a thread
-        return Picture(problem=f"The plot cannot be drawn: {error}", error=error)
+        return DrawnPlot(problem=f"The plot cannot be drawn: {error}", error=error)
 
 
 def save(wish: Wish, path: Path, record: Mapping[str, Any]) -> Message:

@@ -21,7 +21,7 @@ from napari_rls.widgets.common.parts import TextLabel, UpAndDown, form_rows, sho
 from napari_rls.widgets.common.state import Message
 from napari_rls.widgets.measure.measure_state import MeasureState, connect_for_life, state_of
 from napari_rls.widgets.measure.plot_canvas import PlotCanvas
-from napari_rls.widgets.measure.plot_job import CONDITIONS, PLOTS, Picture, Wish, draw, save
+from napari_rls.widgets.measure.plot_job import CONDITIONS, PLOTS, DrawnPlot, Wish, draw, save
 from napari_rls.widgets.measure.table_columns import by_weight, measured_columns
 
 if TYPE_CHECKING:
@@ -168,14 +168,14 @@ class PlotsWidget(Dock):
             return
         wish = self.wish
         if wish is None:
-            self._show_picture(Picture(problem=EMPTY))
+            self._show_picture(DrawnPlot(problem=EMPTY))
             return
         worker = create_worker(draw, wish, self.canvas.screen_now)
         self._drawing = wish, worker
         worker.returned.connect(self._show_picture)
         worker.start()
 
-    def _show_picture(self, picture: Picture) -> None:
+    def _show_picture(self, picture: DrawnPlot) -> None:
         drawn, self._drawing = self._drawing, None
         self.plot = picture.plot
         self._names = drawn[0].names if drawn and picture.plot else []

@@ -13,7 +13,7 @@ from napari_rls.search.settings import Settings
 from napari_rls.widgets.cells.comparison import Comparison, Soon
 from napari_rls.widgets.cells.input_controller import InputController
 from napari_rls.widgets.cells.input_layers import sources
-from napari_rls.widgets.cells.input_state import Lacking, State
+from napari_rls.widgets.cells.input_state import InputState, Lacking
 from napari_rls.widgets.cells.layer_reading import read_layers
 from napari_rls.widgets.cells.own_layers import KEPT, keep, layers_of_run, say_how_it_ended
 from napari_rls.widgets.cells.run_words import (
@@ -32,7 +32,7 @@ from napari_rls.widgets.cells.sample_layers import (
 )
 from napari_rls.widgets.cells.sr_layers import SrLayers
 from napari_rls.widgets.common.explain import explain
-from napari_rls.widgets.common.state import Level, Phase, Progress
+from napari_rls.widgets.common.state import Level, Phase, RunProgress
 from napari_rls.widgets.common.view import remove_layers
 from napari_rls.widgets.common.worker import Job
 from napari_rls.widgets.super_resolve.estimate import describe_time, note_run
@@ -74,7 +74,7 @@ class _Run:
         return self.collector.provenance()
 
 
-class Controller(InputController):
+class SuperResolveController(InputController):
     """Turn what the user wants into runs and layers; the view only follows ``state``.
 
     Parameters
@@ -94,7 +94,7 @@ class Controller(InputController):
     def __init__(
         self,
         viewer: ViewerModel,
-        state: State,
+        state: InputState,
         launch: Launch,
         memory: Path,
         soon: Soon = lambda call: call(),
@@ -189,7 +189,7 @@ class Controller(InputController):
             layer.visible = False
         self._note_result()
         state.phase = Phase.RUNNING
-        state.progress = Progress(0.0, "Loading the bundle")
+        state.progress = RunProgress(0.0, "Loading the bundle")
         self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
         if again:
             self.compare()
@@ -374,7 +374,7 @@ class Controller(InputController):
             doubt,
             collector.run.intensity.words(collector.lr.channels) if collector.run else "",
         ]
-        state.progress = Progress(1.0 if outcome == "Done" else 0.0)
+        state.progress = RunProgress(1.0 if outcome == "Done" else 0.0)
         if outcome == "Done":
             info = collector.run
             searched = info.cells - len(info.skipped)

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_rls.widgets.cells.bundle_box import BundleBox
-from napari_rls.widgets.cells.input_state import State
+from napari_rls.widgets.cells.input_state import InputState
 from napari_rls.widgets.cells.picker import InputPicker
 from napari_rls.widgets.common.background import soon
 from napari_rls.widgets.common.docks import Dock
@@ -25,7 +25,7 @@ from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.parts import RunBar, TextLabel, UpAndDown, allow, folded
 from napari_rls.widgets.common.state import Phase
 from napari_rls.widgets.common.worker import launch
-from napari_rls.widgets.super_resolve.super_resolve_controller import Controller
+from napari_rls.widgets.super_resolve.super_resolve_controller import SuperResolveController
 
 JSON_FILES = "JSON (*.json)"
 SR_FILES = "OME-TIFF (*.ome.tif)"
@@ -59,8 +59,10 @@ class SuperResolveWidget(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
-        self.state = State()
-        self.controller = Controller(self._viewer, self.state, launch, settings_file(), soon)
+        self.state = InputState()
+        self.controller = SuperResolveController(
+            self._viewer, self.state, launch, settings_file(), soon
+        )
         self._build()
         self._connect()
         self._show_all()

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.common.state import Level, Message, Phase
-from napari_rls.widgets.train.train_plan import Plan
-from napari_rls.widgets.train.train_worker import Clock, FindCells, Look, News, Train
+from napari_rls.widgets.train.train_plan import TrainPlan
+from napari_rls.widgets.train.train_worker import (
+    FindCells,
+    LookAtImages,
+    SpeedTest,
+    Train,
+    TrainNews,
+)
 from napari_rls.workflow.cells.channels import join_names, shows_dna
 from napari_rls.workflow.train.expected import expected
 from napari_rls.workflow.train.train_time import recalled
@@ -18,8 +24,8 @@ from napari_rls.workflow.train.train_time import recalled
 if TYPE_CHECKING:
     from napari_rls.widgets.train.train_state import TrainState
 
-Work = Clock | Look | FindCells | Train
-Deliver = Callable[[News | Exception], None]
+Work = SpeedTest | LookAtImages | FindCells | Train
+Deliver = Callable[[TrainNews | Exception], None]
 Launch = Callable[[Work, Deliver, Callable[[], None]], Callable[[], None]]
 
 
@@ -58,7 +64,7 @@ class PlanController:
     def open_run(self, folder: Path) -> None:
         """Take over the plan of a run, so that it can go on."""
         try:
-            plan = Plan.of_run(folder)
+            plan = TrainPlan.of_run(folder)
         except InputError as error:
             self._say(str(error), Level.ERROR)
             return
@@ -66,7 +72,7 @@ class PlanController:
         self.state.found = ""
         self._say(f"These are the settings of the run in {folder}; Resume goes on with it.")
 
-    def _attempt(self, change: Callable[[Plan], Plan]) -> None:
+    def _attempt(self, change: Callable[[TrainPlan], TrainPlan]) -> None:
         try:
             plan = change(self.state.plan)
         except InputError as error:
@@ -77,7 +83,7 @@ class PlanController:
             self._say("")
         self._take(plan)
 
-    def _take(self, plan: Plan) -> None:
+    def _take(self, plan: TrainPlan) -> None:
         names = plan.channel_names
         if names and plan.dna_channel not in names:
             plan = plan.changed(dna_channel=_likely_dna(names))
@@ -110,7 +116,7 @@ class PlanController:
         elif self._beside is not None and state.phase is Phase.IDLE:
             beside, self._beside = self._beside, None
             state.estimate = "Measuring how fast this machine trains ..."
-            self._stop_clock = beside(Clock(plan), lambda _: None, self._estimate)
+            self._stop_clock = beside(SpeedTest(plan), lambda _: None, self._estimate)
 
     def _take_channels(self, names: Sequence[str]) -> None:
         """Name the channels as the files do, unless the user has named as many."""
@@ -124,7 +130,7 @@ class PlanController:
     def _recall(self) -> None:
         if self._memory.exists():
             try:
-                self._take(Plan.load(self._memory))
+                self._take(TrainPlan.load(self._memory))
             except InputError as error:
                 self._say(f"The settings of last time were ignored: {error}", Level.WARNING)
         if not self.state.plan.images:

@@ -11,11 +11,11 @@ from napari.layers import Image
 from napari_rls.errors import InputError
 from napari_rls.text import duration
 from napari_rls.widgets.common.explain import explain
-from napari_rls.widgets.common.state import Level, Phase, Progress
+from napari_rls.widgets.common.state import Level, Phase, RunProgress
 from napari_rls.widgets.train.plan_controller import Launch, PlanController, Work
 from napari_rls.widgets.train.train_layers import TrainLayers
 from napari_rls.widgets.train.train_state import Curves, TrainState
-from napari_rls.widgets.train.train_worker import FindCells, Look, News, Train
+from napari_rls.widgets.train.train_worker import FindCells, LookAtImages, Train, TrainNews
 from napari_rls.workflow.cells.original_file import ORIGINALS
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_rls.training.run import Progress as Step
     from napari_rls.workflow.train.train_bundle import JobUpdate
 
-"""Errors whose message is a sentence for the user."""
 
 IMAGES = (".tif", ".tiff", *ORIGINALS)
 
@@ -66,7 +65,7 @@ class TrainController(PlanController):
 
     def choose_images(self, images: Sequence[str]) -> None:
         """Take files, folders or patterns as the images; read the channels' names from one."""
-        self._start(Look(tuple(images), self.state.plan), "Looking at the first image")
+        self._start(LookAtImages(tuple(images), self.state.plan), "Looking at the first image")
 
     def choose_open_images(self) -> None:
         """Take the files of the image layers that are open."""
@@ -110,7 +109,7 @@ class TrainController(PlanController):
         if self.state.phase is not Phase.RUNNING:
             return
         self.state.phase = Phase.STOPPING
-        self.state.progress = Progress(self.state.progress.share, "Stopping after this step")
+        self.state.progress = RunProgress(self.state.progress.share, "Stopping after this step")
         self._stop()
 
     def put_away(self) -> None:
@@ -145,16 +144,16 @@ class TrainController(PlanController):
         self._work = work
         state.phase = Phase.RUNNING
         state.training = isinstance(work, Train)
-        state.progress = Progress(0.0, text)
+        state.progress = RunProgress(0.0, text)
         self._say("")
-        if not isinstance(work, Look):
+        if not isinstance(work, LookAtImages):
             state.warnings, state.bundle = (), None
         if isinstance(work, Train):
             state.estimate = ""
             state.scored = state.scored or not work.finish
         self._stop = self._launch(work, self._receive, self._ended)
 
-    def _receive(self, news: News | Exception) -> None:
+    def _receive(self, news: TrainNews | Exception) -> None:
         """Take a message of the thread; of one that is to stop, only how it failed."""
         if isinstance(news, Exception):
             self._fail(news)
@@ -166,7 +165,7 @@ class TrainController(PlanController):
             if news.update:
                 self._show(news, news.update)
 
-    def _show(self, news: News, update: JobUpdate) -> None:
+    def _show(self, news: TrainNews, update: JobUpdate) -> None:
         state = self.state
         if update.crops is not None:
             state.found = update.crops.summary()
@@ -187,7 +186,7 @@ class TrainController(PlanController):
             self._say(update.message)
         alone = isinstance(self._work, FindCells)
         words = describe(update, state.plan.settings.size) or state.progress.text
-        state.progress = Progress(update.part if alone else update.share, words)
+        state.progress = RunProgress(update.part if alone else update.share, words)
 
     def _show_step(self, step: Step) -> None:
         state = self.state
@@ -212,12 +211,12 @@ class TrainController(PlanController):
         finishes, self._then_finish = self._then_finish and not failed, False
         state.phase, state.training, state.stoppable = Phase.IDLE, False, False
         state.begun = state.plan.begun
-        state.progress = Progress(1.0, "Done") if state.bundle else Progress()
+        state.progress = RunProgress(1.0, "Done") if state.bundle else RunProgress()
         self._estimate()
         if finishes and not state.bundle:
             self.finish()
             return
-        if failed or isinstance(work, Look):
+        if failed or isinstance(work, LookAtImages):
             return
         if state.bundle:
             self._say(f"Done: the bundle is {state.bundle}. Use it to super-resolve cells.")

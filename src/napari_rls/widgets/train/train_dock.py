@@ -38,7 +38,7 @@ from napari_rls.widgets.common.state import Level, Message, Phase
 from napari_rls.widgets.common.worker import launch
 from napari_rls.widgets.train.train_controller import TrainController
 from napari_rls.widgets.train.train_curves import CurvesPlot
-from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.train.train_plan import TrainPlan
 from napari_rls.widgets.train.train_state import Curves, TrainState
 
 if TYPE_CHECKING:
@@ -93,13 +93,13 @@ class TrainWidget(Dock):
         self.files = PushButton(text="Files...", tooltip="Files of whole fields")
         self.whole_folder = PushButton(text="Folder...", tooltip="All images of a folder")
         self.open_layers = PushButton(text="Open layers", tooltip="Files of the open image layers")
-        self.channels = SettingsForm(("channels", "pattern"), Plan)
+        self.channels = SettingsForm(("channels", "pattern"), TrainPlan)
         self.dna = ComboBox(tooltip="The channel that shows nuclei, which cells are centred on.")
         self.nuclei = SettingsForm(tuple(NucleusSettings.model_fields), NucleusSettings, {})
         self.main = SettingsForm(MAIN, TrainSettings, SIZES)
         self.more = SettingsForm(MORE, TrainSettings, {})
-        self.more_of_plan = SettingsForm(MORE_OF_PLAN, Plan, {})
-        self.about = SettingsForm(ABOUT, Plan, {})
+        self.more_of_plan = SettingsForm(MORE_OF_PLAN, TrainPlan, {})
+        self.about = SettingsForm(ABOUT, TrainPlan, {})
         self.place = TextLabel()
         self.choose_place = PushButton(text="Choose...", tooltip="Folder of the bundle and its run")
         self.find = PushButton(text="Find cells")
@@ -250,7 +250,7 @@ class TrainWidget(Dock):
         self._show_device(state.device)
         self._show_curves(state.curves)
 
-    def _show_plan(self, plan: Plan) -> None:
+    def _show_plan(self, plan: TrainPlan) -> None:
         self.images.setText(_listed(plan.images, plan.validation))
         self.images.setToolTip(for_qt("\n".join((*plan.images, *plan.validation)[:30])))
         for form in (self.channels, self.about, self.more_of_plan):

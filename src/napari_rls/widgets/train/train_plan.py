@@ -26,7 +26,7 @@ _RUN = "run.json"
 _NOT_YET_KNOWN = ("DNA",)
 
 
-class Plan(Checked):
+class TrainPlan(Checked):
     """All that a training job is made of; the channels in ``settings`` count for nothing.
 
     They are those that ``channels`` names, and are put there as the job begins. ``validation``,
@@ -174,7 +174,7 @@ class Plan(Checked):
             fit_epochs=self.fit_epochs,
         )
 
-    def changed(self, **values: Any) -> Plan:
+    def changed(self, **values: Any) -> TrainPlan:
         """Return a plan with other values.
 
         Raises
@@ -189,7 +189,7 @@ class Plan(Checked):
             values = {"validation": (), **values}
         return _validated({**self.model_dump(), **values})
 
-    def with_part(self, part: str, name: str, value: Any) -> Plan:
+    def with_part(self, part: str, name: str, value: Any) -> TrainPlan:
         """Return a plan with one other value in ``settings`` or ``nuclei``.
 
         Raises
@@ -205,7 +205,7 @@ class Plan(Checked):
             draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> Plan:
+    def load(cls, path: Path) -> TrainPlan:
         """Read a plan.
 
         Raises
@@ -223,7 +223,7 @@ class Plan(Checked):
             raise InputError(f"{path} is no plan of a run: {first_problem(error)}.") from None
 
     @classmethod
-    def of_run(cls, folder: Path) -> Plan:
+    def of_run(cls, folder: Path) -> TrainPlan:
         """Return the plan of the run in a folder, which may have been moved since.
 
         It may have been begun here or on the command line.
@@ -242,7 +242,7 @@ class Plan(Checked):
         return cls.of_job(job)
 
     @classmethod
-    def of_job(cls, job: TrainJob) -> Plan:
+    def of_job(cls, job: TrainJob) -> TrainPlan:
         """Return the plan of a job that a user describes in words.
 
         Raises
@@ -276,8 +276,8 @@ class Plan(Checked):
         return plan.model_copy(update=places)
 
 
-def _validated(values: Mapping[str, Any]) -> Plan:
+def _validated(values: Mapping[str, Any]) -> TrainPlan:
     try:
-        return Plan.model_validate(values)
+        return TrainPlan.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{first_problem(error)}.") from None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
-from napari_rls.widgets.common.state import Message, Phase, Progress
-from napari_rls.widgets.train.train_plan import Plan
+from napari_rls.widgets.common.state import Message, Phase, RunProgress
+from napari_rls.widgets.train.train_plan import TrainPlan
 
 if TYPE_CHECKING:
     from napari_rls.training.run_folder import Report, Score
@@ -62,12 +62,12 @@ class TrainState:
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
-    plan: Plan = field(default_factory=Plan)
+    plan: TrainPlan = field(default_factory=TrainPlan)
     found: str = ""
     estimate: str = ""
     phase: Phase = Phase.IDLE
     training: bool = False
-    progress: Progress = field(default_factory=Progress)
+    progress: RunProgress = field(default_factory=RunProgress)
     message: Message = field(default_factory=Message)
     warnings: tuple[str, ...] = ()
     device: str = ""

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_rls.widgets.train.train_plan import HALF, Plan
+from napari_rls.widgets.train.train_plan import HALF, TrainPlan
 from napari_rls.workflow.train.train_time import measured
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SAMPLE_SECONDS, SAMPLE_SHARE = 10.0, 0.03
 
 
 @dataclass(frozen=True, eq=False)
-class News:
+class TrainNews:
     """A message of the thread; ``must_show`` tells that it must not be left out.
 
     Parameters
@@ -59,49 +59,49 @@ class News:
 
 
 @dataclass(frozen=True)
-class Clock:
+class SpeedTest:
     """Find out how fast this machine trains, from a few steps."""
 
-    plan: Plan
+    plan: TrainPlan
 
-    def updates(self) -> Iterator[News]:
+    def updates(self) -> Iterator[TrainNews]:
         """Make the steps."""
         import_module("torch")
-        yield News(speed=measured(self.plan.settings), must_show=True)
+        yield TrainNews(speed=measured(self.plan.settings), must_show=True)
 
 
 @dataclass(frozen=True)
-class Look:
+class LookAtImages:
     """Find images, and what their channels are called."""
 
     images: tuple[str, ...]
-    plan: Plan
+    plan: TrainPlan
 
-    def updates(self) -> Iterator[News]:
+    def updates(self) -> Iterator[TrainNews]:
         """List the files, and read the first one if it holds all channels."""
         from napari_rls.workflow.cells.read import read_stack
         from napari_rls.workflow.train.fields import find_images
 
         files = find_images(self.images)
-        yield News(images=self.images, files=len(files), must_show=True)
+        yield TrainNews(images=self.images, files=len(files), must_show=True)
         if not self.plan.pattern:
-            yield News(channels=read_stack(files[0]).channels, must_show=True)
+            yield TrainNews(channels=read_stack(files[0]).channels, must_show=True)
 
 
 @dataclass(frozen=True)
 class FindCells:
     """Cut the crops and show them; a run with the same plan uses them again."""
 
-    plan: Plan
+    plan: TrainPlan
 
-    def updates(self) -> Iterator[News]:
+    def updates(self) -> Iterator[TrainNews]:
         """Begin the training job, and end it where training would begin."""
         from napari_rls.workflow.train.train_bundle import train_bundle
 
         _load()
         with closing(train_bundle(self.plan.job())) as updates:
             for update in updates:
-                yield News(update=update, must_show=update.crops is not None)
+                yield TrainNews(update=update, must_show=update.crops is not None)
                 if update.crops is not None:
                     return
 
@@ -110,10 +110,10 @@ class FindCells:
 class Train:
     """The whole job, from images to a bundle; to ``finish`` is to train no more."""
 
-    plan: Plan
+    plan: TrainPlan
     finish: bool = False
 
-    def updates(self) -> Iterator[News]:
+    def updates(self) -> Iterator[TrainNews]:
         """Run the job; draw samples now and then."""
         from napari_rls.workflow.train.train_bundle import train_bundle
 
@@ -124,7 +124,9 @@ class Train:
             for update in updates:
                 step = update.step
                 if step is None:
-                    yield News(update=update, must_show=bool(update.message) or bool(update.bundle))
+                    yield TrainNews(
+                        update=update, must_show=bool(update.message) or bool(update.bundle)
+                    )
                     continue
                 history = None
                 if size != update.size:
@@ -132,7 +134,7 @@ class Train:
                 samples = sampler.draw(step.average, last=step.finished)
                 told = step.report or step.score or step.warning or step.finished
                 must = bool(told) or samples is not None or history is not None
-                yield News(update=update, samples=samples, history=history, must_show=must)
+                yield TrainNews(update=update, samples=samples, history=history, must_show=must)
 
     def _history(self, size: int | None) -> tuple[tuple[Report, ...], tuple[Score, ...]]:
         from napari_rls.training.run_folder import RunFolder
