@@ -289,7 +289,7 @@ def test_a_real_window_shows_labels_table_and_plot(qtbot):
 def test_opening_the_panels_imports_nothing_slow():
     code = (
         "import sys, napari, napari.layers, napari.qt.threading, magicgui.widgets;"
-        "from napari_rls.widgets import measure_dock, plots_dock;"
+        "from napari_rls.widgets.measure import measure_dock, plots_dock;"
         "slow = 'pandas scipy.ndimage scipy.stats skimage.filters matplotlib torch'.split();"
         "print([name for name in slow if name in sys.modules])"
     )
