@@ -64,9 +64,9 @@ def main() -> None:
         control.change_setting("kimg", options.kimg)
         control.choose_images([str(options.folder / options.wells)])
         idle()
-        widget.find.native.click()
+        widget.find_cells.native.click()
         idle()
-        widget.train.native.click()
+        widget.run.native.click()
         while state.progress.share * options.kimg < options.stop_kimg * 0.8:
             wait(0.1)
             if state.phase is Phase.IDLE:
@@ -75,7 +75,7 @@ def main() -> None:
         control.cancel()
         idle()
         control.change_setting("kimg", options.stop_kimg)
-        widget.train.native.click()
+        widget.run.native.click()
         idle()
         picture("train-done.png")
         viewer.close()

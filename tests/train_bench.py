@@ -99,7 +99,7 @@ class TrainBench:
 
     def train(self) -> None:
         """Train to the end."""
-        self.controller.train()
+        self.controller.start()
         self.thread.finish()
 
     @property

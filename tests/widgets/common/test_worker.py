@@ -8,7 +8,8 @@ from widget_bench import lr_cells
 
 from napari_rls.errors import BundleError
 from napari_rls.search.settings import Settings
-from napari_rls.widgets.common.worker import FASTEST, SLOWEST, Job, Pace, messages
+from napari_rls.widgets.common.worker import FASTEST, SLOWEST, Pace, messages
+from napari_rls.widgets.super_resolve.search_job import SearchJob
 from napari_rls.workflow.cells.stack import stack_from_array
 
 
@@ -93,8 +94,10 @@ def test_an_error_is_the_last_message(error):
 def test_a_real_job_gives_updates_and_a_missing_bundle_an_error(tiny_bundle_file):
     lr = stack_from_array(lr_cells())
     settings = Settings(bundle=str(tiny_bundle_file), factor=8, steps=2)
-    *_, last = messages(Job(lr, settings), Event(), Pace())
+    *_, last = messages(SearchJob(lr, settings), Event(), Pace())
     assert last.finished
     assert last.sr.shape == (3, 2, 32, 32)
-    (error,) = messages(Job(lr, settings.model_copy(update={"bundle": "none"})), Event(), Pace())
+    (error,) = messages(
+        SearchJob(lr, settings.model_copy(update={"bundle": "none"})), Event(), Pace()
+    )
     assert isinstance(error, BundleError)

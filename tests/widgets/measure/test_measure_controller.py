@@ -325,7 +325,7 @@ def test_layers_of_what_is_no_longer_measured_or_was_removed(bench):
 
 def test_labels_come_one_by_one_and_the_next_run_waits_for_them(tmp_path):
     bench, steps = MeasureBench(tmp_path / "measurement.json"), []
-    bench.controller._later = steps.append
+    bench.controller._soon = steps.append
     bench.add("plate", two_channels(RATIOS))
     bench.measure()
     assert bench.state.result is not None  # the table is there at once
@@ -345,7 +345,7 @@ def test_labels_come_one_by_one_and_the_next_run_waits_for_them(tmp_path):
 
 def test_a_panel_closed_before_all_labels_are_there_leaves_the_rest_usable(tmp_path):
     bench, steps = MeasureBench(tmp_path / "measurement.json"), []
-    bench.controller._later = steps.append
+    bench.controller._soon = steps.append
     bench.add("plate", two_channels(RATIOS))
     bench.measure()
     steps.pop()()
@@ -353,7 +353,7 @@ def test_a_panel_closed_before_all_labels_are_there_leaves_the_rest_usable(tmp_p
     steps.pop()()
     assert len(bench.viewer.layers) == 3
     assert bench.state.phase is Phase.IDLE
-    bench.controller._later = lambda step: step()
+    bench.controller._soon = lambda step: step()
     bench.measure()
     assert len(bench.viewer.layers) == 4
 

@@ -76,7 +76,7 @@ def test_open_layers_give_their_files(bench, fields):
 
 def test_wrong_input_is_refused_in_a_sentence(bench, tmp_path, fields):
     control, state = bench.controller, bench.state
-    control.train()
+    control.start()
     assert bench.said == "Choose the images to train on first."
     bench.choose(tmp_path / "nothing*.tif")
     assert "There is no image" in bench.said
@@ -93,7 +93,7 @@ def test_wrong_input_is_refused_in_a_sentence(bench, tmp_path, fields):
     control.choose_images([str(fields)])
     bench.thread.finish()
     control.change("channels", "DNA=1,GFP")
-    control.train()
+    control.start()
     assert "must say for every channel what the files call it" in bench.said
     control.change("channels", "")
     control.find_cells()
@@ -185,11 +185,11 @@ def test_cancel_keeps_a_checkpoint_and_resume_ends_as_if_nothing_had_been(ready,
     through.train()
 
     state, control = ready.state, ready.controller
-    control.train()
+    control.start()
     ready.thread.run_until(lambda: state.curves.reports)
     control.cancel()
     assert state.phase is Phase.STOPPING
-    control.train()
+    control.start()
     assert ready.thread.started == 2  # looked, trained: not a third time
     ready.thread.close()
     folder = state.plan.run_folder
@@ -207,7 +207,7 @@ def test_cancel_keeps_a_checkpoint_and_resume_ends_as_if_nothing_had_been(ready,
 
 def test_a_run_is_opened_from_its_folder_even_if_that_was_moved(ready, tmp_path):
     ready.controller.change_setting("seed", 5)
-    ready.controller.train()
+    ready.controller.start()
     ready.thread.run_until(lambda: ready.state.curves.reports)
     ready.controller.cancel()
     ready.thread.close()
@@ -245,7 +245,7 @@ def test_a_run_of_other_settings_and_a_bundle_that_is_there_are_not_overwritten(
     assert "holds a run of other settings (seed: 0, now 3" in ready.said
     shutil.rmtree(ready.state.plan.run_folder)
     ready.controller.change_setting("seed", 0)
-    ready.controller.train()
+    ready.controller.start()
     assert "already; choose another name" in ready.said
     assert ready.state.plan.bundle.read_bytes() == made
 
@@ -262,7 +262,7 @@ def test_finish_now_stops_the_run_and_makes_a_bundle_of_what_there_is(ready):
     state, control = ready.state, ready.controller
     control.finish()
     assert ready.thread.started == 1  # there is nothing to finish
-    control.train()
+    control.start()
     assert not state.stoppable
     ready.thread.run_until(lambda: len(state.curves.reports) == 2)
     assert state.stoppable
@@ -283,7 +283,7 @@ def test_finish_now_stops_the_run_and_makes_a_bundle_of_what_there_is(ready):
 
 def test_a_run_that_was_cancelled_is_finished_later(ready):
     state, control = ready.state, ready.controller
-    control.train()
+    control.start()
     ready.thread.run_until(lambda: len(state.curves.reports) == 2)
     control.cancel()
     ready.thread.close()
@@ -394,7 +394,7 @@ def test_cells_are_shown_beside_layers_of_more_dimensions(ready):
 
 
 def test_layers_that_the_user_took_away_stay_away(ready):
-    ready.controller.train()
+    ready.controller.start()
     ready.thread.run_until(lambda: len(ready.names) == 4)
     ready.viewer.layers.remove(GENERATED[0])
     other = np.zeros((3, 3), np.float32)
@@ -414,7 +414,7 @@ def test_a_run_that_grows_shows_coarse_samples_in_the_same_place(ready):
     ready.controller.change("grow_kimg", "0.02")
     for name, value in {"size": 32, "warmup_kimg": 0.01}.items():
         ready.controller.change_setting(name, value)
-    ready.controller.train()
+    ready.controller.start()
     ready.thread.run_until(lambda: len(ready.names) == 4)
     coarse = edges(ready.viewer.layers[-1])
     assert "at 16 x 16 pixels" in ready.state.progress.text

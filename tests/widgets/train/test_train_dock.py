@@ -54,7 +54,7 @@ def choose(qtbot, widget, fields, monkeypatch) -> None:
 
 def drawn_kimg(widget) -> list[list[float]]:
     """Return where the curves of the losses have points."""
-    axes = widget.curves.axes
+    axes = widget.progress.curves.axes
     return [list(line.get_xdata()) for line in axes[0].lines] if axes else []
 
 
@@ -67,7 +67,7 @@ def begin_long_run(qtbot, widget, fields, monkeypatch) -> None:
     for name, value in LONG.items():
         widget.controller.change_setting(name, value)
     state = widget.state
-    widget.train.native.click()
+    widget.run.native.click()
     qtbot.waitUntil(lambda: bool(state.curves.reports), timeout=60_000)
 
 
@@ -82,11 +82,11 @@ def test_from_fields_to_a_bundle_that_super_resolves_next_door(
     choose(qtbot, widget, fields, monkeypatch)
     assert widget.dna.value == "Hoechst"
     assert not widget.use.enabled
-    widget.find.native.click()
+    widget.find_cells.native.click()
     wait_until_idle(qtbot, widget.state)
     assert "9 crops to train on" in widget.found.text()
-    widget.train.native.click()
-    assert not widget.train.enabled
+    widget.run.native.click()
+    assert not widget.run.enabled
     assert not widget.settings_area.isEnabled()
     assert widget.cancel.enabled
     assert widget.tabs.currentIndex() == 1
@@ -94,7 +94,7 @@ def test_from_fields_to_a_bundle_that_super_resolves_next_door(
     assert widget.message.text().startswith("Done: the bundle is")
     shown = [[0.012, 0.02, 0.032, 0.04]] * 2
     qtbot.waitUntil(lambda: drawn_kimg(widget) == shown, timeout=20_000)
-    assert widget.facts["Device"].text() == "cpu, float32"
+    assert widget.progress.facts["Device"].text() == "cpu, float32"
     assert "Generated samples (not real) GFP" in [layer.name for layer in viewer.layers]
 
     widget.use.native.click()
@@ -116,19 +116,19 @@ def test_cancel_and_resume_by_their_buttons(widget, fields, tmp_path, qtbot, mon
     wait_until_idle(qtbot, widget.state)
     assert "Resume goes on with it" in widget.message.text()
     assert checkpoint(tmp_path).exists()
-    assert widget.train.text == "Resume"
+    assert widget.run.text == "Resume"
     reached = read_numbers(checkpoint(tmp_path))["images"]
     widget.controller.change("name", "another")
-    assert widget.train.text == "Train"
+    assert widget.run.text == "Train"
     run = checkpoint(tmp_path).parent
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(run))
     widget.open_run.native.click()
     assert widget.about.fields["name"].value == "mine"
-    assert widget.train.text == "Resume"
+    assert widget.run.text == "Resume"
     kimg = widget.main.fields["kimg"].native
     kimg.setText(str((reached + 40) / 1000))
     kimg.editingFinished.emit()
-    widget.train.native.click()
+    widget.run.native.click()
     wait_until_idle(qtbot, widget.state)
     assert widget.message.text().startswith("Done: the bundle is")
     shown = [report.images for report in widget.state.curves.reports]
@@ -143,7 +143,7 @@ def test_finish_now_and_use_the_bundle_in_the_dock_that_is_open(
     _, other = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve cells")
     assert not widget.finish.enabled
     assert "train first" in widget.finish.native.toolTip()
-    assert "Choose images first" in widget.train.native.toolTip()
+    assert "Choose images first" in widget.run.native.toolTip()
     assert "train, or finish a run" in widget.use.native.toolTip()
     begin_long_run(qtbot, widget, fields, monkeypatch)
     qtbot.waitUntil(lambda: widget.finish.enabled, timeout=20_000)
@@ -151,8 +151,10 @@ def test_finish_now_and_use_the_bundle_in_the_dock_that_is_open(
     qtbot.waitUntil(lambda: widget.state.bundle is not None, timeout=60_000)
     wait_until_idle(qtbot, widget.state)
     assert widget.message.text().startswith("Done: the bundle is")
-    assert widget.facts["Best KID"].text().startswith("not measured: too few held-out cells")
-    assert widget.facts["KID"].text() == widget.facts["Best KID"].text()
+    assert (
+        widget.progress.facts["Best KID"].text().startswith("not measured: too few held-out cells")
+    )
+    assert widget.progress.facts["KID"].text() == widget.facts["Best KID"].text()
     widget.use.native.click()
     docks = [dock for dock in viewer.window.dock_widgets if "Super-resolve" in dock]
     assert len(docks) == 1
@@ -182,7 +184,7 @@ state = widget.state
 widget.controller.choose_images([sys.argv[1]])
 state.events.curves.connect(lambda curves: curves.reports and QTimer.singleShot(0, viewer.close))
 state.events.phase.connect(
-    lambda phase: phase.value == "idle" and QTimer.singleShot(0, widget.controller.train)
+    lambda phase: phase.value == "idle" and QTimer.singleShot(0, widget.controller.start)
 )
 napari.run()
 """

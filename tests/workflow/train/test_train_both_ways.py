@@ -48,7 +48,7 @@ def stopped_by_widget(folder: Path, fields: Path, *, name: str = "mine", **plan)
     bench.choose(fields)
     for field, value in {"name": name, **plan}.items():
         bench.controller.change(field, value)
-    bench.controller.train()
+    bench.controller.start()
     bench.thread.run_until(lambda: len(bench.state.curves.reports) == 2)
     bench.controller.cancel()
     bench.thread.close()

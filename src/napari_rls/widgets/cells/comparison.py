@@ -16,14 +16,13 @@ from napari_rls.widgets.cells.input_layers import Source, sources
 from napari_rls.widgets.cells.input_state import Lacking
 from napari_rls.widgets.cells.side_by_side import SideBySide
 from napari_rls.widgets.cells.sr_layers import channel_look, placement
+from napari_rls.widgets.common.run_controller import Soon, at_once
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_rls.models.manifest import Manifest
     from napari_rls.widgets.cells.input_state import Inputs, InputState
-
-Soon = Callable[[Callable[[], None]], None]
 
 NO_RUN = Lacking.compare
 NO_LR = "The LR layer of the last run is gone: there is nothing to compare."
@@ -49,9 +48,7 @@ class Comparison:
         Calls a function once the window has drawn; at once where there is none.
     """
 
-    def __init__(
-        self, viewer: ViewerModel, state: InputState, soon: Soon = lambda call: call()
-    ) -> None:
+    def __init__(self, viewer: ViewerModel, state: InputState, soon: Soon = at_once) -> None:
         self._viewer = viewer
         self._soon = soon
         self._state = state

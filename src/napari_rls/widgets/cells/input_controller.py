@@ -13,6 +13,7 @@ from napari_rls.errors import BundleError, InputError, SettingsError
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
 from napari_rls.search.settings import FACTORS, Settings
+from napari_rls.widgets.cells.comparison import Comparison
 from napari_rls.widgets.cells.input_layers import (
     guess,
     is_generated,
@@ -24,18 +25,23 @@ from napari_rls.widgets.cells.input_layers import (
 )
 from napari_rls.widgets.cells.input_state import Inputs, InputState
 from napari_rls.widgets.cells.layer_reading import fitting_bundle, read_layers
+from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.memory import know_bundle, known_bundles, recall, remember
+from napari_rls.widgets.common.run_controller import RunController, Soon, at_once
 from napari_rls.widgets.common.state import Level, Message, Phase
+from napari_rls.widgets.common.worker import NewsT
 from napari_rls.workflow.cells.usable import check_fit, check_size, unusable_cells
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.utils.events import Event
 
     from napari_rls.models.manifest import Manifest
+    from napari_rls.widgets.common.worker import Launch
     from napari_rls.workflow.cells.stack import CellStack
 
 
-class InputController:
+class InputController(RunController[NewsT]):
     """Keep bundle, layers and scale factor of a state such that they fit, or say why not.
 
     Parameters
@@ -44,15 +50,31 @@ class InputController:
         The viewer, or its model alone.
     state
         What the view shows.
+    launch
+        Starts a job in the background, see :func:`napari_rls.widgets.common.worker.launch`.
     memory
         File that remembers the settings.
+    soon
+        Calls a function once the window has drawn; at once where there is none.
     """
 
-    def __init__(self, viewer: ViewerModel, state: InputState, memory: Path) -> None:
+    state: InputState
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        state: InputState,
+        launch: Launch,
+        memory: Path,
+        soon: Soon = at_once,
+    ) -> None:
+        super().__init__(state, launch)
         self.viewer = viewer
-        self.state = state
         self._memory = memory
+        self._soon = soon
+        self._comparison = Comparison(viewer, state, soon)
         self._guessing = True
+        viewer.layers.events.removed.connect(self._layer_removed)
         settings, note = recall(memory)
         self.use_settings(settings)
         if note:
@@ -154,10 +176,27 @@ class InputController:
         if self.state.phase is Phase.IDLE and (judged := self._judge()):
             self.state.message = judged
 
-    def ready(self) -> None:
+    def _ready(self) -> None:
         """Be ready for the next run: what was chosen meanwhile is judged, what was said stays."""
-        self.state.phase = Phase.IDLE
+        super()._ready()
         self._judge()
+
+    def compare(self) -> None:
+        """Lay LR, SR and GT side by side, or back."""
+        try:
+            self._comparison.toggle()
+        except Exception as error:  # noqa: BLE001 - the viewer is as before; the program goes on
+            level = Level.WARNING if isinstance(error, InputError) else Level.ERROR
+            self._say(explain(error, "comparison"), level)
+
+    def close(self) -> None:
+        """End the run and keep what was reached; called when the widget is gone."""
+        super().close()
+        self._comparison.stop()
+        self.viewer.layers.events.removed.disconnect(self._layer_removed)
+
+    def _layer_removed(self, event: Event) -> None:
+        self._comparison.forget(event.value)
 
     def _judge(self) -> Message | None:
         """Note whether a run of the chosen layers can start, and return what is to be said."""
@@ -229,11 +268,8 @@ class InputController:
 
     def _remember(self) -> None:
         bundle = self.state.settings.bundle
-        problem = remember(self.state.settings, self._memory)
+        problem = remember(self.state.settings.save, self._memory)
         if bundle not in embedded_bundles():
             problem = know_bundle(bundle, self._memory) or problem
         if problem:
             self._say(problem, Level.WARNING)
-
-    def _say(self, text: str, level: Level = Level.INFO) -> None:
-        self.state.message = Message(text, level)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
-
-from psygnal import SignalGroupDescriptor
+from typing import TYPE_CHECKING
 
 from napari_rls.search.settings import FACTORS, Settings
-from napari_rls.widgets.common.state import Message, Phase, RunProgress
+from napari_rls.widgets.common.state import RunState
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -47,7 +45,7 @@ class Lacking:
 
 
 @dataclass
-class InputState:
+class InputState(RunState):
     """Everything that the view shows; each change is an event of ``events``.
 
     ``factors`` are the scale factors that fit the bundle and the chosen LR layer.
@@ -56,15 +54,10 @@ class InputState:
     no run can start ("" if one can), and ``comparing`` whether the layers lie side by side.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
-
     settings: Settings = field(default_factory=Settings)
     manifest: Manifest | None = None
     inputs: Inputs = field(default_factory=Inputs)
     factors: tuple[int, ...] = FACTORS
-    phase: Phase = Phase.IDLE
-    progress: RunProgress = field(default_factory=RunProgress)
-    message: Message = field(default_factory=Message)
     device: str = "Device: chosen when a run starts"
     reading: str = ""
     obstacle: str = ""

@@ -13,8 +13,11 @@ from napari_rls.widgets.common.background import warm_up
 from napari_rls.widgets.common.parts import UpAndDown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     from napari.components import ViewerModel
+    from psygnal import SignalInstance
 
 PLUGIN = "napari-rls"
 
@@ -89,6 +92,17 @@ class Dock(QWidget, metaclass=OneOfAKind):
         if dock := self._dock or self.parent():
             dock.show()
             dock.raise_()
+
+    def follow(self, *pairs: tuple[SignalInstance, Callable[..., Any]]) -> None:
+        """Connect events with slots until the dock is gone: what tells of them may live longer."""
+        for signal, slot in pairs:
+            signal.connect(slot)
+
+        def disconnect() -> None:
+            for signal, slot in pairs:
+                signal.disconnect(slot, missing_ok=True)
+
+        self.destroyed.connect(disconnect)
 
     def _settle(self) -> None:
         dock, before = self.parent(), self._dock

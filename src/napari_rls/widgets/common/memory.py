@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -36,11 +37,11 @@ def recall(path: Path) -> tuple[Settings, str]:
     return settings, ""
 
 
-def remember(settings: Settings, path: Path) -> str:
-    """Keep the settings; return why that was not possible, or nothing."""
+def remember(save: Callable[[Path], None], path: Path) -> str:
+    """Have settings saved; return why that was not possible, or nothing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        settings.save(path)
+        save(path)
     except OSError as error:
         return f"The settings cannot be remembered in {path}: {error.strerror}."
     return ""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from magicgui.widgets import PushButton
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
+    QGridLayout,
     QLabel,
     QProgressBar,
     QScrollArea,
@@ -131,6 +134,15 @@ def form_rows() -> QFormLayout:
     rows = QFormLayout()
     rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return rows
+
+
+def button_grid(rows: Sequence[Sequence[PushButton]]) -> QGridLayout:
+    """Return buttons in rows, as wide as each other."""
+    grid = QGridLayout()
+    for row, buttons in enumerate(rows):
+        for column, button in enumerate(buttons):
+            grid.addWidget(button.native, row, column)
+    return grid
 
 
 class UpAndDown(QScrollArea):

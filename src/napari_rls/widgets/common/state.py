@@ -1,9 +1,12 @@
-"""What the widget shows: one evented state that the controller writes and the view follows."""
+"""What every dock shows of a run: one evented state that a controller writes and a view follows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import ClassVar
+
+from psygnal import SignalGroupDescriptor
 
 
 class Phase(Enum):
@@ -16,6 +19,14 @@ class Phase(Enum):
     IDLE = "idle"
     RUNNING = "running"
     STOPPING = "stopping"
+
+
+class Outcome(StrEnum):
+    """How a run ended, as messages begin: by itself, by the user, or by what went wrong."""
+
+    DONE = "Done"
+    CANCELLED = "Cancelled"
+    STOPPED = "Stopped"
 
 
 class Level(Enum):
@@ -40,3 +51,14 @@ class RunProgress:
 
     share: float = 0.0
     text: str = ""
+
+
+@dataclass
+class RunState:
+    """What every dock shows that runs something; each change is an event of ``events``."""
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    phase: Phase = Phase.IDLE
+    progress: RunProgress = field(default_factory=RunProgress)
+    message: Message = field(default_factory=Message)

@@ -1,23 +1,16 @@
-"""The search in a background thread: torch is imported, used and let go of there."""
+"""Jobs in a background thread: torch is imported, used and let go of there."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QTimer
-
-from napari_rls.search.settings import Settings
-
-if TYPE_CHECKING:
-    from napari_rls.workflow.cells.stack import CellStack
-    from napari_rls.workflow.super_resolve.resolver import Update
 
 FASTEST, SLOWEST = 0.08, 0.5
 """Least and greatest time between two updates of the display, in seconds."""
@@ -28,10 +21,44 @@ SHARE = 0.1
 
 SWITCH_INTERVAL = 0.0005
 """Seconds that the GUI thread waits for the interpreter, at every step of its drawing, while
-the search computes in Python; 0.005 if not set."""
+a job computes in Python; 0.005 if not set."""
 
 PAINT_DELAY = 0.01
 """Seconds after which Qt has begun to draw what an update changed."""
+
+
+class JobNews(Protocol):
+    """A message of a job."""
+
+    @property
+    def must_show(self) -> bool:
+        """Whether it must not be left out, however many there are."""
+
+
+NewsT = TypeVar("NewsT", bound=JobNews)
+NewsT_co = TypeVar("NewsT_co", bound=JobNews, covariant=True)
+
+Stop = Callable[[], None]
+
+
+class BackgroundJob(Protocol[NewsT_co]):
+    """What a thread is to do."""
+
+    def updates(self) -> Generator[NewsT_co]:
+        """Do it; tell of every step, after which it may be closed."""
+
+
+class Launch(Protocol):
+    """Starts a job in the background, as :func:`launch` does, and returns what stops it."""
+
+    def __call__(
+        self,
+        job: BackgroundJob[NewsT],
+        deliver: Callable[[NewsT | Exception], None],
+        ended: Callable[[], None],
+        /,
+    ) -> Stop:
+        """Start the job."""
 
 
 class Pace:
@@ -63,22 +90,8 @@ class Pace:
         self._waiting = False
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What one run computes."""
-
-    lr: CellStack
-    settings: Settings
-
-    def updates(self) -> Iterator[Update]:
-        """Run the search."""
-        from napari_rls.workflow.super_resolve.resolver import super_resolve
-
-        return super_resolve(self.lr, self.settings.bundle, self.settings)
-
-
-def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
-    """Yield the updates that are worth showing, or the error that ended the search.
+def messages(job: BackgroundJob[NewsT], stop: Event, pace: Pace) -> Iterator[NewsT | Exception]:
+    """Yield the updates that are worth showing, or the error that ended the job.
 
     ``stop`` is looked at after every step, shown or not. Updates that must be shown are
     yielded; of the others, those that are due.
@@ -86,7 +99,7 @@ def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        # However this ends, the search is closed here and its tensors are freed.
+        # However this ends, the job is closed here and its tensors are freed.
         with closing(job.updates()) as updates:
             for update in updates:
                 if stop.is_set():
@@ -102,30 +115,36 @@ def messages(job: Job, stop: Event, pace: Pace) -> Iterator[Update | Exception]:
             torch.cuda.empty_cache()
 
 
-class SearchWorker(GeneratorWorker):
+class JobWorker(GeneratorWorker):
     """A worker that ends by itself when asked to, so that nothing stays suspended in it."""
 
     def __init__(
-        self, function: Callable[..., Iterator[object]], job: Job, stop: Event, pace: Pace
+        self,
+        function: Callable[..., Iterator[object]],
+        job: BackgroundJob[JobNews],
+        stop: Event,
+        pace: Pace,
     ) -> None:
         super().__init__(function, job, stop, pace)
         self._stop = stop
 
     def quit(self) -> None:
-        """Ask the search to end after its step."""
+        """Ask the job to end after its step."""
         self._stop.set()
 
 
 def launch(
-    job: Job, deliver: Callable[[Update | Exception], None], ended: Callable[[], None]
-) -> Callable[[], None]:
+    job: BackgroundJob[NewsT],
+    deliver: Callable[[NewsT | Exception], None],
+    ended: Callable[[], None],
+) -> Stop:
     """Start a job in a thread and return what stops it.
 
     ``deliver`` and ``ended`` are called in the thread that called this.
     """
     pace = Pace()
 
-    def show(message: Update | Exception) -> None:
+    def show(message: NewsT | Exception) -> None:
         start = time.perf_counter()
         deliver(message)
         delivered = time.perf_counter()
@@ -137,8 +156,8 @@ def launch(
 
         QTimer.singleShot(round(PAINT_DELAY * 1000), drawn)
 
-    worker = create_worker(
-        messages, job, Event(), pace, _worker_class=SearchWorker, _ignore_errors=True
+    worker: JobWorker = create_worker(
+        messages, job, Event(), pace, _worker_class=JobWorker, _ignore_errors=True
     )
     worker.yielded.connect(show)
     worker.finished.connect(ended)

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import napari
 from magicgui.widgets import CheckBox, ComboBox, PushButton, SpinBox
-from napari.layers import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QTabWidget, QVBoxLayout, QWidget
 
 from napari_rls.search.presets import PRESETS
 from napari_rls.text import for_qt
-from napari_rls.widgets.cells.bundle_box import BundleBox
-from napari_rls.widgets.cells.picker import InputPicker
+from napari_rls.widgets.cells.input_dock import InputDock
+from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.background import soon
-from napari_rls.widgets.common.docks import Dock
 from napari_rls.widgets.common.fields import SettingsForm
 from napari_rls.widgets.common.memory import settings_file
-from napari_rls.widgets.common.parts import RunBar, TextLabel, UpAndDown, allow, folded, form_rows
+from napari_rls.widgets.common.parts import UpAndDown, allow, folded, form_rows
+from napari_rls.widgets.common.run_dock import RunWords
 from napari_rls.widgets.common.state import Phase
 from napari_rls.widgets.common.worker import launch
 from napari_rls.widgets.compare.compare_controller import CompareController
@@ -40,7 +30,7 @@ ADVANCED = tuple(name for name in SHARED if name not in ("bundle", "factor"))
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet"}
 
 
-class CompareWidget(Dock):
+class CompareWidget(InputDock):
     """Run several methods on the same cells, side by side, and score them.
 
     Parameters
@@ -50,23 +40,27 @@ class CompareWidget(Dock):
     """
 
     tab = "Compare"
+    words = RunWords(
+        run="Compare",
+        busy="A comparison is at work: wait, or cancel it.",
+        no_work="Nothing is at work, or it is stopping.",
+        cancel="Stop, and keep what was reached",
+    )
+    state: CompareState
+    controller: CompareController
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__(napari_viewer)
-        self.state = CompareState()
         self._behind = False
+        super().__init__(napari_viewer)
+
+    def _make_controller(self) -> CompareController:
         memory = settings_file().with_name("comparison.json")
-        self.controller = CompareController(self._viewer, self.state, launch, memory, soon)
-        self._build()
-        self._connect()
-        self._show_all()
-        self.destroyed.connect(self.controller.close)
+        return CompareController(self._viewer, CompareState(), launch, memory, soon)
 
     # -- parts -------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.bundles = BundleBox()
-        self.picker = InputPicker()
+        super()._build()
         self.factor = SettingsForm(("factor",))
         self.cells = ComboBox(
             choices=[(choice.value, choice) for choice in Cells],
@@ -86,25 +80,14 @@ class CompareWidget(Dock):
         self.own_steps.setEnabled(False)
         self.advanced = SettingsForm(ADVANCED)
         self.table = CompareTable()
-        self.run = PushButton(text="Compare")
-        self.cancel = PushButton(text="Cancel")
-        self.compare = PushButton(text="Side by side")
-        self.compare.native.setCheckable(True)
+        self.forms = (self.factor, self.advanced)
         self.export = PushButton(text="Export table...")
-        self.bar = RunBar()
-        self.reading, self.message, self.device = TextLabel(), TextLabel(), TextLabel()
-
         self.tabs = QTabWidget()
         self.tabs.addTab(self._settings_area(), "Settings")
         self.tabs.addTab(self.table, "Table")
-        buttons = QGridLayout()
-        for k, button in enumerate((self.run, self.cancel, self.compare, self.export)):
-            buttons.addWidget(button.native, k // 2, k % 2)
-        whole = self.whole
-        whole.addWidget(self.tabs, stretch=1)
-        whole.addLayout(buttons)
-        for widget in (self.bar, self.message, self.device):
-            whole.addWidget(widget)
+        self.whole.addWidget(self.tabs, stretch=1)
+        rows = ((self.run, self.cancel), (self.compare, self.export))
+        self._add_below(rows, self.bar, self.message, self.device)
 
     def _settings_area(self) -> QWidget:
         self.settings_area = QWidget()
@@ -141,39 +124,22 @@ class CompareWidget(Dock):
     # -- wishes of the user ------------------------------------------------------------
 
     def _connect(self) -> None:
-        control = self.controller
-        self.bundles.chosen.connect(self._choose_bundle)
-        self.picker.changed.connect(control.choose_inputs)
-        self.picker.mode_changed.connect(lambda separate: control.guess_inputs(separate=separate))
-        for form in (self.factor, self.advanced):
-            form.changed.connect(control.change)
+        super()._connect()
+        control, events = self.controller, self.state.events
         self.cells.changed.connect(control.choose_cells)
         self.count.changed.connect(control.choose_count)
         self.max_steps.changed.connect(control.choose_steps)
         for name, box in self.methods.items():
             box.changed.connect(partial(control.choose_method, name))
-        self.run.changed.connect(self._start)
-        self.cancel.changed.connect(control.cancel)
-        self.compare.changed.connect(self._toggle_compare)
         self.export.changed.connect(self._export)
-        events = self.state.events
-        events.settings.connect(self._show_settings)
-        events.factors.connect(self._show_settings)
-        events.manifest.connect(self._show_inputs)
-        events.inputs.connect(self._show_inputs)
-        events.methods.connect(self._show_choices)
-        events.cells.connect(self._show_choices)
-        events.count.connect(self._show_choices)
-        events.max_steps.connect(self._show_choices)
-        for event in (events.phase, events.inputs, events.methods, events.comparing):
-            event.connect(self._show_phase)
-        events.phase.connect(self._catch_up)
-        events.progress.connect(self.bar.show_progress)
-        events.message.connect(self.message.show_message)
-        events.device.connect(self.device.show_text)
-        events.reading.connect(self.reading.show_text)
-        events.comparing.connect(self._show_comparing)
-        events.turns.connect(self.table.show_turns)
+        choices = (events.methods, events.cells, events.count, events.max_steps)
+        self.follow(
+            *((event, self._show_choices) for event in choices),
+            (events.inputs, self._show_phase),
+            (events.methods, self._show_phase),
+            (events.phase, self._catch_up),
+            (events.turns, self.table.show_turns),
+        )
 
     def reset_choices(self, _event: object = None) -> None:
         """Follow the viewer's layers: napari calls this when they change.
@@ -181,8 +147,7 @@ class CompareWidget(Dock):
         Layers that a comparison adds, many, are followed once it is over.
         """
         if self.state.phase is Phase.IDLE:
-            self.controller.follow_layers()
-            self._show_inputs()
+            super().reset_choices()
             self._show_phase()
         else:
             self._behind = True
@@ -192,54 +157,20 @@ class CompareWidget(Dock):
             self._behind = False
             self.reset_choices()
 
-    def _choose_bundle(self, name: str) -> None:
-        if name:
-            self.controller.change("bundle", name)
-        self._show_settings()
-
     def _start(self) -> None:
-        self.controller.start()
+        super()._start()
         if self.state.phase is not Phase.IDLE:
             self.tabs.setCurrentWidget(self.table)
 
-    def _toggle_compare(self) -> None:
-        self.controller.compare()
-        self._show_comparing()
-
     def _export(self) -> None:
-        name, wanted = QFileDialog.getSaveFileName(
-            self, "Export table", "comparison.csv", ";;".join(TABLES)
-        )
-        if name:
-            path = Path(name)
-            self.controller.export(path if path.suffix else path.with_suffix(TABLES[wanted]))
+        if path := ask_where(self, "Export table", "comparison.csv", TABLES):
+            self.controller.export(path)
 
     # -- showing the state -------------------------------------------------------------
 
     def _show_all(self) -> None:
-        self._show_inputs()
-        self._show_settings()
+        super()._show_all()
         self._show_choices()
-        self._show_phase()
-        self.bar.show_progress(self.state.progress)
-        self.message.show_message(self.state.message)
-        self._show_comparing()
-        self.device.show_text(self.state.device)
-        self.reading.show_text(self.state.reading)
-
-    def _show_settings(self) -> None:
-        settings = self.state.settings
-        self.bundles.show_bundles(self.controller.bundles, settings.bundle)
-        self.factor.offer("factor", self.state.factors)
-        for form in (self.factor, self.advanced):
-            form.show_settings(settings)
-
-    def _show_inputs(self) -> None:
-        manifest = self.state.manifest
-        if manifest:
-            images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-            self.picker.show_inputs(self.state.inputs, images, manifest.channel_names)
-            self.bundles.describe(manifest)
 
     def _show_choices(self) -> None:
         state = self.state
@@ -255,22 +186,13 @@ class CompareWidget(Dock):
         self.count.visible = state.cells is Cells.FIRST
         self.own_steps.setVisible(state.max_steps == 0)
 
-    def _show_phase(self, _: object = None) -> None:
+    def _allow(self, busy: str) -> None:
         state = self.state
-        idle = state.phase is Phase.IDLE
-        self.settings_area.setEnabled(idle)
-        busy = "" if idle else "A comparison is at work: wait, or cancel it."
         no_input = "" if all(state.inputs.lr) else "Choose the LR layer first."
         no_method = "" if state.methods else "Choose one or more methods first."
-        no_work = "" if state.phase is Phase.RUNNING else "Nothing is at work, or it is stopping."
         no_table = "" if self.controller.results else "There is no table yet: compare first."
         allow(self.run, busy or no_input or no_method, "Run the methods and score them")
-        allow(self.cancel, no_work, "Stop, and keep what was reached")
         allow(
             self.compare, self.controller.obstacle, "LR | bicubic | methods | GT, contrast linked"
         )
         allow(self.export, busy or no_table, "With the record of all runs")
-
-    def _show_comparing(self) -> None:
-        with self.compare.changed.blocked():
-            self.compare.native.setChecked(self.state.comparing)

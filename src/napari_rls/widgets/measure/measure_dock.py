@@ -14,7 +14,6 @@ from napari.utils import progress
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QFileDialog,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QTabWidget,
@@ -30,15 +29,17 @@ from napari_rls.measure.spots import SpotSettings
 from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.search.settings import FACTORS
 from napari_rls.text import for_qt
-from napari_rls.widgets.common.docks import PLOTS, Dock, open_dock
+from napari_rls.widgets.common.ask_file import ask_where
+from napari_rls.widgets.common.docks import PLOTS, open_dock
 from napari_rls.widgets.common.memory import settings_file
-from napari_rls.widgets.common.parts import FULL, RunBar, TextLabel, UpAndDown, allow, form_rows
-from napari_rls.widgets.common.state import Phase, RunProgress
+from napari_rls.widgets.common.parts import FULL, TextLabel, UpAndDown, allow, form_rows
+from napari_rls.widgets.common.run_dock import RunDock, RunWords
+from napari_rls.widgets.common.state import Phase
 from napari_rls.widgets.common.worker import launch
 from napari_rls.widgets.measure.measure_controller import MeasureController
 from napari_rls.widgets.measure.measure_form import ImagePicker, MeasureForm
 from napari_rls.widgets.measure.measure_layers import FIRST_IN_VIEW
-from napari_rls.widgets.measure.measure_state import connect_for_life, state_of
+from napari_rls.widgets.measure.measure_state import MeasureState, state_of
 from napari_rls.widgets.measure.table_view import TableView, called
 
 EVERY_KIND = ("All images", "")
@@ -51,7 +52,7 @@ PAUSE = 10
 """Milliseconds between two layers that are shown, in which the window draws."""
 
 
-class MeasureWidget(Dock):
+class MeasureWidget(RunDock):
     """Measure the cells of LR, SR and HR layers alike.
 
     Parameters
@@ -62,25 +63,32 @@ class MeasureWidget(Dock):
 
     tab = "Measure"
 
+    words = RunWords(
+        run="Measure",
+        busy="A measurement is on: wait for its end, or cancel it.",
+        no_work="No measurement is on.",
+        cancel="Stop; nothing is kept",
+    )
+    state: MeasureState
+    controller: MeasureController
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__(napari_viewer)
-        self.state = state_of(self._viewer)
-        memory = settings_file().with_name("measurement.json")
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._go_on)
         self._next: Callable[[], None] | None = None
-        self.controller = MeasureController(self._viewer, self.state, launch, memory, self._later)
         self._followed: WeakSet[Image] = WeakSet()
         self._activity: progress | None = None
         self._chose_kind = False
-        self._build()
-        self._connect()
-        self._show_all()
-        self.destroyed.connect(self.controller.close)
+        super().__init__(napari_viewer)
         # What measures and shows tables takes a second to import: not when it is asked for.
         self._warming = create_worker(_import_slow_modules)
         self._warming.start()
+
+    def _make_controller(self) -> MeasureController:
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._go_on)
+        memory = settings_file().with_name("measurement.json")
+        state = state_of(self._viewer)
+        return MeasureController(self._viewer, state, launch, memory, self._later)
 
     # -- parts -------------------------------------------------------------------------
 
@@ -108,24 +116,14 @@ class MeasureWidget(Dock):
         self.kind = ComboBox(choices=[EVERY_KIND], tooltip="Rows of which images are shown.")
         self.every_column = CheckBox(text="All columns")
         self.table = TableView()
-        self.run = PushButton(text="Measure")
-        self.cancel = PushButton(text="Cancel")
         self.export = PushButton(text="Export table...")
         self.plots = PushButton(text="Show plots")
-        self.bar = RunBar()
-        self.message = TextLabel()
-
         self.tabs = QTabWidget()
         self.tabs.addTab(self._settings_area(), "Settings")
         self.tabs.addTab(self._table_area(), "Table")
-        buttons = QGridLayout()
-        for k, button in enumerate((self.run, self.cancel, self.export, self.plots)):
-            buttons.addWidget(button.native, k // 2, k % 2)
-        whole = self.whole
-        whole.addWidget(self.tabs, stretch=1)
-        whole.addLayout(buttons)
-        whole.addWidget(self.bar)
-        whole.addWidget(self.message)
+        self.whole.addWidget(self.tabs, stretch=1)
+        rows = ((self.run, self.cancel), (self.export, self.plots))
+        self._add_below(rows, self.bar, self.message)
 
     def _settings_area(self) -> QWidget:
         self.settings_area = QWidget()
@@ -172,7 +170,8 @@ class MeasureWidget(Dock):
     # -- wishes of the user ------------------------------------------------------------
 
     def _connect(self) -> None:
-        control = self.controller
+        super()._connect()
+        control, events = self.controller, self.state.events
         self.assay.changed.connect(lambda name: control.change("assay", name))
         self.picker.changed.connect(control.choose_images)
         self.factor.changed.connect(control.choose_factor)
@@ -188,27 +187,20 @@ class MeasureWidget(Dock):
         self.kind.changed.connect(self._choose_kind)
         self.every_column.changed.connect(lambda on: self.table.table.choose(every_column=on))
         self.table.chosen.connect(self._select)
-        self.run.changed.connect(control.start)
-        self.cancel.changed.connect(control.cancel)
         self.export.changed.connect(self._export)
         self.plots.changed.connect(self._show_plots)
-        events = self.state.events
-        connect_for_life(
-            self,
-            (
-                (events.settings, self._show_settings),
-                (events.images, self._show_images),
-                (events.images, self._show_phase),
-                (events.factor, self._show_given),
-                (events.plate_map, self._show_given),
-                (events.phase, self._show_phase),
-                (events.progress, self._show_progress),
-                (events.message, self.message.show_message),
-                (events.wells, self.wells.show_text),
-                (events.saving, self._show_phase),
-                (events.result, self._show_result),
-                (events.selected, self.table.select_cells),
-            ),
+        self.follow(
+            (events.settings, self._show_settings),
+            (events.images, self._show_images),
+            (events.images, self._show_phase),
+            (events.factor, self._show_given),
+            (events.plate_map, self._show_given),
+            (events.phase, self._show_activity),
+            (events.progress, self._follow_activity),
+            (events.wells, self.wells.show_text),
+            (events.saving, self._show_phase),
+            (events.result, self._show_result),
+            (events.selected, self.table.select_cells),
         )
 
     def reset_choices(self, _event: object = None) -> None:
@@ -230,12 +222,8 @@ class MeasureWidget(Dock):
             self.controller.choose_plate_map(Path(name))
 
     def _export(self) -> None:
-        name, wanted = QFileDialog.getSaveFileName(
-            self, "Export table", "measurements.csv", ";;".join(TABLES)
-        )
-        if name:
-            path = Path(name)
-            self.controller.export(path if path.suffix else path.with_suffix(TABLES[wanted]))
+        if path := ask_where(self, "Export table", "measurements.csv", TABLES):
+            self.controller.export(path)
 
     def _choose_kind(self, kind: str) -> None:
         self._chose_kind = True
@@ -262,11 +250,9 @@ class MeasureWidget(Dock):
     def _show_all(self) -> None:
         self._show_settings()
         self.reset_choices()
-        self._show_given()
-        self._show_phase()
-        self._show_progress(self.state.progress)
-        self.message.show_message(self.state.message)
         self.wells.show_text(self.state.wells)
+        self._show_given()
+        super()._show_all()
         if self.state.result is not None:
             self._show_result()
 
@@ -293,27 +279,23 @@ class MeasureWidget(Dock):
         self.plate_map.setToolTip(CROPS_TELL if path is None else for_qt(str(path)))
         self.no_map.enabled = path is not None
 
-    def _show_phase(self) -> None:
-        phase = self.state.phase
-        idle = phase is Phase.IDLE
-        self.settings_area.setEnabled(idle)
-        busy = "" if idle else "A measurement is on: wait for its end, or cancel it."
+    def _allow(self, busy: str) -> None:
         none = "" if self.state.result is not None else "There is no table yet: measure first."
         saving = "The table is being written." if self.state.saving else ""
         chosen = any(pair.sources != (None, None) for pair in self.state.images.values())
         allow(self.run, busy or ("" if chosen else NO_IMAGES), "Measure the chosen images")
-        on = phase is Phase.RUNNING
-        allow(self.cancel, "" if on else "No measurement is on.", "Stop; nothing is kept")
         allow(self.plots, busy or none, "Beside this panel, or in a tab where it is narrow")
         allow(self.export, busy or none or saving, "As CSV, Parquet or AnnData")
+
+    def _show_activity(self, phase: Phase) -> None:
+        """Show in napari's own list of what is at work that a measurement is."""
         if phase is Phase.RUNNING:
             self._activity = progress(total=FULL, desc="Measuring cells")
         elif self._activity is not None:
             self._activity.close()
             self._activity = None
 
-    def _show_progress(self, reached: RunProgress) -> None:
-        self.bar.show_progress(reached)
+    def _follow_activity(self) -> None:
         if self._activity is not None:
             self._activity.update(self.bar.value() - self._activity.n)
 

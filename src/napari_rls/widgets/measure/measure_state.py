@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
-from psygnal import SignalGroupDescriptor
-
 from napari_rls.measure.cells import MeasureSettings
-from napari_rls.widgets.common.state import Message, Phase, RunProgress
+from napari_rls.widgets.common.state import RunState
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from psygnal import SignalInstance
-    from qtpy.QtWidgets import QWidget
 
     from napari_rls.widgets.measure.measure_inputs import Images
     from napari_rls.widgets.measure.measure_layers import MeasureLayers
@@ -31,7 +26,7 @@ class Undoable(Protocol):
 
 
 @dataclass
-class MeasureState:
+class MeasureState(RunState):
     """Everything that the views show; each change is an event of ``events``.
 
     Parameters
@@ -46,8 +41,6 @@ class MeasureState:
         File of the conditions, if there is one.
     wells
         Which wells are taken from names of files, in sentences.
-    phase, progress, message
-        What the widget is doing and has to say.
     result
         The last measurement.
     saving
@@ -60,8 +53,6 @@ class MeasureState:
         Cells that are selected, by their index in the images; the last one is in view.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
-
     settings: MeasureSettings = field(
         default_factory=lambda: MeasureSettings(assay="translocation")
     )
@@ -69,9 +60,6 @@ class MeasureState:
     factor: int = 0
     plate_map: Path | None = None
     wells: str = ""
-    phase: Phase = Phase.IDLE
-    progress: RunProgress = field(default_factory=RunProgress)
-    message: Message = field(default_factory=Message)
     result: Measurements | None = None
     saving: bool = False
     layers: MeasureLayers | None = None
@@ -85,18 +73,3 @@ _states: WeakKeyDictionary[ViewerModel, MeasureState] = WeakKeyDictionary()
 def state_of(viewer: ViewerModel) -> MeasureState:
     """Return the state that all widgets of a viewer share."""
     return _states.setdefault(viewer, MeasureState())
-
-
-def connect_for_life(
-    widget: QWidget, pairs: Iterable[tuple[SignalInstance, Callable[..., Any]]]
-) -> None:
-    """Connect events with methods of a widget until it is destroyed; the state lives longer."""
-    connected = list(pairs)
-    for signal, slot in connected:
-        signal.connect(slot)
-
-    def disconnect() -> None:
-        for signal, slot in connected:
-            signal.disconnect(slot, missing_ok=True)
-
-    widget.destroyed.connect(disconnect)

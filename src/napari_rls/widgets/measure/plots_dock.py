@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
@@ -11,15 +10,16 @@ from magicgui.widgets import ComboBox, PushButton
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFileDialog, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
 from napari_rls.evaluation.tables import CONDITION
 from napari_rls.text import for_qt, for_terminal
+from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.docks import Dock
 from napari_rls.widgets.common.parts import TextLabel, UpAndDown, form_rows, shorten
 from napari_rls.widgets.common.state import Message
-from napari_rls.widgets.measure.measure_state import MeasureState, connect_for_life, state_of
+from napari_rls.widgets.measure.measure_state import MeasureState, state_of
 from napari_rls.widgets.measure.plot_canvas import PlotCanvas
 from napari_rls.widgets.measure.plot_job import CONDITIONS, PLOTS, DrawnPlot, Wish, draw, save
 from napari_rls.widgets.measure.table_columns import by_weight, measured_columns
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_rls.evaluation.plots import Plot
 
 ALL = ("(all)", None)
-PICTURES = "PNG (*.png);;SVG (*.svg)"
+PICTURES = {"PNG (*.png)": ".png", "SVG (*.svg)": ".svg"}
 
 STATISTICS_HEIGHT = 120
 """Pixels; longer texts scroll."""
@@ -73,8 +73,7 @@ class PlotsWidget(Dock):
         self.canvas.clicked.connect(self._pick)
         self.canvas.outdated.connect(self._draw_soon)
         events = self.state.events
-        pairs = ((events.result, self._show_result), (events.selected, self._draw_soon))
-        connect_for_life(self, pairs)
+        self.follow((events.result, self._show_result), (events.selected, self._draw_soon))
         self._show_result()
 
     def _build(self) -> None:
@@ -205,12 +204,9 @@ class PlotsWidget(Dock):
 
     def _save(self) -> None:
         wish, result = self.wish, self.state.result
-        name, wanted = QFileDialog.getSaveFileName(self, "Save plot", "plot.png", PICTURES)
-        if not name or wish is None or result is None:
+        path = ask_where(self, "Save plot", "plot.png", PICTURES)
+        if path is None or wish is None or result is None:
             return
-        path = Path(name)
-        if not path.suffix:
-            path = path.with_suffix(".svg" if "svg" in wanted else ".png")
         self._saving = worker = create_worker(save, wish, path, result.record)
         self.save.enabled = False
         worker.returned.connect(self._saved)

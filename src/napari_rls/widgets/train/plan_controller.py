@@ -8,42 +8,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_rls.errors import InputError
-from napari_rls.widgets.common.state import Level, Message, Phase
+from napari_rls.widgets.common.memory import remember
+from napari_rls.widgets.common.run_controller import RunController
+from napari_rls.widgets.common.state import Level, Phase
 from napari_rls.widgets.train.train_plan import TrainPlan
-from napari_rls.widgets.train.train_worker import (
-    FindCells,
-    LookAtImages,
-    SpeedTest,
-    Train,
-    TrainNews,
-)
+from napari_rls.widgets.train.train_worker import SpeedTest, TrainNews
 from napari_rls.workflow.cells.channels import join_names, shows_dna
 from napari_rls.workflow.train.expected import expected
 from napari_rls.workflow.train.train_time import recalled
 
 if TYPE_CHECKING:
+    from napari_rls.widgets.common.worker import Launch
     from napari_rls.widgets.train.train_state import TrainState
 
-Work = SpeedTest | LookAtImages | FindCells | Train
-Deliver = Callable[[TrainNews | Exception], None]
-Launch = Callable[[Work, Deliver, Callable[[], None]], Callable[[], None]]
 
-
-class PlanController:
+class PlanController(RunController[TrainNews]):
     """Keep the plan of a state such that it can be, or say why not.
 
     Parameters
     ----------
     state
         What the view shows.
+    launch
+        Starts work in the background, see :func:`napari_rls.widgets.common.worker.launch`.
     memory
         File that remembers the plan.
     beside
         Starts work beside other work, for what nobody waits for; None: there is none of it.
     """
 
-    def __init__(self, state: TrainState, memory: Path, beside: Launch | None = None) -> None:
-        self.state = state
+    state: TrainState
+
+    def __init__(
+        self, state: TrainState, launch: Launch, memory: Path, beside: Launch | None = None
+    ) -> None:
+        super().__init__(state, launch)
         self._memory = memory
         self._beside = beside
         self._stop_clock: Callable[[], None] = lambda: None
@@ -90,14 +89,8 @@ class PlanController:
         self.state.plan = plan
         self.state.begun = plan.begun
         self._estimate()
-        try:
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            plan.save(self._memory)
-        except OSError as error:
-            self._say(
-                f"The settings cannot be remembered in {self._memory}: {error.strerror}.",
-                Level.WARNING,
-            )
+        if problem := remember(plan.save, self._memory):
+            self._say(problem, Level.WARNING)
 
     def _take_images(self, images: tuple[str, ...], files: int) -> None:
         self._take(self.state.plan.changed(images=images))
@@ -135,9 +128,6 @@ class PlanController:
                 self._say(f"The settings of last time were ignored: {error}", Level.WARNING)
         if not self.state.plan.images:
             self._say("Choose images of whole fields: files, a folder, or those that are open.")
-
-    def _say(self, text: str, level: Level = Level.INFO) -> None:
-        self.state.message = Message(text, level)
 
 
 def _likely_dna(names: Sequence[str]) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from napari.layers import Image
 
 from napari_rls.errors import InputError
 from napari_rls.text import duration
-from napari_rls.widgets.common.explain import explain
-from napari_rls.widgets.common.state import Level, Phase, RunProgress
-from napari_rls.widgets.train.plan_controller import Launch, PlanController, Work
+from napari_rls.widgets.common.state import Level, Outcome, Phase, RunProgress
+from napari_rls.widgets.train.plan_controller import PlanController
 from napari_rls.widgets.train.train_layers import TrainLayers
 from napari_rls.widgets.train.train_state import Curves, TrainState
 from napari_rls.widgets.train.train_worker import FindCells, LookAtImages, Train, TrainNews
@@ -22,10 +21,14 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_rls.training.run import Progress as Step
+    from napari_rls.widgets.common.worker import Launch
+    from napari_rls.widgets.train.train_plan import TrainPlan
     from napari_rls.workflow.train.train_bundle import JobUpdate
 
 
 IMAGES = (".tif", ".tiff", *ORIGINALS)
+
+Work = LookAtImages | FindCells | Train
 
 
 class TrainController(PlanController):
@@ -45,6 +48,8 @@ class TrainController(PlanController):
         Starts work beside other work, for what nobody waits for; None: there is none of it.
     """
 
+    what: ClassVar[str] = "work"
+
     def __init__(
         self,
         viewer: ViewerModel,
@@ -55,17 +60,17 @@ class TrainController(PlanController):
     ) -> None:
         self.viewer = viewer
         self.layers = TrainLayers(viewer)
-        self._launch = launch
         self._work: Work | None = None
-        self._stop: Callable[[], None] = lambda: None
         self._then_finish = False
-        super().__init__(state, memory, beside)
+        self._cancelled = self._failed = False
+        super().__init__(state, launch, memory, beside)
 
     # -- images ------------------------------------------------------------------------
 
     def choose_images(self, images: Sequence[str]) -> None:
         """Take files, folders or patterns as the images; read the channels' names from one."""
-        self._start(LookAtImages(tuple(images), self.state.plan), "Looking at the first image")
+        look = LookAtImages(tuple(images), self.state.plan)
+        self._once(lambda: self._do(look, "Looking at the first image"))
 
     def choose_open_images(self) -> None:
         """Take the files of the image layers that are open."""
@@ -87,13 +92,11 @@ class TrainController(PlanController):
 
     def find_cells(self) -> None:
         """Cut the crops and show some of them."""
-        if self._ready():
-            self._start(FindCells(self.state.plan), "Looking for cells")
+        self._once(lambda: self._do(FindCells(self._checked()), "Looking for cells"))
 
-    def train(self) -> None:
+    def _take_on(self) -> None:
         """Begin the run, or go on with the one that its folder holds."""
-        if self._ready():
-            self._start(Train(self.state.plan), "Looking for cells")
+        self._do(Train(self._checked()), "Looking for cells")
 
     def finish(self) -> None:
         """Make the bundle of what the run has so far; a run at work is stopped first."""
@@ -101,13 +104,17 @@ class TrainController(PlanController):
         if state.phase is Phase.RUNNING and state.stoppable:
             self._then_finish = True
             self.cancel()
-        elif state.begun and self._ready():
-            self._start(Train(state.plan, finish=True), "Looking for the cells of the run")
+        elif state.begun:
+            self._once(self._finish)
+
+    def _finish(self) -> None:
+        self._do(Train(self._checked(), finish=True), "Looking for the cells of the run")
 
     def cancel(self) -> None:
         """End the work after its step; a run keeps a checkpoint."""
         if self.state.phase is not Phase.RUNNING:
             return
+        self._cancelled = True
         self.state.phase = Phase.STOPPING
         self.state.progress = RunProgress(self.state.progress.share, "Stopping after this step")
         self._stop()
@@ -118,52 +125,44 @@ class TrainController(PlanController):
 
     def close(self) -> None:
         """End the work; called when the widget is gone."""
-        self.state.events.disconnect()
         self._then_finish = False
         self._stop_clock()
-        self.cancel()
+        super().close()
 
-    def _ready(self) -> bool:
-        """Check the plan as far as that is done at once."""
-        if self.state.phase is not Phase.IDLE:
-            return False
+    def _checked(self) -> TrainPlan:
+        """Return the plan, checked as far as that is done at once.
+
+        Raises
+        ------
+        InputError
+            If nothing can be done by it.
+        """
         plan = self.state.plan
-        try:
-            plan.job()
-            if plan.bundle.exists() and not plan.begun:
-                raise InputError(f"There is a bundle {plan.bundle} already; choose another name.")
-        except InputError as error:
-            self._say(str(error), Level.ERROR)
-            return False
-        return True
+        plan.job()
+        if plan.bundle.exists() and not plan.begun:
+            raise InputError(f"There is a bundle {plan.bundle} already; choose another name.")
+        return plan
 
-    def _start(self, work: Work, text: str) -> None:
+    def _do(self, work: Work, text: str) -> None:
         state = self.state
-        if state.phase is not Phase.IDLE:
-            return
-        self._work = work
-        state.phase = Phase.RUNNING
+        self._work, self._cancelled = work, False
+        self._begin(text)
         state.training = isinstance(work, Train)
-        state.progress = RunProgress(0.0, text)
         self._say("")
         if not isinstance(work, LookAtImages):
             state.warnings, state.bundle = (), None
         if isinstance(work, Train):
             state.estimate = ""
             state.scored = state.scored or not work.finish
-        self._stop = self._launch(work, self._receive, self._ended)
+        self._work_on(work)
 
-    def _receive(self, news: TrainNews | Exception) -> None:
-        """Take a message of the thread; of one that is to stop, only how it failed."""
-        if isinstance(news, Exception):
-            self._fail(news)
-        elif self.state.phase is Phase.RUNNING:
-            if news.images:
-                self._take_images(news.images, news.files)
-            if news.channels:
-                self._take_channels(news.channels)
-            if news.update:
-                self._show(news, news.update)
+    def _receive(self, news: TrainNews) -> None:
+        if news.images:
+            self._take_images(news.images, news.files)
+        if news.channels:
+            self._take_channels(news.channels)
+        if news.update:
+            self._show(news, news.update)
 
     def _show(self, news: TrainNews, update: JobUpdate) -> None:
         state = self.state
@@ -198,34 +197,37 @@ class TrainController(PlanController):
         if step.warning and step.warning not in state.warnings:
             state.warnings = (*state.warnings, step.warning)
 
-    def _fail(self, error: Exception) -> None:
-        self.state.phase = Phase.STOPPING
-        self._say(explain(error, "work"), Level.ERROR)
+    def _reached(self, _outcome: Outcome) -> RunProgress:
+        return RunProgress(1.0, "Done") if self.state.bundle else RunProgress()
 
-    def _ended(self) -> None:
-        """Be ready for the next run: the thread of this one is over."""
+    def _conclude(self, outcome: Outcome, why: str, level: Level) -> None:
+        """Say what failed; of all else is told once the thread is over."""
+        self._failed = level is Level.ERROR
+        if self._failed:
+            super()._conclude(outcome, why, level)
+
+    def _ready(self) -> None:
+        """Be ready for the next run, and say what has become of this one."""
         state, work = self.state, self._work
         self._work = None
-        stopped = state.phase is Phase.STOPPING
-        failed = state.message.level is Level.ERROR
-        finishes, self._then_finish = self._then_finish and not failed, False
-        state.phase, state.training, state.stoppable = Phase.IDLE, False, False
+        finishes, self._then_finish = self._then_finish and not self._failed, False
+        state.training, state.stoppable = False, False
+        super()._ready()
         state.begun = state.plan.begun
-        state.progress = RunProgress(1.0, "Done") if state.bundle else RunProgress()
         self._estimate()
         if finishes and not state.bundle:
             self.finish()
             return
-        if failed or isinstance(work, LookAtImages):
+        if self._failed or isinstance(work, LookAtImages):
             return
         if state.bundle:
             self._say(f"Done: the bundle is {state.bundle}. Use it to super-resolve cells.")
-        elif stopped and state.begun and isinstance(work, Train):
+        elif self._cancelled and state.begun and isinstance(work, Train):
             self._say(
                 f"Stopped; {state.plan.run_folder} keeps a checkpoint. Resume goes on with it, "
                 "today or later (by Open run); Finish now makes a bundle of it as it is."
             )
-        elif stopped:
+        elif self._cancelled:
             self._say("Stopped before training began.")
         else:
             self._say("Look at the crops in the viewer; Train goes on from here.")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from psygnal import SignalGroupDescriptor
-
-from napari_rls.widgets.common.state import Message, Phase, RunProgress
+from napari_rls.widgets.common.state import RunState
 from napari_rls.widgets.train.train_plan import TrainPlan
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ NEVER = "not measured: too few held-out cells, or too small ones"
 
 
 @dataclass
-class TrainState:
+class TrainState(RunState):
     """Everything that the view shows; each change is an event of ``events``.
 
     ``found`` says how many cells there are, ``estimate`` how long training takes,
@@ -60,15 +58,10 @@ class TrainState:
     is the last one that was made.
     """
 
-    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
-
     plan: TrainPlan = field(default_factory=TrainPlan)
     found: str = ""
     estimate: str = ""
-    phase: Phase = Phase.IDLE
     training: bool = False
-    progress: RunProgress = field(default_factory=RunProgress)
-    message: Message = field(default_factory=Message)
     warnings: tuple[str, ...] = ()
     device: str = ""
     curves: Curves = field(default_factory=Curves)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
@@ -64,7 +64,7 @@ class SpeedTest:
 
     plan: TrainPlan
 
-    def updates(self) -> Iterator[TrainNews]:
+    def updates(self) -> Generator[TrainNews]:
         """Make the steps."""
         import_module("torch")
         yield TrainNews(speed=measured(self.plan.settings), must_show=True)
@@ -77,7 +77,7 @@ class LookAtImages:
     images: tuple[str, ...]
     plan: TrainPlan
 
-    def updates(self) -> Iterator[TrainNews]:
+    def updates(self) -> Generator[TrainNews]:
         """List the files, and read the first one if it holds all channels."""
         from napari_rls.workflow.cells.read import read_stack
         from napari_rls.workflow.train.fields import find_images
@@ -94,7 +94,7 @@ class FindCells:
 
     plan: TrainPlan
 
-    def updates(self) -> Iterator[TrainNews]:
+    def updates(self) -> Generator[TrainNews]:
         """Begin the training job, and end it where training would begin."""
         from napari_rls.workflow.train.train_bundle import train_bundle
 
@@ -113,7 +113,7 @@ class Train:
     plan: TrainPlan
     finish: bool = False
 
-    def updates(self) -> Iterator[TrainNews]:
+    def updates(self) -> Generator[TrainNews]:
         """Run the job; draw samples now and then."""
         from napari_rls.workflow.train.train_bundle import train_bundle
 
