@@ -8,7 +8,8 @@ from widget_bench import lr_cells
 
 from napari_rls.errors import InputError
 from napari_rls.search.settings import FACTORS
-from napari_rls.widgets.cells.input_layers import guess, possible_factors, read_cells
+from napari_rls.widgets.cells.guess_layers import guess
+from napari_rls.widgets.cells.input_layers import possible_factors, read_cells
 from napari_rls.widgets.cells.input_state import Inputs
 
 MANIFEST = random_bundle().manifest  # 32 px, channels nucleus and protein

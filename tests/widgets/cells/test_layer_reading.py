@@ -12,8 +12,9 @@ from napari.layers import Image
 from tiny_model import random_bundle
 from widget_bench import Bench, lr_cells
 
-from napari_rls.widgets.cells.input_layers import guess, layer_wells
+from napari_rls.widgets.cells.guess_layers import guess
 from napari_rls.widgets.cells.input_state import Inputs, InputState
+from napari_rls.widgets.cells.layer_facts import layer_wells
 from napari_rls.widgets.cells.layer_reading import read_layers
 from napari_rls.widgets.common.state import Level
 from napari_rls.widgets.super_resolve.estimate import describe_time, note_run

@@ -7,8 +7,9 @@ from PIL import Image
 from tiny_model import random_bundle
 from widget_bench import lr_cells
 
-from napari_rls.widgets.cells.input_layers import read_cells, sources
+from napari_rls.widgets.cells.input_layers import read_cells
 from napari_rls.widgets.cells.input_state import Inputs
+from napari_rls.widgets.cells.sources import sources
 from napari_rls.widgets.cells.sr_layers import SrLayers
 from napari_rls.workflow.cells.upsample import upsample
 

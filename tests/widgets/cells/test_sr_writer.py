@@ -13,7 +13,7 @@ from napari.plugins import _initialize_plugins, _npe2
 from widget_bench import Bench
 
 from napari_rls.errors import InputError
-from napari_rls.widgets.cells.input_layers import pixel_size_um
+from napari_rls.widgets.cells.layer_facts import pixel_size_um
 from napari_rls.widgets.common.state import Level
 from napari_rls.widgets.contributions.reader import read_layers
 from napari_rls.workflow.cells.read import read_frames, read_header, read_record, read_stack

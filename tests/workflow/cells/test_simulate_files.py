@@ -25,7 +25,7 @@ from napari_rls.search.settings import DEFAULT_BUNDLE
 from napari_rls.simulate.golgi import CONTROL, GolgiSettings, simulate_golgi
 from napari_rls.version import __version__
 from napari_rls.widgets.__main__ import SAMPLE
-from napari_rls.widgets.cells.input_layers import guess
+from napari_rls.widgets.cells.guess_layers import guess
 from napari_rls.widgets.contributions.reader import get_reader
 from napari_rls.widgets.contributions.sample_data import simulated_golgi, simulated_translocation
 from napari_rls.workflow.cells.degrade import degrade

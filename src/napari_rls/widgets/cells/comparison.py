@@ -12,9 +12,9 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_rls.errors import InputError
-from napari_rls.widgets.cells.input_layers import Source, sources
 from napari_rls.widgets.cells.input_state import Lacking
 from napari_rls.widgets.cells.side_by_side import SideBySide
+from napari_rls.widgets.cells.sources import Source, sources
 from napari_rls.widgets.cells.sr_layers import channel_look, placement
 from napari_rls.widgets.common.run_controller import Soon, at_once
 

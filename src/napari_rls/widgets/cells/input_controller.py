@@ -14,16 +14,10 @@ from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
 from napari_rls.search.settings import FACTORS, Settings
 from napari_rls.widgets.cells.comparison import Comparison
-from napari_rls.widgets.cells.input_layers import (
-    guess,
-    is_generated,
-    layer_cells,
-    outline,
-    possible_factors,
-    read_cells,
-    unclear_layers,
-)
+from napari_rls.widgets.cells.guess_layers import guess, unclear_layers
+from napari_rls.widgets.cells.input_layers import outline, possible_factors, read_cells
 from napari_rls.widgets.cells.input_state import Inputs, InputState
+from napari_rls.widgets.cells.layer_facts import is_generated, layer_cells
 from napari_rls.widgets.cells.layer_reading import fitting_bundle, read_layers
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.memory import know_bundle, known_bundles, recall, remember

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from napari_rls.errors import BundleError
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.catalogue import find_bundle
-from napari_rls.widgets.cells.input_layers import (
+from napari_rls.widgets.cells.guess_layers import guess
+from napari_rls.widgets.cells.layer_facts import (
     channel_names,
     count_channels,
     full_resolution,
-    guess,
     layer_wells,
     names_channel,
-    sources,
 )
+from napari_rls.widgets.cells.sources import sources
 from napari_rls.workflow.cells.channels import same_name
 from napari_rls.workflow.cells.reading import Reading, describe_axes
 from napari_rls.workflow.cells.stack import CHANNEL_AXES

@@ -10,8 +10,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_rls.text import for_qt
-from napari_rls.widgets.cells.input_layers import channel_names, full_resolution, match_channels
+from napari_rls.widgets.cells.guess_layers import match_channels
 from napari_rls.widgets.cells.input_state import Inputs
+from napari_rls.widgets.cells.layer_facts import channel_names, full_resolution
 from napari_rls.widgets.common.parts import PlainLabel, shorten
 from napari_rls.workflow.cells.stack import find_axes
 

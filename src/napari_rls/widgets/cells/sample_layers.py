@@ -10,7 +10,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
-from napari_rls.widgets.cells.input_layers import channel_names
+from napari_rls.widgets.cells.layer_facts import channel_names
 from napari_rls.widgets.cells.own_layers import PLACE, OwnLayers
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.write import STATISTIC_KEY

@@ -9,8 +9,9 @@ import numpy as np
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_rls.widgets.cells.input_layers import Source, full_resolution
+from napari_rls.widgets.cells.layer_facts import full_resolution
 from napari_rls.widgets.cells.own_layers import GENERATED, OwnLayers
+from napari_rls.widgets.cells.sources import Source
 from napari_rls.widgets.common.view import remove_layers
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.upsample import upsample

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_rls.errors import InputError
 from napari_rls.search.settings import Settings
-from napari_rls.widgets.cells.input_layers import channel_names, layer_crops, pixel_size_um
+from napari_rls.widgets.cells.layer_facts import channel_names, layer_crops, pixel_size_um
 from napari_rls.widgets.cells.own_layers import input_digest
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 from napari_rls.errors import InputError
 from napari_rls.search.settings import METHODS, Settings
 from napari_rls.widgets.cells.input_controller import InputController
-from napari_rls.widgets.cells.input_layers import cell_in_view, read_truth, sources
+from napari_rls.widgets.cells.input_layers import read_truth
+from napari_rls.widgets.cells.layer_facts import cell_in_view
 from napari_rls.widgets.cells.run_words import count_cells, describe_cells
+from napari_rls.widgets.cells.sources import sources
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.save_table import save_table
 from napari_rls.widgets.common.state import Level, Outcome, Phase, RunProgress

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_rls.widgets.cells.input_layers import Source, cell_in_view, sources
+from napari_rls.widgets.cells.layer_facts import cell_in_view
+from napari_rls.widgets.cells.sources import Source, sources
 from napari_rls.widgets.cells.sr_layers import SrLayers
 from napari_rls.widgets.common.view import all_or_none
 from napari_rls.workflow.cells.stack import content_digest

@@ -13,7 +13,7 @@ from napari_builtins.io import napari_write_image, write_layer_data_with_plugins
 from qtpy.QtWidgets import QFileDialog
 
 from napari_rls.errors import InputError, why_not
-from napari_rls.widgets.cells.input_layers import is_generated
+from napari_rls.widgets.cells.layer_facts import is_generated
 from napari_rls.widgets.cells.sr_writer import SUFFIXES, file_groups, with_ending, write_sr_layers
 
 if TYPE_CHECKING:

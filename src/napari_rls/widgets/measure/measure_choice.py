@@ -15,17 +15,12 @@ from napari_rls.errors import InputError
 from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import first_problem
-from napari_rls.widgets.cells.input_layers import layer_crops, layer_wells
+from napari_rls.widgets.cells.layer_facts import layer_crops, layer_wells
 from napari_rls.widgets.common.memory import remember
 from napari_rls.widgets.common.run_controller import RunController, Soon, at_once
 from napari_rls.widgets.common.state import Level
-from napari_rls.widgets.measure.measure_inputs import (
-    KINDS,
-    Images,
-    Pair,
-    bundle_record,
-    guess_images,
-)
+from napari_rls.widgets.measure.guess_images import guess_images
+from napari_rls.widgets.measure.image_pairs import KINDS, Images, Pair, bundle_record
 from napari_rls.widgets.measure.measure_job import MeasureNews
 from napari_rls.workflow.cells.stack import Crop
 from napari_rls.workflow.cells.wells import told_wells

@@ -11,8 +11,9 @@ from napari_rls.evaluation.tables import IMAGE
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, Outcome, RunProgress
 from napari_rls.widgets.measure.cell_link import CellLink
+from napari_rls.widgets.measure.choose_sets import choose_sets
+from napari_rls.widgets.measure.image_pairs import KINDS
 from napari_rls.widgets.measure.measure_choice import MeasureChoice
-from napari_rls.widgets.measure.measure_inputs import KINDS, choose_sets
 from napari_rls.widgets.measure.measure_job import MeasureJob, MeasureNews, Saved, SaveJob
 from napari_rls.widgets.measure.measure_layers import DrawnLabels, MeasureLayers
 from napari_rls.workflow.measure.columns import FLAGS

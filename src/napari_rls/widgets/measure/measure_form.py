@@ -12,10 +12,11 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_rls.text import for_qt
-from napari_rls.widgets.cells.input_layers import Source
+from napari_rls.widgets.cells.sources import Source
 from napari_rls.widgets.common.fields import SettingsForm
 from napari_rls.widgets.common.parts import shorten
-from napari_rls.widgets.measure.measure_inputs import KINDS, ROLES, Images, Pair, channel_choices
+from napari_rls.widgets.measure.guess_images import channel_choices
+from napari_rls.widgets.measure.image_pairs import KINDS, ROLES, Images, Pair
 
 if TYPE_CHECKING:
     from napari.layers import Image

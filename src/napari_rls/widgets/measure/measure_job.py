@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.widgets.common.state import Message
-from napari_rls.widgets.measure.measure_inputs import ChosenSet, Images
+from napari_rls.widgets.measure.choose_sets import ChosenSet
+from napari_rls.widgets.measure.image_pairs import Images
 from napari_rls.widgets.measure.measure_layers import DrawnLabels, draw_labels
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from napari_rls.evaluation.tables import IMAGE
-from napari_rls.widgets.cells.input_layers import Source, cell_in_view
+from napari_rls.widgets.cells.layer_facts import cell_in_view
+from napari_rls.widgets.cells.sources import Source
 from napari_rls.widgets.cells.sr_layers import placement
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.stack import find_axes
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.components import ViewerModel
 
-    from napari_rls.widgets.measure.measure_inputs import Images
+    from napari_rls.widgets.measure.image_pairs import Images
     from napari_rls.workflow.measure.image_sets import Kind
     from napari_rls.workflow.measure.measurements import Measurements
 

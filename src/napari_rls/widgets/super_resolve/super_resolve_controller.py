@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari_rls.widgets.cells.input_layers import sources
 from napari_rls.widgets.cells.layer_reading import read_layers
 from napari_rls.widgets.cells.own_layers import say_how_it_ended
 from napari_rls.widgets.cells.run_words import (
@@ -22,6 +21,7 @@ from napari_rls.widgets.cells.sample_layers import (
     SampleLayers,
     further_layers,
 )
+from napari_rls.widgets.cells.sources import sources
 from napari_rls.widgets.cells.sr_layers import SrLayers
 from napari_rls.widgets.common.state import Level, Outcome, Phase
 from napari_rls.widgets.common.view import remove_layers
