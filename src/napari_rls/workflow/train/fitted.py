@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_rls.errors import BundleError, InputError
-from napari_rls.files.outputs import why_not
+from napari_rls.errors import BundleError, InputError, why_not
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.camera import CameraNoise
