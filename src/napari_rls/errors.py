@@ -15,6 +15,12 @@ from pathlib import Path
 
 from napari_rls.text import byte_count
 
+NO_NAPARI = (
+    "napari is not installed here: run pip install 'napari-rls[napari]', or 'napari-rls[all]' "
+    "for napari with a Qt."
+)
+"""What to do for a window, where there are only the command line and Python."""
+
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 _MEMORY = ("out of memory", "allocate memory")
 """How libraries tell in a RuntimeError that memory is used up."""

@@ -131,6 +131,20 @@ def test_files_are_written_if_the_window_fails(
     assert (python_that_notes / "napari-rls-demo" / "demo.png").is_file()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell script")
+def test_files_are_written_where_napari_is_not_installed(
+    tiny_bundle_file: Path, python_that_notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_rls.cli.demo.find_spec", lambda _name: None)
+    result = demo(tiny_bundle_file)
+    assert (
+        "napari is not installed here: run pip install 'napari-rls[napari]', or 'napari-rls[all]' "
+        "for napari with a Qt. Writing files instead.\n"
+    ) in result.stderr
+    assert not (python_that_notes / "arguments").exists()
+    assert (python_that_notes / "napari-rls-demo" / "demo.png").is_file()
+
+
 @pytest.mark.parametrize("option", ["--no-window", "--out=here"])
 def test_no_window_when_files_are_asked_for(
     tiny_bundle_file: Path, python_that_notes: Path, option: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
+from napari_rls.errors import NO_NAPARI
 from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.examples import Sample, draw_sample
@@ -53,18 +55,14 @@ def demo(
     """Super-resolve cells that are not real: simulated ones, or drawn by the bundle itself.
 
     They are simulated where the bundle is of an assay that can be simulated.
-    Opens napari with the plugin at work on them where there is a display. Otherwise writes
-    the LR, SR and true images (OME-TIFF) and a contact sheet (PNG), and says where; the
+    Opens napari with the plugin at work on them where there are napari and a display. Otherwise
+    writes the LR, SR and true images (OME-TIFF) and a contact sheet (PNG), and says where; the
     options below, but for --no-window, are about these files.
     """
     with exit_code(WRONG_USAGE):
         settings = build(Settings, options)
-    if out is None and not no_window and has_display():
-        say("Opening napari ...")
-        window = [sys.executable, "-m", "napari_rls.widgets", "--sample", "--run"]
-        if subprocess.run(window, check=False).returncode == 0:  # noqa: S603  our own module
-            return
-        say("napari could not be opened; writing files instead.")
+    if out is None and not no_window and has_display() and _shown_in_napari():
+        return
     folder = out or FOLDER
     with exit_code(WRONG_USAGE):
         from napari_rls.models.bundle import load_bundle
@@ -76,6 +74,19 @@ def demo(
         result = _search(sample, bundle, settings)
         for path in write_or_keep(folder, lambda place: write_demo(place, sample, result)):
             put(path)
+
+
+def _shown_in_napari() -> bool:
+    """Open napari with the plugin at work and return whether that went well; say if it did not."""
+    if find_spec("napari") is None:
+        say(f"{NO_NAPARI} Writing files instead.")
+        return False
+    say("Opening napari ...")
+    window = [sys.executable, "-m", "napari_rls.widgets", "--sample", "--run"]
+    if subprocess.run(window, check=False).returncode == 0:  # noqa: S603  our own module
+        return True
+    say("napari could not be opened; writing files instead.")
+    return False
 
 
 def has_display() -> bool:

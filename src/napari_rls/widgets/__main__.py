@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from importlib.util import find_spec
+
+from napari_rls.errors import NO_NAPARI
+
+if find_spec("napari") is None:
+    sys.exit(NO_NAPARI)
 
 import napari
 
