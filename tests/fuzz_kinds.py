@@ -20,7 +20,6 @@ from official_layout import dumps, snapshot
 from tiny_job import SETTINGS, job, run, write_fields
 from tiny_model import random_bundle
 
-from napari_rls.cli.measure import measure_settings
 from napari_rls.errors import BundleError, CheckpointError, InputError, SettingsError, TrainingError
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.architecture import Architecture
@@ -40,6 +39,7 @@ from napari_rls.workflow.cells.read import read_frames, read_stack
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.measure.image_files import read_images
+from napari_rls.workflow.measure.measure_settings import measure_settings
 from napari_rls.workflow.measure.table_files import read_table, write_table
 from napari_rls.workflow.measure.table_origin import table_record
 from napari_rls.workflow.super_resolve.resolver import super_resolve

@@ -17,7 +17,6 @@ from typer.testing import CliRunner, Result
 
 from napari_rls.cli import measure as command
 from napari_rls.cli.main import app
-from napari_rls.cli.measure import measure_settings
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.measure.cells import MeasureSettings, measure_cell
 from napari_rls.measure.nuclei import NucleusSettings
@@ -29,6 +28,7 @@ from napari_rls.workflow.cells.simulated import SimulateSettings, simulate
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.measure.image_files import read_images
+from napari_rls.workflow.measure.measure_settings import measure_settings
 from napari_rls.workflow.measure.table_files import read_table
 
 RATIO = "Math_Ratio_NucleusCytoplasm_FKHRGFP"
@@ -318,7 +318,7 @@ def test_images_that_cannot_be_read(tmp_path: Path, name: str) -> None:
 def test_ctrl_c_and_a_kill_write_nothing(
     tmp_path: Path, hr: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
-    whole = command.updates
+    whole = command.measure_table
 
     def interrupted(*args: Any, **options: Any) -> Iterator[Any]:
         for update in whole(*args, **options):
@@ -326,7 +326,7 @@ def test_ctrl_c_and_a_kill_write_nothing(
             if update.done == 2:
                 signal.raise_signal(number)
 
-    monkeypatch.setattr(command, "updates", interrupted)
+    monkeypatch.setattr(command, "measure_table", interrupted)
     out = tmp_path / "table.csv"
     before = sorted(tmp_path.iterdir())
     result = run(hr, "--assay", "translocation", "--out", out, code=code)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from napari_rls.cli.measure import MeasureFile, measure_settings
+from napari_rls.cli.measure import MeasureFile
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle
-from napari_rls.errors import InputError
 from napari_rls.files.outputs import write_or_keep
 from napari_rls.measure.cells import AssayName
 from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.models.manifest import FORMAT_VERSION
-from napari_rls.workflow.cells.read import read_record, read_samples, read_stack
-from napari_rls.workflow.super_resolve.sr_files import samples_path
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.measure.measure_settings import measure_settings
 
 
 def calibrate(
@@ -53,34 +50,13 @@ def calibrate(
         chosen = measure_settings(assay, settings_file)
     with exit_code(FAILED):
         from napari_rls.models.bundle import load_bundle
-        from napari_rls.workflow.measure.trust_levels import calibrate as trust_of
+        from napari_rls.workflow.measure.calibrate_bundle import calibrate_bundle
 
-        loaded = load_bundle(bundle)
-        truth = read_stack(gt)
-        found = {}
-        for file in files:
-            stack, record = read_stack(file), read_record(file)
-            if not record.get("generated"):
-                raise InputError(f"{file.name} holds no SR cells; give what super-resolve wrote.")
-            beside = samples_path(file)
-            if not beside.is_file():
-                raise InputError(
-                    f"There are no samples {beside.name} beside {file.name}; super-resolve with "
-                    "--samples 5."
-                )
-            samples = read_samples(beside, stack, record)
-            say(f"Measuring {file.name} ...")
-            trust = trust_of(loaded.manifest, stack, samples, record, truth, chosen, data)
-            if trust.factor in found:
-                raise InputError(f"Two SR files are of {trust.factor}x; give one of each factor.")
-            found[trust.factor] = trust
-        manifest = loaded.manifest.model_copy(
-            update={
-                "format_version": FORMAT_VERSION,
-                "trust": tuple(found[factor] for factor in sorted(found)),
-                "measurement": found[min(found)].measurement,
-            }
-        )
+        loaded, truth = load_bundle(bundle), read_stack(gt)
+        for update in calibrate_bundle(loaded, files, truth, chosen, data):
+            if update.file is not None:
+                say(f"Measuring {update.file.name} ...")
+        assert update.bundle is not None
         with kept_path():
-            write_or_keep(out, replace(loaded, manifest=manifest).save)
+            write_or_keep(out, update.bundle.save)
     put(out)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError, create_model
-from pydantic.fields import FieldInfo
+from pydantic import create_model
 from rich.progress import TimeRemainingColumn
 
 from napari_rls.cli.options import given, options_of
@@ -22,20 +21,25 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
-from napari_rls.errors import JsonError, SettingsError
-from napari_rls.files.json_file import read_json
 from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.measure.cells import AssayName, MeasureSettings
-from napari_rls.measure.nuclei import NucleusSettings
-from napari_rls.search.settings import first_problem
 from napari_rls.workflow.cells.plate_map import PlateMap
-from napari_rls.workflow.cells.read import FORMATS, read_record
+from napari_rls.workflow.cells.read import FORMATS
 from napari_rls.workflow.measure.image_files import read_images
-from napari_rls.workflow.measure.image_sets import ImageSet, Kind, describe_channels, find_channels
-from napari_rls.workflow.measure.measurements import Measurements, join
-from napari_rls.workflow.measure.measurements import measure as updates
+from napari_rls.workflow.measure.image_sets import Kind, describe_channels, find_channels
+from napari_rls.workflow.measure.measure_settings import (
+    ASSAYS,
+    NUCLEUS,
+    assay_fields,
+    measure_settings,
+    suggested,
+)
+from napari_rls.workflow.measure.measure_table import TableUpdate, measure_table
 from napari_rls.workflow.measure.rows import wells_told
 from napari_rls.workflow.measure.table_files import table_paths, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MeasureFile = Annotated[
     Path | None,
@@ -47,84 +51,24 @@ MeasureFile = Annotated[
     ),
 ]
 
-_ASSAYS: tuple[AssayName, ...] = get_args(AssayName)
-_NUCLEUS = "nucleus_"
-
-
-def _fields(assay: AssayName) -> dict[str, FieldInfo]:
-    """Return the settings of an assay by the names of their options."""
-    defaults = MeasureSettings(assay=assay)
-    own = getattr(defaults, assay)
-    fields = {name: f for name, f in type(own).model_fields.items() if name != "nucleus"}
-    return {_NUCLEUS + name: f for name, f in NucleusSettings.model_fields.items()} | fields
-
 
 def _default(assay: AssayName, name: str) -> object:
     own = getattr(MeasureSettings(assay=assay), assay)
-    inside = name.startswith(_NUCLEUS)
-    return getattr(own.nucleus, name.removeprefix(_NUCLEUS)) if inside else getattr(own, name)
+    inside = name.startswith(NUCLEUS)
+    return getattr(own.nucleus, name.removeprefix(NUCLEUS)) if inside else getattr(own, name)
 
 
 def _defaults(name: str) -> str:
     """Return what the help says of the default of an option in each assay that has it."""
-    found = {assay: _default(assay, name) for assay in _ASSAYS if name in _FIELDS[assay]}
+    found = {assay: _default(assay, name) for assay in ASSAYS if name in _FIELDS[assay]}
     return ", ".join(f"{value} for {assay}" for assay, value in found.items() if value is not None)
 
 
-_FIELDS = {assay: _fields(assay) for assay in _ASSAYS}
+_FIELDS = {assay: assay_fields(assay) for assay in ASSAYS}
 _ALL = {name: field for fields in _FIELDS.values() for name, field in fields.items()}
 _Options = create_model(  # type: ignore[call-overload]
     "_Options", **{name: (field.annotation, field) for name, field in _ALL.items()}
 )
-
-
-def measure_settings(
-    assay: AssayName | None,
-    file: Path | None,
-    options: Mapping[str, Any] | None = None,
-    usual: Mapping[str, Any] | None = None,
-) -> MeasureSettings:
-    """Make settings: the assay's own, changed by a file, changed by options.
-
-    Parameters
-    ----------
-    assay
-        What is measured; None takes the file's.
-    file
-        Settings as JSON, or None.
-    options
-        Options of the command by name; ``nucleus_`` stands before those of nuclei.
-    usual
-        Settings to take where there is no file.
-
-    Raises
-    ------
-    SettingsError
-        If there is no assay, the file cannot be read, or a name or value is wrong.
-    """
-    stored = _stored(file) if file else dict(usual or {})
-    assay = assay or stored.get("assay")
-    if assay not in _ASSAYS:
-        raise SettingsError(f"Say what to measure: --assay {' or --assay '.join(_ASSAYS)}.")
-    values = _merged(MeasureSettings(assay=assay).model_dump(mode="json"), stored)
-    values["assay"] = assay
-    own = values[assay]
-    try:
-        MeasureSettings.model_validate(values)
-        for name, value in (options or {}).items():
-            if name in MeasureSettings.model_fields:
-                values[name] = value
-            elif name not in _FIELDS[assay]:
-                raise SettingsError(
-                    f"--{name.replace('_', '-')} is no setting of the assay {assay}; leave it out."
-                )
-            elif name.startswith(_NUCLEUS):
-                own["nucleus"][name.removeprefix(_NUCLEUS)] = value
-            else:
-                own[name] = value
-        return MeasureSettings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(f"Wrong setting: {first_problem(error)}.") from None
 
 
 @options_of(MeasureSettings, only=("dna", "signal", "saturation"))
@@ -195,8 +139,11 @@ def measure(
     on. A CSV table has its record in a JSON file beside it. Ctrl-C writes nothing.
     """
     with exit_code(WRONG_USAGE):
-        usual = None if assay or settings_file else _usual(files)
-        settings = measure_settings(assay, settings_file, given(options), usual)
+        usual = None if assay or settings_file else suggested(files)
+        if usual:
+            say(f"Measuring as the bundle {usual.bundle} suggests.")
+        values = usual.values if usual else None
+        settings = measure_settings(assay, settings_file, given(options), values)
         paths = table_paths(out)
         inputs = [path for path in (plate_map, settings_file) if path]
         check_new(paths, overwrite=overwrite, inputs=inputs)
@@ -212,7 +159,7 @@ def measure(
                     say(f"{stack.name}: {warning}")
             for sentence in describe_channels(group, settings, find_channels(group, settings)[1]):
                 say(sentence)
-        table, record = join(_measured(groups, settings, plate, factor))
+        table, record = _shown(measure_table(groups, settings, plate_map=plate, factor=factor))
         with kept_path():
             write_or_keep(out, lambda path: write_table(path, table, record))
     for warning in record["warnings"]:
@@ -221,58 +168,13 @@ def measure(
         put(path)
 
 
-def _usual(files: Sequence[Path]) -> Mapping[str, Any] | None:
-    """Return the settings that the bundle of the first SR file suggests, if there is one."""
-    for file in files:
-        bundle = read_record(file).get("bundle")
-        suggested = bundle.get("measurement") if isinstance(bundle, dict) else None
-        if isinstance(bundle, dict) and isinstance(suggested, dict) and suggested:
-            say(f"Measuring as the bundle {bundle.get('name')} suggests.")
-            return suggested
-    return None
-
-
-def _measured(
-    groups: list[list[ImageSet]],
-    settings: MeasureSettings,
-    plate_map: PlateMap | None,
-    factor: int | None,
-) -> list[Measurements]:
-    total = sum(
-        len(s.stack) * (1 + (0 if s.samples is None else len(s.samples)))
-        for group in groups
-        for s in group
-    )
-    results = []
+def _shown(updates: Iterator[TableUpdate]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Show how far a measurement is, and return its table and record."""
     with Bars(TimeRemainingColumn()) as bars:
-        bar = bars.start("Measuring", total)
-        before = 0
-        for group in groups:
-            for update in updates(group, settings, plate_map=plate_map, factor=factor):
-                bars.show(bar, before + update.done)
-            before += update.total
-            if update.result is not None:
-                results.append(update.result)
-    return results
-
-
-def _stored(file: Path) -> dict[str, Any]:
-    try:
-        values = read_json(file)
-    except OSError as error:
-        raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}.") from None
-    except JsonError as error:
-        raise SettingsError(f"{file} is not a settings file: {error}.") from None
-    if not isinstance(values, dict):
-        raise SettingsError(f"{file} is not a settings file (no JSON object).")
-    return values
-
-
-def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings with some of them changed."""
-    merged = dict(values)
-    for name, value in changes.items():
-        inside = merged.get(name)
-        both = isinstance(inside, dict) and isinstance(value, dict)
-        merged[name] = _merged(inside, value) if both else value  # type: ignore[arg-type]
-    return merged
+        bar = None
+        for update in updates:
+            if bar is None:
+                bar = bars.start("Measuring", update.total)
+            bars.show(bar, update.done)
+    assert update.table is not None
+    return update.table, update.record

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,36 +15,22 @@ from napari_rls.cli.reporting import (
     WRONG_USAGE,
     SearchProgress,
     exit_code,
-    kept_path,
     on_stop,
     problem,
     put,
     say,
 )
-from napari_rls.errors import InputError, KeptError
-from napari_rls.files.outputs import check_outputs, write_or_keep
+from napari_rls.files.outputs import check_outputs
 from napari_rls.search.settings import Settings
 from napari_rls.text import duration
-from napari_rls.training.interrupt import whole_step
-from napari_rls.workflow.cells.channels import choose_channels, split_names
-from napari_rls.workflow.cells.read import FORMATS, read_stack
-from napari_rls.workflow.cells.stack import CellStack, fitting_factor
-from napari_rls.workflow.cells.tiff_file import one_of_each_set
-from napari_rls.workflow.cells.write import record_path, stem
-from napari_rls.workflow.super_resolve.result import Collector
-from napari_rls.workflow.super_resolve.sr_files import (
-    kind_of,
-    samples_path,
-    trace_path,
-    write_result,
-    write_samples,
-)
+from napari_rls.workflow.cells.channels import split_names
+from napari_rls.workflow.cells.read import FORMATS
 
 if TYPE_CHECKING:
-    from napari_rls.models.bundle import Bundle
+    from rich.progress import TaskID
+
+    from napari_rls.workflow.super_resolve.resolve_files import FileUpdate
     from napari_rls.workflow.super_resolve.resolver import Update
-    from napari_rls.workflow.super_resolve.trace import Trace
-    from napari_rls.workflow.super_resolve.unfinished import Unfinished
 
 TRACE_EVERY = 10
 
@@ -111,12 +95,11 @@ def super_resolve(
             stored = stored.with_method(options["method"])
         values = stored.model_dump(exclude_unset=True) | given(options)
         settings = Settings.parse(values, "options")
-        files, left = one_of_each_set(files)
+        from napari_rls.workflow.super_resolve.resolve_files import ResolveFiles, separate_files
+
+        files, left = separate_files(files)
         if left:
             say(left)
-        twice = [name for name, n in Counter(map(stem, files)).items() if n > 1]
-        if twice:
-            raise InputError(f"Two inputs are named {twice[0]}; their SR files would be one.")
         check_outputs([out / "any"])
         wanted = split_names(channels)
         say(f"Loading {settings.bundle} ...")
@@ -124,15 +107,21 @@ def super_resolve(
 
         bundle = load_bundle(settings.bundle)
     every = trace_every or (TRACE_EVERY if trace else 0)
-    job = _Job(bundle, settings, out, wanted, every)
-    failed = 0
+    job = ResolveFiles(bundle, settings, out, channels=wanted, every=every, overwrite=overwrite)
     sentence = (
         "Stopped: the SR files hold what was reached; the same command goes on with the rest."
     )
+    failed = 0
     try:
-        with on_stop(sentence), SearchProgress() as progress:
-            for file in files:
-                failed += not job.try_one(file, progress, overwrite=overwrite)
+        with (
+            exit_code(FAILED),
+            on_stop(sentence),
+            _View() as view,
+            closing(job.updates(files)) as updates,
+        ):
+            for update in updates:
+                view.update(update)
+                failed += update.stage == "failed"
     finally:
         for path in job.written:
             put(path)
@@ -140,144 +129,32 @@ def super_resolve(
         raise typer.Exit(FAILED)
 
 
-class _Job:
-    """Super-resolve files, one after the other."""
+class _View(SearchProgress):
+    """Sentences, an estimate for every file that takes long, and its bar."""
 
-    def __init__(
-        self, bundle: Bundle, settings: Settings, out: Path, channels: Sequence[str], every: int
-    ) -> None:
-        self.bundle = bundle
-        self.settings = settings
-        self.out = out
-        self.channels = channels
-        self.every = every
-        self.written: list[Path] = []
+    def __init__(self) -> None:
+        super().__init__()
+        self._file: Path | None = None
+        self._bar: TaskID | None = None
+        self._estimated = False
 
-    def try_one(self, file: Path, progress: SearchProgress, *, overwrite: bool) -> bool:
-        """Super-resolve a file; say why if that cannot be done, and return whether it was."""
-        try:
-            names = self.bundle.manifest.channel_names
-            stack = choose_channels(read_stack(file), self.channels, names)
-            self._search(file, stack, progress, overwrite=overwrite)
-        except Exception as error:
-            sentence = problem(error)
-            if sentence is None:
-                raise
-            say(sentence)
-            return False
-        return True
-
-    def _search(
-        self, file: Path, stack: CellStack, progress: SearchProgress, *, overwrite: bool
-    ) -> None:
-        from napari_rls.workflow.super_resolve.resolver import prepare
-        from napari_rls.workflow.super_resolve.trace import Trace
-        from napari_rls.workflow.super_resolve.unfinished import Unfinished
-
-        search = prepare(stack, self.bundle, self._settings_for(stack))
-        if not stack.reading.certain:
-            say(" ".join([f"{file.name}: {stack.reading.text}", *stack.reading.warnings]))
-        target = self.out / f"{stem(file)}_{kind_of(search.run.settings)}.ome.tif"
-        others = [record_path(target)]
-        result = Collector(stack, self.bundle.manifest.hr_size)
-        result.begin(search.run)
-        trace = None
-        if self.every:
-            trace = Trace(result, self.every)
-            trace.begin(search.run)
-            others.append(trace_path(target))
-        others += [samples_path(target)] if search.run.settings.samples else []
-        unfinished = Unfinished(target, others, result, trace)
-        if not overwrite and unfinished.finished():
-            if unfinished.folder.exists():  # a run was killed at its very end
-                with unfinished.opened(anew=True):
-                    unfinished.remove()
-            say(f"{target} is finished already.")
-            self.written += [target, *others]
+    def update(self, update: FileUpdate) -> None:
+        """Show an update."""
+        if update.file != self._file:
+            self._file, self._bar, self._estimated = update.file, None, False
+        if update.error is not None:
+            say(problem(update.error) or str(update.error))
+        if update.message:
+            say(update.message)
+        if update.step is None:
             return
-        frames = 0 if trace is None else len(trace.frames)
-        images = 1 + search.run.settings.samples + frames
-        # Batches are kept until the files are whole; those of a run before are there already.
-        copies = 1 if unfinished.folder.exists() else 2
-        check_outputs([target, *others], copies * images * result.sr.nbytes)
-        for words in filter(None, (search.run.intensity.words(stack.channels), search.run.doubt)):
-            say(f"{file.name}: {words}")
-        with unfinished.opened(anew=overwrite) as kept:
-            if kept:
-                say(f"{file.name}: {len(kept)} of {len(stack)} cells are kept of a run before.")
-            try:
-                self._follow(file.name, search.updates(kept), unfinished, progress)
-            finally:
-                # Interrupted or failed: nothing that was computed is lost.
-                if result.reached:
-                    with whole_step():
-                        self._write(target, others, result, trace, lost=bool(unfinished.problem))
-            unfinished.remove()
-        for cell, reason in search.run.skipped.items():
-            say(f"{stack.name}: cell {cell} was skipped: {reason}.")
-        for cell, reason in search.run.unusual.items():
-            say(f"{stack.name}: do not trust cell {cell}: {reason}.")
-
-    def _follow(
-        self,
-        name: str,
-        updates: Generator[Update, None, None],
-        unfinished: Unfinished,
-        progress: SearchProgress,
-    ) -> None:
-        """Take over and show what a search tells, and keep every batch that is finished."""
-        bar = progress.start(name)
-        estimated = False
-        problem = ""
-        with closing(updates):
-            for update in updates:
-                unfinished.result.add(update)
-                if unfinished.trace:
-                    unfinished.trace.add(update)
-                if update.finished:
-                    with whole_step():
-                        unfinished.keep(update.cells)
-                    if unfinished.problem != problem:
-                        problem = unfinished.problem
-                        say(problem)
-                if not estimated and update.step >= ESTIMATED_AT:
-                    estimated = True
-                    if update.seconds_left >= LEAST_SECONDS:
-                        say(_estimate(name, update))
-                progress.show(bar, update)
-
-    def _write(
-        self,
-        target: Path,
-        others: list[Path],
-        result: Collector,
-        trace: Trace | None,
-        *,
-        lost: bool,
-    ) -> None:
-        def write(path: Path) -> None:
-            write_result(path, result)
-            if trace:
-                trace.write(trace_path(path))
-            if result.samples is not None:
-                write_samples(samples_path(path), result)
-
-        try:
-            with kept_path():
-                write_or_keep(target, write)
-        except KeptError:
-            if not lost:
-                say(f"Finished cells of {target} are kept; the same command goes on with them.")
-            raise
-        self.written += [path for path in (target, *others) if path.exists()]
-
-    def _settings_for(self, stack: CellStack) -> Settings:
-        if "factor" in self.settings.model_fields_set:
-            return self.settings
-        height, width = stack.data.shape[-2:]
-        fitting = fitting_factor(height, width, self.bundle.manifest.hr_size)
-        factor = fitting or self.settings.factor
-        return self.settings.model_copy(update={"factor": factor})
+        if self._bar is None:
+            self._bar = self.start(update.file.name)
+        if not self._estimated and update.step.step >= ESTIMATED_AT:
+            self._estimated = True
+            if update.step.seconds_left >= LEAST_SECONDS:
+                say(_estimate(update.file.name, update.step))
+        self.show(self._bar, update.step)
 
 
 def _estimate(name: str, update: Update) -> str:

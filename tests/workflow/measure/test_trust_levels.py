@@ -19,6 +19,7 @@ from napari_rls.workflow.cells.ome import ome_metadata
 from napari_rls.workflow.cells.simulated import SimulateSettings, simulate
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_ome, write_stack
+from napari_rls.workflow.measure.calibrate_bundle import calibrate_bundle
 from napari_rls.workflow.measure.measurements import ImageSet, measure
 from napari_rls.workflow.measure.trust_levels import SAMPLING, SEARCH, calibrate, known_of
 from napari_rls.workflow.super_resolve.sr_files import samples_path
@@ -210,3 +211,29 @@ def test_the_command_stores_trust_in_a_bundle(
     other = tmp_path / "b.rls.safetensors"
     wrong = run("bundles", "calibrate", tiny_bundle_file, gt, *args[4:-1], other, code=1)
     assert "gt.tif holds no SR cells; give what super-resolve wrote." in wrong.stderr
+
+
+def test_a_bundle_is_calibrated_by_files_of_every_factor(
+    case: Case, tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    of_bundle = {"bundle": {"content_hash": tiny_bundle.manifest.content_hash}}
+    files = []
+    for factor in (8, 4):
+        settings = Settings(factor=factor).model_dump()
+        record = {**case.record, **of_bundle, "settings": settings}
+        files.append(tmp_path / f"sr{factor}.tif")
+        write_stack(files[-1], case.sr, description="SR", record=record)
+        metadata = ome_metadata(
+            case.sr, title="", description="", record={**record, "frames": "sample"}
+        )
+        write_ome(samples_path(files[-1]), case.samples, metadata | {"axes": "TZCYX"})
+    updates = list(calibrate_bundle(tiny_bundle, files, case.gt, SETTINGS, "simulated cells"))
+    assert [update.file for update in updates] == [*files, None]
+    made = updates[-1].bundle
+    assert made is not None
+    assert [trust.factor for trust in made.manifest.trust] == [4, 8]
+    assert made.manifest.measurement["assay"] == "translocation"
+    assert tiny_bundle.manifest.trust == ()
+    twice = calibrate_bundle(tiny_bundle, [files[0], files[0]], case.gt, SETTINGS, "x")
+    with pytest.raises(InputError, match="Two SR files are of 8x; give one of each factor"):
+        list(twice)

@@ -1,0 +1,120 @@
+"""Settings of a measurement: the assay's own, changed by a file or a bundle, and by options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from napari_rls.errors import JsonError, SettingsError
+from napari_rls.files.json_file import read_json
+from napari_rls.measure.cells import AssayName, MeasureSettings
+from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.search.settings import first_problem
+from napari_rls.workflow.cells.read import read_record
+
+ASSAYS: tuple[AssayName, ...] = get_args(AssayName)
+
+NUCLEUS = "nucleus_"
+"""What stands before the names of settings of nuclei, among those of an assay."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The measurement that a bundle suggests, as values of :class:`MeasureSettings`."""
+
+    bundle: str
+    values: Mapping[str, Any]
+
+
+def suggested(files: Sequence[Path]) -> Suggestion | None:
+    """Return what the bundle of the first SR file suggests, None if there is none."""
+    for file in files:
+        bundle = read_record(file).get("bundle")
+        values = bundle.get("measurement") if isinstance(bundle, dict) else None
+        if isinstance(bundle, dict) and isinstance(values, dict) and values:
+            return Suggestion(str(bundle.get("name")), values)
+    return None
+
+
+def assay_fields(assay: AssayName) -> dict[str, FieldInfo]:
+    """Return the settings of an assay by name, those of its nuclei with :data:`NUCLEUS` before."""
+    defaults = MeasureSettings(assay=assay)
+    own = getattr(defaults, assay)
+    fields = {name: f for name, f in type(own).model_fields.items() if name != "nucleus"}
+    return {NUCLEUS + name: f for name, f in NucleusSettings.model_fields.items()} | fields
+
+
+def measure_settings(
+    assay: AssayName | None,
+    file: Path | None,
+    options: Mapping[str, Any] | None = None,
+    usual: Mapping[str, Any] | None = None,
+) -> MeasureSettings:
+    """Make settings: the assay's own, changed by a file, changed by options.
+
+    Parameters
+    ----------
+    assay
+        What is measured; None takes the file's.
+    file
+        Settings as JSON, or None.
+    options
+        Options of the command by name; ``nucleus_`` stands before those of nuclei.
+    usual
+        Settings to take where there is no file.
+
+    Raises
+    ------
+    SettingsError
+        If there is no assay, the file cannot be read, or a name or value is wrong.
+    """
+    stored = _stored(file) if file else dict(usual or {})
+    assay = assay or stored.get("assay")
+    if assay not in ASSAYS:
+        raise SettingsError(f"Say what to measure: --assay {' or --assay '.join(ASSAYS)}.")
+    values = _merged(MeasureSettings(assay=assay).model_dump(mode="json"), stored)
+    values["assay"] = assay
+    own = values[assay]
+    try:
+        MeasureSettings.model_validate(values)
+        for name, value in (options or {}).items():
+            if name in MeasureSettings.model_fields:
+                values[name] = value
+            elif name not in assay_fields(assay):
+                raise SettingsError(
+                    f"--{name.replace('_', '-')} is no setting of the assay {assay}; leave it out."
+                )
+            elif name.startswith(NUCLEUS):
+                own["nucleus"][name.removeprefix(NUCLEUS)] = value
+            else:
+                own[name] = value
+        return MeasureSettings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(f"Wrong setting: {first_problem(error)}.") from None
+
+
+def _stored(file: Path) -> dict[str, Any]:
+    try:
+        values = read_json(file)
+    except OSError as error:
+        raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}.") from None
+    except JsonError as error:
+        raise SettingsError(f"{file} is not a settings file: {error}.") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file} is not a settings file (no JSON object).")
+    return values
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with some of them changed."""
+    merged = dict(values)
+    for name, value in changes.items():
+        inside = merged.get(name)
+        both = isinstance(inside, dict) and isinstance(value, dict)
+        merged[name] = _merged(inside, value) if both else value  # type: ignore[arg-type]
+    return merged
