@@ -77,6 +77,13 @@ def test_help_shows_every_setting(
             assert f"default {info.default})" in text
 
 
+def test_help_tells_healthy_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "600")
+    text = " ".join(run("super-resolve", "--help").stdout.split())
+    assert "(from 0 to 1000; healthy 1e-6 to 5e-4; default 5e-05)" in text
+    assert "(from 0 to 10; healthy 0.005 to 0.05; default 0.01)" in text
+
+
 @pytest.mark.parametrize(
     "command", [(), ("bundles",), ("bundles", "info"), ("demo",), ("simulate",), ("train",)]
 )

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
 from napari_rls.errors import SettingsError
-from napari_rls.search.settings import first_problem
+from napari_rls.search.settings import first_problem, healthy_range
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -45,6 +45,7 @@ def options_of(
     model: type[BaseModel],
     only: Collection[str] | None = None,
     defaults: Mapping[str, str] | None = None,
+    flags: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command an option for every field of a settings class.
 
@@ -59,6 +60,8 @@ def options_of(
         Names of the fields to offer; None offers all.
     defaults
         What the help says of fields whose default the command works out itself.
+    flags
+        Names of options that are not called as their field.
     """
     fields = {
         name: field for name, field in model.model_fields.items() if only is None or name in only
@@ -72,7 +75,9 @@ def options_of(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=_annotation(name, field, (defaults or {}).get(name)),
+                annotation=_annotation(
+                    (flags or {}).get(name, name), field, (defaults or {}).get(name)
+                ),
             )
             for name, field in fields.items()
         ]
@@ -137,7 +142,14 @@ def _help(field: FieldInfo, default: str | None) -> str:
         default = str(field.default)
     choices = _choices(field)
     names = f"one of {choices.replace('|', ', ')}" if len(choices) > WIDEST else ""
-    notes = "; ".join(filter(None, (_range(field), names, default and f"default {default}")))
+    healthy = healthy_range(field)
+    parts = (
+        _range(field),
+        healthy and f"healthy {healthy}",
+        names,
+        default and f"default {default}",
+    )
+    notes = "; ".join(filter(None, parts))
     return f"{field.description} ({notes})" if notes else str(field.description)
 
 

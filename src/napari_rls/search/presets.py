@@ -88,7 +88,7 @@ PRESETS: Mapping[MethodName, Preset] = {
             "samples": 0,
         },
         ("samples",),
-        largest_lambda_w=1000.0,
+        largest_lambda_w=1000,
     ),
     "unregularised": Preset(
         f"Latent search without regularization (ablation of {_RLS})",
@@ -111,6 +111,9 @@ PRESETS: Mapping[MethodName, Preset] = {
         ("lambda_w", "lambda_c", "steps", "samples"),
     ),
 }
+
+LARGEST_LAMBDA_W = max(preset.largest_lambda_w for preset in PRESETS.values())
+"""The largest of any method."""
 
 PRESET_FIELDS = frozenset(name for preset in PRESETS.values() for name in preset.values)
 """Settings that depend on the method."""

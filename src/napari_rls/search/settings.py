@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,18 +14,42 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from napari_rls.errors import JsonError, SettingsError
 from napari_rls.files.json_file import first_fault, read_json
 from napari_rls.files.whole_file import whole_file
 from napari_rls.models.part import Checked
-from napari_rls.search.presets import PRESET_FIELDS, PRESETS, MethodName
+from napari_rls.search.presets import LARGEST_LAMBDA_W, PRESET_FIELDS, PRESETS, MethodName
 from napari_rls.search.schedule import Schedule
 
 DEFAULT_BUNDLE = "bbbc013-translocation-64"
 FACTORS = (2, 4, 8, 16, 32)
 METHODS: tuple[str, ...] = tuple(PRESETS)
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """The range in which a setting does its work well, as metadata of its field."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        ends = (f"{end:g}" if end >= 1e-3 else f"{end:.0e}" for end in (self.low, self.high))
+        return " to ".join(end.replace("e-0", "e-") for end in ends)
+
+
+def healthy_range(field: FieldInfo) -> str:
+    """Return the range in which a setting does its work well, "" if it has none.
+
+    Examples
+    --------
+    >>> healthy_range(Settings.model_fields["lambda_w"])
+    '1e-6 to 5e-4'
+    """
+    return next((str(part) for part in field.metadata if isinstance(part, Healthy)), "")
 
 
 def _or_none(value: Any) -> Any:
@@ -64,24 +89,24 @@ class Settings(Checked):
         title="Scale factor",
         description="HR size divided by LR size.",
     )
-    lambda_w: float = Field(
+    lambda_w: Annotated[float, Healthy(1e-6, 5e-4)] = Field(
         default=5e-5,
         ge=0,
-        le=1000,
+        le=LARGEST_LAMBDA_W,
         title="lambda_w",
         description=(
             "Weight of P_w, which keeps every latent vector where the bundle has seen images: "
-            "higher is more typical, lower follows the LR image more (healthy: 1e-6 to 5e-4)."
+            "higher is more typical, lower follows the LR image more."
         ),
     )
-    lambda_c: float = Field(
+    lambda_c: Annotated[float, Healthy(0.005, 0.05)] = Field(
         default=0.01,
         ge=0,
         le=10,
         title="lambda_c",
         description=(
             "Weight of P_cross, which keeps coarse and fine latent vectors together: "
-            "higher is more coherent, lower follows the LR image more (healthy: 0.005 to 0.05)."
+            "higher is more coherent, lower follows the LR image more."
         ),
     )
     reading: Literal["scaled", "mean", "sum", "code"] = Field(

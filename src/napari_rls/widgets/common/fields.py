@@ -10,7 +10,7 @@ from magicgui.widgets import ComboBox, LineEdit, SpinBox, create_widget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QWidget
 
-from napari_rls.search.settings import Settings
+from napari_rls.search.settings import Settings, healthy_range
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -114,12 +114,6 @@ def _as_text(value: float | str | None) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else f"{value:g}"
-
-
-def healthy_range(info: FieldInfo) -> str:
-    """Return the healthy range that a setting's description names, or nothing."""
-    found = re.search(r"healthy: ([^)]+)", info.description or "")
-    return found[1] if found else ""
 
 
 def meaning_of_zero(info: FieldInfo) -> str:

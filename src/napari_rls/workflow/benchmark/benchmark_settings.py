@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from napari_rls.models.part import Checked
+from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import DEFAULT_BUNDLE, METHODS
 
-RLS = "rls"
+RLS: Final = "rls"
+
+_LARGEST = PRESETS[RLS].largest_lambda_w
 
 RIVALS = ("rls", "pulse", "brgm", "pix2pix")
 """Methods that are tried on noisy LR images too, as in Fig. 6."""
@@ -86,7 +89,7 @@ class BenchmarkSettings(Checked):
         title="Samples",
         description="Samples of a cell in the figure of uncertainty; 0 leaves it out.",
     )
-    lambda_w: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+    lambda_w: tuple[Annotated[float, Field(ge=0, le=_LARGEST)], ...] = Field(
         default=LAMBDA_W,
         title="Values of lambda_w",
         description="Values of lambda_w in the sensitivity analysis.",
