@@ -13,7 +13,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from bbbc013_translocation_64 import DRAFT, SETTINGS
+from bbbc013_translocation_64 import BLUEPRINT, SETTINGS
 
 from napari_rls.models.bundle import load_bundle
 from napari_rls.models.manifest import FORMAT_VERSION
@@ -39,7 +39,7 @@ def main() -> None:
             crops = end.value
             break
     print(crops.summary())
-    bundle = with_camera(load_bundle(DRAFT.name), crops.training.data)
+    bundle = with_camera(load_bundle(BLUEPRINT.name), crops.training.data)
     print(bundle.manifest.camera)
     manifest = bundle.manifest.model_copy(update={"format_version": FORMAT_VERSION})
     replace(bundle, manifest=manifest).save(given.out)

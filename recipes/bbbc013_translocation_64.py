@@ -13,15 +13,8 @@ import argparse
 from importlib.metadata import version
 from pathlib import Path
 
-from napari_rls.models.manifest import (
-    Channel,
-    EncoderSpec,
-    FlowFit,
-    FlowSpec,
-    Intensity,
-    Manifest,
-    Training,
-)
+from napari_rls.models.blueprint import Blueprint
+from napari_rls.models.manifest import Channel, EncoderShape, FlowSpec, Intensity
 from napari_rls.training.training_settings import TrainSettings
 from napari_rls.workflow.train.train_bundle import train_bundle
 from napari_rls.workflow.train.train_job import TrainJob
@@ -37,7 +30,7 @@ SETTINGS = TrainSettings(
 
 SAMPLES = 100_000
 
-DRAFT = Manifest(
+BLUEPRINT = Blueprint(
     name="bbbc013-translocation-64",
     title="FKHR-GFP translocation in U2OS cells, 64 x 64 pixels",
     architecture=SETTINGS.architecture,
@@ -51,19 +44,15 @@ DRAFT = Manifest(
         "absolute intensities cannot be compared between fields; ratios within a field can.",
     ),
     flow=FlowSpec(kind="maf", blocks=5, hidden=256, hidden_layers=2),
-    flow_fit=FlowFit(samples=SAMPLES, seed=0, epochs=0, held_out_nats=0, ks_distance=1),
-    encoder=EncoderSpec(
+    encoder=EncoderShape(
         factors=(4, 8, 16, 32),
         hidden=384,
         samples=SAMPLES,
         noise=0.04,
         seed=0,
-        held_out_error=(1.0, 1.0, 1.0, 1.0),
     ),
-    training=Training(
-        data="BBBC013v1, rows A, D, E, G, H (60 wells); row B is held out for KID and FID, "
-        "rows C and F were not used.",
-    ),
+    data="BBBC013v1, rows A, D, E, G, H (60 wells); row B is held out for KID and FID, "
+    "rows C and F were not used.",
     licence="CC BY 3.0",
     attribution="Trained on image set BBBC013v1, provided by Ilya Ravkin, available from the "
     "Broad Bioimage Benchmark Collection (Ljosa et al., Nature Methods, 2012).",
@@ -87,7 +76,7 @@ def main() -> None:
     job = TrainJob(
         images=tuple(str(given.data / f"{row}*.tif") for row in "ADEGH"),
         settings=SETTINGS,
-        card=DRAFT,
+        card=BLUEPRINT,
         out=given.out,
         folder=given.run or given.out.with_name(f"{given.out.name.partition('.')[0]}-run"),
         validation=(str(given.data / "B*.tif"),),

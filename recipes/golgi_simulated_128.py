@@ -11,23 +11,15 @@ Everything is seeded. Ctrl-C keeps a checkpoint; the same command goes on with i
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
+from napari_rls.models.blueprint import Blueprint
 from napari_rls.models.camera import CameraNoise
-from napari_rls.models.manifest import (
-    Channel,
-    EncoderSpec,
-    FlowFit,
-    FlowSpec,
-    Intensity,
-    Manifest,
-    Training,
-)
+from napari_rls.models.manifest import Channel, EncoderShape, FlowSpec, Intensity
 from napari_rls.simulate.assays import ASSAYS
 from napari_rls.simulate.golgi import GolgiSettings
 from napari_rls.training.training_settings import TrainSettings
@@ -70,7 +62,7 @@ CELLS = {
 SAMPLES = 100_000
 FACTORS = (8, 16, 32)
 
-DRAFT = Manifest(
+BLUEPRINT = Blueprint(
     name="golgi-simulated-128",
     title="Golgi scattering in simulated cells, 128 x 128 pixels",
     architecture=SETTINGS.architecture,
@@ -81,21 +73,17 @@ DRAFT = Manifest(
     pixel_size_um=PIXEL_UM,
     intensity=INTENSITY,
     flow=FlowSpec(kind="maf", blocks=5, hidden=256, hidden_layers=2),
-    flow_fit=FlowFit(samples=SAMPLES, seed=0, epochs=0, held_out_nats=0, ks_distance=1),
-    encoder=EncoderSpec(
+    encoder=EncoderShape(
         factors=FACTORS,
         hidden=384,
         samples=SAMPLES,
         noise=0.04,
         seed=0,
-        held_out_error=(1.0,) * len(FACTORS),
     ),
-    training=Training(
-        data="Simulated cells of napari-rls (napari-rls simulate --assay golgi, seed 0), half with "
-        "a compact Golgi, half with a scattered one; cells of seed 1 are held out for KID and FID. "
-        f"Before the kimg that are counted here, {HALF_SIZE_KIMG} at half the size and "
-        f"{SETTINGS.kimg:g} without the camera.",
-    ),
+    data="Simulated cells of napari-rls (napari-rls simulate --assay golgi, seed 0), half with "
+    "a compact Golgi, half with a scattered one; cells of seed 1 are held out for KID and FID. "
+    f"Before the kimg that are counted here, {HALF_SIZE_KIMG} at half the size and "
+    f"{SETTINGS.kimg:g} without the camera.",
     licence="BSD-3-Clause",
     attribution="Trained on cells simulated by napari-rls.",
     intended_use="Simulated cells of the Golgi assay, whose truth is known: to try the method at "
@@ -119,7 +107,7 @@ def main() -> None:
     last = TrainJob(
         images=(str(_simulated(cells, "training")),),
         settings=THROUGH_CAMERA,
-        card=DRAFT,
+        card=BLUEPRINT,
         out=given.out,
         folder=run,
         validation=(str(_simulated(cells, "validation")),),
@@ -127,8 +115,7 @@ def main() -> None:
         generator="last",
         fit_samples=SAMPLES,
     )
-    first = replace(
-        last,
+    first = last.but(
         settings=SETTINGS,
         out=last.start,
         folder=run.with_name(f"{run.name}-start"),

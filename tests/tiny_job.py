@@ -37,7 +37,7 @@ SETTINGS = TrainSettings(
     device="cpu",
     precision="float32",
 )
-CARD = Card("tiny", "A tiny one", "CC0-1.0", "none", None)
+CARD = Card(name="tiny", title="A tiny one", licence="CC0-1.0", attribution="none")
 
 
 def images() -> list[NDArray[np.uint8]]:

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_job import returned
 
 from napari_rls import load_bundle
 from napari_rls.errors import BundleError
 from napari_rls.models import bundle_file
+from napari_rls.models.blueprint import Blueprint
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.bundle_file import read_manifest, verify
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
-from napari_rls.models.manifest import EncoderSpec, Manifest
+from napari_rls.models.manifest import EncoderShape, Training
 from napari_rls.training.assemble import assemble
 from napari_rls.training.checkpoint import load_start
 from napari_rls.training.discriminator import Discriminator
@@ -180,16 +182,16 @@ def test_embedded_bundles_are_whole_and_small() -> None:
 
 
 def test_assembled_bundle_estimates_w_from_lr(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    spec = EncoderSpec(
-        factors=(2, 4), hidden=64, samples=4000, noise=0.0, seed=0, held_out_error=(1.0, 1.0)
+    manifest = tiny_bundle.manifest
+    blueprint = Blueprint(
+        **{n: getattr(manifest, n) for n in Blueprint.model_fields if n not in ("encoder", "data")},
+        encoder=EncoderShape(factors=(2, 4), hidden=64, samples=4000, noise=0.0, seed=0),
+        data="none",
     )
-    draft: Manifest = tiny_bundle.manifest.model_copy(update={"encoder": spec})
-    fit = assemble(tiny_bundle.generator, draft, epochs=1, samples=2000)
-    try:
-        while True:
-            assert next(fit)
-    except StopIteration as end:
-        made: Bundle = end.value
+    fits = returned(assemble(tiny_bundle.generator, blueprint, epochs=1, samples=2000))
+    training = Training(data=blueprint.data)
+    found = blueprint.manifest(training, fits.flow_fit, fits.encoder)
+    made = Bundle(found, tiny_bundle.generator, fits.flow, fits.encoders)
     assert made.manifest.encoder is not None
     assert max(made.manifest.encoder.held_out_error) < 0.5
     assert made.manifest.flow_fit.samples == 2000

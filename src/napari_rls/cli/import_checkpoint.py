@@ -15,7 +15,7 @@ from napari_rls.files.outputs import write_or_keep
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.part import plain_name
 from napari_rls.workflow.cells.channels import split_names
-from napari_rls.workflow.train.import_manifest import ImportSettings
+from napari_rls.workflow.train.import_blueprint import ImportSettings
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_rls.cli.options import options_of
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, Bars, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle, check_run, kept, wrong_usage
-from napari_rls.cli.train_options import NOT_STATED, job_of, run_folder
+from napari_rls.cli.train_options import job_of, run_folder
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.text import duration
 from napari_rls.training.training_settings import TrainSettings
+from napari_rls.workflow.train.bundle_card import Card
+from napari_rls.workflow.train.train_job import TrainOptions
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -30,6 +32,8 @@ _TRAINING = tuple(
 
 @options_of(NucleusSettings)
 @options_of(TrainSettings, only=_TRAINING)
+@options_of(TrainOptions, flags={"pattern": "channel-files"})
+@options_of(Card, defaults={"name": "that of the file"}, flags={"pixel_size_um": "pixel-size"})
 def train(
     images: Annotated[
         list[str] | None,
@@ -53,16 +57,6 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar=f"NAME{SUFFIX}", show_default=False, help="Bundle to write."),
-    ] = None,
-    channel_files: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN",
-            show_default=False,
-            help="Every file holds one channel, and this is how they are named, as in "
-            "'{field}_{channel}.tif': {field} is what the files of one field share, {channel} the "
-            "channel, * anything; folders may belong to it, as in '{channel}/{field}.tif'.",
-        ),
     ] = None,
     validation: Annotated[
         list[str] | None,
@@ -106,52 +100,12 @@ def train(
             help="Checkpoint of a run of the same shape to start from, or a bundle.",
         ),
     ] = None,
-    grow_kimg: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Thousands of images to train on at half the size first, which is fast; then the "
-            "generator grows to full size (default 0).",
-        ),
-    ] = None,
     dna_channel: Annotated[
         str | None,
         typer.Option(
             help="Channel that shows nuclei, by index from 0 or by name (default: the one named "
             "after a stain of DNA, else 0)."
         ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the bundle (default: that of the file).")
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="Title of the bundle.")] = None,
-    licence: Annotated[
-        str | None, typer.Option(help=f"Licence of the bundle (default: {NOT_STATED}).")
-    ] = None,
-    attribution: Annotated[
-        str | None, typer.Option(help=f"Whom to name for the images (default: {NOT_STATED}).")
-    ] = None,
-    pixel_size: Annotated[
-        float | None,
-        typer.Option(min=1e-6, help="Side of a pixel in micrometres; else what the files say."),
-    ] = None,
-    generator: Annotated[
-        Literal["best", "last"] | None,
-        typer.Option(
-            help="Generator to make a bundle of: the best by KID, or the last one (default best). "
-            "With --resume on a run that is done, it makes another bundle of that run."
-        ),
-    ] = None,
-    fit_samples: Annotated[
-        int | None,
-        typer.Option(
-            min=100,
-            help="Generated samples that flow and encoders are fitted to (default 100000).",
-        ),
-    ] = None,
-    fit_epochs: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Passes over them for the flow (default 40)."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the bundle.")] = False,
     **options: Any,
@@ -173,24 +127,12 @@ def train(
             "channels": channels,
             "out": out,
             "validation": tuple(validation) if validation else None,
-            "pattern": channel_files,
             "dna_channel": dna_channel,
             "start": start,
-            "grow_kimg": grow_kimg,
-            "generator": generator,
-            "fit_samples": fit_samples,
-            "fit_epochs": fit_epochs,
-        }
-        card = {
-            "name": name,
-            "title": title,
-            "licence": licence,
-            "attribution": attribution,
-            "pixel_size_um": pixel_size,
         }
         folder = run_folder(run, out)
         check_run(folder, resume=goes_on)
-        job = job_of(folder, words, card, goes_on)
+        job = job_of(folder, words, goes_on)
         check_bundle(job.out, overwrite=overwrite)
     with (
         exit_code(FAILED),

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from napari_rls.cli.options import build, given
 from napari_rls.errors import InputError
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.blueprint import Blueprint
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.part import plain_name
 from napari_rls.training.training_settings import TrainSettings
-
-if TYPE_CHECKING:
-    from napari_rls.models.manifest import Manifest
-    from napari_rls.workflow.train.bundle_card import Card
-    from napari_rls.workflow.train.train_job import TrainJob
-
-NOT_STATED = "not stated"
+from napari_rls.workflow.cells.channels import dna_index
+from napari_rls.workflow.train.bundle_card import Card
+from napari_rls.workflow.train.fields import parse_channels
+from napari_rls.workflow.train.train_job import RECORD, TrainJob, kept_job
 
 Model = TypeVar("Model", NucleusSettings, TrainSettings)
 
@@ -45,7 +42,7 @@ def run_folder(run: Path | None, out: Path | None) -> Path:
     return out.with_name(out.name.removesuffix(SUFFIX) + "-run")
 
 
-def job_of(folder: Path, words: Mapping[str, Any], card: Mapping[str, Any], old: bool) -> TrainJob:
+def job_of(folder: Path, words: Mapping[str, Any], old: bool) -> TrainJob:
     """Return the job that a command line asks for.
 
     Parameters
@@ -53,10 +50,8 @@ def job_of(folder: Path, words: Mapping[str, Any], card: Mapping[str, Any], old:
     folder
         The run's folder.
     words
-        Fields of the job and of its settings, ``channels`` as on the command line; None for
-        those that were not given.
-    card
-        The same of what the user says of the bundle.
+        Fields of the job, of its settings and of its card, ``channels`` as on the command
+        line; None for those that were not given.
     old
         Whether the run in the folder goes on: what is not given is as its record says.
 
@@ -67,10 +62,6 @@ def job_of(folder: Path, words: Mapping[str, Any], card: Mapping[str, Any], old:
     SettingsError
         If a value is out of range.
     """
-    from napari_rls.workflow.cells.channels import dna_index
-    from napari_rls.workflow.train.fields import parse_channels
-    from napari_rls.workflow.train.train_job import RECORD, TrainJob, kept_job
-
     before = kept_job(folder) if old and (folder / RECORD).exists() else None
     values = given(dict(words))
     if before is None and (
@@ -79,16 +70,16 @@ def job_of(folder: Path, words: Mapping[str, Any], card: Mapping[str, Any], old:
         raise InputError(f"Give {' and '.join(missing)}.")
     if "channels" in values:
         values["channels"], values["sources"] = parse_channels(values["channels"])
-    changes = {name: value for name, value in values.items() if name in TrainJob.__annotations__}
-    changes["settings"] = _changed(before.settings if before else None, TrainSettings, values)
-    changes["nuclei"] = _changed(before.nuclei if before else None, NucleusSettings, values)
-    if before is None:
-        if "dna_channel" not in values:
-            changes["dna_channel"] = str(dna_index(values["channels"]) or 0)
-        return TrainJob(
-            **changes, folder=folder, card=_card(None, given(dict(card)), values["out"])
-        )
-    return replace(before, **changes, card=_card(before, given(dict(card)), before.out))
+    if before is None and "dna_channel" not in values:
+        values["dna_channel"] = str(dna_index(values["channels"]) or 0)
+    parts = {
+        "folder": folder,
+        "settings": _changed(before.settings if before else None, TrainSettings, values),
+        "nuclei": _changed(before.nuclei if before else None, NucleusSettings, values),
+        "card": _card(before, values),
+    }
+    own = {name: value for name, value in values.items() if name in TrainJob.model_fields}
+    return build(TrainJob, (dict(before) if before else {}) | own | parts)
 
 
 def _changed(before: Model | None, model: type[Model], values: Mapping[str, Any]) -> Model:
@@ -96,17 +87,16 @@ def _changed(before: Model | None, model: type[Model], values: Mapping[str, Any]
     return build(model, (before.model_dump() if before else {}) | own)
 
 
-def _card(before: TrainJob | None, said: dict[str, Any], out: Path) -> Card | Manifest:
-    from napari_rls.workflow.train.bundle_card import Card
-
+def _card(before: TrainJob | None, values: Mapping[str, Any]) -> Card | Blueprint:
+    said = {name: value for name, value in values.items() if name in Card.model_fields}
     if before is None:
-        default = Card(plain_name(out.name.removesuffix(SUFFIX)), "", NOT_STATED, NOT_STATED, None)
-        return replace(default, **said)
+        name = plain_name(values["out"].name.removesuffix(SUFFIX))
+        return Card.of(**{"name": name, **said})
     if not said:
         return before.card
     if isinstance(before.card, Card):
-        return replace(before.card, **said)
+        return before.card.but(**said)
     raise InputError(
-        f"The run in {before.folder} was begun with a manifest, which says the {', '.join(said)} "
+        f"The run in {before.folder} was begun with a blueprint, which says the {', '.join(said)} "
         "of the bundle."
     )

@@ -60,14 +60,11 @@ class Bundle:
 
     def draw_z(self, count: int, seed: int) -> Tensor:
         """Draw z ~ N(0, I), shape (count, z_dim), on the CPU so that a seed means one thing."""
-        rng = torch.Generator().manual_seed(seed)
-        return torch.randn(count, self.manifest.architecture.z_dim, generator=rng)
+        return draw_z(self.generator, count, seed)
 
-    @torch.no_grad()
     def draw_w(self, count: int, seed: int) -> Tensor:
         """Draw ``count`` w (count, w_dim) from the mapping network."""
-        parts = self.draw_z(count, seed).split(MAPPING_BATCH)
-        return torch.cat([self.generator.mapping(part) for part in parts])
+        return draw_w(self.generator, count, seed)
 
     def mean_w(self, count: int = 10_000, seed: int = 0) -> Tensor:
         """Return the mean (w_dim,) of ``count`` random w, the start of the search."""
@@ -109,13 +106,26 @@ class Bundle:
         return replace(self, manifest=manifest, source=str(path))
 
 
+def draw_z(generator: Generator, count: int, seed: int) -> Tensor:
+    """Draw z ~ N(0, I), shape (count, z_dim), on the CPU so that a seed means one thing."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(count, generator.arch.z_dim, generator=rng)
+
+
+@torch.no_grad()
+def draw_w(generator: Generator, count: int, seed: int) -> Tensor:
+    """Draw ``count`` w (count, w_dim) from a generator's mapping network."""
+    parts = draw_z(generator, count, seed).split(MAPPING_BATCH)
+    return torch.cat([generator.mapping(part) for part in parts])
+
+
 @torch.random.fork_rng(devices=[])
 def empty_bundle(manifest: Manifest) -> Bundle:
     """Return a bundle of the manifest's shape whose weights are still to be filled in."""
     dim = manifest.architecture.w_dim
     generator = Generator(manifest.architecture).requires_grad_(False).eval()
     flow = WFlow(manifest.flow, torch.zeros(dim), torch.ones(dim)).requires_grad_(False).eval()
-    encoders = build_encoders(manifest, flow.mean, flow.std)
+    encoders = build_encoders(manifest.architecture, manifest.encoder, flow.mean, flow.std)
     unets = build_unets(manifest)
     for network in (*encoders.values(), *unets.values()):
         network.requires_grad_(False).eval()

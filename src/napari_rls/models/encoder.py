@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from napari_rls.models.manifest import Manifest
+from napari_rls.models.architecture import Architecture
+from napari_rls.models.manifest import EncoderShape
 
 
 class LatentEncoder(nn.Module):
@@ -47,14 +48,15 @@ class LatentEncoder(nn.Module):
         return self.mean + self.std * standardised
 
 
-def build_encoders(manifest: Manifest, mean: Tensor, std: Tensor) -> dict[int, LatentEncoder]:
-    """Return untrained encoders for all factors of the manifest, keyed by factor."""
-    if manifest.encoder is None:
+def build_encoders(
+    arch: Architecture, shape: EncoderShape | None, mean: Tensor, std: Tensor
+) -> dict[int, LatentEncoder]:
+    """Return untrained encoders for a generator, keyed by factor; without a shape, none."""
+    if shape is None:
         return {}
-    arch, hidden = manifest.architecture, manifest.encoder.hidden
     return {
         factor: LatentEncoder(
-            arch.image_channels * (arch.resolution // factor) ** 2, hidden, mean, std
+            arch.image_channels * (arch.resolution // factor) ** 2, shape.hidden, mean, std
         )
-        for factor in manifest.encoder.factors
+        for factor in shape.factors
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
@@ -80,8 +81,8 @@ class FlowFit(Part):
     )
 
 
-class EncoderSpec(Part):
-    """Shape and fit of the networks that estimate w from the LR image, one per factor."""
+class EncoderShape(Part):
+    """Shape of the networks that estimate w from the LR image, one per factor, and their data."""
 
     factors: tuple[_Factor, ...] = Field(max_length=_MOST_FACTORS)
     hidden: int = Field(default=256, ge=1, le=8192)
@@ -93,14 +94,28 @@ class EncoderSpec(Part):
         description="Deviation of the noise on the LR images, of -1 to 1.",
     )
     seed: _Seed
+
+    @model_validator(mode="after")
+    def _factors_differ(self) -> EncoderShape:
+        if len(set(self.factors)) != len(self.factors):
+            raise ValueError("each factor can have one encoder")
+        return self
+
+
+class EncoderSpec(EncoderShape):
+    """Shape and fit of the networks that estimate w from the LR image, one per factor."""
+
     held_out_error: tuple[_Error, ...] = Field(
         description="Mean squared error of held-out standardised w for each factor."
     )
 
+    @property
+    def shape(self) -> EncoderShape:
+        """The same without what the fit found."""
+        return EncoderShape.model_validate(self.model_dump(exclude={"held_out_error"}))
+
     @model_validator(mode="after")
     def _one_of_each(self) -> EncoderSpec:
-        if len(set(self.factors)) != len(self.factors):
-            raise ValueError("each factor can have one encoder")
         if len(self.held_out_error) != len(self.factors):
             raise ValueError("encoder.held_out_error needs a number for each factor")
         return self
@@ -196,16 +211,10 @@ class Manifest(Part):
 
     @model_validator(mode="after")
     def _channels_fit(self) -> Manifest:
-        if len(self.channels) != self.architecture.image_channels:
-            raise ValueError(
-                f"{len(self.channels)} channel names for a generator of "
-                f"{self.architecture.image_channels} channels"
-            )
+        check_channels(self.architecture, self.channels)
+        check_factors(self.architecture, self.encoder)
         if self.camera and len(self.camera.slope) != len(self.channels):
             raise ValueError("the camera's noise needs a number for each channel")
-        for factor in self.encoder.factors if self.encoder else ():
-            if self.architecture.resolution % factor:
-                raise ValueError(f"the HR size is no multiple of the encoder's factor {factor}")
         factors = self.pix2pix.factors if self.pix2pix else ()
         for factor in factors:
             if self.architecture.resolution % factor:
@@ -214,14 +223,7 @@ class Manifest(Part):
             raise ValueError("each factor can have one Pix2Pix network")
         if len({trust.factor for trust in self.trust}) != len(self.trust):
             raise ValueError("each factor can have one entry of trust")
-        if len({c.name for c in self.channels}) != len(self.channels):
-            raise ValueError("channel names must differ")
-        return self
-
-    @model_validator(mode="after")
-    def _flow_fits(self) -> Manifest:
-        if self.flow.kind == "realnvp" and self.architecture.w_dim < 2:
-            raise ValueError("a flow of kind realnvp needs 2 dimensions of w")
+        check_flow(self.architecture, self.flow)
         return self
 
     @property
@@ -237,3 +239,27 @@ class Manifest(Part):
     def channel_names(self) -> tuple[str, ...]:
         """Names of the channels, in the generator's order."""
         return tuple(c.name for c in self.channels)
+
+
+def check_channels(architecture: Architecture, channels: Sequence[Channel]) -> None:
+    """Check that a generator's channels have a name each; raise ValueError if not."""
+    if len(channels) != architecture.image_channels:
+        raise ValueError(
+            f"{len(channels)} channel names for a generator of "
+            f"{architecture.image_channels} channels"
+        )
+    if len({channel.name for channel in channels}) != len(channels):
+        raise ValueError("channel names must differ")
+
+
+def check_factors(architecture: Architecture, encoder: EncoderShape | None) -> None:
+    """Check that encoders are of factors that divide the HR size; raise ValueError if not."""
+    for factor in encoder.factors if encoder else ():
+        if architecture.resolution % factor:
+            raise ValueError(f"the HR size is no multiple of the encoder's factor {factor}")
+
+
+def check_flow(architecture: Architecture, flow: FlowSpec) -> None:
+    """Check that a flow can be one of a generator's w; raise ValueError if not."""
+    if flow.kind == "realnvp" and architecture.w_dim < 2:
+        raise ValueError("a flow of kind realnvp needs 2 dimensions of w")

@@ -1,14 +1,17 @@
-"""From a trained generator to a bundle: fit the flow and the encoders, fill in the manifest."""
+"""From a trained generator to what else a bundle needs: fit the flow and the encoders."""
 
 from __future__ import annotations
 
 from collections.abc import Generator as Iterating
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from napari_rls.models.bundle import Bundle, empty_bundle
-from napari_rls.models.encoder import build_encoders
-from napari_rls.models.manifest import EncoderSpec, Manifest
+from napari_rls.models.blueprint import Blueprint
+from napari_rls.models.bundle import draw_w
+from napari_rls.models.encoder import LatentEncoder, build_encoders
+from napari_rls.models.flow import WFlow
+from napari_rls.models.manifest import EncoderSpec, FlowFit
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.fit_cost import fit_seconds
 from napari_rls.training.fit_encoder import fit_encoders, render_lr, shares
@@ -31,22 +34,32 @@ class Fitting:
     news: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """What was fitted to a generator, and how well it fits: all of a bundle but its words."""
+
+    flow: WFlow
+    flow_fit: FlowFit
+    encoders: Mapping[int, LatentEncoder] = field(default_factory=dict)
+    encoder: EncoderSpec | None = None
+
+
 def assemble(
     generator: Generator,
-    draft: Manifest,
+    blueprint: Blueprint,
     *,
     seed: int = 0,
     samples: int = FLOW_SAMPLES,
     epochs: int = 40,
-) -> Iterating[Fitting, None, Bundle]:
+) -> Iterating[Fitting, None, Fits]:
     """Fit everything that a bundle needs beside its generator; yield how far that is.
 
     Parameters
     ----------
     generator
-        The trained generator.
-    draft
-        The manifest; what the fits say of themselves is filled in here.
+        The trained generator; it is put into evaluation mode.
+    blueprint
+        What the bundle is to be.
     seed
         Seed of all random numbers.
     samples, epochs
@@ -54,37 +67,34 @@ def assemble(
 
     Returns
     -------
-    Bundle
-        The bundle, not yet written.
+    Fits
+        The flow and the encoders.
     """
-    flow, render, encode = fit_seconds(draft, samples, epochs)
+    flow, render, encode = fit_seconds(blueprint, samples, epochs)
     whole = flow + render + encode
-    bundle = Bundle(draft, generator.requires_grad_(False).eval(), empty_bundle(draft).flow)
-    w = bundle.draw_w(samples, seed)
-    for progress in fit_flow(w, draft.flow, seed=seed, epochs=epochs):
+    generator.requires_grad_(False).eval()
+    w = draw_w(generator, samples, seed)
+    for progress in fit_flow(w, blueprint.flow, seed=seed, epochs=epochs):
         yield Fitting(
             flow / whole * progress.epoch / epochs,
             f"flow: epoch {progress.epoch} of {epochs}, held out {progress.fit.held_out_nats:.2f} "
             f"nats, KS distance {progress.fit.ks_distance:.3f}",
         )
-    manifest = draft.model_copy(update={"flow_fit": progress.fit})
-    bundle = Bundle(manifest, bundle.generator, progress.flow)
-    if draft.encoder is None:
-        return bundle
-    spec = draft.encoder
-    w = bundle.draw_w(spec.samples, seed + 1)
-    rendering = shares(render_lr(bundle, w, spec.factors), flow, flow + render, whole)
-    lr = yield from _told(rendering, f"encoders: drawing {spec.samples} generated images")
-    encoders = build_encoders(manifest, bundle.flow.mean, bundle.flow.std)
+    fitted = progress.flow
+    shape = blueprint.encoder
+    if shape is None:
+        return Fits(fitted, progress.fit)
+    w = draw_w(generator, shape.samples, seed + 1)
+    rendering = shares(render_lr(generator, w, shape.factors), flow, flow + render, whole)
+    lr = yield from _told(rendering, f"encoders: drawing {shape.samples} generated images")
+    encoders = build_encoders(blueprint.architecture, shape, fitted.mean, fitted.std)
     fits = shares(
-        fit_encoders(encoders, lr, w, noise=spec.noise, seed=seed), flow + render, whole, whole
+        fit_encoders(encoders, lr, w, noise=shape.noise, seed=seed), flow + render, whole, whole
     )
     errors = yield from _told(fits, f"encoders: fitting those of {len(encoders)} factors")
     yield Fitting(1.0, f"encoders: held-out errors {', '.join(f'{e:.3f}' for e in errors)}")
-    fitted = EncoderSpec.model_validate({**spec.model_dump(), "held_out_error": errors})
-    return Bundle(
-        manifest.model_copy(update={"encoder": fitted}), bundle.generator, bundle.flow, encoders
-    )
+    spec = EncoderSpec(**shape.model_dump(), held_out_error=errors)
+    return Fits(fitted, progress.fit, encoders, spec)
 
 
 def _told(work: Iterating[float, None, Result], text: str) -> Iterating[Fitting, None, Result]:

@@ -12,8 +12,9 @@ from scipy.optimize import nnls
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_rls.models.bundle import Bundle
+from napari_rls.models.bundle import draw_w
 from napari_rls.models.camera import LEAST_VARIANCE, CameraNoise
+from napari_rls.models.stylegan2 import Generator
 
 BINS = 24
 """Classes of intensity, each with as many real pixels."""
@@ -76,11 +77,10 @@ def enough_images(size: int) -> int:
 
 
 @torch.no_grad()
-def images_to_compare(bundle: Bundle, seed: int = 0) -> Tensor:
+def images_to_compare(generator: Generator, seed: int = 0) -> Tensor:
     """Return random images (N, C, H, W) as the search makes them, without camera noise."""
-    parts = bundle.draw_w(enough_images(bundle.manifest.hr_size), seed).split(_BATCH)
-    network = bundle.generator
-    return torch.cat([network.synthesis(network.broadcast(w)) for w in parts])
+    parts = draw_w(generator, enough_images(generator.arch.resolution), seed).split(_BATCH)
+    return torch.cat([generator.synthesis(generator.broadcast(w)) for w in parts])
 
 
 def _noise(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,9 +12,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from napari_rls.models.bundle import Bundle
 from napari_rls.models.encoder import LatentEncoder
 from napari_rls.models.frozen import FrozenSynthesis
+from napari_rls.models.stylegan2 import Generator as StyleGenerator
 from napari_rls.search.degradation import Bicubic
 from napari_rls.training.fit_cost import EPOCHS
 
@@ -29,16 +29,16 @@ WEIGHT_DECAY = 0.01
 
 @torch.no_grad()
 def render_lr(
-    bundle: Bundle, w: Tensor, factors: Sequence[int]
+    generator: StyleGenerator, w: Tensor, factors: Sequence[int]
 ) -> Generator[float, None, dict[int, Tensor]]:
     """Return the LR images (N, C, h, w), in -1 to 1, of w (N, d) for every factor.
 
     The share of the images that are done is yielded after each batch.
     """
-    synthesis = FrozenSynthesis(bundle.generator.synthesis)
+    synthesis = FrozenSynthesis(generator.synthesis)
     parts: dict[int, list[Tensor]] = {factor: [] for factor in factors}
     for k, rows in enumerate(batches := w.split(RENDER_BATCH), start=1):
-        image = synthesis(bundle.generator.broadcast(rows))
+        image = synthesis(generator.broadcast(rows))
         for factor in factors:
             parts[factor].append(Bicubic(factor)(image))
         yield k / len(batches)

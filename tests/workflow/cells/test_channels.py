@@ -208,7 +208,7 @@ def test_the_command_says_what_it_takes_for_what(
 def test_training_finds_nuclei_in_the_stain_of_dna(tmp_path: Path) -> None:
     def dna(channels: str, **words: object) -> str:
         given = {"images": ("x",), "channels": channels, "out": tmp_path / "b.rls.safetensors"}
-        return settled(job_of(tmp_path / "run", given | words, {}, False)).dna_channel
+        return settled(job_of(tmp_path / "run", given | words, False)).dna_channel
 
     assert dna("GFP,Hoechst") == "Hoechst"
     assert dna("w1,w2") == "w1"

@@ -20,7 +20,7 @@ from napari_rls.models.bundle import load_bundle
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.super_resolve.resolver import super_resolve
-from napari_rls.workflow.train.import_manifest import ImportSettings, imported_manifest
+from napari_rls.workflow.train.import_blueprint import ImportSettings, imported_blueprint
 
 FIT = ("--fit-samples", 200, "--fit-epochs", 1, "--fit-images", 100)
 
@@ -156,6 +156,6 @@ def test_a_bundle_is_replaced_only_if_asked_and_only_by_a_whole_one(
 def test_the_flow_of_a_wide_generator_is_wide_too() -> None:
     arch = random_bundle().manifest.architecture.model_copy(update={"w_dim": 512})
     settings = ImportSettings(name="wide")
-    assert imported_manifest(settings, arch, ("a", "b"), "x").flow.hidden == 1024
+    assert imported_blueprint(settings, arch, ("a", "b"), "x").flow.hidden == 1024
     with pytest.raises(InputError, match="has 2 image channel"):
-        imported_manifest(settings, arch, ("a", "b", "c"), "x")
+        imported_blueprint(settings, arch, ("a", "b", "c"), "x")

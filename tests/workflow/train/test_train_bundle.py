@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,11 @@ from tiny_job import CARD, SETTINGS, full_disk, images, job, run, write_fields
 from napari_rls.errors import InputError, KeptError, TrainingError
 from napari_rls.evaluation.features import NAME
 from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.models.manifest import Intensity
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.checkpoint import load_generator
 from napari_rls.training.run_folder import RunFolder, Score
-from napari_rls.workflow.train.bundle_card import draft_manifest
+from napari_rls.workflow.train.bundle_card import Card, blueprint_of
 from napari_rls.workflow.train.train_bundle import JobUpdate, train_bundle
 from napari_rls.workflow.train.train_job import TrainJob, kept_job, settled
 
@@ -150,7 +150,7 @@ def test_a_run_starts_from_both_networks_of_a_bundle(folder: Path) -> None:
     second = job(
         folder, start=first.out, folder=folder / "second", out=folder / "b.rls.safetensors"
     )
-    learning = replace(second, settings=SETTINGS.model_copy(update={"learning_rate": 1e-9}))
+    learning = second.but(settings=SETTINGS.model_copy(update={"learning_rate": 1e-9}))
     run(learning, stop_at=(16, 4))
     before, after = (load_file(RunFolder(j.folder).checkpoint) for j in (first, learning))
     names = [name for name in before if name.startswith("discriminator.")]
@@ -168,7 +168,7 @@ def test_a_start_of_another_shape_is_refused(folder: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"discriminator.b4.out.weight is missing or not of the shape"
     ):
-        run(replace(first, start=folder / "other.safetensors", folder=folder / "x"))
+        run(first.but(start=folder / "other.safetensors", folder=folder / "x"))
 
 
 def test_a_growing_run_goes_on_only_as_it_was(folder: Path) -> None:
@@ -176,17 +176,17 @@ def test_a_growing_run_goes_on_only_as_it_was(folder: Path) -> None:
     run(growing, stop_at=(16, 8))
     run(plain, stop_at=(16, 8))
     with pytest.raises(TrainingError, match=r"half the size for 0\.02 kimg, now 0\.03 are asked"):
-        run(replace(growing, grow_kimg=0.03))
+        run(growing.but(grow_kimg=0.03))
     with pytest.raises(InputError, match="too few: after growing, the discriminator learns alone"):
-        run(replace(growing, settings=SETTINGS))
+        run(growing.but(settings=SETTINGS))
     with pytest.raises(TrainingError, match=r"first weights: grown\.safetensors, now none"):
-        run(replace(growing, grow_kimg=0))
+        run(growing.but(grow_kimg=0))
     with pytest.raises(TrainingError, match="began at full size"):
-        run(replace(plain, **GROWING))
+        run(plain.but(**GROWING))
     with pytest.raises(InputError, match="leave out the start weights"):
-        run(replace(growing, start=folder / "x.safetensors"))
+        run(growing.but(start=folder / "x.safetensors"))
     with pytest.raises(InputError, match="cannot start at half the size"):
-        run(replace(growing, settings=SETTINGS.model_copy(update={"size": 8})))
+        run(growing.but(settings=SETTINGS.model_copy(update={"size": 8})))
 
 
 def test_other_words_need_no_other_fit(folder: Path) -> None:
@@ -195,7 +195,7 @@ def test_other_words_need_no_other_fit(folder: Path) -> None:
     first = bundle_of(plan)
     assert "fitting" not in stages(run(plan))
     assert bundle_of(plan).manifest.content_hash == first.manifest.content_hash
-    assert "fitting" not in stages(run(replace(plan, card=replace(CARD, title="Another"))))
+    assert "fitting" not in stages(run(plan.but(card=CARD.but(title="Another"))))
     other = bundle_of(plan)
     assert other.manifest.title == "Another"
     same = {"title": "A tiny one", "content_hash": first.manifest.content_hash}
@@ -204,7 +204,7 @@ def test_other_words_need_no_other_fit(folder: Path) -> None:
     for change in ({"fit_samples": 400}, {"fit_epochs": 2}):
         assert "fitting" in stages(run(job(folder, **change)))
     longer = SETTINGS.model_copy(update={"kimg": 0.06})
-    assert "fitting" in stages(run(replace(plan, settings=longer)))
+    assert "fitting" in stages(run(plan.but(settings=longer)))
     assert bundle_of(plan).manifest.training.kimg == 0.06
 
 
@@ -232,7 +232,7 @@ def test_the_last_generator_is_taken_on_demand_with_its_own_score(folder: Path) 
     place.add_score(Score(40, 3.0, 0.1, 99.0, "f"))
     run(plan)
     assert bundle_of(plan).manifest.training.kid == -1.0
-    assert "training" not in stages([u for u in run(replace(plan, generator="last")) if u.step])
+    assert "training" not in stages([u for u in run(plan.but(generator="last")) if u.step])
     made = bundle_of(plan)
     weights = load_generator(place.checkpoint, SETTINGS.architecture, part="average.").state_dict()
     assert all(torch.equal(weights[k], v) for k, v in made.generator.state_dict().items())
@@ -314,11 +314,7 @@ def test_a_run_can_be_finished_at_any_time(folder: Path) -> None:
     list(train_bundle(plan, finish=True))
     assert not bundle_of(plan).discriminator
     with pytest.raises(TrainingError, match=r"other settings \(seed: 0, now 1"):
-        list(
-            train_bundle(
-                replace(plan, settings=SETTINGS.model_copy(update={"seed": 1})), finish=True
-            )
-        )
+        list(train_bundle(plan.but(settings=SETTINGS.model_copy(update={"seed": 1})), finish=True))
 
 
 def test_a_run_at_half_the_size_cannot_be_finished(folder: Path) -> None:
@@ -347,7 +343,7 @@ def test_the_record_tells_the_whole_job_wherever_the_folder_is(
     run(plan, stop_at=(16, 12))
     moved = (folder / "run").rename(folder / "moved")
     kept = kept_job(moved)
-    assert kept == replace(settled(plan), folder=moved)
+    assert kept == settled(plan).but(folder=moved)
     assert kept.images == (str(folder / "fields" / "f[0-2].tif"),)
     assert kept.dna_channel == "DNA"
     run(kept, stop_at=(16, 20))
@@ -373,14 +369,23 @@ def test_a_damaged_record_is_said_to_be_one(tmp_path: Path, text: bytes, why: st
         kept_job(tmp_path)
 
 
-def test_a_manifest_in_place_of_words(folder: Path) -> None:
-    draft = draft_manifest(CARD, SETTINGS, 300)
-    note = {"note": "stretched", "low": 0.0, "high": 255.0}
-    told = draft.model_copy(
+def test_a_record_of_an_earlier_version_is_read(folder: Path) -> None:
+    plan = job(folder)
+    run(plan, stop_at=(16, 4))
+    path = plan.folder / "job.json"
+    record = json.loads(path.read_text())
+    words = ("name", "title", "licence", "attribution", "pixel_size_um")
+    record["card"] = {name: record["card"][name] for name in words}
+    path.write_text(json.dumps(record))
+    assert kept_job(plan.folder) == settled(plan)
+
+
+def test_a_blueprint_in_place_of_words(folder: Path) -> None:
+    told = blueprint_of(CARD, SETTINGS, 300).model_copy(
         update={
             "limits": "Known ones.",
-            "intensity": draft.intensity.model_copy(update=note),
-            "training": draft.training.model_copy(update={"data": "Four fields."}),
+            "intensity": Intensity(note="stretched", low=0.0, high=255.0),
+            "data": "Four fields.",
         }
     )
     plan = job(folder, card=told)
@@ -388,8 +393,9 @@ def test_a_manifest_in_place_of_words(folder: Path) -> None:
     manifest = bundle_of(plan).manifest
     assert (manifest.limits, manifest.intensity.note) == ("Known ones.", "stretched")
     assert (manifest.training.data, manifest.training.images) == ("Four fields.", 9)
+    assert kept_job(plan.folder).card == told
     with pytest.raises(InputError, match="not one of this size and channels"):
-        run(replace(plan, settings=SETTINGS.model_copy(update={"size": 32})))
+        run(plan.but(settings=SETTINGS.model_copy(update={"size": 32})))
 
 
 def test_start_weights_that_are_not_there(folder: Path) -> None:
@@ -397,10 +403,11 @@ def test_start_weights_that_are_not_there(folder: Path) -> None:
         run(job(folder, start=folder / "x.safetensors"))
 
 
-def test_words_that_cannot_stand_are_refused_before_anything_is_cut(folder: Path) -> None:
-    plan = job(folder, card=replace(CARD, name="/"), images=("not there",))
+def test_words_that_cannot_stand_are_refused_before_there_is_a_job() -> None:
     with pytest.raises(InputError, match="cannot be described so: name"):
-        run(plan)
+        CARD.but(name="/")
+    with pytest.raises(InputError, match="cannot be described so: title"):
+        Card.of(name="x", title="\x1b[2J")
 
 
 def test_a_folder_of_other_files_is_left_alone(folder: Path) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_rls.errors import InputError
 from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.models.part import Checked, Name
+from napari_rls.models.part import Name
 from napari_rls.search.settings import first_problem
 from napari_rls.training.training_settings import TrainSettings
 from napari_rls.workflow.cells.channels import split_names
-from napari_rls.workflow.train.bundle_card import Card
-from napari_rls.workflow.train.train_job import TrainJob, kept_job
+from napari_rls.workflow.train.bundle_card import Card, Words
+from napari_rls.workflow.train.train_job import TrainJob, TrainOptions, kept_job
 
 HALF = "half"
 """Folder, within a run's, of its first stage at half the size."""
@@ -26,15 +26,13 @@ _RUN = "run.json"
 _NOT_YET_KNOWN = ("DNA",)
 
 
-class TrainPlan(Checked):
+class TrainPlan(Words, TrainOptions):
     """All that a training job is made of; the channels in ``settings`` count for nothing.
 
     They are those that ``channels`` names, and are put there as the job begins. ``validation``,
     ``out`` and ``run`` are those of a run that was begun on the command line: images to validate
     on, bundle and folder of other names than here.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
@@ -47,14 +45,6 @@ class TrainPlan(Checked):
         ),
     )
     dna_channel: str = ""
-    pattern: str = Field(
-        default="",
-        title="File names",
-        description=(
-            "If every channel has a file of its own: how the files are named, as in "
-            "{field}_{channel}*.tif. Empty if a file holds all channels."
-        ),
-    )
     folder: Path = Field(default_factory=lambda: Path.home() / "napari-rls")
     name: Name = Field(
         default="my-cells",
@@ -63,15 +53,6 @@ class TrainPlan(Checked):
     )
     out: Path | None = None
     run: Path | None = None
-    title: Annotated[str, Field(max_length=10_000)] = Field(
-        default="", title="Title", description="Title of the bundle; empty: channels and size."
-    )
-    licence: Annotated[str, Field(max_length=10_000)] = Field(
-        default="not stated", title="Licence", description="Licence of the bundle, as CC-BY-4.0."
-    )
-    attribution: Annotated[str, Field(max_length=10_000)] = Field(
-        default="not stated", title="Attribution", description="Whom to name for the images."
-    )
     pixel_size: float = Field(
         default=0.0,
         ge=0,
@@ -83,32 +64,6 @@ class TrainPlan(Checked):
         default="",
         title="Start from",
         description="File of a bundle of the same size and widths to start from; empty: scratch.",
-    )
-    grow_kimg: float = Field(
-        default=0.0,
-        ge=0,
-        le=100_000,
-        title="Half size first",
-        description="Training at half the size first, in kimg; 0: none.",
-    )
-    generator: Literal["best", "last"] = Field(
-        default="best",
-        title="Generator",
-        description="The bundle is made of the best generator by KID, or of the last one.",
-    )
-    fit_samples: int = Field(
-        default=100_000,
-        ge=100,
-        le=10_000_000,
-        title="Samples to fit",
-        description="Generated samples that flow and encoders are fitted to at the end.",
-    )
-    fit_epochs: int = Field(
-        default=40,
-        ge=1,
-        le=1000,
-        title="Epochs of the flow",
-        description="Passes over these samples.",
     )
     settings: TrainSettings = TrainSettings(channels=_NOT_YET_KNOWN)
     nuclei: NucleusSettings = NucleusSettings()
@@ -159,20 +114,20 @@ class TrainPlan(Checked):
         return TrainJob(
             images=self.images,
             settings=self.with_part("settings", "channels", names).settings,
-            card=Card(self.name, self.title, self.licence, self.attribution, stated),
+            card=Card.of(name=self.name, pixel_size_um=stated, **self._own(Words)),
             out=self.bundle,
             folder=self.run_folder,
             validation=self.validation,
-            pattern=self.pattern,
             sources=sources,
             dna_channel=dna,
             nuclei=self.nuclei,
             start=Path(self.start) if self.start else None,
-            grow_kimg=self.grow_kimg,
-            generator=self.generator,
-            fit_samples=self.fit_samples,
-            fit_epochs=self.fit_epochs,
+            **self._own(TrainOptions),
         )
+
+    def _own(self, part: type[BaseModel]) -> dict[str, Any]:
+        """Return the values that the plan shares with a part of the job."""
+        return {name: getattr(self, name) for name in part.model_fields}
 
     def changed(self, **values: Any) -> TrainPlan:
         """Return a plan with other values.
@@ -236,7 +191,7 @@ class TrainPlan(Checked):
         job = kept_job(folder)
         if not isinstance(job.card, Card):
             raise InputError(
-                f"The run in {folder} was begun in Python with a manifest of its own; go on with "
+                f"The run in {folder} was begun in Python with a blueprint of its own; go on with "
                 "it there."
             )
         return cls.of_job(job)
@@ -254,18 +209,15 @@ class TrainPlan(Checked):
         assert isinstance(card, Card)
         names = job.settings.channels
         pairs = zip(names, job.sources, strict=True) if job.sources else ((n,) for n in names)
-        same = ("images", "validation", "pattern", "dna_channel", "nuclei")
-        fits = ("grow_kimg", "generator", "fit_samples", "fit_epochs")
+        same = ("images", "validation", "dna_channel", "nuclei", *TrainOptions.model_fields)
         plan = _validated(
-            {name: getattr(job, name) for name in (*same, *fits)}
+            {name: getattr(job, name) for name in same}
+            | {name: getattr(card, name) for name in Words.model_fields}
             | {
                 "settings": job.settings.model_copy(update={"channels": _NOT_YET_KNOWN}),
                 "channels": ",".join(map("=".join, pairs)),
                 "folder": folder,
                 "name": card.name,
-                "title": card.title,
-                "licence": card.licence,
-                "attribution": card.attribution,
                 "pixel_size": card.pixel_size_um or 0.0,
                 "start": str(job.start or ""),
             }

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from napari_rls.errors import InputError
-from napari_rls.models.manifest import Manifest
+from napari_rls.models.blueprint import Blueprint
 from napari_rls.search.settings import first_problem
 from napari_rls.training.fit_cost import fit_seconds
 from napari_rls.training.training_settings import TrainSettings
-from napari_rls.workflow.train.bundle_card import Card, draft_manifest
+from napari_rls.workflow.train.bundle_card import Card, blueprint_of
 from napari_rls.workflow.train.train_job import TrainJob
 from napari_rls.workflow.train.train_time import Estimate, estimate
 
@@ -19,8 +19,8 @@ WARMUP = 4.0
 """kimg in which D learns alone after the size has doubled, unless the settings say otherwise."""
 
 
-def drafted(job: TrainJob) -> Manifest:
-    """Return the manifest of a job's bundle, as far as it is known.
+def planned(job: TrainJob) -> Blueprint:
+    """Return what a job's bundle will be, as far as it is known before its images are seen.
 
     Raises
     ------
@@ -40,11 +40,10 @@ def drafted(job: TrainJob) -> Manifest:
                 f"discriminator learns alone for {warmup(settings):g}; give more kimg."
             )
     if isinstance(card, Card):
-        return draft_manifest(card, settings, job.fit_samples)
+        return blueprint_of(card, settings, job.fit_samples)
     if (card.architecture, card.channel_names) != (settings.architecture, settings.channels):
-        raise InputError(f"The manifest of {card.name} is not one of this size and channels.")
-    fit = card.flow_fit.model_copy(update={"samples": job.fit_samples})
-    return card.model_copy(update={"flow_fit": fit})
+        raise InputError(f"The blueprint of {card.name} is not one of this size and channels.")
+    return card
 
 
 def warmup(settings: TrainSettings) -> float:
@@ -97,6 +96,6 @@ def expected(job: TrainJob, speed: float, *, done: bool = False) -> Estimate:
     InputError
         If the user's words cannot stand in a manifest.
     """
-    fitting = sum(fit_seconds(drafted(job), job.fit_samples, job.fit_epochs))
+    fitting = sum(fit_seconds(planned(job), job.fit_samples, job.fit_epochs))
     times = estimate(job.settings, speed, fitting, grow_kimg=job.grow_kimg)
     return replace(times, half=0.0, full=0.0) if done else times

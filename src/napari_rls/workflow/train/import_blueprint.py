@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from napari_rls.errors import InputError
 from napari_rls.models.architecture import Architecture
-from napari_rls.models.manifest import FlowSpec, Intensity, Manifest
-from napari_rls.models.part import Checked
-from napari_rls.search.settings import first_problem
-from napari_rls.training.training_settings import TrainSettings
-from napari_rls.workflow.train.bundle_card import Card, draft_manifest
+from napari_rls.models.blueprint import Blueprint
+from napari_rls.models.manifest import FlowSpec, Intensity, Training
+from napari_rls.training.fit_settings import FitSettings
+from napari_rls.version import __version__
+from napari_rls.workflow.train.bundle_card import (
+    HIDDEN,
+    NOT_STATED,
+    Words,
+    coloured,
+    described,
+    encoder_shape,
+    unknown_limits,
+    usual_use,
+)
 
-_HIDDEN = 256
 _FEWEST = 100
 
 
-class ImportSettings(Checked):
+class ImportSettings(Words, FitSettings):
     """What a checkpoint does not say of its generator, and how the rest of a bundle is fitted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str = Field(default="", description="Name of the bundle.")
-    title: str = Field(default="", description="Title of the bundle.")
     intensity_low: float = Field(
         default=0.0, description="Intensity that the training took as -1; 0 for 8-bit images."
     )
@@ -33,21 +38,11 @@ class ImportSettings(Checked):
     pixel_size: float | None = Field(
         default=None, gt=0, description="Side of an HR pixel in micrometres."
     )
-    trained_on: str = Field(default="not stated", description="Images that it was trained on.")
+    trained_on: str = Field(default=NOT_STATED, description="Images that it was trained on.")
     images: int | None = Field(default=None, ge=0, description="Number of these images.")
     kimg: float | None = Field(
         default=None, ge=0, description="Length of the training, in thousands of images."
     )
-    licence: str = Field(default="not stated", description="Licence of the generator.")
-    attribution: str = Field(
-        default="not stated", description="Whom to name for the generator and its images."
-    )
-    intended_use: str = Field(default="", description="What the bundle is for.")
-    limits: str = Field(default="", description="What it is known to do badly.")
-    fit_samples: int = Field(
-        default=100_000, ge=_FEWEST, description="Generated w that the flow is fitted to."
-    )
-    fit_epochs: int = Field(default=40, ge=1, le=1000, description="Passes over them.")
     fit_images: int = Field(
         default=100_000,
         ge=0,
@@ -66,10 +61,10 @@ class ImportSettings(Checked):
         return images
 
 
-def imported_manifest(
+def imported_blueprint(
     settings: ImportSettings, architecture: Architecture, channels: tuple[str, ...], origin: str
-) -> Manifest:
-    """Fill in all of a manifest that is known before flow and encoders are fitted.
+) -> Blueprint:
+    """Return what the bundle of an imported generator will be.
 
     Parameters
     ----------
@@ -93,39 +88,40 @@ def imported_manifest(
             f"The generator has {architecture.image_channels} image channel(s), but --channels "
             f"names {len(channels)}; give a name for each, in the order in which it was trained."
         )
-    card = Card(
-        name=settings.name,
-        title=settings.title,
-        licence=settings.licence,
-        attribution=settings.attribution,
-        pixel_size_um=settings.pixel_size,
-    )
-    try:
-        intensity = Intensity(
-            low=settings.intensity_low, high=settings.intensity_high, unit=settings.intensity_unit
-        )
-        training = TrainSettings(
-            size=architecture.resolution, channels=channels, seed=settings.seed, intensity=intensity
-        )
-        draft = draft_manifest(card, training, settings.fit_samples)
-        encoder = draft.encoder
-        if encoder is not None:
-            images = settings.fit_images
-            encoder = encoder.model_copy(update={"samples": images}) if images else None
-        told = {
-            "architecture": architecture,
-            "intensity": intensity,
-            "encoder": encoder,
+    size, images = architecture.resolution, settings.fit_images
+    return described(
+        lambda: Blueprint(
+            name=settings.name,
+            title=settings.title or f"{', '.join(channels)}, {size} x {size} pixels",
+            architecture=architecture,
+            channels=coloured(channels),
+            pixel_size_um=settings.pixel_size,
+            intensity=Intensity(
+                low=settings.intensity_low,
+                high=settings.intensity_high,
+                unit=settings.intensity_unit,
+            ),
             # Twice the dimensions of w: in a narrower MAF some of them are not heard at all.
-            "flow": FlowSpec(hidden=max(_HIDDEN, 2 * architecture.w_dim)),
-            "training": {
-                "data": f"{settings.trained_on}; {origin}",
-                "images": settings.images,
-                "kimg": settings.kimg,
-            },
-            "intended_use": settings.intended_use or draft.intended_use,
-            "limits": settings.limits or f"How good its images are is not known. {draft.limits}",
-        }
-        return Manifest.model_validate(dict(draft) | told)
-    except ValidationError as error:
-        raise InputError(f"The bundle cannot be described so: {first_problem(error)}.") from None
+            flow=FlowSpec(hidden=max(HIDDEN, 2 * architecture.w_dim)),
+            encoder=encoder_shape(size, images, settings.seed) if images else None,
+            data=f"{settings.trained_on}; {origin}",
+            licence=settings.licence,
+            attribution=settings.attribution,
+            intended_use=settings.intended_use or usual_use(channels),
+            limits=settings.limits or unknown_limits(),
+            created_by=f"napari-rls {__version__}",
+        )
+    )
+
+
+def imported_training(settings: ImportSettings, blueprint: Blueprint) -> Training:
+    """Return what the manifest says of a training elsewhere.
+
+    Raises
+    ------
+    InputError
+        If the user's words cannot stand in a manifest.
+    """
+    return described(
+        lambda: Training(data=blueprint.data, images=settings.images, kimg=settings.kimg)
+    )

@@ -10,7 +10,11 @@ from napari_rls.errors import CheckpointError, InputError
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.import_checkpoint import read_checkpoint
 from napari_rls.training.assemble import Fitting, assemble
-from napari_rls.workflow.train.import_manifest import ImportSettings, imported_manifest
+from napari_rls.workflow.train.import_blueprint import (
+    ImportSettings,
+    imported_blueprint,
+    imported_training,
+)
 
 
 def import_checkpoint(
@@ -48,18 +52,19 @@ def import_checkpoint(
         raise InputError(str(error)) from None
     arch = found.generator.arch
     origin = f"imported from {checkpoint.name} of {found.program} (SHA-256 {digest})"
-    draft = imported_manifest(settings, arch, channels, origin)
+    blueprint = imported_blueprint(settings, arch, channels, origin)
+    training = imported_training(settings, blueprint)
     yield Fitting(
         0.0,
         f"{checkpoint.name}: a StyleGAN2 generator of {found.program}, {arch.resolution} x "
         f"{arch.resolution} pixels, {arch.image_channels} channel(s), w of {arch.w_dim} dimensions",
     )
-    return (
-        yield from assemble(
-            found.generator,
-            draft,
-            seed=settings.seed,
-            samples=settings.fit_samples,
-            epochs=settings.fit_epochs,
-        )
+    fits = yield from assemble(
+        found.generator,
+        blueprint,
+        seed=settings.seed,
+        samples=settings.fit_samples,
+        epochs=settings.fit_epochs,
     )
+    manifest = blueprint.manifest(training, fits.flow_fit, fits.encoder)
+    return Bundle(manifest, found.generator, fits.flow, fits.encoders)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from napari_rls.models.manifest import Manifest
+from napari_rls.models.blueprint import Blueprint
 from napari_rls.training.training_settings import TrainSettings
-from napari_rls.workflow.train.bundle_card import with_crops
-from napari_rls.workflow.train.expected import drafted, expected, grown_settings, half_size
+from napari_rls.workflow.train.expected import expected, grown_settings, half_size, planned
 from napari_rls.workflow.train.hr_images import HRImages, kept_or_cut
 from napari_rls.workflow.train.run_files import check_free, images_shown, overview, save_bundle
 from napari_rls.workflow.train.train_job import TrainJob, keep_job, record_text, settled
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_rls.evaluation.scores import Scorer
     from napari_rls.models.bundle import Bundle
+    from napari_rls.training.assemble import Fits
     from napari_rls.training.run import Progress
     from napari_rls.workflow.train.cut_crops import TrainingCrops
 
@@ -111,7 +111,7 @@ def train_bundle(job: TrainJob, *, finish: bool = False) -> Generator[JobUpdate,
 
 def _train_bundle(job: TrainJob, *, finish: bool) -> Generator[JobUpdate, None, None]:
     job = settled(job)
-    draft = drafted(job)
+    blueprint = planned(job)
     record_text(job)  # it is written once training has begun
     check_free(job.folder)
     if finish:
@@ -129,7 +129,7 @@ def _train_bundle(job: TrainJob, *, finish: bool) -> Generator[JobUpdate, None, 
     else:
         times = yield from _told_time(job)
         yield from _trained(job, settings, crops, times)
-    bundle = yield from _fitted(job, with_crops(draft, crops), crops, times)
+    bundle = yield from _fitted(job, looked_at(blueprint, crops), crops, times)
     save_bundle(bundle, job.out)
     yield JobUpdate("done", f"The bundle: {job.out}.", 1.0, 1.0, bundle=job.out)
 
@@ -159,7 +159,7 @@ def _told_time(job: TrainJob) -> Generator[JobUpdate, None, Estimate]:
     left = job.settings.model_copy(update={"kimg": job.settings.kimg - shown / 1000})
     if left.kimg > 0:
         grow = 0.0 if (job.folder / "run.json").exists() else job.grow_kimg
-        rest = expected(replace(job, settings=left, grow_kimg=grow), speed)
+        rest = expected(job.but(settings=left, grow_kimg=grow), speed)
         yield JobUpdate("training", str(rest), CUTTING, seconds_left=rest.seconds)
     return expected(job, speed)
 
@@ -174,7 +174,7 @@ def _trained(
     if job.grow_kimg and (job.folder / "run.json").exists():
         start = kept_start(half, job.grow_kimg)
     elif job.grow_kimg:
-        small = half_size(replace(job, settings=settings))
+        small = half_size(job.but(settings=settings))
         yield JobUpdate(
             "training", f"First at {small.size} x {small.size} pixels.", CUTTING, size=small.size
         )
@@ -260,20 +260,35 @@ def _run(
     remember(settings, speed)
 
 
-def _fitted(
-    job: TrainJob, draft: Manifest, crops: TrainingCrops, times: Estimate
-) -> Generator[JobUpdate, None, Bundle]:
-    """Fit flow and encoders to the generator that is chosen."""
-    from napari_rls.workflow.train.fitted import chosen, fitted, judge, with_camera
+def looked_at(blueprint: Blueprint, crops: TrainingCrops) -> Blueprint:
+    """Add what is known once the crops have been cut; words on the same intensities stay."""
+    own, found = blueprint.intensity, crops.intensity
+    same = own is not None and (own.low, own.high) == (found.low, found.high)
+    return blueprint.model_copy(
+        update={
+            "pixel_size_um": blueprint.pixel_size_um or crops.training.pixel_size_um,
+            "intensity": own if same else found,
+        }
+    )
 
-    generator, draft = chosen(job.folder, draft, job.generator)
-    fitting = fitted(generator, draft, job.folder, seed=job.settings.seed, epochs=job.fit_epochs)
+
+def _fitted(
+    job: TrainJob, blueprint: Blueprint, crops: TrainingCrops, times: Estimate
+) -> Generator[JobUpdate, None, Bundle]:
+    """Fit flow and encoders to the generator that is chosen, and make the bundle of it all."""
+    from napari_rls.models.bundle import Bundle
+    from napari_rls.workflow.train.fitted import chosen, fitted, judge, missing_noise
+
+    choice = chosen(job.folder, blueprint.architecture, job.generator)
+    generator, training = choice.generator, choice.training(blueprint.data, crops)
+    seed = job.settings.seed
+    fitting = fitted(generator, blueprint, training, job.folder, seed=seed, fit=job)
     began = time.monotonic()
     while True:
         try:
             fit = next(fitting)
         except StopIteration as end:
-            bundle: Bundle = end.value
+            fits: Fits = end.value
             break
         took = time.monotonic() - began
         whole = took / fit.share if fit.share > SURE else times.fitting
@@ -284,8 +299,10 @@ def _fitted(
             fit.share,
             whole * (1 - fit.share),
         )
-    bundle = replace(bundle, discriminator=judge(job.folder, draft))
-    return with_camera(bundle, crops.training.data, job.settings.camera)
+    camera = job.settings.camera or missing_noise(generator, crops.training.data, crops.intensity)
+    manifest = blueprint.manifest(training, fits.flow_fit, fits.encoder, camera)
+    discriminator = judge(job.folder, blueprint.architecture)
+    return Bundle(manifest, generator, fits.flow, fits.encoders, discriminator)
 
 
 def _whole(share: float) -> float:

@@ -6,18 +6,18 @@ other began.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import Field
 
 from napari_rls.errors import InputError, JsonError
 from napari_rls.files.json_file import parse_model
 from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.blueprint import Blueprint
 from napari_rls.models.bundle_file import SUFFIX
-from napari_rls.models.manifest import Manifest
+from napari_rls.training.fit_settings import FitSettings
 from napari_rls.training.training_settings import TrainSettings
 from napari_rls.workflow.train.bundle_card import Card
 
@@ -28,8 +28,43 @@ _LARGEST = 10_000_000
 """Bytes of a record at most; one that names a hundred thousand files fits."""
 
 
-@dataclass(frozen=True)
-class TrainJob:
+class TrainOptions(FitSettings):
+    """What a user chooses of a job beside images, words and the training itself.
+
+    The command line's options, the widget's fields and the job's record are made of it.
+    """
+
+    pattern: str = Field(
+        default="",
+        title="File names",
+        description=(
+            "If every channel has a file of its own: how the files are named, as in "
+            "{field}_{channel}*.tif. {field} is what the files of one field share, {channel} the "
+            "channel, * anything; folders may belong to it, as in {channel}/{field}.tif. Empty if "
+            "a file holds all channels."
+        ),
+    )
+    grow_kimg: float = Field(
+        default=0.0,
+        ge=0,
+        le=100_000,
+        title="Half size first",
+        description=(
+            "Training at half the size first, which is fast, in kimg; then the generator grows to "
+            "full size. 0: none."
+        ),
+    )
+    generator: Literal["best", "last"] = Field(
+        default="best",
+        title="Generator",
+        description=(
+            "The bundle is made of the best generator by KID, or of the last one. KID sees grain "
+            "and sharpness above all: look at the sheets of samples."
+        ),
+    )
+
+
+class TrainJob(TrainOptions):
     """All that a bundle is trained of.
 
     Parameters
@@ -39,16 +74,14 @@ class TrainJob:
     settings
         How to train; intensities that are left out are taken from the images.
     card
-        What the user says of the bundle, or a manifest whose gaps are to be filled in.
+        What the user says of the bundle, or, for one of other networks or more words, its
+        blueprint.
     out
         The bundle to write; one that is there is replaced.
     folder
         The run's folder. If it holds this very run, that goes on.
     validation
         Images to validate on, as ``images``; if empty, a tenth of the crops is held out.
-    pattern
-        How files of one channel each are named; see
-        :func:`~napari_rls.workflow.train.fields.find_fields`. Empty: all channels in one file.
     sources
         What the files call each channel: names or indices in a file of several, with
         ``pattern`` what stands in the file names. Empty: the channels' own names.
@@ -58,35 +91,22 @@ class TrainJob:
         How nuclei are found.
     start
         Bundle or weights of a generator to start from.
-    grow_kimg
-        Thousands of images to train on at half the size first, in the folder ``half``
-        within ``folder``; 0 trains at full size from the start.
-    generator
-        The generator to make a bundle of: ``best``, of lowest KID where the run has scores,
-        or ``last``, the average at the end. KID sees grain and sharpness above all, so
-        that the two can differ; look at the sheets of samples.
-    fit_samples, fit_epochs
-        Generated samples that flow and encoders are fitted to, and the flow's passes
-        over them.
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
 
     images: tuple[str, ...]
     settings: TrainSettings
-    card: Card | Manifest
+    card: Card | Blueprint
     out: Path
     folder: Path
     validation: tuple[str, ...] = ()
-    pattern: str = ""
     sources: tuple[str, ...] = ()
     dna_channel: str = "0"
-    nuclei: NucleusSettings = field(default_factory=NucleusSettings)
+    nuclei: NucleusSettings = NucleusSettings()
     start: Path | None = None
-    grow_kimg: float = 0
-    generator: Literal["best", "last"] = "best"
-    fit_samples: int = 100_000
-    fit_epochs: int = 40
+
+    def but(self, **changes: Any) -> TrainJob:
+        """Return the job with other values, which are not checked."""
+        return self.model_copy(update=changes)
 
 
 def settled(job: TrainJob) -> TrainJob:
@@ -94,8 +114,7 @@ def settled(job: TrainJob) -> TrainJob:
     names, dna = job.settings.channels, job.dna_channel
     if dna.isdecimal() and int(dna) < len(names) and not names[int(dna)].isdecimal():
         dna = names[int(dna)]
-    return replace(
-        job,
+    return job.but(
         images=tuple(str(Path(text).absolute()) for text in job.images),
         validation=tuple(str(Path(text).absolute()) for text in job.validation),
         out=job.out.absolute(),
@@ -137,7 +156,7 @@ def record_text(job: TrainJob) -> bytes:
                 f"{path} has a name that is not UTF-8, which the record of a training cannot hold; "
                 "rename it or choose another place."
             )
-    return TypeAdapter(TrainJob).dump_json(job, indent=2) + b"\n"
+    return job.model_dump_json(indent=2).encode() + b"\n"
 
 
 def kept_job(folder: Path) -> TrainJob:
@@ -177,6 +196,6 @@ def _moved(job: TrainJob, folder: Path) -> TrainJob:
         if job.folder.name == f"{name}-run" and folder.name == f"{new}-run":
             out = out.with_name(f"{new}{SUFFIX}")
             if isinstance(card, Card) and card.name == name:
-                card = replace(card, name=new)
+                card = card.but(name=new)
         out = folder.parent / out.name
-    return replace(job, folder=folder, out=out, card=card)
+    return job.but(folder=folder, out=out, card=card)
