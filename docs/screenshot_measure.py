@@ -66,7 +66,7 @@ def main() -> None:
         while measure.state.phase is not Phase.IDLE:
             wait(0.1)
     print(measure.state.message.text)
-    measure.kind.value = "SR"
+    measure.shown.kind.value = "SR"
     measure.table.selectRow(CELLS + 2)
     wait(1)
     save(viewer, "measure")

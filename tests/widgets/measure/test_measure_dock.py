@@ -109,7 +109,7 @@ def test_buttons_that_cannot_work_say_why(qtbot):
 
 def test_the_table_follows_the_outlines_in_view_until_the_user_chooses(qtbot, dock, viewer):
     measure(qtbot, dock)
-    assert dock.kind.value == "GT"
+    assert dock.shown.kind.value == "GT"
     for c, channel in enumerate(("DNA", "GFP")):
         record = {"napari-rls": {"generated": True, "channels": [channel]}}
         data = two_channels(RATIOS)[:, c]
@@ -117,10 +117,10 @@ def test_the_table_follows_the_outlines_in_view_until_the_user_chooses(qtbot, do
     dock.reset_choices()
     measure(qtbot, dock)
     assert set(dock.state.result.table["Metadata_Image"]) == {"GT", "SR"}
-    assert dock.kind.value == "SR"
-    dock.kind.value = ""  # all of them
+    assert dock.shown.kind.value == "SR"
+    dock.shown.kind.value = ""  # all of them
     measure(qtbot, dock)
-    assert dock.kind.value == ""
+    assert dock.shown.kind.value == ""
 
 
 def test_fields_show_and_change_the_settings(dock):

@@ -16,6 +16,7 @@ from napari_rls.widgets.cells.input_state import Lacking
 from napari_rls.widgets.cells.side_by_side import SideBySide
 from napari_rls.widgets.cells.sources import Source, sources
 from napari_rls.widgets.cells.sr_layers import channel_look, placement
+from napari_rls.widgets.common.parts import there
 from napari_rls.widgets.common.run_controller import Soon, at_once
 
 if TYPE_CHECKING:
@@ -159,7 +160,9 @@ class Comparison:
         try:
             found = sources(gt, state.separate, state.channels)
         except ValueError:
-            raise InputError(f"The GT layer {gt[0].name} does not hold single cells.") from None
+            raise InputError(
+                f"The GT layer {there(gt[0]).name} does not hold single cells."
+            ) from None
         if len(found) != len(lr):
             raise InputError("The bundle has changed since the last run: super-resolve again.")
         factors = [_finer(source, own) for source, own in zip(found, lr, strict=True)]

@@ -111,7 +111,8 @@ def match_channels(layer: Image | None, wanted: Sequence[str]) -> tuple[int, ...
 
 
 def _factor(layer: Image, manifest: Manifest) -> int | None:
-    return fitting_factor(*full_resolution(layer).shape[-2:], manifest.hr_size)
+    height, width = full_resolution(layer).shape[-2:]
+    return fitting_factor(height, width, manifest.hr_size)
 
 
 def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image, ...]:
@@ -125,14 +126,15 @@ def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image,
         shape, twin = full_resolution(first).shape, _stem(first, wanted[0])
         for name, others in zip(wanted[1:], candidates[1:], strict=True):
             mates = [x for x in others if full_resolution(x).shape == shape and x not in found]
-            found += sorted(mates, key=lambda x, name=name, twin=twin: _stem(x, name) != twin)[:1]
+            found += [*(x for x in mates if _stem(x, name) == twin), *mates][:1]
         if len(found) == len(wanted):
             return tuple(found)
     return ()
 
 
 def _stem(layer: Image, channel: str) -> str:
-    return layer.name.lower().removesuffix(channel.lower())
+    name: str = layer.name
+    return name.lower().removesuffix(channel.lower())
 
 
 def _alike(layers: Sequence[Image], channels: int) -> tuple[Image, ...]:

@@ -84,7 +84,7 @@ class InputController(RunController[NewsT]):
         """Take over settings as a whole; the bundle stays as it was if it cannot be read."""
         before, problem = self.state.manifest, ""
         try:
-            manifest = read_manifest(find_bundle(settings.bundle))
+            manifest: Manifest | None = read_manifest(find_bundle(settings.bundle))
         except BundleError as error:
             problem = str(error)
             manifest = before
@@ -226,18 +226,20 @@ class InputController(RunController[NewsT]):
 
     def _nothing_chosen(self) -> str:
         """Return why there is no LR layer, and what to do."""
+        manifest = self.state.manifest
+        assert manifest is not None
         if fitting := self._fitting(self._images):
             return (
                 f"The open images fit the bundle {fitting.name} "
                 f"({', '.join(fitting.channel_names)}): choose it as the bundle."
             )
-        if unclear := unclear_layers(self._images, self.state.manifest):
+        if unclear := unclear_layers(self._images, manifest):
             return unclear
         for layer in self._own_images:
-            channels = tuple(range(len(self.state.manifest.channels)))
+            channels = tuple(range(len(manifest.channels)))
             try:
-                check_size(layer_cells(layer, pixels=False), self.state.manifest)
-                outline(Inputs(False, (layer,), (None,), channels), self.state.manifest)
+                check_size(layer_cells(layer, pixels=False), manifest)
+                outline(Inputs(False, (layer,), (None,), channels), manifest)
             except InputError as error:
                 return str(error)
         return "Open an image with LR cells and choose it as the LR layer."
@@ -251,6 +253,7 @@ class InputController(RunController[NewsT]):
             If the layers do not fit the bundle, or no cell can be searched.
         """
         inputs, manifest = self.state.inputs, self.state.manifest
+        assert manifest is not None
         lr = read_cells(inputs, manifest, self.state.settings.factor, cells)
         lr = replace(lr, reading=read_layers(inputs, manifest))
         skipped = unusable_cells(lr)

@@ -64,10 +64,11 @@ def read_truth(
         missing = manifest.channel_names[inputs.gt.index(None)]
         raise InputError(f"Choose the GT layer of the channel {missing} too, or none at all.")
     whole = replace(inputs, lr=inputs.gt)
-    size = outline(whole, manifest).data.shape[-2:]
+    size, first = outline(whole, manifest).data.shape[-2:], whole.lr[0]
+    assert first is not None
     if size != (manifest.hr_size, manifest.hr_size):
         raise InputError(
-            f"The GT layer {inputs.gt[0].name} has images of {size[0]} x {size[1]} pixels, but SR "
+            f"The GT layer {first.name} has images of {size[0]} x {size[1]} pixels, but SR "
             f"images of this bundle have {manifest.hr_size} x {manifest.hr_size}."
         )
     truth = _some(_stack(whole, manifest, pixels=True), cells)
@@ -88,10 +89,10 @@ def _some(stack: CellStack, cells: range | None) -> CellStack:
 def possible_factors(inputs: Inputs, manifest: Manifest, factors: Sequence[int]) -> tuple[int, ...]:
     """Return the scale factors that fit the bundle and, if one is chosen, the LR layer."""
     try:
-        size = outline(inputs, manifest).data.shape[-2:]
+        height, width = outline(inputs, manifest).data.shape[-2:]
     except InputError:
         return tuple(f for f in factors if manifest.hr_size % f == 0)
-    fitting = fitting_factor(*size, manifest.hr_size)
+    fitting = fitting_factor(height, width, manifest.hr_size)
     return () if fitting is None else (fitting,)
 
 
@@ -100,10 +101,12 @@ def _stack(inputs: Inputs, manifest: Manifest, *, pixels: bool) -> CellStack:
     if None in inputs.lr:
         what = f" of the channel {wanted[inputs.lr.index(None)]}" if inputs.separate else ""
         raise InputError(f"Choose the LR layer{what}.")
-    if not inputs.separate and 0 < (count := count_channels(inputs.lr[0])) < len(wanted):
+    whole = inputs.lr[0]
+    assert whole is not None
+    if not inputs.separate and 0 < (count := count_channels(whole)) < len(wanted):
         has = "one channel" if count == 1 else f"{count} channels"
         raise InputError(
-            f"{inputs.lr[0].name} has {has} and the bundle {manifest.name} needs {len(wanted)} "
+            f"{whole.name} has {has} and the bundle {manifest.name} needs {len(wanted)} "
             f"({', '.join(wanted)}): choose a layer that has them, or one layer per channel."
         )
     picks = inputs.lr if inputs.separate else inputs.channels

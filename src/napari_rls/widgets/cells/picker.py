@@ -13,7 +13,7 @@ from napari_rls.text import for_qt
 from napari_rls.widgets.cells.guess_layers import match_channels
 from napari_rls.widgets.cells.input_state import Inputs
 from napari_rls.widgets.cells.layer_facts import channel_names, full_resolution
-from napari_rls.widgets.common.parts import PlainLabel, shorten
+from napari_rls.widgets.common.parts import PlainLabel, shorten, there
 from napari_rls.workflow.cells.stack import find_axes
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class InputPicker(QWidget):
     def _build(self, separate: bool, channels: tuple[str, ...]) -> None:
         """Make the rows for layers of one channel or of all."""
         while self._grid.count() > 2:
-            widget = self._grid.takeAt(2).widget()
+            widget = there(there(self._grid.takeAt(2)).widget())
             widget.hide()
             widget.deleteLater()
         self._rows = (separate, channels)

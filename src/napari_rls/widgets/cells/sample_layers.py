@@ -181,9 +181,10 @@ def further_layers(
 
 def _named(like: Image, word: str) -> str:
     """Return the name of a layer of samples or so beside an SR layer, which may be renamed."""
-    if not like.name.startswith("SR "):
-        return f"{word}, {like.name}"
-    return like.name.replace("SR", word, 1)
+    name: str = like.name
+    if not name.startswith("SR "):
+        return f"{word}, {name}"
+    return name.replace("SR", word, 1)
 
 
 def _said_of(like: Image, statistic: str) -> dict[Any, Any]:

@@ -68,10 +68,11 @@ def sources(
     cells: range | None = None,
 ) -> list[Source]:
     """Return where each channel of the bundle is found, or nothing if a layer is not chosen."""
-    if any(layer is None for layer in layers):
+    there = [layer for layer in layers if layer is not None]
+    if len(there) < len(layers):
         return []
     if separate:
-        return [Source(layer, None, 0, cells) for layer in layers]
-    (layer,) = layers
+        return [Source(layer, None, 0, cells) for layer in there]
+    (layer,) = there
     _, axis = find_axes(full_resolution(layer).shape, layer.axis_labels)
     return [Source(layer, axis, index, cells) for index in channels]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from napari.plugins import menu_item_template
 from npe2 import PluginManager
@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
 from napari_rls.widgets.common.background import warm_up
-from napari_rls.widgets.common.parts import UpAndDown
+from napari_rls.widgets.common.parts import UpAndDown, there
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ SHOWN = 300
 """Milliseconds after which a new dock has been drawn."""
 
 
-class OneOfAKind(type(QWidget)):
+class OneOfAKind(type(QWidget)):  # type: ignore[misc]  # which class that is, Qt alone knows
     """Makes no second widget of a class where a window has one: its maker gets that one.
 
     napari knows docks by their titles, and the Plugins menu, ``add_plugin_dock_widget`` and
@@ -49,8 +49,8 @@ class OneOfAKind(type(QWidget)):
         # the one that an event names.
         viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         window = getattr(viewer, "window", None)
-        docked = window.dock_widgets.values() if window else ()
-        found = next((widget for widget in docked if isinstance(widget, cls)), None)
+        docked, kind = window.dock_widgets.values() if window else (), cast("Any", cls)
+        found = next((widget for widget in docked if isinstance(widget, kind)), None)
         return found or super().__call__(viewer)
 
 
@@ -81,15 +81,16 @@ class Dock(QWidget, metaclass=OneOfAKind):
         around.setContentsMargins(0, 0, 0, 0)
         around.addWidget(UpAndDown(body))
 
-    def event(self, event: QEvent) -> bool:
+    def event(self, event: QEvent | None) -> bool:
         """Settle once napari has put the dock into its window, or taken it out."""
-        if event.type() == QEvent.Type.ParentChange:
+        if event is not None and event.type() == QEvent.Type.ParentChange:
             QTimer.singleShot(0, self._settle if self.parent() else self._end)
         return super().event(event)
 
     def bring_up(self) -> None:
         """Show the dock before those that it shares tabs with."""
-        if dock := self._dock or self.parent():
+        dock = self._dock or self.parent()
+        if isinstance(dock, QWidget):
             dock.show()
             dock.raise_()
 
@@ -128,15 +129,15 @@ class Dock(QWidget, metaclass=OneOfAKind):
             other
             for other in main.findChildren(QDockWidget)
             if other is not dock
-            and isinstance(other.widget(), Dock)
-            and not other.widget()._apart
+            and isinstance(widget := other.widget(), Dock)
+            and not widget._apart
             and not other.isFloating()
             and main.dockWidgetArea(other) == area
         ]
         if not ours or set(ours) & set(main.tabifiedDockWidgets(dock)):
             return
         wanted = max(self.sizeHint().width(), self.minimumSizeHint().width())
-        room = main.centralWidget().width() - wanted
+        room = there(main.centralWidget()).width() - wanted
         self._apart = self.wants_own_place and room >= LEAST_CANVAS
         if self._apart:
             main.addDockWidget(area, dock, Qt.Orientation.Horizontal)
@@ -181,8 +182,9 @@ def open_dock(viewer: napari.Viewer, name: str) -> Any:
         The widget.
     """
     manifest = PluginManager.instance().get_manifest(PLUGIN)
-    contributed = {widget.display_name: widget for widget in manifest.contributions.widgets}
-    widget = contributed[name].get_callable()(viewer)
+    contributed = {widget.display_name: widget for widget in manifest.contributions.widgets or ()}
+    make: Any = contributed[name].get_callable()
+    widget = make(viewer)
     if not isinstance(widget.parent(), QDockWidget):
         title = menu_item_template.format(manifest.display_name, name)
         viewer.window.add_dock_widget(widget, name=title)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, LineEdit, SpinBox, create_widget
+from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QWidget
 
 from napari_rls.search.settings import Settings, healthy_range
 
 if TYPE_CHECKING:
-    from magicgui.widgets.bases import ValueWidget
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
@@ -60,7 +60,7 @@ class SettingsForm(QWidget):
         offered: Mapping[str, Sequence[int]] = FACTOR,
     ) -> None:
         super().__init__()
-        self.fields: dict[str, ValueWidget] = {}
+        self.fields: dict[str, ValueWidget[Any]] = {}
         self.zeros: dict[str, QLabel] = {}
         rows = QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
@@ -78,7 +78,7 @@ class SettingsForm(QWidget):
             if healthy := healthy_range(info):
                 rows.addRow("", _hint(f"healthy: {healthy}", info))
 
-    def show_settings(self, settings: BaseModel) -> None:
+    def show_settings(self, settings: object) -> None:
         """Show these values."""
         for name, field in self.fields.items():
             value = getattr(settings, name)
@@ -95,12 +95,13 @@ class SettingsForm(QWidget):
     def offer(self, name: str, choices: Sequence[int]) -> None:
         """Let the user choose among these values."""
         field = self.fields[name]
+        assert isinstance(field, ComboBox)
         with field.changed.blocked():
             field.choices = ()  # or those that stay would keep their place
             field.choices = tuple(choices)
         field.enabled = bool(choices)
 
-    def _listen(self, name: str, field: ValueWidget, info: FieldInfo) -> None:
+    def _listen(self, name: str, field: ValueWidget[Any], info: FieldInfo) -> None:
         if isinstance(field, LineEdit):
             # A number is read once it is whole, not at every key.
             field.native.editingFinished.connect(lambda: self.changed.emit(name, field.value))
@@ -128,7 +129,7 @@ def unit(info: FieldInfo) -> str:
     return UNITS[found[1]] if found else ""
 
 
-def _with_unit(field: ValueWidget, info: FieldInfo) -> QWidget:
+def _with_unit(field: ValueWidget[Any], info: FieldInfo) -> QWidget:
     native: QWidget = field.native
     if not (name := unit(info)):
         return native
@@ -147,8 +148,11 @@ def _hint(text: str, info: FieldInfo) -> QLabel:
     return hint
 
 
-def _make_field(name: str, info: FieldInfo, offered: Mapping[str, Sequence[int]]) -> ValueWidget:
+def _make_field(
+    name: str, info: FieldInfo, offered: Mapping[str, Sequence[int]]
+) -> ValueWidget[Any]:
     options: dict[str, Any] = {"tooltip": info.description}
+    field: ValueWidget[Any]
     if name in offered:
         field = ComboBox(choices=tuple(offered[name]), **options)
     elif name == "device":
@@ -161,7 +165,9 @@ def _make_field(name: str, info: FieldInfo, offered: Mapping[str, Sequence[int]]
             options |= _bounds(info)
         elif info.annotation is bool:
             options["text"] = ""
-        field = create_widget(info.default, annotation=info.annotation, options=options)
+        made = create_widget(info.default, annotation=info.annotation, options=options)
+        assert isinstance(made, ValueWidget)
+        field = made
     if isinstance(field, SpinBox):
         field.native.setMinimumWidth(SPIN_WIDTH)
     field.native.setObjectName(name)

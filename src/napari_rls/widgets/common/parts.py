@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from magicgui.widgets import PushButton
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -32,6 +33,15 @@ COLOURS = {
     Level.WARNING: "color: #e8a33d",
     Level.ERROR: "color: #f0645a",
 }
+
+
+T = TypeVar("T")
+
+
+def there(part: T | None) -> T:
+    """Return a part that Qt's types say may be missing, where it never is."""
+    assert part is not None
+    return part
 
 
 class RunBar(QProgressBar):
@@ -105,13 +115,14 @@ class _Shortened(QObject):
     Names of layers differ at their ends, in their channels, which Qt would cut off.
     """
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Draw the box in place of Qt."""
-        if event.type() != QEvent.Type.Paint:
+        painting = event is not None and event.type() == QEvent.Type.Paint
+        if not painting or not isinstance(watched, QComboBox):
             return False
         option = QStyleOptionComboBox()
         watched.initStyleOption(option)
-        style, complex_control = watched.style(), QStyle.ComplexControl.CC_ComboBox
+        style, complex_control = there(watched.style()), QStyle.ComplexControl.CC_ComboBox
         part = QStyle.SubControl.SC_ComboBoxEditField
         room = style.subControlRect(complex_control, option, part, watched).width() - TEXT_MARGIN
         middle = Qt.TextElideMode.ElideMiddle
@@ -155,11 +166,12 @@ class UpAndDown(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(content)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Follow the size that the content wants."""
-        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
-            content = self.widget()
-            bar = self.verticalScrollBar().sizeHint().width()
+        sized = (QEvent.Type.LayoutRequest, QEvent.Type.Resize)
+        if event is not None and event.type() in sized:
+            content = there(self.widget())
+            bar = there(self.verticalScrollBar()).sizeHint().width()
             self.setMinimumWidth(content.minimumSizeHint().width() + bar)
             # Qt asks how high a text is for a width that it has not, and squeezes it with others.
             layout = content.layout()

@@ -115,7 +115,7 @@ def messages(job: BackgroundJob[NewsT], stop: Event, pace: Pace) -> Iterator[New
             torch.cuda.empty_cache()
 
 
-class JobWorker(GeneratorWorker):
+class JobWorker(GeneratorWorker):  # type: ignore[misc]  # napari tells no types
     """A worker that ends by itself when asked to, so that nothing stays suspended in it."""
 
     def __init__(

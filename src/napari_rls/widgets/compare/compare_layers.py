@@ -79,6 +79,7 @@ class CompareLayers:
         long to draw a layer for the first time, and is to draw a few at a time.
         """
         inputs, manifest = self._state.inputs, self._state.manifest
+        assert manifest is not None
         for method in (BICUBIC, *self._state.methods):
             with all_or_none(self._viewer):
                 sr = SrLayers(self._viewer, self._origin, self._lr, manifest, method, self._digest)
@@ -110,7 +111,7 @@ class CompareLayers:
             column.sr.show(search.cells, search.sr)
             if first:
                 column.sr.mark(column.collector.provenance())
-        if result is not None and result.ran:
+        if result is not None and result.ran and result.sr is not None:
             column.sr.settle(result.sr, dict(result.record) or self._baseline())
             column.settled = True
         elif result is not None:

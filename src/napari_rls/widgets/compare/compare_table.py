@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem
 
 from napari_rls.search.presets import PRESETS
 from napari_rls.text import for_qt
+from napari_rls.widgets.common.parts import there
 from napari_rls.workflow.compare.method_results import (
     BICUBIC,
     HIGH,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_rls.widgets.compare.compare_state import Turn
 
+TITLES: dict[str, str] = {name: preset.title for name, preset in PRESETS.items()}
 BASELINE = "The LR image, upsampled bicubically, without any model"
 NO_TIME = "Nothing is searched."
 UNKNOWN = "Too few cells with an image; the message below says how many are needed."
@@ -46,7 +48,7 @@ class CompareTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setWordWrap(False)
-        self.verticalHeader().hide()
+        there(self.verticalHeader()).hide()
 
     def show_turns(self, turns: Sequence[Turn]) -> None:
         """Show a comparison, finished or not."""
@@ -87,7 +89,7 @@ class CompareTable(QTableWidget):
 
 def _name(method: str) -> QTableWidgetItem:
     item = QTableWidgetItem(method)
-    item.setToolTip(for_qt(BASELINE if method == BICUBIC else PRESETS[method].title))
+    item.setToolTip(for_qt(BASELINE if method == BICUBIC else TITLES[method]))
     return item
 
 

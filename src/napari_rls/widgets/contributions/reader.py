@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import napari
 import npe2
@@ -48,8 +48,9 @@ def is_ours(path: str) -> bool:
 
 def read_as_napari(path: str | list[str]) -> list[LayerData]:
     """Return what napari's own reader makes of a file or of a stack of files."""
-    one = isinstance(path, str)
-    return npe2.read([path] if one else path, stack=not one, plugin_name="napari")
+    paths: list[str | Path] = [path] if isinstance(path, str) else [*path]
+    read = npe2.read(paths, stack=not isinstance(path, str), plugin_name="napari")
+    return cast("list[LayerData]", read)
 
 
 def open_written_cells(viewer: napari.Viewer) -> None:
@@ -101,7 +102,7 @@ def read_layers(path: str) -> list[LayerData]:
     return [_frames_layer(frames[:, :, c], layer) for c, layer in enumerate(layers)]
 
 
-def _degraded(record: dict[str, Any]) -> int:
+def _degraded(record: Mapping[str, Any]) -> int:
     """Return by what factor LR cells were degraded: they cover the HR cells that they come from."""
     told = record.get("degrade")
     factor = told.get("factor") if isinstance(told, dict) and not record.get("generated") else 1

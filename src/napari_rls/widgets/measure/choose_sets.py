@@ -102,7 +102,7 @@ def choose_sets(images: Images, layers: Sequence[Image]) -> tuple[list[ChosenSet
             samples = by_channel(same_run(filter(is_samples, layers), record), known)
             sets.append(ChosenSet(kind, sources, known, record, samples))
         else:
-            sets.append(ChosenSet(kind, pair.sources, names))
+            sets.append(ChosenSet(kind, pair.both, names))
     return sets, names
 
 
@@ -118,11 +118,12 @@ def _check(kind: Kind, pair: Pair) -> None:
 
 def _record_of_run(pair: Pair) -> Mapping[str, Any]:
     """Return the record of SR images, which have to be there already; empty for other tools'."""
-    layer = pair.signal.layer
+    dna, signal = pair.both
+    layer = signal.layer
     record = record_of(layer)
     if record.get("generated") is False:
         raise InputError(f"{layer.name} is not searched yet; measure after the run.")
-    if record.get("started") != record_of(pair.dna.layer).get("started"):
+    if record.get("started") != record_of(dna.layer).get("started"):
         raise InputError("DNA and signal of the SR images are of two runs; choose those of one.")
     return record
 
@@ -130,11 +131,11 @@ def _record_of_run(pair: Pair) -> Mapping[str, Any]:
 def _role_names(chosen: Images, run: Sequence[Image], known: Sequence[str]) -> tuple[str, str]:
     """Return what the two channels are called; the bundle knows best."""
     if run:
-        dna, signal = (known[run.index(source.layer)] for source in chosen["SR"].sources)
+        dna, signal = (known[run.index(source.layer)] for source in chosen["SR"].both)
         return dna, signal
     kinds = sorted(chosen, key=("GT", "HR", "LR", "SR").index)
     names = [
-        next(filter(None, (source_name(chosen[kind].sources[k]) for kind in kinds)), role)
+        next(filter(None, (source_name(chosen[kind].both[k]) for kind in kinds)), role)
         for k, role in enumerate(ROLES)
     ]
     # A number would be taken for an index.

@@ -41,6 +41,13 @@ class Pair:
         """Both, in the order of :data:`ROLES`."""
         return self.dna, self.signal
 
+    @property
+    def both(self) -> tuple[Source, Source]:
+        """Both, where both are chosen."""
+        assert self.dna is not None
+        assert self.signal is not None
+        return self.dna, self.signal
+
 
 Images = Mapping[Kind, Pair]
 
@@ -80,7 +87,9 @@ def by_channel(layers: Sequence[Image], channels: Sequence[str]) -> list[Image]:
     """Return one layer per channel: by what it says, else by its name, else by its place."""
     found = []
     for channel in channels:
-        said = [x for x in layers if len(own := channel_names(x)) == 1 and same_name(*own, channel)]
+        said = [
+            x for x in layers if len(own := channel_names(x)) == 1 and same_name(own[0], channel)
+        ]
         called = [x for x in layers if is_called(x, channel)]
         found += (said or called)[:1]
     if len(set(map(id, found))) == len(channels):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -92,10 +92,12 @@ class MeasureChoice(RunController[MeasureNews]):
     def suggestion(self) -> MeasureSettings | None:
         """What the bundle of the chosen SR images suggests, if it does."""
         stored = bundle_record(self.state.images).get("measurement")
+        if not isinstance(stored, Mapping):
+            return None
         try:
             # Channels are those that are chosen.
             return MeasureSettings.model_validate({**stored, "dna": "", "signal": ""})
-        except (TypeError, ValidationError):
+        except ValidationError:
             return None
 
     def choose_images(self, images: Images) -> None:

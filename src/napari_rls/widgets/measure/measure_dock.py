@@ -8,7 +8,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 import napari
-from magicgui.widgets import CheckBox, ComboBox, PushButton
+from magicgui.widgets import ComboBox, PushButton
 from napari.layers import Image
 from napari.utils import progress
 from qtpy.QtCore import QTimer
@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import create_worker
 
-from napari_rls.evaluation.tables import kinds_of
 from napari_rls.measure.cells import COLUMNS, MeasureSettings
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.measure.spots import SpotSettings
@@ -38,11 +37,9 @@ from napari_rls.widgets.common.state import Phase
 from napari_rls.widgets.common.worker import launch
 from napari_rls.widgets.measure.measure_controller import MeasureController
 from napari_rls.widgets.measure.measure_form import ImagePicker, MeasureForm
-from napari_rls.widgets.measure.measure_layers import FIRST_IN_VIEW
 from napari_rls.widgets.measure.measure_state import MeasureState, state_of
-from napari_rls.widgets.measure.table_view import TableView, called
+from napari_rls.widgets.measure.table_area import TableArea
 
-EVERY_KIND = ("All images", "")
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet", "AnnData (*.h5ad)": ".h5ad"}
 NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
 NO_IMAGES = "Open images of single cells and choose them above."
@@ -76,7 +73,6 @@ class MeasureWidget(RunDock):
         self._next: Callable[[], None] | None = None
         self._followed: WeakSet[Image] = WeakSet()
         self._activity: progress | None = None
-        self._chose_kind = False
         super().__init__(napari_viewer)
         # What measures and shows tables takes a second to import: not when it is asked for.
         self._warming = create_worker(_import_slow_modules)
@@ -113,14 +109,13 @@ class MeasureWidget(RunDock):
         self.plate_map, self.wells = TextLabel(), TextLabel()
         self.choose_map = PushButton(text="Choose...", tooltip="CSV with a column well or file")
         self.no_map = PushButton(text="Remove", tooltip=CROPS_TELL)
-        self.kind = ComboBox(choices=[EVERY_KIND], tooltip="Rows of which images are shown.")
-        self.every_column = CheckBox(text="All columns")
-        self.table = TableView()
+        self.shown = TableArea()
+        self.table = self.shown.table
         self.export = PushButton(text="Export table...")
         self.plots = PushButton(text="Show plots")
         self.tabs = QTabWidget()
         self.tabs.addTab(self._settings_area(), "Settings")
-        self.tabs.addTab(self._table_area(), "Table")
+        self.tabs.addTab(self.shown, "Table")
         self.whole.addWidget(self.tabs, stretch=1)
         rows = ((self.run, self.cancel), (self.export, self.plots))
         self._add_below(rows, self.bar, self.message)
@@ -157,16 +152,6 @@ class MeasureWidget(RunDock):
         self.area = UpAndDown(self.settings_area)
         return self.area
 
-    def _table_area(self) -> QWidget:
-        area = QWidget()
-        column = QVBoxLayout(area)
-        above = QHBoxLayout()
-        above.addWidget(self.kind.native, stretch=1)
-        above.addWidget(self.every_column.native)
-        column.addLayout(above)
-        column.addWidget(self.table, stretch=1)
-        return area
-
     # -- wishes of the user ------------------------------------------------------------
 
     def _connect(self) -> None:
@@ -184,8 +169,6 @@ class MeasureWidget(RunDock):
         self.reset.changed.connect(control.reset)
         self.choose_map.changed.connect(self._choose_map)
         self.no_map.changed.connect(lambda: control.choose_plate_map(None))
-        self.kind.changed.connect(self._choose_kind)
-        self.every_column.changed.connect(lambda on: self.table.table.choose(every_column=on))
         self.table.chosen.connect(self._select)
         self.export.changed.connect(self._export)
         self.plots.changed.connect(self._show_plots)
@@ -224,10 +207,6 @@ class MeasureWidget(RunDock):
     def _export(self) -> None:
         if path := ask_where(self, "Export table", "measurements.csv", TABLES):
             self.controller.export(path)
-
-    def _choose_kind(self, kind: str) -> None:
-        self._chose_kind = True
-        self.table.table.choose(kind=kind)
 
     def _select(self, cells: tuple[int, ...]) -> None:
         self.state.selected = cells
@@ -301,17 +280,9 @@ class MeasureWidget(RunDock):
 
     def _show_result(self) -> None:
         result = self.state.result
-        kinds = kinds_of(result.table)
-        with self.kind.changed.blocked():
-            before = self.kind.value
-            self.kind.choices = ()
-            self.kind.choices = [EVERY_KIND, *((f"{called(kind)} images", kind) for kind in kinds)]
-            # What is in view is what one looks for, and often the only one with intervals.
-            in_view = next((kind for kind in FIRST_IN_VIEW if kind in kinds), EVERY_KIND[1])
-            keep = self._chose_kind and before in (EVERY_KIND[1], *kinds)
-            self.kind.value = before if keep else in_view
-        self.table.table.show_table(result.table, result.record["columns"], self.kind.value)
-        self.tabs.setCurrentIndex(1)
+        if result is not None:
+            self.shown.show_table(result.table, result.record["columns"])
+            self.tabs.setCurrentIndex(1)
 
 
 def _import_slow_modules() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from pydantic import BaseModel, Field, create_model
@@ -83,7 +83,8 @@ class ImagePicker(QWidget):
         self._shown = None  # the boxes say something else now
 
         def chosen(kind: str, role: str) -> Source | None:
-            return self.boxes[kind, role].value
+            source: Source | None = self.boxes[kind, role].value
+            return source
 
         self.changed.emit({kind: Pair(*(chosen(kind, role) for role in ROLES)) for kind in KINDS})
 
@@ -102,7 +103,7 @@ class MeasureForm(SettingsForm):
     def __init__(self, model: type[BaseModel], names: Sequence[str] = ()) -> None:
         own = {n: f for n, f in model.model_fields.items() if not _is_inside(f.annotation)}
         # What may be empty is a text.
-        texts = {
+        texts: dict[str, Any] = {
             name: (str, Field(default="", title=field.title, description=field.description))
             if field.annotation == float | None
             else (field.annotation, field)
@@ -111,7 +112,7 @@ class MeasureForm(SettingsForm):
         super().__init__(names or tuple(own), create_model(model.__name__, **texts), {})
         self._own = tuple(own)
 
-    def show_settings(self, settings: BaseModel) -> None:
+    def show_settings(self, settings: object) -> None:
         """Show these values."""
         values = {name: getattr(settings, name) for name in self._own}
         texts = {name: "" if value is None else value for name, value in values.items()}

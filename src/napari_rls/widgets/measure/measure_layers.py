@@ -83,7 +83,7 @@ def draw_labels(result: Measurements, images: Images) -> DrawnLabels:
     layers: dict[LabelledPart, Labels] = {}
     for kind in reversed([k for k in FIRST_IN_VIEW if k in result.labels]):
         for part, labels in result.labels[kind].items():
-            pixels, place = _in_place(images[kind].signal, labels)
+            pixels, place = _in_place(images[kind].both[1], labels)
             layer = Labels(
                 pixels,
                 name=f"{kind} {NAMES[part]}",
@@ -99,7 +99,7 @@ def draw_labels(result: Measurements, images: Images) -> DrawnLabels:
             layers[kind, part] = layer
     nuclei = layers[shown, "nucleus"]
     cell_axis = find_axes(nuclei.data.shape, nuclei.axis_labels)[0]
-    if images[shown].signal.channel_axis is None and nuclei.ndim == 3:
+    if images[shown].both[1].channel_axis is None and nuclei.ndim == 3:
         cell_axis = 0
     return DrawnLabels(layers, shown, _centres(result.labels[shown]["nucleus"]), cell_axis)
 

@@ -54,7 +54,7 @@ class PlotCanvas(QWidget):
 
     # -- what Qt tells -----------------------------------------------------------------
 
-    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, _event: QPaintEvent | None) -> None:  # noqa: N802
         """Draw the picture, stretched until one of this size is there."""
         if self._image is not None:
             painter = QPainter(self)
@@ -62,20 +62,22 @@ class PlotCanvas(QWidget):
             painter.drawImage(self.rect(), self._image)
             painter.end()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Ask for a picture of the new size."""
         super().resizeEvent(event)
         self.outdated.emit()
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Ask for a picture in the new colours."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+        looks = (QEvent.Type.PaletteChange, QEvent.Type.StyleChange)
+        if event is not None and event.type() in looks:
             self.outdated.emit()
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
         """Tell where the picture was clicked."""
-        if event.button() is Qt.MouseButton.LeftButton and self._image is not None:
+        left = event is not None and event.button() is Qt.MouseButton.LeftButton
+        if event is not None and left and self._image is not None:
             place: Any = event.position()
             across = place.x() / self.width() * self._image.width()
             up = (1 - place.y() / self.height()) * self._image.height()

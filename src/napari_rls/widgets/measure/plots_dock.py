@@ -151,7 +151,7 @@ class PlotsWidget(Dock):
         """Whether something is drawn, saved, or about to be."""
         return bool(self._drawing or self._saving or self._timer.isActive())
 
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Draw what came while the plot could not be seen."""
         super().showEvent(event)
         self._draw_soon()

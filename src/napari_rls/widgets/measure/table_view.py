@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from napari_rls.evaluation.tables import CELL, IMAGE
 from napari_rls.text import for_qt, for_terminal
+from napari_rls.widgets.common.parts import there
 from napari_rls.widgets.measure.table_columns import heading, main_columns, shared_beginning
 from napari_rls.workflow.measure.columns import FLAGS, interval_columns
 
@@ -204,14 +205,14 @@ class TableView(QTableView):
         self.setWordWrap(False)
         # What tells long names apart is as often at their end.
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.horizontalHeader().setResizeContentsPrecision(MEASURED_ROWS)
-        self.verticalHeader().hide()
+        there(self.horizontalHeader()).setResizeContentsPrecision(MEASURED_ROWS)
+        there(self.verticalHeader()).hide()
         self.setSortingEnabled(True)
         self.setMinimumSize(LEAST_WIDTH, LEAST_HEIGHT)
-        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        there(self.horizontalHeader()).setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self._cells: tuple[int, ...] = ()
         self._showing = False
-        self.selectionModel().selectionChanged.connect(self._tell)
+        there(self.selectionModel()).selectionChanged.connect(self._tell)
         # A reset, as after sorting, lets go of the selection.
         self.table.modelReset.connect(self._reset)
 
@@ -228,11 +229,11 @@ class TableView(QTableView):
                 selection.select(top, bottom)
         mode = QItemSelectionModel.SelectionFlag
         self._showing = True
-        self.selectionModel().select(selection, mode.ClearAndSelect | mode.Rows)
+        there(self.selectionModel()).select(selection, mode.ClearAndSelect | mode.Rows)
         last = np.flatnonzero(shown == self._cells[-1]) if self._cells else rows[:0]
         if last.size and self.currentIndex().row() not in last:
             place = self.table.index(int(last[0]), max(self.currentIndex().column(), 0))
-            self.selectionModel().setCurrentIndex(place, mode.NoUpdate)
+            there(self.selectionModel()).setCurrentIndex(place, mode.NoUpdate)
             self.scrollTo(place)
         self._showing = False
 
@@ -240,9 +241,10 @@ class TableView(QTableView):
         if self._showing:
             return
         shown = self.table.cells
-        ranges = [(part.top(), part.bottom()) for part in self.selectionModel().selection()]
-        rows = np.unique(np.concatenate([np.arange(a, b + 1) for a, b in ranges] or [[]]))
-        cells = dict.fromkeys(shown[rows.astype(np.intp)].tolist())
+        chosen: Any = there(self.selectionModel()).selection()
+        ranges = [np.arange(part.top(), part.bottom() + 1) for part in chosen]
+        rows = np.unique(np.concatenate([np.zeros(0, np.intp), *ranges]))
+        cells = dict.fromkeys(shown[rows].tolist())
         current = self.currentIndex().row()
         if current in rows:
             last = int(shown[current])

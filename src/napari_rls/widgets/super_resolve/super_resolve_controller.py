@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from napari.utils.events import Event
     from numpy.typing import NDArray
 
+    from napari_rls.models.manifest import Manifest
     from napari_rls.workflow.cells.stack import CellStack
     from napari_rls.workflow.super_resolve.updates import Update
 
@@ -95,7 +96,7 @@ class SuperResolveController(ResultController):
             return
         settings, inputs, manifest = state.settings, state.inputs, state.manifest
         lr, skipped = self.read_lr()
-        sr, digest = self._sr_layers(lr)
+        sr, digest = self._sr_layers(lr, manifest)
         again = state.comparing and not self._comparison.shows(inputs, [sr.layers])
         if again:
             self._comparison.stop()
@@ -113,13 +114,13 @@ class SuperResolveController(ResultController):
             self.compare()
         self._work_on(SearchJob(lr, settings))
 
-    def _sr_layers(self, lr: CellStack) -> tuple[SrLayers, str]:
+    def _sr_layers(self, lr: CellStack, manifest: Manifest) -> tuple[SrLayers, str]:
         """Return the SR layers of a run of these cells, and the cells' digest."""
         settings, inputs = self.state.settings, self.state.inputs
         origin = sources(inputs.lr, inputs.separate, inputs.channels)
         method = "" if settings.method == "rls" else settings.method
         digest = content_digest(lr.data)
-        return SrLayers(self.viewer, origin, lr, self.state.manifest, method, digest), digest
+        return SrLayers(self.viewer, origin, lr, manifest, method, digest), digest
 
     def _receive(self, news: Update) -> None:
         run = self._run

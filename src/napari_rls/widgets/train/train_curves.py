@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QPalette, QShowEvent
@@ -61,7 +61,7 @@ class CurvesPlot(QWidget):
         elif not self._timer.isActive():
             self._timer.start(round(self._pause * 1000))
 
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Draw what came while the plots could not be seen."""
         super().showEvent(event)
         if self._curves is not None:
@@ -118,9 +118,9 @@ class CurvesPlot(QWidget):
             kid.plot(*where, "o", color=COLOURS[2], label="best")
         if not scores:
             kid.set_yticks([])
-            where = {"transform": kid.transAxes, "ha": "center", "va": "center"}
+            centre: dict[str, Any] = {"transform": kid.transAxes, "ha": "center", "va": "center"}
             text = fill(self._no_score, LINE)
-            kid.text(0.5, 0.5, text, color=self._ink, fontsize=8, **where)
+            kid.text(0.5, 0.5, text, color=self._ink, fontsize=8, **centre)
         self._label(losses, "loss")
         self._label(ada, "ADA")
         self._label(kid, "KID")
@@ -149,6 +149,6 @@ class CurvesPlot(QWidget):
             )
 
 
-def _mark(points: list[float]) -> dict[str, str]:
+def _mark(points: list[float]) -> dict[str, Any]:
     """Return a marker where points are few: a line of a single one is not seen."""
     return {"marker": "."} if len(points) < 30 else {}

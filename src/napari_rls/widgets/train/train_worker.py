@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_rls.models.stylegan2 import Generator
+    from napari_rls.models import stylegan2
     from napari_rls.training.run_folder import Report, Score
     from napari_rls.workflow.train.train_bundle import JobUpdate
 
@@ -164,7 +164,9 @@ class Sampler:
         self._seed = seed
         self._next = 0.0
 
-    def draw(self, average: Generator, *, last: bool = False) -> NDArray[np.float32] | None:
+    def draw(
+        self, average: stylegan2.Generator, *, last: bool = False
+    ) -> NDArray[np.float32] | None:
         """Return images of a generator, between two steps, if it is time for them."""
         began = time.monotonic()
         if began < self._next and not last:
