@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from napari._app_model import get_app_model
@@ -33,6 +36,27 @@ def viewer(make_napari_viewer, tiny_bundle_file):
     viewer.window._qt_window.showNormal()
     viewer.window.resize(1366, 768)
     return viewer
+
+
+def test_layers_can_be_made_while_units_are_read() -> None:
+    # In a process of its own: units are read once.
+    script = """
+from threading import Thread
+import numpy as np
+from napari.layers import Image
+from napari_rls.widgets.background import warm_up_layers
+thread = Thread(target=warm_up_layers)
+thread.start()
+thread.join(0.2)
+images = [Image(np.zeros((2, 2))) for _ in range(50)]
+thread.join()
+images.append(Image(np.zeros((2, 2))))
+assert len({image.units for image in images}) == 1
+assert images[0].extent.units == images[-1].extent.units
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def by_menu(command: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
 from importlib import import_module
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QEventLoop, QThread, QTimer
@@ -78,11 +79,31 @@ def soon(call: Callable[[], None]) -> None:
     QTimer.singleShot(DRAW, call)
 
 
+def warm_up_units() -> None:
+    """Make napari's units ready, in any thread, while others may add layers.
+
+    pint fills its registry at the first use, in place: who asks meanwhile is told that there is
+    no unit called pixel. So a whole one is put in the place of the one that nobody has used.
+    """
+    import pint
+    from pint.registry import LazyRegistry
+
+    registry = pint.get_application_registry()
+    if isinstance(registry.get(), LazyRegistry):
+        whole: pint.UnitRegistry[Any] = pint.UnitRegistry()
+        if isinstance(registry.get(), LazyRegistry):
+            pint.set_application_registry(whole)
+    # Another thread has begun to fill it.
+    while not hasattr(registry, "pixel"):
+        time.sleep(LOOK_AGAIN / 1000)
+
+
 @cache
 def warm_up_layers() -> None:
     """Make napari ready for layers: its first ones import pandas and numba, for a second or two."""
     from napari.layers import Image, Labels
 
+    warm_up_units()
     nothing = np.zeros((2, 2, 2), np.int32)
     Image(nothing)
     Labels(nothing, features={"index": [1]})
