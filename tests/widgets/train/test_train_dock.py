@@ -151,10 +151,9 @@ def test_finish_now_and_use_the_bundle_in_the_dock_that_is_open(
     qtbot.waitUntil(lambda: widget.state.bundle is not None, timeout=60_000)
     wait_until_idle(qtbot, widget.state)
     assert widget.message.text().startswith("Done: the bundle is")
-    assert (
-        widget.progress.facts["Best KID"].text().startswith("not measured: too few held-out cells")
-    )
-    assert widget.progress.facts["KID"].text() == widget.facts["Best KID"].text()
+    facts = widget.progress.facts
+    assert facts["Best KID"].text().startswith("not measured: too few held-out cells")
+    assert facts["KID"].text() == facts["Best KID"].text()
     widget.use.native.click()
     docks = [dock for dock in viewer.window.dock_widgets if "Super-resolve" in dock]
     assert len(docks) == 1
