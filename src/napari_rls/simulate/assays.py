@@ -16,8 +16,8 @@ AssayName = Literal["golgi", "translocation"]
 
 
 @dataclass(frozen=True)
-class Assay:
-    """One assay.
+class SimulatedAssay:
+    """One assay, as it is simulated.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ class Assay:
     simulate: Callable[[str, np.random.Generator, int], SimulatedCell]
 
 
-ASSAYS: dict[AssayName, Assay] = {
-    "golgi": Assay(
+ASSAYS: dict[AssayName, SimulatedAssay] = {
+    "golgi": SimulatedAssay(
         title="Golgi scattering",
         channels=golgi.CHANNELS,
         colours=("#0000ff", "#00ff00"),
@@ -57,7 +57,7 @@ ASSAYS: dict[AssayName, Assay] = {
             condition, rng, golgi.GolgiSettings(size=size)
         ),
     ),
-    "translocation": Assay(
+    "translocation": SimulatedAssay(
         title="translocation",
         channels=translocation.CHANNELS,
         colours=("#0000ff", "#00ff00"),

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 from napari_rls.errors import InputError
 from napari_rls.files.csv_file import write_csv
 from napari_rls.models.part import Checked
-from napari_rls.simulate.assays import ASSAYS, Assay, AssayName
+from napari_rls.simulate.assays import ASSAYS, AssayName, SimulatedAssay
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_json, write_stack
 
@@ -58,7 +58,7 @@ class SimulateSettings(Checked):
     )
 
     @property
-    def model(self) -> Assay:
+    def model(self) -> SimulatedAssay:
         """What is known of the assay."""
         return ASSAYS[self.assay]
 
