@@ -256,7 +256,7 @@ def test_names_of_columns_have_no_odd_characters(dna: str, signal: str, expected
     ("wrong", "message"),
     [
         ({}, "assay\n  Field required"),
-        ({"assay": "other"}, "'translocation' or 'spots'"),
+        ({"assay": "other"}, "There is no assay 'other'; choose translocation or spots"),
         ({"assay": "spots", "gap": 1}, "Extra inputs are not permitted"),
         ({"assay": "spots", "saturation": float("nan")}, "finite number"),
     ],

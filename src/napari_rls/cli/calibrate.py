@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from napari_rls.cli.measure import MeasureFile
+from napari_rls.cli.measure import CHOICES, MeasureFile
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle
 from napari_rls.files.outputs import write_or_keep
-from napari_rls.measure.cells import AssayName
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.measure.measure_settings import measure_settings
@@ -30,7 +29,7 @@ def calibrate(
         ),
     ],
     gt: Annotated[Path, typer.Option("--gt", metavar="HR.tif", help="The held-out HR crops.")],
-    assay: Annotated[AssayName, typer.Option("--assay", help="What is measured.")],
+    assay: Annotated[str, typer.Option("--assay", metavar=CHOICES, help="What is measured.")],
     data: Annotated[
         str, typer.Option("--data", help="Name of the held-out crops, for the bundle's manifest.")
     ],

@@ -22,15 +22,14 @@ from napari_rls.cli.reporting import (
     say,
 )
 from napari_rls.files.outputs import check_outputs, write_or_keep
-from napari_rls.measure.cells import AssayName, MeasureSettings
+from napari_rls.measure.cells import MeasureSettings
+from napari_rls.measure.registry import registry
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import FORMATS
 from napari_rls.workflow.measure.image_files import read_images
 from napari_rls.workflow.measure.image_sets import Kind, describe_channels, find_channels
 from napari_rls.workflow.measure.measure_settings import (
-    ASSAYS,
-    NUCLEUS,
-    assay_fields,
+    assay_options,
     measure_settings,
     suggested,
 )
@@ -52,23 +51,20 @@ MeasureFile = Annotated[
 ]
 
 
-def _default(assay: AssayName, name: str) -> object:
-    own = getattr(MeasureSettings(assay=assay), assay)
-    inside = name.startswith(NUCLEUS)
-    return getattr(own.nucleus, name.removeprefix(NUCLEUS)) if inside else getattr(own, name)
-
-
 def _defaults(name: str) -> str:
     """Return what the help says of the default of an option in each assay that has it."""
-    found = {assay: _default(assay, name) for assay in ASSAYS if name in _FIELDS[assay]}
+    found = {assay: own[name].default for assay, own in _OPTIONS.items() if name in own}
     return ", ".join(f"{value} for {assay}" for assay, value in found.items() if value is not None)
 
 
-_FIELDS = {assay: assay_fields(assay) for assay in ASSAYS}
-_ALL = {name: field for fields in _FIELDS.values() for name, field in fields.items()}
+_OPTIONS = {name: assay_options(assay) for name, assay in registry().assays.items()}
+_ALL = {name: option.field for own in _OPTIONS.values() for name, option in own.items()}
 _Options = create_model(  # type: ignore[call-overload]
     "_Options", **{name: (field.annotation, field) for name, field in _ALL.items()}
 )
+
+CHOICES = "|".join(_OPTIONS)
+"""The assays, as the help lists them."""
 
 
 @options_of(MeasureSettings, only=("dna", "signal", "saturation"))
@@ -83,9 +79,10 @@ def measure(
         typer.Option("--out", metavar="TABLE", help="A .csv, .parquet or .h5ad file to write."),
     ],
     assay: Annotated[
-        AssayName | None,
+        str | None,
         typer.Option(
             "--assay",
+            metavar=CHOICES,
             show_default=False,
             help="What is measured; without it, what the bundle of SR cells suggests.",
         ),
@@ -138,6 +135,8 @@ def measure(
     cells; of several files of a kind, the first belongs to the first of the other kinds, and so
     on. A CSV table has its record in a JSON file beside it. Ctrl-C writes nothing.
     """
+    for sentence in registry().problems.values():
+        say(sentence)
     with exit_code(WRONG_USAGE):
         usual = None if assay or settings_file else suggested(files)
         if usual:

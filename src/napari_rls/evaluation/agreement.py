@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,8 @@ from scipy import stats
 
 from napari_rls.errors import TableError
 from napari_rls.evaluation.tables import CELL, IMAGE, WELL, kinds_of, values_of
+from napari_rls.measure.columns import Column
+from napari_rls.measure.foreign_columns import guessed_intervals
 
 Floats = NDArray[np.float64]
 
@@ -66,18 +67,26 @@ def agreement(table: pd.DataFrame, column: str, reference: str = "GT") -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def interval_columns(table: pd.DataFrame, column: str) -> dict[float, tuple[str, str]]:
+def interval_columns(
+    table: pd.DataFrame, column: str, columns: Mapping[str, Column] | None = None
+) -> dict[float, tuple[str, str]]:
     """Return the lower and upper column of each level that a table has for a measurement.
 
-    ``NAME_q05`` and ``NAME_q95`` are the level 0.9; ``NAME_q2.5`` and ``NAME_q97.5`` 0.95.
+    Parameters
+    ----------
+    table
+        A tidy table.
+    column
+        The measurement.
+    columns
+        What the columns are, as :func:`~napari_rls.measure.dictionary.columns_of` tells;
+        without it, ``NAME_q05`` and ``NAME_q95`` are the level 0.9, ``NAME_q2.5`` and
+        ``NAME_q97.5`` 0.95.
     """
-    pattern = re.compile(re.escape(column) + r"_q(\d+(?:\.\d+)?)")
-    names = {}
-    for name in map(str, table.columns):
-        if match := pattern.fullmatch(name):
-            names[float(match[1])] = name
-    pairs = {round((100 - 2 * q) / 100, 6): (names[q], names.get(100 - q)) for q in names if q < 50}
-    return {level: (low, high) for level, (low, high) in sorted(pairs.items()) if high}
+    names = [str(name) for name in table.columns]
+    known = columns[column].intervals if columns and column in columns else None
+    found = guessed_intervals(column, names) if known is None else known
+    return {one.level: (one.low, one.high) for one in found if {one.low, one.high} <= set(names)}
 
 
 def coverage(

@@ -44,6 +44,8 @@ from napari_rls.evaluation.tables import (
     with_doses,
 )
 from napari_rls.files.whole_file import whole_file
+from napari_rls.measure.columns import Column
+from napari_rls.measure.intervals import TABLE_LEVEL
 
 COLOURS = {"GT": "#000000", "HR": "#000000", "SR": "#0072b2", "LR": "#e69f00"}
 """Colours of the kinds of image, told apart with any colour vision (Okabe and Ito)."""
@@ -224,8 +226,24 @@ def agreement_plot(
     reference: str = "GT",
     highlight: Collection[str] = (),
     look: Look = PRINT,
+    columns: Mapping[str, Column] | None = None,
 ) -> Plot:
     """Draw each kind of image against the same cells of another, with intervals where there are.
+
+    Parameters
+    ----------
+    table
+        A tidy table.
+    column
+        The measurement.
+    reference
+        Kind of image that the others are drawn against.
+    highlight
+        Cells to draw on top.
+    look
+        Colours and size.
+    columns
+        What the columns are, see :func:`~napari_rls.evaluation.agreement.interval_columns`.
 
     Raises
     ------
@@ -236,7 +254,7 @@ def agreement_plot(
     rows = rows[rows["per"] == "cell"].set_index(IMAGE)
     given = values_of(table, column, WELL, CELL)
     truth = given[given[IMAGE] == reference].set_index(CELL)["value"]
-    ends = interval_columns(table, column).get(0.9)
+    ends = interval_columns(table, column, columns).get(TABLE_LEVEL)
     plot, axes = _start(look)
     for kind in (kind for kind in kinds_of(given) if kind != reference):
         own = given[given[IMAGE] == kind].assign(truth=lambda t: t[CELL].map(truth))

@@ -13,12 +13,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_rls.errors import TableError
+from napari_rls.measure.columns import CELL, CONDITION, DOSE, IMAGE, WELL
+from napari_rls.measure.dictionary import columns_of, measurements
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGE, CELL, WELL = "Metadata_Image", "Metadata_Cell", "Metadata_Well"
-CONDITION, DOSE = "Metadata_Condition", "Metadata_Dose"
+__all__ = [
+    "CELL",
+    "CONDITION",
+    "DOSE",
+    "IMAGE",
+    "KINDS",
+    "WELL",
+    "dose_of",
+    "in_condition",
+    "kinds_of",
+    "parts_of",
+    "values_of",
+    "well_means",
+    "with_doses",
+]
 
 KINDS = ("GT", "HR", "SR", "LR")
 """Order of the kinds of image in results and figures; others follow as they come."""
@@ -71,7 +86,7 @@ def values_of(table: pd.DataFrame, column: str, *needed: str) -> pd.DataFrame:
     """
     for name in (IMAGE, *needed, column):
         if name not in table.columns:
-            measured = [str(c) for c in table.columns if not str(c).startswith("Metadata_")]
+            measured = measurements(columns_of(table))
             raise TableError(
                 f"The table has no column {name!r}; its measurements are "
                 f"{', '.join(measured) or 'none'}."

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from napari_rls.measure.spots import Spots, SpotSettings, find_spots
-from napari_rls.measure.translocation import (
-    Translocation,
-    TranslocationSettings,
-    measure_translocation,
-)
+from napari_rls.errors import InputError, SettingsError
+from napari_rls.measure.assay import Assay, Measured, Measurement
+from napari_rls.measure.columns import NO_NUCLEUS, NOT_FINITE, SATURATED, TOUCHES_BORDER
+from napari_rls.measure.registry import registry
 from napari_rls.models.part import Checked
-
-AssayName = Literal["translocation", "spots"]
-
-NO_NUCLEUS = "Quality_NoNucleus"
-TOUCHES_BORDER = "Quality_TouchesBorder"
-SATURATED = "Quality_Saturated"
-NOT_FINITE = "Quality_NotFinite"
 
 
 class MeasureSettings(Checked):
-    """What is measured, and how: the same for every kind of image of a cell."""
+    """What is measured, and how: the same for every kind of image of a cell.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Beside the fields it has the settings of every assay that there is, under its name.
 
-    assay: AssayName = Field(title="Assay", description="What is measured.")
+    Examples
+    --------
+    >>> settings = MeasureSettings(assay="translocation", translocation={"gap": 2})
+    >>> settings.own.gap
+    2.0
+    """
+
+    # The settings of assays are those that a validator has made.
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    assay: str = Field(title="Assay", description="What is measured.")
     dna: str = Field(
         default="",
         title="DNA channel",
@@ -44,8 +47,6 @@ class MeasureSettings(Checked):
         description="Channel that is measured, by index from 0 or by name; without it the other of "
         "two, else the second.",
     )
-    translocation: TranslocationSettings = TranslocationSettings()
-    spots: SpotSettings = SpotSettings()
     saturation: float | None = Field(
         default=None,
         allow_inf_nan=False,
@@ -54,132 +55,66 @@ class MeasureSettings(Checked):
         "saturation is not looked for without it.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _settings_of_assays(cls, values: Any) -> Any:
+        """Make the settings of every assay, and refuse what no assay has."""
+        if not isinstance(values, Mapping):
+            return values
+        known = registry()
+        faults: list[InitErrorDetails] = []
+        if isinstance(name := values.get("assay"), str) and name not in known.assays:
+            try:
+                known[name]
+            except SettingsError as error:
+                text = str(error).rstrip(".").replace("{", "{{").replace("}", "}}")
+                fault = PydanticCustomError("assay", text)
+                faults.append(InitErrorDetails(type=fault, loc=(), input=name))
+        made: dict[str, Any] = {}
+        for name in values:
+            if name in cls.model_fields:
+                made[name] = values[name]
+            elif name not in known.assays:
+                faults.append(
+                    InitErrorDetails(type="extra_forbidden", loc=(name,), input=values[name])
+                )
+        for name, assay in known.assays.items():
+            try:
+                made[name] = assay.settings.model_validate(values.get(name, {}))
+            except ValidationError as error:
+                faults += _placed(error, name)
+        if faults:
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        return made
 
-@dataclass(frozen=True)
-class Column:
-    """A measured column.
+    @property
+    def of(self) -> Assay:
+        """The assay."""
+        return registry()[self.assay]
 
-    Parameters
-    ----------
-    name
-        Its name after CellProfiler's fashion, with ``{dna}`` and ``{signal}`` for the names
-        of the channels.
-    unit, meaning
-        What it holds.
-    source
-        Attribute of what was measured.
-    power
-        Power of the pixel size in it. If not 0, and the pixel size is known, there is a
-        second column in micrometres, or square micrometres.
-    micrometres
-        Whether this is that second column.
-    least, most
-        What it can be; intervals end there.
-    """
+    @property
+    def own(self) -> Any:
+        """The settings of the assay, of its own class."""
+        return getattr(self, self.assay)
 
-    name: str
-    unit: str
-    meaning: str
-    source: str
-    power: Literal[0, 1, 2] = 0
-    micrometres: bool = False
-    least: float = -np.inf
-    most: float = np.inf
+    def stored(self) -> dict[str, Any]:
+        """Return what records and bundles hold: nothing of other assays than the chosen one."""
+        others = registry().assays.keys() - {self.assay}
+        return self.model_dump(mode="json", exclude=set(others))
 
 
-_NUCLEUS_AREA = Column(
-    "Nuclei_AreaShape_Area",
-    "square pixels",
-    "Area of the nucleus.",
-    "nucleus_area",
-    2,
-    least=0,
-)
+def _placed(error: ValidationError, name: str) -> list[InitErrorDetails]:
+    """Return the faults of an assay's settings as those of a part of others."""
+    return [
+        InitErrorDetails(
+            type=fault["type"],
+            loc=(name, *fault["loc"]),
+            input=fault["input"],
+            ctx=fault.get("ctx", {}),
+        )
+        for fault in error.errors(include_url=False)
+    ]
 
-COLUMNS: dict[AssayName, tuple[Column, ...]] = {
-    "translocation": (
-        _NUCLEUS_AREA,
-        Column(
-            "Nuclei_Intensity_MeanIntensity_{signal}",
-            "image unit",
-            "Mean signal in the nucleus, above the background.",
-            "nucleus",
-        ),
-        Column(
-            "Cytoplasm_Intensity_MeanIntensity_{signal}",
-            "image unit",
-            "Mean signal in the ring around the nucleus, above the background.",
-            "cytoplasm",
-        ),
-        Column(
-            "Math_Ratio_NucleusCytoplasm_{signal}",
-            "none",
-            "Mean of the nucleus over mean of the ring.",
-            "ratio",
-            least=0,
-        ),
-        Column(
-            "Math_Log2Ratio_NucleusCytoplasm_{signal}",
-            "none",
-            "Logarithm of the ratio to base 2.",
-            "log2_ratio",
-        ),
-        Column(
-            "Nuclei_Correlation_Correlation_{dna}_{signal}",
-            "none",
-            "Pearson's correlation of the two channels over the nucleus's pixels.",
-            "correlation",
-            least=-1,
-            most=1,
-        ),
-    ),
-    "spots": (
-        _NUCLEUS_AREA,
-        Column(
-            "Cells_Children_Spots_Count", "none", "Number of spots in the cell.", "count", least=0
-        ),
-        Column(
-            "Spots_AreaShape_Area_Mean",
-            "square pixels",
-            "Mean area of a spot.",
-            "mean_area",
-            2,
-            least=0,
-        ),
-        Column(
-            "Spots_AreaShape_Area_Median",
-            "square pixels",
-            "Median area of a spot.",
-            "median_area",
-            2,
-            least=0,
-        ),
-        Column(
-            "Spots_AreaShape_Area_Total",
-            "square pixels",
-            "Area of all spots of the cell.",
-            "total_area",
-            2,
-            least=0,
-        ),
-        Column(
-            "Spots_Intensity_Share_{signal}",
-            "none",
-            "Share of the cell's signal that is in spots, both above its background.",
-            "share",
-            least=0,
-            most=1,
-        ),
-        Column(
-            "Spots_Distance_Nuclei_Mean",
-            "pixels",
-            "Mean distance of the spots from the nucleus's border; 0 above the nucleus.",
-            "mean_distance",
-            1,
-            least=0,
-        ),
-    ),
-}
 
 _SUFFIXES = {1: "_um", 2: "_um2"}
 
@@ -195,10 +130,10 @@ class MeasuredCell:
     flags
         ``Quality_NoNucleus`` (none near the crop's centre), ``Quality_TouchesBorder`` (the
         nucleus reaches the crop's border), ``Quality_Saturated`` (a pixel of the labelled
-        parts is), ``Quality_NotFinite`` (a pixel of the two channels is not).
+        parts is), ``Quality_NotFinite`` (a pixel of the assay's channels is not).
     labels
-        Label images (H, W), int32, of what was measured: ``nucleus`` and ``cytoplasm``,
-        1 where they are, or ``nucleus`` and ``spots``, counted from 1.
+        Label images (H, W), int32, of the assay's overlays, as of ``nucleus`` and
+        ``cytoplasm``, 1 where they are, or ``nucleus`` and ``spots``, counted from 1.
     """
 
     values: dict[str, float]
@@ -225,17 +160,18 @@ def measure_cell(
         What is measured, and how. Its channel names stand in the columns' names.
     pixel_size_um
         Side of a pixel in micrometres; without it nothing is in micrometres.
+
+    Raises
+    ------
+    InputError
+        If the assay does not give what it says that it measures or labels.
     """
-    measured: Translocation | Spots
-    if settings.assay == "translocation":
-        measured = measure_translocation(image, dna, signal, settings.translocation)
-        labels = {"cytoplasm": measured.ring_mask.astype(np.int32)}
-    else:
-        measured = find_spots(image, dna, signal, settings.spots)
-        labels = {"spots": measured.labels}
-    nucleus = measured.nucleus_mask
-    labels = {"nucleus": nucleus.astype(np.int32), **labels}
-    planes = np.stack([image[dna], image[signal]])
+    assay = settings.of
+    places = {role: {"dna": dna, "signal": signal}[role] for role in assay.channels}
+    measured = assay.measure(image, settings.own, **places)
+    labels = _labels(assay, measured, image.shape[-2:])
+    nucleus = labels["nucleus"] > 0
+    planes = np.stack([image[place] for place in places.values()])
     finite = bool(np.isfinite(planes).all())
     level = settings.saturation
     used = np.any(list(labels.values()), axis=0)
@@ -251,8 +187,8 @@ def measure_cell(
     )
 
 
-def column_names(settings: MeasureSettings, *, micrometres: bool) -> dict[str, Column]:
-    """Return the columns of an assay by their names, in the table's order.
+def column_names(settings: MeasureSettings, *, micrometres: bool) -> dict[str, Measurement]:
+    """Return what an assay measures by the names of the columns, in the table's order.
 
     A column in micrometres follows the one in pixels.
 
@@ -263,29 +199,50 @@ def column_names(settings: MeasureSettings, *, micrometres: bool) -> dict[str, C
     micrometres
         Whether to add those in micrometres and square micrometres.
     """
-    channels = {"dna": _label(settings.dna, "DNA"), "signal": _label(settings.signal, "Signal")}
     names = {}
-    for column in COLUMNS[settings.assay]:
-        name = column.name.format_map(channels)
-        names[name] = column
-        if micrometres and column.power:
-            unit = column.unit.replace("pixels", "micrometres")
-            second = replace(column, unit=unit, micrometres=True)
-            names[name + _SUFFIXES[column.power]] = second
+    for one in settings.of.measurements:
+        name = one.name.format_map(_labels_of_channels(settings))
+        names[name] = one
+        if micrometres and one.power:
+            unit = one.unit.replace("pixels", "micrometres")
+            suffix = _SUFFIXES[one.power]
+            names[name + suffix] = replace(
+                one, title=one.title + suffix.replace("_", " "), unit=unit, micrometres=True
+            )
     return names
 
 
+def title_of(measurement: Measurement, settings: MeasureSettings) -> str:
+    """Return what a measurement is called where room is scarce, with the channels' names."""
+    return measurement.title.format_map(_labels_of_channels(settings))
+
+
+def _labels_of_channels(settings: MeasureSettings) -> dict[str, str]:
+    """Return the channels' names without what CellProfiler's names of channels never hold."""
+    given = {"dna": (settings.dna, "DNA"), "signal": (settings.signal, "Signal")}
+    return {role: re.sub(r"\W", "", name) or usual for role, (name, usual) in given.items()}
+
+
+def _labels(
+    assay: Assay, measured: Measured, shape: tuple[int, ...]
+) -> dict[str, NDArray[np.int32]]:
+    parts = [overlay.part for overlay in assay.overlays]
+    for part in parts:
+        if part not in measured.labels or measured.labels[part].shape != shape:
+            raise InputError(
+                f"The assay {assay.name} gives no labels of {part!r} of the image's size; mend it."
+            )
+    return {part: np.asarray(measured.labels[part]).astype(np.int32) for part in parts}
+
+
 def _values(
-    measured: Translocation | Spots, settings: MeasureSettings, pixel_size_um: float | None
+    measured: Measured, settings: MeasureSettings, pixel_size_um: float | None
 ) -> dict[str, float]:
     values = {}
-    for name, column in column_names(settings, micrometres=pixel_size_um is not None).items():
-        value = float(getattr(measured, column.source))
-        size = pixel_size_um if column.micrometres and pixel_size_um is not None else 1.0
-        values[name] = value * size**column.power
+    for name, one in column_names(settings, micrometres=pixel_size_um is not None).items():
+        if one.key not in measured.values:
+            raise InputError(f"The assay {settings.assay} gives no {one.key!r}; mend it.")
+        value = float(measured.values[one.key])
+        size = pixel_size_um if one.micrometres and pixel_size_um is not None else 1.0
+        values[name] = value * size**one.power
     return values
-
-
-def _label(channel: str, otherwise: str) -> str:
-    """Return a channel's name without what CellProfiler's names of channels never hold."""
-    return re.sub(r"\W", "", channel) or otherwise

@@ -10,6 +10,14 @@ import skimage
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from napari_rls.measure.assay import (
+    NUCLEUS,
+    NUCLEUS_AREA,
+    Assay,
+    Measured,
+    Measurement,
+    Overlay,
+)
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
 from napari_rls.models.part import Checked
 
@@ -215,3 +223,78 @@ def _share(values: NDArray[np.float64], cell: NDArray[np.bool_], spots: NDArray[
     light = values - (np.median(values[dark]) if dark.any() else 0.0)
     total = float(np.maximum(light[cell], 0).sum())
     return float(np.maximum(light[cell & spots], 0).sum()) / total if total > 0 else 0.0
+
+
+def _measured(
+    image: NDArray[np.generic], settings: SpotSettings, *, dna: int, signal: int
+) -> Measured:
+    found = find_spots(image, dna, signal, settings)
+    values = {one.key: getattr(found, one.key) for one in ASSAY.measurements}
+    return Measured(values, {"nucleus": found.nucleus_mask, "spots": found.labels})
+
+
+ASSAY = Assay(
+    name="spots",
+    title="Spots",
+    settings=SpotSettings,
+    measure=_measured,
+    measurements=(
+        NUCLEUS_AREA,
+        Measurement(
+            "count",
+            "Cells_Children_Spots_Count",
+            "Cells Spots Count",
+            "none",
+            "Number of spots in the cell.",
+            least=0,
+        ),
+        Measurement(
+            "mean_area",
+            "Spots_AreaShape_Area_Mean",
+            "Spots Area Mean",
+            "square pixels",
+            "Mean area of a spot.",
+            2,
+            least=0,
+        ),
+        Measurement(
+            "median_area",
+            "Spots_AreaShape_Area_Median",
+            "Spots Area Median",
+            "square pixels",
+            "Median area of a spot.",
+            2,
+            least=0,
+        ),
+        Measurement(
+            "total_area",
+            "Spots_AreaShape_Area_Total",
+            "Spots Area Total",
+            "square pixels",
+            "Area of all spots of the cell.",
+            2,
+            least=0,
+        ),
+        Measurement(
+            "share",
+            "Spots_Intensity_Share_{signal}",
+            "Spots Share {signal}",
+            "none",
+            "Share of the cell's signal that is in spots, both above its background.",
+            least=0,
+            most=1,
+        ),
+        Measurement(
+            "mean_distance",
+            "Spots_Distance_Nuclei_Mean",
+            "Spots Distance Nuclei Mean",
+            "pixels",
+            "Mean distance of the spots from the nucleus's border; 0 above the nucleus.",
+            1,
+            least=0,
+        ),
+    ),
+    headline=("mean_area", "count", "median_area", "total_area"),
+    overlays=(NUCLEUS, Overlay("spots", "spots", "#ff66cc")),
+)
+"""Number, sizes and places of spots."""

@@ -9,6 +9,7 @@ import scipy
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from napari_rls.measure.assay import NUCLEUS, NUCLEUS_AREA, Assay, Measured, Measurement, Overlay
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
 from napari_rls.models.part import Checked
 
@@ -179,3 +180,63 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
         return np.nan
     first, second = first - first.mean(), second - second.mean()
     return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
+
+
+def _measured(
+    image: NDArray[np.generic], settings: TranslocationSettings, *, dna: int, signal: int
+) -> Measured:
+    found = measure_translocation(image, dna, signal, settings)
+    values = {one.key: getattr(found, one.key) for one in ASSAY.measurements}
+    return Measured(values, {"nucleus": found.nucleus_mask, "cytoplasm": found.ring_mask})
+
+
+ASSAY = Assay(
+    name="translocation",
+    title="Translocation",
+    settings=TranslocationSettings,
+    measure=_measured,
+    measurements=(
+        NUCLEUS_AREA,
+        Measurement(
+            "nucleus",
+            "Nuclei_Intensity_MeanIntensity_{signal}",
+            "Nuclei Mean Intensity {signal}",
+            "image unit",
+            "Mean signal in the nucleus, above the background.",
+        ),
+        Measurement(
+            "cytoplasm",
+            "Cytoplasm_Intensity_MeanIntensity_{signal}",
+            "Cytoplasm Mean Intensity {signal}",
+            "image unit",
+            "Mean signal in the ring around the nucleus, above the background.",
+        ),
+        Measurement(
+            "ratio",
+            "Math_Ratio_NucleusCytoplasm_{signal}",
+            "Ratio Nucleus Cytoplasm {signal}",
+            "none",
+            "Mean of the nucleus over mean of the ring.",
+            least=0,
+        ),
+        Measurement(
+            "log2_ratio",
+            "Math_Log2Ratio_NucleusCytoplasm_{signal}",
+            "Log2 Ratio Nucleus Cytoplasm {signal}",
+            "none",
+            "Logarithm of the ratio to base 2.",
+        ),
+        Measurement(
+            "correlation",
+            "Nuclei_Correlation_Correlation_{dna}_{signal}",
+            "Nuclei Correlation {dna} {signal}",
+            "none",
+            "Pearson's correlation of the two channels over the nucleus's pixels.",
+            least=-1,
+            most=1,
+        ),
+    ),
+    headline=("ratio",),
+    overlays=(NUCLEUS, Overlay("cytoplasm", "cytoplasm rings", "#56b4e9")),
+)
+"""Nucleus to cytoplasm ratio."""

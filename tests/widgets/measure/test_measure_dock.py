@@ -21,7 +21,7 @@ from napari_rls.errors import InputError
 from napari_rls.widgets.common.state import Message, Phase
 from napari_rls.widgets.contributions.table_writer import write_labels_table
 from napari_rls.widgets.measure.measure_dock import MeasureWidget
-from napari_rls.widgets.measure.plot_job import PLOTS
+from napari_rls.widgets.measure.plot_job import DOSES
 from napari_rls.widgets.measure.plots_dock import PlotsWidget
 from napari_rls.workflow.measure.table_files import read_table
 
@@ -200,7 +200,7 @@ def test_a_click_on_a_point_selects_its_cell(qtbot, dock, plots):
 def test_a_plot_that_cannot_be_drawn_says_why(qtbot, dock, plots):
     measure(qtbot, dock)
     settled(qtbot, plots)
-    plots.kind.value = PLOTS[1]
+    plots.kind.value = DOSES
     settled(qtbot, plots)
     assert plots.plot is None
     assert not plots.canvas.isVisible()

@@ -8,6 +8,7 @@ import pytest
 from plate_bench import RATIO, cells
 from qtpy.QtCore import Qt
 
+from napari_rls.measure.dictionary import columns_of
 from napari_rls.widgets.measure.table_columns import heading, main_columns, shared_beginning
 from napari_rls.widgets.measure.table_view import LEAST_WIDTH, TableView
 
@@ -26,8 +27,8 @@ def table() -> pd.DataFrame:
 def view(qtbot, table):
     view = TableView()
     qtbot.addWidget(view)
-    meaning = {RATIO: {"unit": "none", "meaning": "Mean over mean."}}
-    view.table.show_table(table, meaning, "SR")
+    record = {"columns": {RATIO: {"unit": "none", "meaning": "Mean over mean."}}}
+    view.table.show_table(table, columns_of(table, record), "SR")
     return view
 
 
@@ -63,7 +64,7 @@ def test_a_measurement_has_its_interval_beside_it(view):
 
 def test_what_differs_between_rows_is_a_column(table):
     two = table.assign(Metadata_Condition=["a", "b"] * 3)
-    assert main_columns(two) == [
+    assert main_columns(two, columns_of(two)) == [
         "Metadata_Cell", "Metadata_Image", RATIO, "Quality_Flags", "Metadata_Condition",
         "Nuclei_AreaShape_Area",
     ]  # fmt: skip
@@ -71,7 +72,8 @@ def test_what_differs_between_rows_is_a_column(table):
 
 def test_the_headline_stands_before_what_else_an_assay_measures(table):
     spots = dict.fromkeys(("Spots_AreaShape_Area_Mean", "Cells_Children_Spots_Count"), 1.0)
-    shown = main_columns(table.filter(regex=f"^(?!{RATIO})").assign(**spots))
+    measured = table.filter(regex=f"^(?!{RATIO})").assign(**spots)
+    shown = main_columns(measured, columns_of(measured))
     assert shown[2:] == [
         "Spots_AreaShape_Area_Mean", "Quality_Flags", "Cells_Children_Spots_Count",
         "Nuclei_AreaShape_Area",
@@ -98,7 +100,7 @@ def test_names_of_cells_are_shortened_by_whole_words(names, shared):
 
 def test_the_first_screen_shows_measurements_however_long_the_names(view, table):
     names = [f"an experiment with a long name, plate 12, <b>well</b> B03#{k}" for k in range(3)]
-    view.table.show_table(table.assign(Metadata_Cell=names * 2), {}, "")
+    view.table.show_table(table.assign(Metadata_Cell=names * 2), columns_of(table), "")
     assert texts(view, "Metadata_Cell") == ["#0", "#1", "#2"] * 2
     view.resize(LEAST_WIDTH, 300)
     view.show()
@@ -116,15 +118,19 @@ def test_the_first_screen_shows_measurements_however_long_the_names(view, table)
 
 
 def test_a_name_of_several_lines_stays_on_its_own(view, table):
-    view.table.show_table(table.assign(Metadata_Condition=["a\nb", "c"] * 3), {}, "SR")
+    named = table.assign(Metadata_Condition=["a\nb", "c"] * 3)
+    view.table.show_table(named, columns_of(named), "SR")
     assert texts(view, "Metadata_Condition") == ["a\\nb", "c", "a\\nb"]
 
 
 def test_headings_are_narrow():
-    assert heading(RATIO).splitlines() == ["Ratio", "Nucleus", "Cytoplasm", "GFP"]
-    assert heading("Nuclei_AreaShape_Area_um2").splitlines() == ["Nuclei", "Area", "um2"]
+    def heading_of(name: str) -> str:
+        return heading(columns_of(pd.DataFrame({name: [1.0]}))[name])
+
+    assert heading_of(RATIO).splitlines() == ["Ratio", "Nucleus", "Cytoplasm", "GFP"]
+    assert heading_of("Nuclei_AreaShape_Area_um2").splitlines() == ["Nuclei", "Area", "um2"]
     name = "Nuclei_Correlation_Correlation_DNA_GFP"
-    assert heading(name).splitlines() == ["Nuclei", "Correlation", "DNA", "GFP"]
+    assert heading_of(name).splitlines() == ["Nuclei", "Correlation", "DNA", "GFP"]
 
 
 def test_headers_tell_what_a_column_is(view):

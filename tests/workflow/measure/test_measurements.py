@@ -18,13 +18,13 @@ from torch.nn import functional as F
 
 from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings, column_names, measure_cell
+from napari_rls.measure.columns import IDENTITY, QUALITY, SUMMARIES
 from napari_rls.workflow.cells.crops import cut_crops
 from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.simulated import SimulateSettings, Simulation, simulate
 from napari_rls.workflow.cells.stack import CellStack, Crop, content_digest
-from napari_rls.workflow.measure.columns import IDENTITY, QUALITY, SUMMARIES
 from napari_rls.workflow.measure.image_sets import ImageSet
 from napari_rls.workflow.measure.measurements import Measurements, join, measure
 from napari_rls.workflow.measure.rows import source_name

@@ -201,7 +201,7 @@ class MeasureChoice(RunController[MeasureNews]):
     def _take(self, settings: MeasureSettings) -> None:
         self.state.settings = settings
         suggested = self.suggestion
-        if suggested is not None and settings != suggested:
+        if suggested is not None and settings.stored() != suggested.stored():
             self._say(
                 "These are not the settings that the bundle suggests: intervals of SR cells will "
                 "be uncorrected.",

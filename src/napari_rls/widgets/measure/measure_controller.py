@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from napari_rls.evaluation.tables import IMAGE
+from napari_rls.measure.columns import FLAGS, IMAGE
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, Outcome, RunProgress
 from napari_rls.widgets.measure.cell_link import CellLink
@@ -16,7 +16,6 @@ from napari_rls.widgets.measure.image_pairs import KINDS
 from napari_rls.widgets.measure.measure_choice import MeasureChoice
 from napari_rls.widgets.measure.measure_job import MeasureJob, MeasureNews, Saved, SaveJob
 from napari_rls.widgets.measure.measure_layers import DrawnLabels, MeasureLayers
-from napari_rls.workflow.measure.columns import FLAGS
 
 if TYPE_CHECKING:
     from napari_rls.workflow.measure.image_sets import Kind

@@ -22,10 +22,10 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import create_worker
 
-from napari_rls.measure.cells import COLUMNS, MeasureSettings
+from napari_rls.measure.cells import MeasureSettings
+from napari_rls.measure.dictionary import columns_of
 from napari_rls.measure.nuclei import NucleusSettings
-from napari_rls.measure.spots import SpotSettings
-from napari_rls.measure.translocation import TranslocationSettings
+from napari_rls.measure.registry import registry
 from napari_rls.search.settings import FACTORS
 from napari_rls.text import for_qt
 from napari_rls.widgets.common.ask_file import ask_where
@@ -33,7 +33,7 @@ from napari_rls.widgets.common.docks import PLOTS, open_dock
 from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.parts import FULL, TextLabel, UpAndDown, allow, form_rows
 from napari_rls.widgets.common.run_dock import RunDock, RunWords
-from napari_rls.widgets.common.state import Phase
+from napari_rls.widgets.common.state import Level, Message, Phase
 from napari_rls.widgets.common.worker import launch
 from napari_rls.widgets.measure.measure_controller import MeasureController
 from napari_rls.widgets.measure.measure_form import ImagePicker, MeasureForm
@@ -43,6 +43,7 @@ from napari_rls.widgets.measure.table_area import TableArea
 TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet", "AnnData (*.h5ad)": ".h5ad"}
 NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
 NO_IMAGES = "Open images of single cells and choose them above."
+NUCLEI = "Nuclei"
 FITTING = ("to the size of the others", 0)
 
 PAUSE = 10
@@ -74,6 +75,8 @@ class MeasureWidget(RunDock):
         self._followed: WeakSet[Image] = WeakSet()
         self._activity: progress | None = None
         super().__init__(napari_viewer)
+        if refused := registry().problems.values():
+            self.state.message = Message(" ".join(refused), Level.WARNING)
         # What measures and shows tables takes a second to import: not when it is asked for.
         self._warming = create_worker(_import_slow_modules)
         self._warming.start()
@@ -90,7 +93,8 @@ class MeasureWidget(RunDock):
 
     def _build(self) -> None:
         self.assay = ComboBox(
-            choices=tuple(COLUMNS), tooltip=MeasureSettings.model_fields["assay"].description
+            choices=tuple((assay.title, name) for name, assay in registry().assays.items()),
+            tooltip=MeasureSettings.model_fields["assay"].description,
         )
         self.picker = ImagePicker()
         self.factor = ComboBox(
@@ -99,8 +103,7 @@ class MeasureWidget(RunDock):
         )
         self.common = MeasureForm(MeasureSettings, ("saturation",))
         self.assays = {
-            "translocation": MeasureForm(TranslocationSettings),
-            "spots": MeasureForm(SpotSettings),
+            name: MeasureForm(assay.settings) for name, assay in registry().assays.items()
         }
         self.nuclei = MeasureForm(NucleusSettings)
         self.reset = PushButton(
@@ -136,12 +139,13 @@ class MeasureWidget(RunDock):
         given.addRow("Upsample LR", self.factor.native)
         given.addRow("Plate map", place)
         column.addLayout(given)
+        self.headings: dict[str, QLabel] = {}
         for title, forms in (
-            ("Nuclei", [self.nuclei]),
+            (NUCLEI, [self.nuclei]),
             ("Measurement (lengths in pixels of SR and HR images)", self.assays.values()),
             ("Quality", [self.common]),
         ):
-            heading = QLabel(title)
+            heading = self.headings[title] = QLabel(title)
             heading.setWordWrap(True)
             heading.setStyleSheet("font-weight: bold")
             column.addWidget(heading)
@@ -237,11 +241,13 @@ class MeasureWidget(RunDock):
 
     def _show_settings(self) -> None:
         settings = self.state.settings
-        own = getattr(settings, settings.assay)
         with self.assay.changed.blocked():
             self.assay.value = settings.assay
         self.common.show_settings(settings)
-        self.nuclei.show_settings(own.nucleus)
+        for part in (self.nuclei, self.headings[NUCLEI]):
+            part.setVisible(settings.of.finds_nuclei)
+        if settings.of.finds_nuclei:
+            self.nuclei.show_settings(settings.own.nucleus)
         for assay, form in self.assays.items():
             form.setVisible(assay == settings.assay)
             form.show_settings(getattr(settings, assay))
@@ -281,7 +287,7 @@ class MeasureWidget(RunDock):
     def _show_result(self) -> None:
         result = self.state.result
         if result is not None:
-            self.shown.show_table(result.table, result.record["columns"])
+            self.shown.show_table(result.table, columns_of(result.table, result.record))
             self.tabs.setCurrentIndex(1)
 
 

@@ -12,7 +12,8 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
-from napari_rls.evaluation.tables import IMAGE
+from napari_rls.measure.columns import IMAGE
+from napari_rls.measure.registry import registry
 from napari_rls.widgets.cells.layer_facts import cell_in_view
 from napari_rls.widgets.cells.sources import Source
 from napari_rls.widgets.cells.sr_layers import placement
@@ -30,16 +31,12 @@ if TYPE_CHECKING:
 TABLE_KEY = "napari-rls-table"
 """Key of the whole table in the metadata of labels layers."""
 
-NAMES = {"nucleus": "nuclei", "cytoplasm": "cytoplasm rings", "spots": "spots"}
-COLOURS = {"nucleus": "#f0e442", "cytoplasm": "#56b4e9", "spots": "#ff66cc"}
-"""Names and colours of what is measured, told apart with any colour vision."""
-
 FIRST_IN_VIEW: tuple[Kind, ...] = ("SR", "GT", "HR", "LR")
 """The first of these that was measured is the one whose labels are in view."""
 
 
 LabelledPart = tuple["Kind", str]
-"""Kind of image, and ``nucleus``, ``cytoplasm`` or ``spots``."""
+"""Kind of image, and part of the cell that an overlay of the assay is of."""
 
 _PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
@@ -81,16 +78,18 @@ def draw_labels(result: Measurements, images: Images) -> DrawnLabels:
     shown = next(kind for kind in FIRST_IN_VIEW if kind in result.labels)
     metadata = {PROVENANCE_KEY: result.record, TABLE_KEY: result.table}
     layers: dict[LabelledPart, Labels] = {}
+    assay = registry()[result.record["settings"]["assay"]]
+    overlays = {overlay.part: overlay for overlay in assay.overlays}
     for kind in reversed([k for k in FIRST_IN_VIEW if k in result.labels]):
         for part, labels in result.labels[kind].items():
             pixels, place = _in_place(images[kind].both[1], labels)
             layer = Labels(
                 pixels,
-                name=f"{kind} {NAMES[part]}",
+                name=f"{kind} {overlays[part].title}",
                 metadata=metadata,
                 features=_features(result.table, kind) if part == "nucleus" else None,
                 # One colour for all: napari has others compiled first, which takes seconds.
-                colormap=CyclicLabelColormap(colors=["transparent", COLOURS[part]]),
+                colormap=CyclicLabelColormap(colors=["transparent", overlays[part].colour]),
                 opacity=1,
                 visible=kind == shown,
                 **place,

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.errors import TableError
-from napari_rls.evaluation.tables import CELL, IMAGE
+from napari_rls.measure.assay import PlotKind
+from napari_rls.measure.columns import CELL, IMAGE, Column
 from napari_rls.widgets.common.state import Level, Message
 
 if TYPE_CHECKING:
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 # matplotlib and scipy take seconds to import: what draws imports them in its thread.
 
 CONDITIONS, DOSES, AGREEMENT = "Conditions", "Dose response", "Agreement with truth"
-PLOTS = (CONDITIONS, DOSES, AGREEMENT, "Coverage of intervals")
+COVERAGE = "Coverage of intervals"
+PLOTS: dict[PlotKind, str] = {
+    "conditions": CONDITIONS,
+    "doses": DOSES,
+    "agreement": AGREEMENT,
+    "coverage": COVERAGE,
+}
+"""What plots are called."""
 
 DPI = 100
 """Pixels of an inch on a screen of usual density."""
@@ -41,11 +49,13 @@ class Wish:
     table, column
         The table and the measurement.
     kind
-        One of :data:`PLOTS`.
+        One of the values of :data:`PLOTS`.
     pair
         The negative and the positive condition, or None for all.
     selected
         Cells to mark, by their index.
+    columns
+        What the columns are.
     """
 
     table: pd.DataFrame
@@ -53,6 +63,7 @@ class Wish:
     kind: str
     pair: tuple[str, str] | None = None
     selected: tuple[int, ...] = ()
+    columns: Mapping[str, Column] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -68,7 +79,7 @@ class Wish:
             If the table does not have what it needs.
         """
         from napari_rls.evaluation import plots
-        from napari_rls.evaluation.agreement import coverage
+        from napari_rls.evaluation.agreement import coverage, interval_columns
 
         table, column, names = self.table, self.column, self.names
         chosen = [names[cell] for cell in self.selected]
@@ -78,8 +89,10 @@ class Wish:
         if self.kind == DOSES:
             return plots.dose_response_plot(table, column, highlight=chosen, look=look)
         if self.kind == AGREEMENT:
-            return plots.agreement_plot(table, column, reference, highlight=chosen, look=look)
-        return plots.reliability_plot({column: coverage(table, column, reference)}, look)
+            return plots.agreement_plot(table, column, reference, chosen, look, self.columns)
+        intervals = interval_columns(table, column, self.columns)
+        found = coverage(table, column, reference, intervals=intervals)
+        return plots.reliability_plot({column: found}, look)
 
     def statistics(self) -> tuple[str, ...]:
         """Return the statistics of what is drawn, a line per kind of image.

@@ -13,7 +13,9 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
-from napari_rls.evaluation.tables import CONDITION
+from napari_rls.measure.columns import CONDITION, Column
+from napari_rls.measure.dictionary import columns_of, measurements
+from napari_rls.measure.registry import registry
 from napari_rls.text import for_qt, for_terminal
 from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.docks import Dock
@@ -22,7 +24,6 @@ from napari_rls.widgets.common.state import Message
 from napari_rls.widgets.measure.measure_state import MeasureState, state_of
 from napari_rls.widgets.measure.plot_canvas import PlotCanvas
 from napari_rls.widgets.measure.plot_job import CONDITIONS, PLOTS, DrawnPlot, Wish, draw, save
-from napari_rls.widgets.measure.table_columns import by_weight, measured_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +62,7 @@ class PlotsWidget(Dock):
         self._saving: object | None = None
         self._again = False
         self._names: list[str] = []
+        self._columns: dict[str, Column] = {}
         self._problem = ""
         self._build()
         self._timer = QTimer(self)
@@ -77,7 +79,7 @@ class PlotsWidget(Dock):
         self._show_result()
 
     def _build(self) -> None:
-        self.kind = ComboBox(choices=PLOTS, tooltip="What is drawn.")
+        self.kind = ComboBox(choices=tuple(PLOTS.values()), tooltip="What is drawn.")
         self.column = ComboBox(choices=(), tooltip="The measurement.")
         self.negative = ComboBox(choices=(ALL,), tooltip="The negative condition, or all.")
         self.positive = ComboBox(choices=(ALL,), tooltip="The positive condition, or all.")
@@ -113,11 +115,16 @@ class PlotsWidget(Dock):
 
     def _show_result(self) -> None:
         """Offer the columns and conditions of the last table, and draw it."""
-        table = self._table
-        columns = [] if table is None else measured_columns(table)
+        table, result = self._table, self.state.result
+        self._columns = {} if table is None or result is None else columns_of(table, result.record)
+        columns = [one.name for one in self._columns.values() if one.kind == "measurement"]
         conditions = [] if table is None else sorted(set(table[CONDITION]) - {""})
-        usual = next(iter(by_weight(columns)), None)
+        usual = next(iter(measurements(self._columns)), None)
         _offer(self.column, [(name, name) for name in columns], usual)
+        if result is not None:
+            assay = registry()[result.record["settings"]["assay"]]
+            kinds = [PLOTS[kind] for kind in assay.plots]
+            _offer(self.kind, [(name, name) for name in kinds], kinds[0])
         # Two conditions are meant to be compared.
         usual_pair = conditions if len(conditions) == 2 else (None, None)
         for box, name in zip((self.negative, self.positive), usual_pair, strict=True):
@@ -142,7 +149,8 @@ class PlotsWidget(Dock):
             return None
         negative, positive = self.negative.value, self.positive.value
         pair = None if negative is None or positive is None else (negative, positive)
-        return Wish(table, column, self.kind.value, pair, self.state.selected)
+        selected = self.state.selected
+        return Wish(table, column, self.kind.value, pair, selected, self._columns)
 
     # -- drawing -----------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from napari_rls.widgets.measure.table_view import TableView, called
 if TYPE_CHECKING:
     import pandas as pd
 
+    from napari_rls.measure.columns import Column
+
 EVERY_KIND = ("All images", "")
 
 
@@ -36,8 +38,8 @@ class TableArea(QWidget):
         self.kind.changed.connect(self._choose_kind)
         self.every_column.changed.connect(lambda on: self.table.table.choose(every_column=on))
 
-    def show_table(self, table: pd.DataFrame, meaning: Mapping[str, Mapping[str, str]]) -> None:
-        """Show a table; ``meaning`` is unit and meaning of its columns."""
+    def show_table(self, table: pd.DataFrame, columns: Mapping[str, Column]) -> None:
+        """Show a table, whose columns are what ``columns`` says."""
         kinds = kinds_of(table)
         with self.kind.changed.blocked():
             before = self.kind.value
@@ -47,7 +49,7 @@ class TableArea(QWidget):
             in_view = next((kind for kind in FIRST_IN_VIEW if kind in kinds), EVERY_KIND[1])
             keep = self._chose_kind and before in (EVERY_KIND[1], *kinds)
             self.kind.value = before if keep else in_view
-        self.table.table.show_table(table, meaning, self.kind.value)
+        self.table.table.show_table(table, columns, self.kind.value)
 
     def _choose_kind(self, kind: str) -> None:
         self._chose_kind = True

@@ -12,11 +12,11 @@ from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
-from napari_rls.evaluation.tables import CELL, IMAGE
+from napari_rls.measure.columns import CELL, FLAGS, IMAGE, Column
+from napari_rls.measure.intervals import TABLE_LEVEL
 from napari_rls.text import for_qt, for_terminal
 from napari_rls.widgets.common.parts import there
 from napari_rls.widgets.measure.table_columns import heading, main_columns, shared_beginning
-from napari_rls.workflow.measure.columns import FLAGS, interval_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,29 +54,27 @@ class TableModel(QAbstractTableModel):
         self._table: pd.DataFrame | None = None
         self._values: dict[str, NDArray[Any]] = {}
         self._beginning = ""
-        self._meaning: Mapping[str, Mapping[str, str]] = {}
+        self._known: Mapping[str, Column] = {}
         self._cells: NDArray[np.intp] = np.zeros(0, np.intp)
         self._rows: NDArray[np.intp] = np.zeros(0, np.intp)
         self._sorted: tuple[str, bool] | None = None
         self._kind, self._all = "", False
         self.columns: list[str] = []
 
-    def show_table(
-        self, table: pd.DataFrame, meaning: Mapping[str, Mapping[str, str]], kind: str
-    ) -> None:
+    def show_table(self, table: pd.DataFrame, columns: Mapping[str, Column], kind: str) -> None:
         """Show a table.
 
         Parameters
         ----------
         table
             A tidy table.
-        meaning
-            Unit and meaning of its columns.
+        columns
+            What its columns are, see :func:`~napari_rls.measure.dictionary.columns_of`.
         kind
             Kind of image whose rows are shown; "" for all.
         """
         self.beginResetModel()
-        self._table, self._meaning, self._kind = table, meaning, kind
+        self._table, self._known, self._kind = table, columns, kind
         # A column as an array: an entry of a pandas table takes a hundred times as long.
         self._values = {str(name): column.to_numpy() for name, column in table.items()}
         numbers = {name: k for k, name in enumerate(dict.fromkeys(table[CELL]))}
@@ -105,7 +103,8 @@ class TableModel(QAbstractTableModel):
         mine = np.ones(len(table), np.bool_) if not self._kind else table[IMAGE] == self._kind
         rows = np.flatnonzero(mine)
         shown = table.iloc[rows]
-        self.columns = [str(name) for name in table.columns] if self._all else main_columns(shown)
+        every = [str(name) for name in table.columns]
+        self.columns = every if self._all else main_columns(shown, self._known)
         if self._sorted and self._sorted[0] in self.columns:
             name, descending = self._sorted
             # Sorting is stable, and what has no value comes last either way.
@@ -152,13 +151,13 @@ class TableModel(QAbstractTableModel):
             return None
         name = self.columns[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return heading(name)
+            return heading(self._known[name])
         if role == Qt.ItemDataRole.ToolTipRole:
-            known = self._meaning.get(name, {})
-            unit = f" Unit: {known['unit']}." if known.get("unit") else ""
+            known = self._known[name]
+            unit = f" Unit: {known.unit}." if known.unit else ""
             left_out = self._beginning if name == CELL and not self._all else ""
             short = f"\nEvery name begins with '{left_out}', left out here." if left_out else ""
-            return for_qt(f"{name}\n{known.get('meaning', '')}{unit}{short}")
+            return for_qt(f"{name}\n{known.meaning}{unit}{short}")
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -179,10 +178,10 @@ class TableModel(QAbstractTableModel):
         if not isinstance(value, float):
             return str(value)
         text = "" if np.isnan(value) else f"{value:.3g}"
-        ends = interval_columns(name)
-        if self._all or ends["q05"] not in self._values:
+        shown = [one for one in self._known[name].intervals if one.level == TABLE_LEVEL]
+        if self._all or not shown:
             return text
-        low, high = (self._values[ends[end]][row] for end in ("q05", "q95"))
+        low, high = (self._values[end][row] for end in (shown[0].low, shown[0].high))
         return text if np.isnan(low) or np.isnan(high) else f"{text} ({low:.3g} to {high:.3g})"
 
     def _is_flagged(self, row: int) -> bool:

@@ -15,7 +15,7 @@ from napari_rls.evaluation.agreement import agreement
 from napari_rls.evaluation.statistics import compare_conditions
 from napari_rls.evaluation.tables import CELL, IMAGE
 from napari_rls.files.json_file import first_fault
-from napari_rls.measure.cells import AssayName, MeasureSettings, column_names
+from napari_rls.measure.cells import MeasureSettings, column_names
 from napari_rls.models.manifest import Manifest
 from napari_rls.workflow.benchmark.compared_images import FACTOR, LR, METHOD, Outcome
 from napari_rls.workflow.cells.stack import CellStack
@@ -25,9 +25,6 @@ from napari_rls.workflow.measure.measurements import measure
 GT = "GT"
 
 COLUMN = "measurement"
-
-_MAIN: dict[AssayName, str] = {"translocation": "ratio", "spots": "mean_area"}
-"""What Fig. 5 of the paper shows of each assay."""
 
 
 def measurement_of(manifest: Manifest) -> MeasureSettings | None:
@@ -52,8 +49,8 @@ def measured_columns(settings: MeasureSettings, hr: CellStack) -> list[str]:
     """Return the measured columns in pixels, the one that matters first."""
     named, _ = find_channels([ImageSet("HR", hr)], settings)
     names = column_names(named, micrometres=False)
-    main = _MAIN[settings.assay]
-    return sorted(names, key=lambda name: names[name].source != main)
+    main = settings.of.headline[0]
+    return sorted(names, key=lambda name: names[name].key != main)
 
 
 def measured(outcome: Outcome, settings: MeasureSettings) -> Iterator[pd.DataFrame]:

@@ -135,6 +135,8 @@ def find_channels(
     """
     # LR files often come from elsewhere, without names.
     stacks = [s.stack for s in sorted(sets, key=lambda s: s.kind == "LR")]
+    if len(settings.of.channels) == 1:
+        return _one_channel(stacks, sets, settings)
     homes = [_home(stacks, wanted) for wanted in (settings.dna, settings.signal)]
     places = _places(homes, settings)
     labels = [channel_label(home, k) for home, k in zip(homes, places, strict=True)]
@@ -160,17 +162,41 @@ def describe_channels(
     """
     said = []
     given = (settings.dna.strip(), settings.signal.strip())
+    needed = settings.of.channels
     for images, places in zip(sets, found, strict=True):
         names = images.stack.channels
         by_name = all(
             same_name(names[k], name) for k, name in zip(places, given, strict=True) if name
         )
-        guessed = not given[0] and not shows_dna(names[places[0]])
-        guessed |= not given[1] and len(names) > 2
+        guessed = "dna" in needed and not given[0] and not shows_dna(names[places[0]])
+        guessed |= "signal" in needed and not given[1] and len(names) > len(needed)
         if guessed or not by_name:
             dna, signal = (f"{names[k]} (number {k})" for k in places)
-            said.append(f"{images.stack.name}: DNA is {dna}, the signal is {signal}.")
+            words = {"dna": f"DNA is {dna}", "signal": f"the signal is {signal}"}
+            told = ", ".join(text for role, text in words.items() if role in needed)
+            said.append(f"{images.stack.name}: {told}.")
     return said
+
+
+def _one_channel(
+    stacks: Sequence[CellStack], sets: Sequence[ImageSet], settings: MeasureSettings
+) -> tuple[MeasureSettings, list[tuple[int, int]]]:
+    """Return what :func:`find_channels` does for an assay that needs one channel: it twice."""
+    (role,) = settings.of.channels
+    wanted = getattr(settings, role)
+    home = _home(stacks, wanted)
+    place = channel_index(home, wanted) if wanted else dna_index(home.channels)
+    if role == "signal" and not wanted:
+        place = channel_index(home, "1" if len(home.channels) > 1 else "0")
+    place = place or 0
+    label = channel_label(home, place)
+    found = [named(s.stack.channels, label, s.stack.name) for s in sets]
+    indices = [
+        channel_index(s.stack, str(place)) if index is None else index
+        for s, index in zip(sets, found, strict=True)
+    ]
+    given = settings.model_copy(update={"dna": "", "signal": "", role: label})
+    return given, [(index, index) for index in indices]
 
 
 def _home(stacks: Sequence[CellStack], wanted: str) -> CellStack:

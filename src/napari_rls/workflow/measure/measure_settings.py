@@ -5,22 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from napari_rls.errors import JsonError, SettingsError
 from napari_rls.files.json_file import read_json
-from napari_rls.measure.cells import AssayName, MeasureSettings
+from napari_rls.measure.assay import NUCLEUS_FIELD, Assay
+from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.measure.registry import registry
 from napari_rls.search.settings import first_problem
 from napari_rls.workflow.cells.read import read_record
 
-ASSAYS: tuple[AssayName, ...] = get_args(AssayName)
 
-NUCLEUS = "nucleus_"
-"""What stands before the names of settings of nuclei, among those of an assay."""
+@dataclass(frozen=True)
+class AssayOption:
+    """An option of a command that is a setting of an assay.
+
+    Parameters
+    ----------
+    field
+        The setting.
+    default
+        Its value in the assay's own settings.
+    of_nuclei
+        Name of the setting of nuclei that it is; "" for those of the assay.
+    """
+
+    field: FieldInfo
+    default: object
+    of_nuclei: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,16 +57,23 @@ def suggested(files: Sequence[Path]) -> Suggestion | None:
     return None
 
 
-def assay_fields(assay: AssayName) -> dict[str, FieldInfo]:
-    """Return the settings of an assay by name, those of its nuclei with :data:`NUCLEUS` before."""
-    defaults = MeasureSettings(assay=assay)
-    own = getattr(defaults, assay)
-    fields = {name: f for name, f in type(own).model_fields.items() if name != "nucleus"}
-    return {NUCLEUS + name: f for name, f in NucleusSettings.model_fields.items()} | fields
+def assay_options(assay: Assay) -> dict[str, AssayOption]:
+    """Return the settings of an assay by name, those of its nuclei with ``nucleus_`` before."""
+    own = assay.settings()
+    options = {}
+    if assay.finds_nuclei:
+        nuclei = getattr(own, NUCLEUS_FIELD)
+        options = {
+            f"{NUCLEUS_FIELD}_{name}": AssayOption(field, getattr(nuclei, name), name)
+            for name, field in NucleusSettings.model_fields.items()
+        }
+    return options | {
+        name: AssayOption(field, getattr(own, name)) for name, field in assay.own_fields.items()
+    }
 
 
 def measure_settings(
-    assay: AssayName | None,
+    assay: str | None,
     file: Path | None,
     options: Mapping[str, Any] | None = None,
     usual: Mapping[str, Any] | None = None,
@@ -75,8 +98,11 @@ def measure_settings(
     """
     stored = _stored(file) if file else dict(usual or {})
     assay = assay or stored.get("assay")
-    if assay not in ASSAYS:
-        raise SettingsError(f"Say what to measure: --assay {' or --assay '.join(ASSAYS)}.")
+    known = registry()
+    if not assay:
+        names = " or --assay ".join(known.assays)
+        raise SettingsError(f"Say what to measure: --assay {names}.")
+    offered = assay_options(known[assay])
     values = _merged(MeasureSettings(assay=assay).model_dump(mode="json"), stored)
     values["assay"] = assay
     own = values[assay]
@@ -85,12 +111,12 @@ def measure_settings(
         for name, value in (options or {}).items():
             if name in MeasureSettings.model_fields:
                 values[name] = value
-            elif name not in assay_fields(assay):
+            elif name not in offered:
                 raise SettingsError(
                     f"--{name.replace('_', '-')} is no setting of the assay {assay}; leave it out."
                 )
-            elif name.startswith(NUCLEUS):
-                own["nucleus"][name.removeprefix(NUCLEUS)] = value
+            elif inside := offered[name].of_nuclei:
+                own[NUCLEUS_FIELD][inside] = value
             else:
                 own[name] = value
         return MeasureSettings.model_validate(values)

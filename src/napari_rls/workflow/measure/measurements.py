@@ -12,19 +12,9 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.evaluation.tables import CELL, IMAGE
-from napari_rls.measure.cells import (
-    Column,
-    MeasuredCell,
-    MeasureSettings,
-    column_names,
-    measure_cell,
-)
-from napari_rls.measure.intervals import summarise
-from napari_rls.models.trust import Correction, Domain
-from napari_rls.workflow.cells.plate_map import PlateMap
-from napari_rls.workflow.cells.reading import WELLS_KEY
-from napari_rls.workflow.cells.wells import wells_record
-from napari_rls.workflow.measure.columns import (
+from napari_rls.measure.assay import Measurement
+from napari_rls.measure.cells import MeasuredCell, MeasureSettings, column_names, measure_cell
+from napari_rls.measure.columns import (
     DENSITY_PERCENTILE,
     FLAGS,
     INTERVAL,
@@ -34,13 +24,19 @@ from napari_rls.workflow.measure.columns import (
     OUT_OF_DOMAIN,
     PIXEL_SIZE,
     POOR_FIT,
+    QUALITY,
     RESIDUAL_PERCENTILE,
     SEARCH_FAILED,
     UNFINISHED,
     UNUSUAL_INTENSITY,
-    dictionary,
-    interval_columns,
+    summary_columns,
 )
+from napari_rls.measure.dictionary import COLUMNS_KEY, dictionary
+from napari_rls.measure.intervals import summarise
+from napari_rls.models.trust import Correction, Domain
+from napari_rls.workflow.cells.plate_map import PlateMap
+from napari_rls.workflow.cells.reading import WELLS_KEY
+from napari_rls.workflow.cells.wells import wells_record
 from napari_rls.workflow.measure.image_sets import ImageSet, at_one_size, find_channels
 from napari_rls.workflow.measure.rows import Rows, rows_of
 from napari_rls.workflow.measure.table_origin import table_record
@@ -55,11 +51,11 @@ class Measurements:
     Parameters
     ----------
     table
-        A row per cell and kind of image; :func:`~.measure_columns.dictionary` tells the
-        columns.
+        A row per cell and kind of image;
+        :func:`~napari_rls.measure.dictionary.columns_of` tells the columns.
     labels
-        For every kind, label images (N, H, W), int32, of ``nucleus`` and ``cytoplasm`` or
-        ``spots``: cell k has the value k + 1 in all of them.
+        For every kind, label images (N, H, W), int32, of the assay's overlays, as of
+        ``nucleus`` and ``cytoplasm`` or ``spots``: cell k has the value k + 1 in all of them.
     record
         How: plain numbers, strings, lists and dicts.
     """
@@ -145,7 +141,7 @@ def measure(
     record = table_record(sets, settings, channels, plate_map, factor)
     record["warnings"] = [*rows.warnings, *_interrupted(table, sets)]
     record[WELLS_KEY] = wells_record(rows.wells)
-    record["columns"] = dictionary(settings, table.columns)
+    record[COLUMNS_KEY] = _stored(settings, table)
     yield MeasureUpdate(done, total, Measurements(table, labels, record))
 
 
@@ -177,10 +173,14 @@ def join(parts: Sequence[Measurements]) -> tuple[pd.DataFrame, dict[str, Any]]:
     for name in ("images", "warnings"):
         record[name] = [entry for part in parts for entry in part.record[name]]
     record[WELLS_KEY] = {f: guess for part in parts for f, guess in part.record[WELLS_KEY].items()}
-    record["columns"] = {
-        name: next(p.record["columns"][name] for p in parts if name in p.table) for name in table
-    }
+    # Not every part has what the others have, as intervals.
+    record[COLUMNS_KEY] = _stored(MeasureSettings.model_validate(first["settings"]), table)
     return table, record
+
+
+def _stored(settings: MeasureSettings, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return what the record of a table says of its columns."""
+    return {n: column.stored() for n, column in dictionary(settings, table.columns).items()}
 
 
 def quality_columns(
@@ -249,7 +249,7 @@ def _interrupted(table: pd.DataFrame, sets: Sequence[ImageSet]) -> list[str]:
     name = next(s.stack.name for s in sets if s.kind == "SR")
     cells = int((table[IMAGE] == "SR").sum())
     what = "cell is not" if count == 1 else "cells are not"
-    flag = UNFINISHED.removeprefix("Quality_")
+    flag = QUALITY[UNFINISHED].flag
     sentence = (
         f"The run that made the SR images of {name} was interrupted: {count} of {cells} {what} "
         f"finished (flag {flag}); finish it and measure again."
@@ -279,7 +279,7 @@ def _values(
 def _with_intervals(
     values: Mapping[str, NDArray[np.float64]],
     draws: Sequence[Sequence[Mapping[str, float]]],
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Measurement],
     corrections: Mapping[str, Correction],
     pixel_size_um: float | None,
 ) -> dict[str, NDArray[np.float64]]:
@@ -298,7 +298,7 @@ def _with_intervals(
             found = np.array([[draw[name] for draw in cell] for cell in draws], np.float64)
             summary = summarise(found.reshape(len(draws), -1).T, corrections.get(name))
         wider[name] = values[name]
-        for ending, interval_name in interval_columns(name).items():
+        for ending, interval_name in summary_columns(name).items():
             found = getattr(summary, ending)
             within = found if ending == "sd" else found.clip(column.least, column.most)
             wider[interval_name] = scale * within
@@ -321,8 +321,7 @@ def _frame(
     quality |= quality_columns(images.record, images.stack.data, domain)
     raised = [name for name, column in quality.items() if column.dtype == np.bool_]
     named = [
-        ";".join(name.removeprefix("Quality_") for name in raised if quality[name][k])
-        for k in range(count)
+        ";".join(QUALITY[name].flag for name in raised if quality[name][k]) for k in range(count)
     ]
     return pd.DataFrame(
         {

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from napari_rls.errors import InputError
-from napari_rls.evaluation.tables import CELL, CONDITION, DOSE, WELL
+from napari_rls.measure.columns import CELL, CONDITION, DOSE, FILE, IDENTITY, WELL, X, Y
 from napari_rls.search.settings import METHODS
 from napari_rls.workflow.cells.plate_map import PlateMap, condition_of, guessed_wells
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.wells import WellGuess, told_wells, unsure_wells
-from napari_rls.workflow.measure.columns import FILE, IDENTITY, X, Y
 
 _KIND = re.compile(
     rf"(?:[ _-](?:LR|HR|GT|SR)(?:\d+x)?|[ _-]SR\d+x_(?:{'|'.join(METHODS)})"

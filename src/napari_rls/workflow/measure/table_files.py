@@ -12,18 +12,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
-from napari_rls.evaluation.tables import DOSE
 from napari_rls.files.csv_file import read_csv, to_csv
 from napari_rls.files.json_file import parse_json, read_json, shown
 from napari_rls.files.whole_file import whole_file
+from napari_rls.measure.foreign_columns import is_text
 from napari_rls.workflow.cells.write import write_json
-from napari_rls.workflow.measure.columns import FLAGS, PIXEL_SIZE, X, Y
 from napari_rls.workflow.measure.table_h5ad import read_h5ad, write_h5ad
 from napari_rls.workflow.measure.table_record import TEXT, check_size, described
 
 _KEY = b"napari-rls"
 _SUFFIXES = (".csv", ".parquet", ".h5ad")
-_NUMBERS = (Y, X, PIXEL_SIZE, DOSE)
 
 
 def write_table(path: Path, table: pd.DataFrame, record: Mapping[str, Any]) -> None:
@@ -135,8 +133,7 @@ def _read_csv(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 def _parsed(texts: pd.Series[str], kind: str | None) -> pd.Series[Any] | NDArray[Any]:
     """Return a column of a type, or of the type that its name and entries suggest."""
     if kind is None:
-        name = str(texts.name)
-        if name == FLAGS or (name.startswith("Metadata_") and name not in _NUMBERS):
+        if is_text(str(texts.name)):
             return texts
         for guess in ("bool", "int64", "float64"):
             try:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.files.json_file import parse_json, shown
+from napari_rls.measure.dictionary import columns_of
 from napari_rls.workflow.measure.table_record import check_size, described
 
 if TYPE_CHECKING:
@@ -56,15 +57,19 @@ def write_h5ad(path: Path, table: pd.DataFrame, description: Mapping[str, Any]) 
     """
     import h5py
 
-    measured = [n for n, t in description["columns"].items() if t == "float64" and _is_measured(n)]
+    columns = columns_of(table, description["record"])
+    measured = [
+        name
+        for name, kind in description["columns"].items()
+        if kind == "float64" and columns[name].kind in {"measurement", "interval"}
+    ]
     others = {name: table[name] for name in description["columns"] if name not in measured}
     for name in others:
         if "/" in name:
             raise InputError(f"AnnData files allow no '/' in names; rename the column {name!r}.")
-    meanings = description["record"].get("columns", {})
     var = {
-        key: [meanings.get(name, {}).get(key, "") for name in measured]
-        for key in ("unit", "meaning")
+        "unit": [columns[name].unit for name in measured],
+        "meaning": [columns[name].meaning for name in measured],
     }
     # In memory first: HDF5 ends the whole process where the disk is full.
     content = BytesIO()
@@ -124,10 +129,6 @@ def _check_heaps(path: Path) -> None:
                     raise ValueError("its texts are damaged")
                 place += step
             start = data.find(_HEAP, max(end, start + _OBJECT))
-
-
-def _is_measured(name: str) -> bool:
-    return not name.startswith(("Metadata_", "Quality_"))
 
 
 def _frame(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from napari_rls.measure.assay import Assay, Role
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import content_digest
@@ -37,14 +38,17 @@ def table_record(
         "software": {name: version(name) for name in _SOFTWARE}
         | {"python": platform.python_version(), "platform": platform.platform()},
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.stored(),
         "lr_factor": factor,
         "plate_map": {"name": plate_map.name, "sha256": plate_map.sha256} if plate_map else None,
-        "images": [_source(s, *both) for s, both in zip(sets, channels, strict=True)],
+        "images": [
+            _source(s, {"dna": dna, "signal": signal}, settings.of)
+            for s, (dna, signal) in zip(sets, channels, strict=True)
+        ],
     }
 
 
-def _source(images: ImageSet, dna: int, signal: int) -> dict[str, Any]:
+def _source(images: ImageSet, places: Mapping[Role, int], assay: Assay) -> dict[str, Any]:
     """Return what the record says of one set of images, and of the run that made SR ones."""
     stack, samples = images.stack, images.samples
     entry: dict[str, Any] = {
@@ -55,7 +59,7 @@ def _source(images: ImageSet, dna: int, signal: int) -> dict[str, Any]:
         "shape": list(stack.data.shape),
         "dtype": str(stack.data.dtype),
         "channels": list(stack.channels),
-        "measured_channels": {"dna": dna, "signal": signal},
+        "measured_channels": {role: places[role] for role in assay.channels},
         "pixel_size_um": stack.pixel_size_um,
         "samples": 0 if samples is None else len(samples),
     }

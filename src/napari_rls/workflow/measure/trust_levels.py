@@ -71,7 +71,7 @@ def known_of(record: Mapping[str, Any], settings: MeasureSettings) -> Known:
     found = Known(data=trust.data, domain=trust.domain)
     if other := trust.differences(_settings(record), SAMPLING):
         return _without(found, f"it holds for another {', '.join(other)}")
-    if trust.measurement != settings.model_dump(mode="json"):
+    if not _measured_alike(trust.measurement, settings):
         return _without(found, "it holds for other settings of the measurement")
     by_column = {correction.column: correction for correction in trust.corrections}
     return Known(by_column, "", trust.data, trust.domain)
@@ -151,7 +151,7 @@ def calibrate(
         factor=own["factor"],
         data=data,
         settings={name: own[name] for name in (*SEARCH, *SAMPLING)},
-        measurement=settings.model_dump(mode="json"),
+        measurement=settings.stored(),
         domain=fit_domain(evidence_of(sr.data, record)),
         corrections=tuple(correction for correction in fitted if correction is not None),
     )
@@ -170,6 +170,14 @@ def measured(
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a run, ``start`` as it really was."""
     return {**_FIRST, **record.get("settings", {}), "start": record.get("start")}
+
+
+def _measured_alike(stored: Mapping[str, Any], settings: MeasureSettings) -> bool:
+    """Return whether a bundle's settings of a measurement are these; other assays do not count."""
+    try:
+        return MeasureSettings.model_validate(stored).stored() == settings.stored()
+    except ValidationError:
+        return False
 
 
 def _without(known: Known, why_not: str) -> Known:
