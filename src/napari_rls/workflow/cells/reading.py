@@ -51,7 +51,7 @@ class Reading:
     masks: tuple[str, ...] = ()
     cells: int = 0
     unnamed: bool = False
-    wells: Mapping[str, WellGuess] = field(default_factory=dict)
+    wells: Mapping[str, WellGuess] = field(default_factory=dict, hash=False)
     apart: str = ""
 
     @property
@@ -67,6 +67,7 @@ class Reading:
             axes=_SIZES.sub("", self.axes),
             cells=min(self.cells, 2),
             apart=_SIZES.sub("", self.apart),
+            wells={},
         )
 
     @property
