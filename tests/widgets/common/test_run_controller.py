@@ -10,7 +10,7 @@ from widget_bench import Thread
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.common.run_controller import RunController
-from napari_rls.widgets.common.state import Level, Outcome, Phase, RunProgress, RunState
+from napari_rls.widgets.common.state import Level, Phase, RunOutcome, RunProgress, RunState
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Counter(RunController):
         self.seen.append(news.number)
         self.state.progress = RunProgress(news.number / 3, f"{news.number} of 3")
         if news.number == 3:
-            self._settle(Outcome.DONE)
+            self._settle(RunOutcome.DONE)
 
     def _conclude(self, outcome, why, level):
         self.outcomes.append(outcome)
@@ -84,7 +84,7 @@ def test_a_run_shows_how_far_it_is_and_rests_once_its_thread_is_over(counter, st
     assert state.message.text == "Done at [3]."
     thread.ended()
     assert state.phase is Phase.IDLE
-    assert counter.outcomes == [Outcome.DONE]
+    assert counter.outcomes == [RunOutcome.DONE]
 
 
 def test_one_run_at_a_time_also_while_one_is_stopping(counter, thread):
@@ -113,7 +113,7 @@ def test_messages_of_a_cancelled_run_and_of_an_earlier_one_are_not_looked_at(cou
     over()
     assert counter.seen == [1]
     assert counter.state.phase is Phase.RUNNING
-    assert counter.outcomes == [Outcome.CANCELLED]
+    assert counter.outcomes == [RunOutcome.CANCELLED]
 
 
 def test_what_ends_a_thread_is_told_once(counter, state, thread):
@@ -140,7 +140,7 @@ def test_what_keeps_a_run_from_beginning_is_said(counter, state, thread, monkeyp
     counter.start()
     assert state.message.text == "An unexpected error ended the run: no room"
     assert (state.phase, thread.started, len(heard)) == (Phase.IDLE, 0, 1)
-    assert counter.outcomes == [Outcome.STOPPED]
+    assert counter.outcomes == [RunOutcome.STOPPED]
     counter.later = None
     counter.start()
     thread.finish()
@@ -163,5 +163,5 @@ def test_to_close_is_to_cancel_once(counter, thread):
     thread.ended()
     counter.start()
     counter.close()
-    assert counter.outcomes == [Outcome.CANCELLED]
+    assert counter.outcomes == [RunOutcome.CANCELLED]
     assert thread.started == 2

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Generic
 
 from napari_rls.widgets.common.explain import explain
-from napari_rls.widgets.common.state import Level, Message, Outcome, Phase, RunProgress
+from napari_rls.widgets.common.state import Level, Message, Phase, RunOutcome, RunProgress
 from napari_rls.widgets.common.worker import NewsT
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class RunController(Generic[NewsT]):
 
     def cancel(self) -> None:
         """End the run now and keep what was reached."""
-        self._settle(Outcome.CANCELLED)
+        self._settle(RunOutcome.CANCELLED)
 
     def close(self) -> None:
         """End the run and keep what was reached; called when the widget is gone."""
@@ -87,13 +87,13 @@ class RunController(Generic[NewsT]):
         """Take a message of the run that is on."""
         raise NotImplementedError
 
-    def _conclude(self, outcome: Outcome, why: str, level: Level) -> None:  # noqa: ARG002
+    def _conclude(self, outcome: RunOutcome, why: str, level: Level) -> None:  # noqa: ARG002
         """Make what was reached the result; say how the run ended, ``why`` unless as usual."""
         self._say(why, level)
 
-    def _reached(self, outcome: Outcome) -> RunProgress:
+    def _reached(self, outcome: RunOutcome) -> RunProgress:
         """Return what the bar shows after a run."""
-        return RunProgress(1.0 if outcome is Outcome.DONE else 0.0)
+        return RunProgress(1.0 if outcome is RunOutcome.DONE else 0.0)
 
     @property
     def _at_rest(self) -> bool:
@@ -117,7 +117,7 @@ class RunController(Generic[NewsT]):
             if self._settled:
                 self._say(why, Level.ERROR)
             else:
-                self._settle(Outcome.STOPPED, why, Level.ERROR)
+                self._settle(RunOutcome.STOPPED, why, Level.ERROR)
 
     def _begin(self, doing: str) -> None:
         """Let a run be on; ``doing`` tells what is done first."""
@@ -140,11 +140,11 @@ class RunController(Generic[NewsT]):
             return
         if isinstance(message, Exception):
             why = explain(message, self.what, self.more_memory)
-            self._settle(Outcome.STOPPED, why, Level.ERROR)
+            self._settle(RunOutcome.STOPPED, why, Level.ERROR)
         elif self.state.phase is Phase.RUNNING:
             self._receive(message)
 
-    def _settle(self, outcome: Outcome, why: str = "", level: Level = Level.INFO) -> None:
+    def _settle(self, outcome: RunOutcome, why: str = "", level: Level = Level.INFO) -> None:
         """End the run that is on: later messages of it are not looked at."""
         if self._settled:
             return
@@ -160,7 +160,7 @@ class RunController(Generic[NewsT]):
         if token != self._token:
             return
         self._in_thread = False
-        self._settle(Outcome.STOPPED, self.cut_short, Level.WARNING)
+        self._settle(RunOutcome.STOPPED, self.cut_short, Level.WARNING)
         self._rest()
 
     def _rest(self) -> None:

@@ -21,7 +21,7 @@ class Phase(Enum):
     STOPPING = "stopping"
 
 
-class Outcome(StrEnum):
+class RunOutcome(StrEnum):
     """How a run ended, as messages begin: by itself, by the user, or by what went wrong."""
 
     DONE = "Done"

@@ -18,7 +18,7 @@ from napari_rls.widgets.cells.run_words import count_cells, describe_cells
 from napari_rls.widgets.cells.sources import sources
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.save_table import save_table
-from napari_rls.widgets.common.state import Level, Outcome, Phase, RunProgress
+from napari_rls.widgets.common.state import Level, Phase, RunOutcome, RunProgress
 from napari_rls.widgets.compare.compare_layers import CompareLayers
 from napari_rls.widgets.compare.compare_state import Cells, Turn
 from napari_rls.workflow.compare.method_results import (
@@ -55,7 +55,7 @@ class CompareJob:
 
 
 @dataclass(eq=False)
-class _Run:
+class _CompareRun:
     """A comparison: what it works on, and where it shows."""
 
     job: CompareJob
@@ -76,7 +76,7 @@ class CompareController(InputController[CompareUpdate]):
     cut_short: ClassVar[str] = "The comparison ended before every method was done."
 
     state: CompareState
-    _run: _Run | None = None
+    _run: _CompareRun | None = None
     _building = False
 
     # -- what the user sets ------------------------------------------------------------
@@ -112,14 +112,14 @@ class CompareController(InputController[CompareUpdate]):
         truth = read_truth(state.inputs, state.manifest, lr, cells)
         settings = settings_of(state.settings, state.methods, state.max_steps)
         layers = CompareLayers(self.viewer, self._comparison, state, lr, cells)
-        run = self._run = _Run(CompareJob(lr, settings, truth), layers)
+        run = self._run = _CompareRun(CompareJob(lr, settings, truth), layers)
         self._begin("Showing the layers")
         self._building = True
         state.turns = tuple(map(Turn, (BICUBIC, *state.methods)))
         self._say(describe_cells(skipped, len(lr), "skipped"), Level.WARNING)
         self._build(run, layers.build())
 
-    def _build(self, run: _Run, steps: Iterator[None]) -> None:
+    def _build(self, run: _CompareRun, steps: Iterator[None]) -> None:
         """Show the layers step by step, as long as the run is wanted, and start its thread."""
         if run is not self._run:
             return
@@ -137,7 +137,7 @@ class CompareController(InputController[CompareUpdate]):
             self._work_on(run.job)
         except Exception as error:  # noqa: BLE001 - the layers are put back; the program goes on
             self._building = False
-            self._settle(Outcome.STOPPED, explain(error, self.what), Level.ERROR)
+            self._settle(RunOutcome.STOPPED, explain(error, self.what), Level.ERROR)
         else:
             self._soon(partial(self._build, run, steps))
 
@@ -167,7 +167,7 @@ class CompareController(InputController[CompareUpdate]):
         super()._layer_removed(event)
         if self._run and event.value in self._run.layers and not self._run.layers.present:
             why = "Every SR layer was removed: the comparison was cancelled."
-            self._settle(Outcome.CANCELLED, why)
+            self._settle(RunOutcome.CANCELLED, why)
 
     def _cells(self) -> range | None:
         """Return the chosen cells, None for all.
@@ -204,7 +204,7 @@ class CompareController(InputController[CompareUpdate]):
             for turn in state.turns
         )
         if all(turn.result for turn in state.turns):
-            self._settle(Outcome.DONE)
+            self._settle(RunOutcome.DONE)
         else:
             state.progress = RunProgress(news.whole, self._describe(news))
 
@@ -215,7 +215,7 @@ class CompareController(InputController[CompareUpdate]):
             return "Scoring the upsampled LR image"
         return f"{message.method}, {place} of {len(methods) - 1} methods"
 
-    def _conclude(self, outcome: Outcome, why: str, level: Level) -> None:
+    def _conclude(self, outcome: RunOutcome, why: str, level: Level) -> None:
         """Keep what was reached."""
         run, state = self._run, self.state
         if run is None:
@@ -231,7 +231,7 @@ class CompareController(InputController[CompareUpdate]):
         worst = Level.WARNING if level is Level.INFO and odd else level
         self._say(" ".join(notes), worst)
 
-    def _notes(self, run: _Run) -> Iterator[str]:
+    def _notes(self, run: _CompareRun) -> Iterator[str]:
         """Yield what is to be known of the table."""
         from napari_rls.evaluation.scores import FEWEST
 

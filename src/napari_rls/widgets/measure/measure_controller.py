@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from napari_rls.measure.columns import FLAGS, IMAGE
 from napari_rls.widgets.common.explain import explain
-from napari_rls.widgets.common.state import Level, Outcome, RunProgress
+from napari_rls.widgets.common.state import Level, RunOutcome, RunProgress
 from napari_rls.widgets.measure.cell_link import CellLink
 from napari_rls.widgets.measure.choose_sets import choose_sets
 from napari_rls.widgets.measure.image_pairs import KINDS
@@ -57,14 +57,14 @@ class MeasureController(MeasureChoice):
             text = f"{news.done} of {news.total} images"
             self.state.progress = RunProgress(news.done / news.total, text)
         else:
-            self._settle(Outcome.DONE)
+            self._settle(RunOutcome.DONE)
             self._show(news.result, news.labels)
             self._soon(self._show_next)
 
-    def _conclude(self, outcome: Outcome, why: str, level: Level) -> None:
+    def _conclude(self, outcome: RunOutcome, why: str, level: Level) -> None:
         usual = {
-            Outcome.DONE: "Showing what was measured.",
-            Outcome.CANCELLED: "Cancelled: what was measured before stays.",
+            RunOutcome.DONE: "Showing what was measured.",
+            RunOutcome.CANCELLED: "Cancelled: what was measured before stays.",
         }
         self._say(why or usual.get(outcome, ""), level)
 

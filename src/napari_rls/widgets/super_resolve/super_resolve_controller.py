@@ -23,7 +23,7 @@ from napari_rls.widgets.cells.sample_layers import (
 )
 from napari_rls.widgets.cells.sources import sources
 from napari_rls.widgets.cells.sr_layers import SrLayers
-from napari_rls.widgets.common.state import Level, Outcome, Phase
+from napari_rls.widgets.common.state import Level, Phase, RunOutcome
 from napari_rls.widgets.common.view import remove_layers
 from napari_rls.widgets.super_resolve.estimate import describe_time, note_run
 from napari_rls.widgets.super_resolve.result_controller import ResultController
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class _Run:
+class _SearchRun:
     """A run: what it works on, and where it shows."""
 
     sr: SrLayers
@@ -70,7 +70,7 @@ class SuperResolveController(ResultController):
     what: ClassVar[str] = "search"
     cut_short: ClassVar[str] = "The search ended before every cell was done."
 
-    _run: _Run | None = None
+    _run: _SearchRun | None = None
 
     def check(self) -> None:
         """Check the input and estimate how long a run will take."""
@@ -101,7 +101,7 @@ class SuperResolveController(ResultController):
         if again:
             self._comparison.stop()
         self._comparison.about(inputs, [sr.layers], manifest)
-        run = self._run = _Run(sr, Collector(lr, manifest.hr_size), digest)
+        run = self._run = _SearchRun(sr, Collector(lr, manifest.hr_size), digest)
         run.earlier_samples, self._samples = self._samples, None
         # They belong to the earlier result until this one is there.
         run.hidden = [layer for layer in self._further(run) if layer.visible]
@@ -139,10 +139,10 @@ class SuperResolveController(ResultController):
                 self._say(info.doubt, Level.WARNING)
         self.state.progress = describe_progress(news)
         if run.collector.complete:
-            self._settle(Outcome.DONE)
+            self._settle(RunOutcome.DONE)
 
     def _show_samples(
-        self, run: _Run, cells: NDArray[np.intp], samples: NDArray[np.float32]
+        self, run: _SearchRun, cells: NDArray[np.intp], samples: NDArray[np.float32]
     ) -> None:
         if run.samples is None:
             run.samples = SampleLayers(
@@ -158,7 +158,7 @@ class SuperResolveController(ResultController):
         else:
             run.samples.show(cells, samples)
 
-    def _conclude(self, outcome: Outcome, why: str, level: Level) -> None:
+    def _conclude(self, outcome: RunOutcome, why: str, level: Level) -> None:
         """Make what was reached the result."""
         run = self._run
         if run is None:
@@ -180,7 +180,7 @@ class SuperResolveController(ResultController):
             doubt,
             info.intensity.words(collector.lr.channels) if info else "",
         ]
-        if outcome is Outcome.DONE and info is not None:
+        if outcome is RunOutcome.DONE and info is not None:
             searched = info.cells - len(info.skipped)
             note_run(info.settings, info.manifest, searched, collector.seconds, self._memory)
         doubtful = skipped or failed or unusual or doubt
@@ -188,7 +188,7 @@ class SuperResolveController(ResultController):
         self._say(" ".join(filter(None, notes)), worst)
         self._note_result()
 
-    def _keep_what_was_reached(self, run: _Run, outcome: Outcome) -> str:
+    def _keep_what_was_reached(self, run: _SearchRun, outcome: RunOutcome) -> str:
         """Make what was reached the result, unless an earlier one of the same cells has more.
 
         Returns a sentence on what is not where one expects it, or nothing.
@@ -209,16 +209,16 @@ class SuperResolveController(ResultController):
         layers = list(run.sr.layers)
         self._last = tuple(layers)
         note = self._settle_samples(run)
-        if outcome is not Outcome.DONE:
+        if outcome is not RunOutcome.DONE:
             layers += self._further(run)
             say_how_it_ended([x for x in layers if x in self.viewer.layers], outcome.lower())
         return note
 
-    def _further(self, run: _Run, *words: str) -> list[Image]:
+    def _further(self, run: _SearchRun, *words: str) -> list[Image]:
         words = words or (SAMPLES, MEAN, DEVIATION)
         return further_layers(self.viewer, run.sr.layers, run.digest, *words)
 
-    def _settle_samples(self, run: _Run) -> str:
+    def _settle_samples(self, run: _SearchRun) -> str:
         """Hide the samples behind the result and return a sentence that says where they are."""
         run.sr.accept()
         if run.samples is None:
@@ -244,4 +244,4 @@ class SuperResolveController(ResultController):
         super()._layer_removed(event)
         if self._run and event.value in self._run.sr.layers and not self._run.sr.present:
             why = "The SR layer was removed, so the search was cancelled."
-            self._settle(Outcome.CANCELLED, why)
+            self._settle(RunOutcome.CANCELLED, why)

@@ -10,7 +10,7 @@ from napari.layers import Image
 
 from napari_rls.errors import InputError
 from napari_rls.text import duration
-from napari_rls.widgets.common.state import Level, Outcome, Phase, RunProgress
+from napari_rls.widgets.common.state import Level, Phase, RunOutcome, RunProgress
 from napari_rls.widgets.train.plan_controller import PlanController
 from napari_rls.widgets.train.train_layers import TrainLayers
 from napari_rls.widgets.train.train_state import Curves, TrainState
@@ -197,10 +197,10 @@ class TrainController(PlanController):
         if step.warning and step.warning not in state.warnings:
             state.warnings = (*state.warnings, step.warning)
 
-    def _reached(self, _outcome: Outcome) -> RunProgress:
+    def _reached(self, _outcome: RunOutcome) -> RunProgress:
         return RunProgress(1.0, "Done") if self.state.bundle else RunProgress()
 
-    def _conclude(self, outcome: Outcome, why: str, level: Level) -> None:
+    def _conclude(self, outcome: RunOutcome, why: str, level: Level) -> None:
         """Say what failed; of all else is told once the thread is over."""
         self._failed = level is Level.ERROR
         if self._failed:
