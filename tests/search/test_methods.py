@@ -19,7 +19,6 @@ from torch.distributions import Normal
 from napari_rls import Settings, super_resolve
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.models.bundle import Bundle
-from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.degradation import Bicubic
@@ -31,10 +30,10 @@ from napari_rls.search.method import (
     CODE_RADIUS,
     PULSE_ERROR,
     REFINE_RATE,
-    STAGES,
     WEIGHTS_RATE,
 )
-from napari_rls.search.presets import PRESET_FIELDS
+from napari_rls.search.networks import Networks
+from napari_rls.search.presets import OWN_METHODS, PRESET_FIELDS, PRESETS
 from napari_rls.search.settings import METHODS
 from napari_rls.workflow.cells.examples import draw_prior_sample
 from napari_rls.workflow.cells.stack import CellStack
@@ -43,7 +42,7 @@ from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.sr_files import result_stack
 from napari_rls.workflow.super_resolve.trace import Trace
 
-SEARCHES = tuple(STAGES)
+SEARCHES = tuple(name for name, method in OWN_METHODS.items() if method.stages)
 QUICK: dict[str, Any] = {"factor": 4, "steps": 12, "samples": 0, "precision": "float32"}
 
 
@@ -66,10 +65,8 @@ def looks(a: Tensor, b: Tensor) -> Tensor:
 
 
 def kit(bundle: Bundle, settings: Settings) -> Kit:
-    frozen = FrozenSynthesis(bundle.generator.synthesis)
     start = "mean" if settings.start == "encoder" else settings.start
-    density = FrozenDensity(bundle.flow)
-    return Kit(bundle, settings, start, Bicubic(4), frozen, frozen, density, looks)
+    return Kit(Networks(bundle), settings, start, Bicubic(4), looks)
 
 
 def batch(lr: NDArray[np.float32], *cells: int) -> Batch:
@@ -79,7 +76,7 @@ def batch(lr: NDArray[np.float32], *cells: int) -> Batch:
 def states(bundle: Bundle, settings: Settings, cells: Batch) -> list[State]:
     found: list[State] = []
     before: State | None = None
-    for stage in STAGES[settings.method]:
+    for stage in PRESETS[settings.method].load_stages():
         found += search(stage(kit(bundle, settings), cells, before), before)
         before = found[-1]
     return found
@@ -248,7 +245,7 @@ def test_the_authors_code_minimises_what_it_says(
 ) -> None:
     """Against the sum written out, a cell and a row at a time, with the unfrozen networks."""
     own, cells = kit(tiny_bundle, quick("rls-authors-code")), batch(lr, 0, 1)
-    plan = STAGES["rls-authors-code"][0](own, cells, None)
+    plan = PRESETS["rls-authors-code"].load_stages()[0](own, cells, None)
     (ws,) = plan.latents.variables
     noise = own.noise(cells)
     with torch.no_grad():
@@ -283,7 +280,7 @@ def test_the_authors_code_starts_at_the_mean_and_stays_in_its_ball(
     lr: NDArray[np.float32], tiny_bundle: Bundle
 ) -> None:
     own, cells = kit(tiny_bundle, quick("rls-authors-code", lambda_c=0, steps=40)), batch(lr, 0, 1)
-    plan = STAGES["rls-authors-code"][0](own, cells, None)
+    plan = PRESETS["rls-authors-code"].load_stages()[0](own, cells, None)
     (ws,) = plan.latents.variables
     mean = tiny_bundle.mean_w()
     assert torch.equal(ws.detach(), mean.expand_as(ws))
@@ -321,7 +318,7 @@ def test_rls_plus_steps_and_noise_as_its_authors(
 ) -> None:
     cells, settings = batch(lr, 0, 1), quick("rls-plus", steps=3, refine_steps=1)
     own = kit(tiny_bundle, settings)
-    rls, refine = STAGES["rls-plus"]
+    rls, refine = PRESETS["rls-plus"].load_stages()
     *_, before = search(rls(own, cells, None))
     plan = refine(own, cells, before)
     ws, *others = plan.latents.variables
@@ -340,7 +337,7 @@ def test_rls_plus_steps_and_noise_as_its_authors(
 def test_pulse_stays_on_its_spheres(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
     settings = quick("pulse")
     own, cells = kit(tiny_bundle, settings), batch(lr, 0, 1)
-    plan = STAGES["pulse"][0](own, cells, None)
+    plan = PRESETS["pulse"].load_stages()[0](own, cells, None)
     u, *noise = plan.latents.variables
     first = [v.detach().clone() for v in (u, *noise)]
     assert len(noise) == 5
@@ -361,7 +358,7 @@ def test_brgm_returns_where_its_last_step_led(lr: NDArray[np.float32], tiny_bund
     assert len(last) == 5
     # After 5 steps of Adam: what the sixth step sets out from, its state before the last.
     own = kit(tiny_bundle, quick("brgm", steps=6))
-    plan = replace(STAGES["brgm"][0](own, cells, None), keep="last")
+    plan = replace(PRESETS["brgm"].load_stages()[0](own, cells, None), keep="last")
     *_, sixth = search(plan)
     torch.testing.assert_close(last[-1].ws, sixth.ws)
     torch.testing.assert_close(last[-1].image, sixth.image, atol=1e-4, rtol=1e-3)
@@ -413,7 +410,7 @@ def test_pulse_tells_which_cells_never_came_near(
 def test_brgm_weighs_looks_as_at_the_start(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
     settings, cells = quick("brgm"), batch(lr, 0, 1)
     own = kit(tiny_bundle, settings)
-    plan = STAGES["brgm"][0](own, cells, None)
+    plan = PRESETS["brgm"].load_stages()[0](own, cells, None)
     point = plan.latents(torch.arange(2))
     terms = plan.objective(point.ws, point.image, torch.arange(2))
     degraded = Bicubic(4)(point.image)
@@ -422,7 +419,10 @@ def test_brgm_weighs_looks_as_at_the_start(lr: NDArray[np.float32], tiny_bundle:
     # At the mean of W both priors are zero.
     torch.testing.assert_close(terms.total, terms.data, rtol=1e-4, atol=1e-5)
     far = settings.model_copy(update={"factor": 32})
-    assert STAGES["brgm"][0](replace(own, settings=far), cells, None).objective.lambda_c == 1.0
+    assert (
+        PRESETS["brgm"].load_stages()[0](replace(own, settings=far), cells, None).objective.lambda_c
+        == 1.0
+    )
 
 
 def test_random_numbers_follow_the_seed_and_the_cell(

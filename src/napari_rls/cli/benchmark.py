@@ -42,6 +42,7 @@ ALL = "all"
     BenchmarkSettings,
     only=(
         "bundle",
+        "operator",
         "cells",
         "subset",
         "max_steps",

@@ -21,6 +21,8 @@ from napari_rls.cli.reporting import (
     say,
 )
 from napari_rls.files.outputs import check_outputs
+from napari_rls.search.operators import OPERATORS
+from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
 from napari_rls.text import duration
 from napari_rls.workflow.cells.channels import split_names
@@ -106,8 +108,10 @@ def super_resolve(
         from napari_rls.models.bundle import load_bundle
 
         bundle = load_bundle(settings.bundle)
-    every = trace_every or (TRACE_EVERY if trace else 0)
-    job = ResolveFiles(bundle, settings, out, channels=wanted, every=every, overwrite=overwrite)
+        every = trace_every or (TRACE_EVERY if trace else 0)
+        job = ResolveFiles(bundle, settings, out, channels=wanted, every=every, overwrite=overwrite)
+    for sentence in (*PRESETS.problems, *OPERATORS.problems):
+        say(sentence)
     sentence = (
         "Stopped: the SR files hold what was reached; the same command goes on with the rest."
     )

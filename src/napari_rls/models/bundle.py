@@ -144,6 +144,12 @@ def load_bundle(name_or_file: str | Path) -> Bundle:
     BundleError
         If there is no such bundle, or it is damaged, altered, of a newer format, or gives
         images that are not finite.
+
+    Examples
+    --------
+    >>> from napari_rls import load_bundle
+    >>> load_bundle("bbbc013-translocation-64").manifest.channel_names
+    ('DNA', 'FKHR-GFP')
     """
     if not isinstance(name_or_file, str | Path):
         raise BundleError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +18,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Operator = Callable[[Tensor], Tensor]
+"""From images to images."""
+
+
+@runtime_checkable
+class Degradation(Protocol):
+    """D as the search, the samples, ``degrade`` and the encoders' fits take it.
+
+    It is differentiable, works on any device that images are on, and keeps their unit: an offset
+    and a gain of the image are those of the result. LR pixel i is centred on HR coordinate
+    ``factor * (i + 1/2) - 1/2``.
+    """
+
+    @property
+    def factor(self) -> int:
+        """HR size divided by LR size."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the LR images (N, C, H / factor, W / factor) of HR images (N, C, H, W)."""
+
+    def record(self) -> dict[str, Any]:
+        """Return its ``name`` and all that determines it: plain numbers, strings and lists."""
 
 
 def bicubic_matrix(size: int, factor: int) -> NDArray[np.float64]:
@@ -44,7 +66,13 @@ def bicubic_matrix(size: int, factor: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Bicubic:
-    """Antialiased bicubic downscaling by ``factor``, as two matrix products."""
+    """Antialiased bicubic downscaling by ``factor``, as two matrix products.
+
+    Examples
+    --------
+    >>> Bicubic(4)(torch.ones(1, 1, 8, 8)).shape
+    torch.Size([1, 1, 2, 2])
+    """
 
     factor: int
 
@@ -53,6 +81,10 @@ class Bicubic:
         rows = _matrix(image.shape[-2], self.factor, image.dtype, image.device)
         columns = _matrix(image.shape[-1], self.factor, image.dtype, image.device)
         return rows @ image @ columns.mT
+
+    def record(self) -> dict[str, Any]:
+        """Return name and factor."""
+        return {"name": "bicubic", "factor": self.factor}
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,10 @@ from napari_rls.models.camera import CameraNoise
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.search.data_terms import Distance
-from napari_rls.search.degradation import Operator
-from napari_rls.search.latents import PulseNormal
-from napari_rls.search.priors import NormalPrior
+from napari_rls.search.degradation import Degradation
+from napari_rls.search.networks import Draws, Networks
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
-
-DRAWS = 10_000
-"""Random w whose mean, and for BRGM whose scale, the search takes."""
-
-PULSE_DRAWS = 100_000
-"""Random w behind PULSE's normal form; the authors take ten times as many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,50 +25,53 @@ class Kit:
 
     Parameters
     ----------
-    bundle
-        Generator, encoders and mapping network.
+    networks
+        Those of the bundle, ready to search with.
     settings
         The run's.
     start
         Where the search really starts: ``encoder``, ``mean`` or ``random``.
     degrade
         The operator D.
-    fast, exact
-        Synthesis for the search, and in float32 for the final images.
-    log_density
-        log p_F.
     looks
         How different two images look, for methods that compare that.
     """
 
-    bundle: Bundle
+    networks: Networks
     settings: Settings
     start: str
-    degrade: Operator
-    fast: FrozenSynthesis
-    exact: FrozenSynthesis
-    log_density: FrozenDensity
-    looks: Distance | None = None
+    degrade: Degradation
+    looks: Distance
+
+    @property
+    def bundle(self) -> Bundle:
+        """Generator, encoders and mapping network."""
+        return self.networks.bundle
 
     @property
     def device(self) -> torch.device:
         """Where the search computes."""
-        return self.fast.device
+        return self.networks.device
 
-    @cached_property
-    def mean_w(self) -> Tensor:
-        """Mean of random w (d,), on the CPU."""
-        return self.bundle.mean_w(DRAWS, self.settings.seed)
+    @property
+    def fast(self) -> FrozenSynthesis:
+        """Synthesis for the search."""
+        return self.networks.fast
 
-    @cached_property
-    def normal_prior(self) -> NormalPrior:
-        """BRGM's prior on latents."""
-        return NormalPrior.of(self.bundle.draw_w(DRAWS, self.settings.seed)).to(self.device)
+    @property
+    def exact(self) -> FrozenSynthesis:
+        """Synthesis in float32, for the final images."""
+        return self.networks.exact
 
-    @cached_property
-    def pulse_normal(self) -> PulseNormal:
-        """PULSE's transformation of w."""
-        return PulseNormal.of(self.bundle.draw_w(PULSE_DRAWS, self.settings.seed)).to(self.device)
+    @property
+    def log_density(self) -> FrozenDensity:
+        """The density log p_F, from latents (..., d) to nats (...)."""
+        return self.networks.log_density
+
+    @property
+    def draws(self) -> Draws:
+        """What random w tell of W."""
+        return self.networks.draws(self.settings.seed)
 
     @torch.no_grad()
     def first_ws(self, batch: Batch) -> Tensor:
@@ -83,7 +79,7 @@ class Kit:
         if self.start == "encoder":
             w = self.bundle.encoders[self.settings.factor](batch.lr.cpu())
         elif self.start == "mean":
-            w = self.mean_w.expand(len(batch.lr), -1)
+            w = self.draws.mean_w.expand(len(batch.lr), -1)
         else:
             z = batch.normal(self.settings.seed, (self.bundle.manifest.architecture.z_dim,))
             w = self.bundle.generator.mapping(z[0])

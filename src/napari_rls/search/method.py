@@ -1,14 +1,15 @@
 """The methods: what each is made of, for a batch of cells.
 
-A method is one or more stages. A stage makes a :class:`~napari_rls.search.engine.Plan`:
-data term, priors, latent parametrisation, projection and schedule. Each follows its
-authors' published algorithm; ``docs/methods.md`` tells what could not carry over.
+A method is one or more stages, which :data:`~napari_rls.search.presets.OWN_METHODS` names. A
+stage makes a :class:`~napari_rls.search.engine.Plan`: data term, priors, latent parametrisation,
+projection and schedule. Each follows its authors' published algorithm; ``docs/methods.md``
+tells what could not carry over.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -25,7 +26,6 @@ from napari_rls.search.kit import Batch, Kit
 from napari_rls.search.latents import Normalised, WPlus
 from napari_rls.search.objective import Objective, rls_objective
 from napari_rls.search.own_generator import OwnGenerators
-from napari_rls.search.presets import MethodName
 from napari_rls.search.priors import DensityAndShell, cosine_gaps, geocross
 from napari_rls.search.projection import KeepNear, KeepNorms
 
@@ -100,7 +100,7 @@ def rls_authors_code(kit: Kit, batch: Batch, before: State | None) -> Plan:
         plan,
         objective=replace(plan.objective, single=single),
         project=KeepNear(
-            ws, CODE_RADIUS * math.sqrt(ws.shape[2]), centre=kit.mean_w.to(kit.device)
+            ws, CODE_RADIUS * math.sqrt(ws.shape[2]), centre=kit.draws.mean_w.to(kit.device)
         ),
     )
 
@@ -129,7 +129,7 @@ def pulse(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
     shapes = ((arch.num_ws, arch.w_dim), *kit.fast.noise_shapes)
     u, *noise = (x.to(kit.device) for x in batch.normal(settings.seed, *shapes))
     noise[-1].zero_()
-    latents = Normalised(u, kit.pulse_normal, kit.fast, noise, PULSE_MAPS)
+    latents = Normalised(u, kit.draws.pulse_normal, kit.fast, noise, PULSE_MAPS)
     return Plan(
         objective=Objective(
             batch.lr,
@@ -163,7 +163,7 @@ def brgm(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
             _brgm_error(kit, batch, latents),
             lambda_w=settings.lambda_w,
             lambda_c=settings.lambda_c * (10 if settings.factor > BRGM_FAR else 1),
-            single=kit.normal_prior,
+            single=kit.draws.normal_prior,
             cross=cosine_gaps,
         ),
         latents=latents,
@@ -179,7 +179,6 @@ def brgm(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
 @torch.no_grad()
 def _brgm_error(kit: Kit, batch: Batch, latents: WPlus) -> SquaresAndLooks:
     """Return BRGM's data term, its perceptual part weighed as at the start of each cell."""
-    assert kit.looks is not None
     size = max(BRGM_SMALLEST, kit.bundle.manifest.hr_size // 4)
     first = kit.degrade(latents(torch.arange(len(batch.lr), device=kit.device)).image)
     squares = BRGM_SQUARES * grey_squares(first, batch.lr)
@@ -191,16 +190,3 @@ def _brgm_error(kit: Kit, batch: Batch, latents: WPlus) -> SquaresAndLooks:
 
 Stage = Callable[[Kit, Batch, State | None], Plan]
 """Plans a search; the last argument is what the stage before it found."""
-
-STAGES: Mapping[MethodName, tuple[Stage, ...]] = {
-    "rls": (rls,),
-    "rls-paper": (rls,),
-    "rls-authors-code": (rls_authors_code,),
-    "rls-plus": (rls_with_own_noise, refine),
-    "pulse": (pulse,),
-    "brgm": (brgm,),
-    "unregularised": (rls,),
-    "rls-without-pw": (rls,),
-    "rls-without-pcross": (rls,),
-}
-"""The stages of every method that searches."""

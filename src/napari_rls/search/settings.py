@@ -21,6 +21,7 @@ from napari_rls.errors import JsonError, SettingsError
 from napari_rls.files.json_file import first_fault, read_json
 from napari_rls.files.whole_file import whole_file
 from napari_rls.models.part import Checked
+from napari_rls.search.operators import DEFAULT_OPERATOR, OperatorName
 from napari_rls.search.presets import LARGEST_LAMBDA_W, PRESET_FIELDS, PRESETS, MethodName
 from napari_rls.search.schedule import Schedule
 
@@ -65,6 +66,16 @@ class Settings(Checked):
     the evidence. Field titles and descriptions are what the widget and the command line
     show. Fields that are not given take the defaults of the method, see
     :data:`~napari_rls.search.presets.PRESETS`.
+
+    Examples
+    --------
+    >>> from napari_rls import Settings
+    >>> Settings().steps, Settings(method="pulse").steps
+    (200, 100)
+    >>> Settings.parse({"steps": 0})
+    Traceback (most recent call last):
+    ...
+    napari_rls.errors.SettingsError: settings: steps must be 1 or more.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +99,11 @@ class Settings(Checked):
         le=256,
         title="Scale factor",
         description="HR size divided by LR size.",
+    )
+    operator: OperatorName = Field(
+        default=DEFAULT_OPERATOR,
+        title="Operator",
+        description="What makes LR images of HR ones, which the search undoes.",
     )
     lambda_w: Annotated[float, Healthy(1e-6, 5e-4)] = Field(
         default=5e-5,
@@ -261,6 +277,8 @@ class Settings(Checked):
             return make(values)
         method = values.get("method", "rls")
         preset = PRESETS[method] if method in METHODS else None
+        if preset and preset.fault:
+            raise PydanticCustomError("method", "{fault}", {"fault": preset.fault})
         made = make({**preset.values, **values} if preset else values)
         made.model_fields_set.intersection_update(values)
         if preset and made.lambda_w > preset.largest_lambda_w:
@@ -294,13 +312,16 @@ class Settings(Checked):
         SettingsError
             If there is no such method.
         """
-        kept = self.model_dump(exclude_unset=True, exclude=set(PRESET_FIELDS))
+        methods = [PRESETS[name] for name in (self.method, method) if name in PRESETS]
+        own = PRESET_FIELDS.union(*(preset.values for preset in methods))
+        kept = self.model_dump(exclude_unset=True, exclude=set(own))
         return Settings.parse({**kept, "method": method})
 
     @property
     def search_steps(self) -> int:
         """Steps of the search, those of a refinement included."""
-        return self.steps + (self.refine_steps if self.method == "rls-plus" else 0)
+        further = max(len(PRESETS[self.method].stages) - 1, 0)
+        return self.steps + further * self.refine_steps
 
     def save(self, path: Path) -> None:
         """Write the settings as JSON, whole or not at all."""

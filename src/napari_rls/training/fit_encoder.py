@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from napari_rls.models.encoder import LatentEncoder
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.stylegan2 import Generator as StyleGenerator
-from napari_rls.search.degradation import Bicubic
+from napari_rls.search.operators import DEFAULT_OPERATOR, Imaging, make_operator
 from napari_rls.training.fit_cost import EPOCHS
 
 Result = TypeVar("Result")
@@ -36,11 +36,13 @@ def render_lr(
     The share of the images that are done is yielded after each batch.
     """
     synthesis = FrozenSynthesis(generator.synthesis)
+    # What encoders are fitted to; they start searches of any other operator too.
+    operators = {f: make_operator(DEFAULT_OPERATOR, Imaging(f)) for f in factors}
     parts: dict[int, list[Tensor]] = {factor: [] for factor in factors}
     for k, rows in enumerate(batches := w.split(RENDER_BATCH), start=1):
         image = synthesis(generator.broadcast(rows))
         for factor in factors:
-            parts[factor].append(Bicubic(factor)(image))
+            parts[factor].append(operators[factor](image))
         yield k / len(batches)
     return {factor: torch.cat(images) for factor, images in parts.items()}
 

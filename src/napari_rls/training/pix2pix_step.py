@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_rls.models.pix2pix import UNet
-from napari_rls.search.degradation import Bicubic
+from napari_rls.search.operators import DEFAULT_OPERATOR, Imaging, make_operator
 from napari_rls.training.dataset import Crops, mirrored
 from napari_rls.training.losses import discriminator_loss, generator_loss
 from napari_rls.training.patch_discriminator import PatchDiscriminator
@@ -57,7 +57,7 @@ class Pix2PixTrainer:
     ) -> None:
         self.settings = settings
         self.device = device
-        self.degrade = Bicubic(settings.factor)
+        self.degrade = make_operator(DEFAULT_OPERATOR, Imaging(settings.factor))
         seeds = [4 * settings.seed + k for k in range(3)]
         first, mirror, dropout = (torch.Generator().manual_seed(seed) for seed in seeds)
         self.streams = {"mirror": mirror, "dropout": dropout}
@@ -117,7 +117,8 @@ def bicubic_l1(held_out: Tensor, factor: int) -> float:
 
     Keys' kernel with a = -0.5, as the degradation has it.
     """
-    degrade, size = Bicubic(factor), held_out.shape[-2:]
+    degrade = make_operator(DEFAULT_OPERATOR, Imaging(factor))
+    size = held_out.shape[-2:]
     errors = [
         (F.interpolate(degrade(hr), size, mode="bicubic", antialias=True) - hr)
         .abs()

@@ -22,7 +22,7 @@ from napari_rls.workflow.cells.degrade import degrade
 from napari_rls.workflow.cells.examples import draw_prior_sample
 from napari_rls.workflow.cells.stack import CellStack, stack_from_array
 from napari_rls.workflow.cells.usable import unusable_cells
-from napari_rls.workflow.super_resolve.resolver import Update, prepare
+from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
 
 QUICK = Settings(factor=4, steps=20, learning_rate=0.1, batch_size=3, samples=0)
@@ -182,7 +182,7 @@ def test_cells_unlike_the_bundles_are_told_before_the_search(
     own = np.asarray(draw_prior_sample(embedded, count=12, factor=8, seed=2).lr.data)
 
     def doubt(cells: NDArray[np.float32], **options: object) -> str:
-        run = prepare(cells, embedded, Settings(factor=8, **options)).run
+        run = SuperResolver(embedded, Settings(factor=8, **options)).prepare(cells).run
         result = Collector(stack_from_array(cells), 64)
         result.begin(run)
         assert result.provenance()["intensity"]["doubt"] == run.doubt
@@ -198,7 +198,7 @@ def test_cells_unlike_the_bundles_are_told_before_the_search(
     assert doubt(own + 20, intensity="match") == ""
     assert "or the pixel size is another, their SR" in doubt(255 - own, intensity="match")
     # Of one without held-out cells nothing is known.
-    assert prepare(lr * 3, tiny_bundle, QUICK).run.doubt == ""
+    assert SuperResolver(tiny_bundle, QUICK).prepare(lr * 3).run.doubt == ""
 
 
 def test_a_known_camera_offset_is_taken(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from napari_rls.models.part import Checked
+from napari_rls.search.operators import DEFAULT_OPERATOR, OperatorName
 from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import DEFAULT_BUNDLE, METHODS
 
@@ -48,6 +49,11 @@ class BenchmarkSettings(Checked):
     )
     factors: tuple[Annotated[int, Field(ge=2, le=256)], ...] = Field(
         default=(8, 16), min_length=1, title="Factors", description="Scale factors."
+    )
+    operator: OperatorName = Field(
+        default=DEFAULT_OPERATOR,
+        title="Operator",
+        description="What makes LR images of HR ones, in the data and in the searches.",
     )
     methods: tuple[str, ...] = Field(
         default=METHODS, min_length=1, title="Methods", description="Methods to compare."

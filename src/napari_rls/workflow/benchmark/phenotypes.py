@@ -133,7 +133,8 @@ def phenotypes(outcome: Outcome, split: Split) -> pd.DataFrame:
         for job, result in outcome.of("main", factor=factor):
             test(on_hr, factor, ("HR", job.settings.method), result.sr)
         first = next(j for j in outcome.jobs if j.part == "main" and j.settings.factor == factor)
-        small = upsample(degrade(split.train.data, factor), factor)
+        operator = outcome.settings.operator
+        small = upsample(degrade(split.train.data, factor, operator=operator), factor)
         on_lr = PhenotypeClassifier(encode(small), split.train_positive, seed)
         test(on_lr, factor, (LR, LR), outcome.upsampled(first))
     return pd.DataFrame(rows)

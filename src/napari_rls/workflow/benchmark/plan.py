@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_rls.models.bundle import Bundle
+from napari_rls.search.operators import DEFAULT_OPERATOR, OPERATORS
+from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.benchmark.benchmark_settings import RIVALS, RLS, BenchmarkSettings
 from napari_rls.workflow.cells.degrade import DegradeSettings
@@ -155,13 +157,16 @@ class _Planner:
     def _degradations(self, factor: int) -> dict[str, DegradeSettings]:
         intensity = self.bundle.manifest.intensity
         seed = self.settings.seed
+        named = {"factor": factor, "operator": self.settings.operator}
         return {
-            CLEAN: DegradeSettings(factor=factor),
-            "Gaussian noise": DegradeSettings(
-                factor=factor, gaussian=_NOISE * (intensity.high - intensity.low), seed=seed
+            CLEAN: DegradeSettings.model_validate(named),
+            "Gaussian noise": DegradeSettings.model_validate(
+                {**named, "gaussian": _NOISE * (intensity.high - intensity.low), "seed": seed}
             ),
-            "salt and pepper": DegradeSettings(factor=factor, salt_and_pepper=_SALT, seed=seed),
-            "Gaussian blur": DegradeSettings(factor=factor, blur=_BLUR * factor),
+            "salt and pepper": DegradeSettings.model_validate(
+                {**named, "salt_and_pepper": _SALT, "seed": seed}
+            ),
+            "Gaussian blur": DegradeSettings.model_validate({**named, "blur": _BLUR * factor}),
         }
 
     def _job(
@@ -179,6 +184,7 @@ class _Planner:
             "method": method,
             "bundle": given.bundle,
             "factor": factor,
+            "operator": given.operator,
             "samples": 0,
             "seed": given.seed,
             "batch_size": given.batch_size,
@@ -192,15 +198,19 @@ class _Planner:
             settings = Settings.parse(values | steps)
         degrade = self._degradations(factor)[degradation]
         manifest = self.bundle.manifest
-        all_that_matters = {
+        # The usual operator is not named, so that searches of before there was a choice stay.
+        usual = {"operator"} if given.operator == DEFAULT_OPERATOR else set()
+        all_that_matters: dict[str, Any] = {
             "version": version("napari-rls"),
             "bundle": self._of_bundle(method, factor),
             "intensity": manifest.intensity.model_dump(mode="json"),
             "camera": manifest.camera and manifest.camera.model_dump(mode="json"),
-            "settings": settings.model_dump(mode="json", exclude=_NOT_IN_KEY),
-            "degrade": degrade.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json", exclude=_NOT_IN_KEY | usual),
+            "degrade": degrade.model_dump(mode="json", exclude=usual),
             "input": self._digest(cells),
         }
+        if others := PRESETS.origin(method) | OPERATORS.origin(given.operator):
+            all_that_matters["packages"] = others
         text = json.dumps(all_that_matters, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         key = f"{method}-{factor}x-{digest}"

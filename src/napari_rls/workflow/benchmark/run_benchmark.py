@@ -39,6 +39,7 @@ from napari_rls.workflow.benchmark.phenotypes import Split, phenotypes, split_ce
 from napari_rls.workflow.benchmark.plan import Job, plan
 from napari_rls.workflow.benchmark.searches import RunResult, load, lr_cells, run
 from napari_rls.workflow.super_resolve.intensities import intensity_map
+from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
 RUNS = "runs"
 """Folder of the searches inside the benchmark's."""
@@ -125,6 +126,7 @@ def _benchmark(
     pair = pair_of_conditions([crop.condition for crop in cells.hr.crops], settings)
     split = split_cells(cells, pair, settings.seed) if isinstance(pair, tuple) else pair
     jobs = plan(cells.hr, bundle, settings)
+    resolver = SuperResolver(bundle)
     results: dict[str, RunResult] = {}
     problems: dict[str, str] = {}
     reused = 0
@@ -139,7 +141,7 @@ def _benchmark(
         else:
             yield BenchmarkUpdate("Searching", job.label, done, total)
             try:
-                for now in run(job, cells.hr, bundle, folder / RUNS):
+                for now in run(job, cells.hr, resolver, folder / RUNS):
                     if isinstance(now, RunResult):
                         results[job.key] = now
                         continue

@@ -23,13 +23,12 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_rls.files.json_file import read_model
 from napari_rls.files.whole_file import whole_file
-from napari_rls.models.bundle import Bundle
 from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.benchmark.plan import Job
 from napari_rls.workflow.cells.degrade import degrade_stack
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_json
-from napari_rls.workflow.super_resolve.resolver import Update, prepare
+from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.unfinished import Unfinished
 
@@ -90,7 +89,9 @@ def lr_cells(hr: CellStack, job: Job) -> CellStack:
     return degrade_stack(chosen, job.degrade)
 
 
-def run(job: Job, hr: CellStack, bundle: Bundle, folder: Path) -> Iterator[Update | RunResult]:
+def run(
+    job: Job, hr: CellStack, resolver: SuperResolver, folder: Path
+) -> Iterator[Update | RunResult]:
     """Search, yield every update, and at the end the result, which is then in the folder.
 
     Batches that an earlier call has finished are not searched again.
@@ -105,8 +106,8 @@ def run(job: Job, hr: CellStack, bundle: Bundle, folder: Path) -> Iterator[Updat
         If the result cannot be written.
     """
     lr = lr_cells(hr, job)
-    search = prepare(lr, bundle, job.settings)
-    collector = Collector(lr, bundle.manifest.hr_size)
+    search = resolver.with_settings(job.settings).prepare(lr)
+    collector = Collector(lr, search.run.manifest.hr_size)
     collector.begin(search.run)
     unfinished = Unfinished(folder / f"{job.key}.npz", None, collector)
     with unfinished.opened(anew=False) as kept:

@@ -11,12 +11,18 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.models.part import Checked
+from napari_rls.search.operators import (
+    DEFAULT_OPERATOR,
+    Imaging,
+    OperatorName,
+    make_operator,
+)
 from napari_rls.search.settings import first_problem
 from napari_rls.workflow.cells.pixels import as_pixels
 from napari_rls.workflow.cells.stack import CellStack
 
 if TYPE_CHECKING:
-    from napari_rls.search.degradation import Operator
+    from napari_rls.search.degradation import Degradation, Operator
 
 
 class DegradeSettings(Checked):
@@ -26,6 +32,11 @@ class DegradeSettings(Checked):
 
     factor: int = Field(
         default=8, ge=1, le=256, title="Factor", description="HR size divided by LR size."
+    )
+    operator: OperatorName = Field(
+        default=DEFAULT_OPERATOR,
+        title="Operator",
+        description="What makes LR images of HR ones.",
     )
     blur: float = Field(
         default=0.0,
@@ -62,6 +73,7 @@ def degrade(
     hr: Any,
     factor: int,
     *,
+    operator: Degradation | str = DEFAULT_OPERATOR,
     blur: float = 0.0,
     gaussian: float = 0.0,
     poisson: float | None = None,
@@ -70,9 +82,9 @@ def degrade(
 ) -> NDArray[np.float32]:
     """Degrade HR images (..., H, W) to LR images (..., H / factor, W / factor).
 
-    In this order: Gaussian blur, antialiased bicubic downscaling (Keys' kernel with
-    a = -0.5, weights renormalised at the borders, as in Pillow), Poisson noise,
-    Gaussian noise, salt and pepper. LR pixel i is centred on HR coordinate
+    In this order: Gaussian blur, the operator, by default antialiased bicubic downscaling
+    (Keys' kernel with a = -0.5, weights renormalised at the borders, as in Pillow), Poisson
+    noise, Gaussian noise, salt and pepper. LR pixel i is centred on HR coordinate
     factor * (i + 1/2) - 1/2, where 0 is the centre of the first HR pixel.
 
     Parameters
@@ -82,6 +94,8 @@ def degrade(
         they reach), a nested list, a dask or zarr array, a torch tensor.
     factor
         HR size divided by LR size.
+    operator
+        What makes LR images: the name of an operator, or the operator itself.
     blur
         Standard deviation of the blur in HR pixels.
     gaussian
@@ -105,11 +119,21 @@ def degrade(
     InputError
         If the factor does not divide both sides, or there is no real image.
     SettingsError
-        If a value is out of range.
+        If a value is out of range, or the operator cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_rls import degrade
+    >>> degrade(np.full((2, 8, 8), 7.0), 4)[0].round(3)
+    array([[7., 7.],
+           [7., 7.]], dtype=float32)
     """
+    name = operator if isinstance(operator, str) else DEFAULT_OPERATOR
     try:
         settings = DegradeSettings(
             factor=factor,
+            operator=name,
             blur=blur,
             gaussian=gaussian,
             poisson=poisson,
@@ -118,7 +142,9 @@ def degrade(
         )
     except ValidationError as error:
         raise SettingsError(f"degrade: {first_problem(error)}.") from None
-    return _degrade(as_pixels(hr, "the image"), settings, "The image")
+    if isinstance(operator, str):
+        operator = make_operator(operator, Imaging(settings.factor))
+    return _degrade(as_pixels(hr, "the image"), settings, operator, "The image")
 
 
 def degrade_stack(hr: CellStack, settings: DegradeSettings) -> CellStack:
@@ -128,20 +154,25 @@ def degrade_stack(hr: CellStack, settings: DegradeSettings) -> CellStack:
     ------
     InputError
         If the factor does not divide both sides.
+    SettingsError
+        If the operator cannot be used.
     """
     size = hr.pixel_size_um
+    operator = make_operator(settings.operator, Imaging(settings.factor, hr.channels, size))
     return replace(
         hr,
-        data=_degrade(as_pixels(hr.data, hr.name), settings, hr.name),
+        data=_degrade(as_pixels(hr.data, hr.name), settings, operator, hr.name),
         pixel_size_um=None if size is None else size * settings.factor,
         name=f"{hr.name} LR{settings.factor}x",
     )
 
 
-def _degrade(hr: NDArray[np.generic], settings: DegradeSettings, name: str) -> NDArray[np.float32]:
+def _degrade(
+    hr: NDArray[np.generic], settings: DegradeSettings, operator: Degradation, name: str
+) -> NDArray[np.float32]:
     import torch
 
-    from napari_rls.search.degradation import Bicubic, GaussianBlur
+    from napari_rls.search.degradation import GaussianBlur
 
     if hr.ndim < 2 or hr.size == 0 or hr.dtype.kind not in "biuf":
         raise InputError(
@@ -156,7 +187,11 @@ def _degrade(hr: NDArray[np.generic], settings: DegradeSettings, name: str) -> N
         )
     with torch.no_grad():
         image = torch.from_numpy(np.ascontiguousarray(hr, np.float32))
-        clean = Bicubic(settings.factor)(GaussianBlur(settings.blur)(image))
+        blurred = GaussianBlur(settings.blur)(image)
+        # An operator takes (N, C, H, W).
+        stack = blurred[(None,) * max(0, 4 - hr.ndim)].flatten(0, max(0, hr.ndim - 4))
+        small = operator(stack)
+        clean = small.reshape(*hr.shape[:-2], *small.shape[-2:])
         cells = clean.reshape(-1, *clean.shape[-3:])
         lr = torch.stack([_noise(settings, k)(cell) for k, cell in enumerate(cells)])
         noisy: NDArray[np.float32] = lr.reshape(clean.shape).numpy()

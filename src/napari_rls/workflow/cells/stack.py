@@ -58,6 +58,13 @@ class CellStack:
         Name of the source, for messages and records.
     reading
         What its axes and channels are taken for.
+
+    Examples
+    --------
+    >>> from napari_rls import CellStack
+    >>> cells = CellStack(np.zeros((3, 2, 8, 8)), ("DNA", "GFP"), pixel_size_um=0.65)
+    >>> len(cells), cells.select([1]).channels
+    (3, ('GFP',))
     """
 
     data: NDArray[np.generic]
@@ -118,6 +125,13 @@ def stack_from_array(
     ------
     InputError
         If the axes are not those of one or many single-cell images.
+
+    Examples
+    --------
+    >>> from napari_rls import cells_from_array
+    >>> cells = cells_from_array(np.zeros((3, 2, 8, 8)), channels=("DNA", "GFP"))
+    >>> len(cells), cells.channels
+    (3, ('DNA', 'GFP'))
     """
     shape = array.shape
     names = list(axes) if axes is not None else [""] * array.ndim

@@ -18,8 +18,8 @@ from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.upsample import upsample
 from napari_rls.workflow.compare.method_results import BICUBIC, CompareUpdate, MethodResult
 from napari_rls.workflow.compare.score_images import score_images
-from napari_rls.workflow.super_resolve.intensities import intensity_map
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.intensities import intensity_map, operator_for
+from napari_rls.workflow.super_resolve.resolver import SuperResolver
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.updates import Update
 
@@ -76,6 +76,7 @@ def _compared(
 ) -> Generator[CompareUpdate, None, None]:
     yield CompareUpdate(BICUBIC, 0.0, 0.0)
     loaded = load_bundle(bundle) if isinstance(bundle, str) else bundle
+    resolver = SuperResolver(loaded)
     judge = _Judge(lr, truth, loaded, settings[0])
     yield CompareUpdate(BICUBIC, 1.0, 0.0, result=judge.baseline())
     total = sum(own.search_steps for own in settings)
@@ -85,7 +86,7 @@ def _compared(
         collector = Collector(lr, loaded.manifest.hr_size)
         result = None
         try:
-            for update in super_resolve(lr, loaded, own):
+            for update in resolver.with_settings(own).stream(lr):
                 collector.add(update)
                 share = _share(update)
                 whole = (before + share * own.search_steps) / total
@@ -112,8 +113,9 @@ class _Judge:
         self.lr = lr
         self.truth = truth
         self.factor = shared.factor
+        self.operator = operator_for(shared, bundle.manifest, lr.pixel_size_um)
         # That of the searches: HR images have brighter pixels, which must not change the unit.
-        self.intensity = intensity_map(lr.data, bundle, shared)
+        self.intensity = intensity_map(lr.data, bundle, shared, self.operator)
 
     def baseline(self) -> MethodResult:
         """Return the LR images, upsampled."""
@@ -165,7 +167,8 @@ class _Judge:
         usable = np.isfinite(hr).all((1, 2, 3))
         if not usable.any():
             return np.nan
-        difference = degrade(hr[usable], self.factor) - self.lr.data[usable].astype(np.float32)
+        degraded = degrade(hr[usable], self.factor, operator=self.operator)
+        difference = degraded - self.lr.data[usable].astype(np.float32)
         return float(np.abs(difference).mean())
 
 

@@ -28,7 +28,10 @@ LR_RESIDUAL, SECONDS = "LR_residual", "seconds_per_cell"
 LOW, HIGH = "_low", "_high"
 """Endings of the columns that hold the ends of a metric's 95 % interval."""
 
-SHARED = ("bundle", "factor", "seed", "intensity", "batch_size", "device", "precision", "threads")
+SHARED = (
+    "bundle", "factor", "operator", "seed", "intensity", "batch_size", "device", "precision",
+    "threads",
+)  # fmt: skip
 """Settings that all methods of a comparison have in common."""
 
 
@@ -110,7 +113,7 @@ def settings_of(shared: Settings, methods: Iterable[str], max_steps: int = 0) ->
     Parameters
     ----------
     shared
-        Bundle, factor, seed, intensity, batch size, device, precision and threads of all.
+        Bundle, factor, operator, seed, intensity, batch size, device, precision and threads of all.
     methods
         Names of methods.
     max_steps

@@ -21,14 +21,14 @@ from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
 
 SEARCH = (
     "method", "lambda_w", "lambda_c", "reading", "steps", "learning_rate", "schedule", "patience",
-    "start", "camera_noise",
+    "start", "camera_noise", "operator",
 )  # fmt: skip
 """Settings on which LR residuals, log-densities and what is measured depend."""
 
 SAMPLING = ("samples", "posterior", "temperature", "sample_steps")
 """Settings on which, beside those, the width of intervals depends."""
 
-_FIRST = {"method": "rls"}
+_FIRST = {"method": "rls", "operator": "bicubic"}
 """Settings that older bundles and records do not name, as they then were."""
 
 Floats = NDArray[np.float64]

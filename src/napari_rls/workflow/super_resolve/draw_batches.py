@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_rls.models.pix2pix import UNet
-from napari_rls.search.degradation import Bicubic
+from napari_rls.search.degradation import Degradation
 from napari_rls.search.streams import Purpose, cell_stream
 from napari_rls.workflow.super_resolve.search_batches import as_numpy
 from napari_rls.workflow.super_resolve.updates import Batches, Clock, Run, Update
@@ -22,6 +22,7 @@ def drawn_batches(
     lr: NDArray[np.generic],
     usable: Sequence[int],
     network: UNet,
+    degrade: Degradation,
     device: torch.device,
     kept: Collection[int] = (),
 ) -> Iterator[Update]:
@@ -40,13 +41,14 @@ def drawn_batches(
         Cells to draw.
     network
         The network of the run's factor.
+    degrade
+        The operator D.
     device
         Where to compute.
     kept
         Cells that are done already; batches of nothing else are left out.
     """
     settings = run.settings
-    degrade = Bicubic(settings.factor)
     # The bundle's own network stays where it is.
     network = copy.deepcopy(network).to(device)
     batches = Batches.of(usable, settings.batch_size, kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -10,11 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_rls.errors import SettingsError
 from napari_rls.measure.domain import look, strange_looks
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.intensity import IntensityMap, Levels, choose_map
 from napari_rls.models.manifest import Manifest
-from napari_rls.search.degradation import Bicubic
+from napari_rls.search.degradation import Degradation
+from napari_rls.search.operators import Imaging, make_operator
 from napari_rls.search.settings import Settings
 
 TYPICAL_CELLS: Final = 256
@@ -22,38 +25,89 @@ TYPICAL_CELLS: Final = 256
 
 _BATCH = 32
 
-_known: WeakKeyDictionary[Bundle, dict[int, Levels]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Bundle, dict[str, Levels]] = WeakKeyDictionary()
 
 
-def intensity_map(lr: NDArray[np.generic], bundle: Bundle, settings: Settings) -> IntensityMap:
-    """Choose the intensity map of LR images (N, C, y, x), as the settings ask."""
-    typical = partial(typical_levels, bundle, settings.factor)
+def operator_for(
+    settings: Settings, manifest: Manifest, lr_pixel_size_um: float | None = None
+) -> Degradation:
+    """Return the operator that settings name, for images of a bundle.
+
+    Without the LR images' pixel size, that of the bundle's HR images holds.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be used.
+    """
+    size = manifest.pixel_size_um
+    if lr_pixel_size_um is not None:
+        size = lr_pixel_size_um / settings.factor
+    imaging = Imaging(settings.factor, manifest.channel_names, size)
+    operator = make_operator(settings.operator, imaging)
+    check_operator(operator, manifest)
+    return operator
+
+
+@torch.no_grad()
+def check_operator(operator: Degradation, manifest: Manifest) -> None:
+    """Check that an operator makes images of the size that its factor says.
+
+    Raises
+    ------
+    SettingsError
+        If it does not.
+    """
+    side = manifest.hr_size
+    if side % operator.factor:
+        return  # no LR image fits, which is told of the image
+    wanted = (1, len(manifest.channels), side // operator.factor, side // operator.factor)
+    made = tuple(operator(torch.zeros(1, len(manifest.channels), side, side)).shape)
+    if made != wanted:
+        raise SettingsError(
+            f"The operator {operator.record().get('name')} makes images of the shape {made} where "
+            f"the factor {operator.factor} needs {wanted}; choose another one."
+        )
+
+
+def intensity_map(
+    lr: NDArray[np.generic],
+    bundle: Bundle,
+    settings: Settings,
+    operator: Degradation | None = None,
+) -> IntensityMap:
+    """Choose the intensity map of LR images (N, C, y, x), as the settings ask.
+
+    Without an operator, it is the one that the settings name.
+    """
+    operator = operator or operator_for(settings, bundle.manifest)
+    typical = partial(typical_levels, bundle, operator)
     trained = bundle.manifest.intensity
     return choose_map(lr, trained, typical, settings.intensity, settings.camera_offset)
 
 
-def typical_levels(bundle: Bundle, factor: int) -> Levels:
-    """Return the levels of the bundle's cells, degraded by ``factor``, in the bundle's unit.
+def typical_levels(bundle: Bundle, operator: Degradation) -> Levels:
+    """Return the levels of the bundle's cells, degraded, in the bundle's unit.
 
     They are those of :data:`TYPICAL_CELLS` cells that the generator draws, the same ones each
     time.
     """
     levels = _known.setdefault(bundle, {})
-    if factor not in levels:
-        levels[factor] = Levels.of(_drawn(bundle, factor))
-    return levels[factor]
+    key = json.dumps(operator.record(), sort_keys=True)
+    if key not in levels:
+        levels[key] = Levels.of(_drawn(bundle, operator))
+    return levels[key]
 
 
 @torch.no_grad()
-def _drawn(bundle: Bundle, factor: int) -> NDArray[np.float32]:
+def _drawn(bundle: Bundle, operator: Degradation) -> NDArray[np.float32]:
     manifest = bundle.manifest
     channels = len(manifest.channels)
     unit = IntensityMap(
         "bundle", (manifest.intensity.low,) * channels, (manifest.intensity.high,) * channels
     )
-    degrade = Bicubic(factor)
     parts = bundle.draw_z(TYPICAL_CELLS, 0).split(_BATCH)
-    return np.concatenate([unit.decode(degrade(bundle.generator(z)).numpy()) for z in parts])
+    return np.concatenate([unit.decode(operator(bundle.generator(z)).numpy()) for z in parts])
 
 
 def count_strange(

@@ -16,10 +16,9 @@ from napari_rls.search.settings import Settings
 from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.read import read_stack
-from napari_rls.workflow.cells.stack import CellStack, fitting_factor
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
 from napari_rls.workflow.cells.write import record_path, stem
-from napari_rls.workflow.super_resolve.resolver import Search, Update, prepare
+from napari_rls.workflow.super_resolve.resolver import Search, SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.sr_files import (
     kind_of,
@@ -136,7 +135,7 @@ class ResolveFiles:
         overwrite: bool = False,
     ) -> None:
         self.bundle = bundle
-        self.settings = settings
+        self._resolver = SuperResolver(bundle, settings)
         self.out = out
         self.channels = tuple(channels)
         self.every = every
@@ -166,7 +165,7 @@ class ResolveFiles:
     def _one(self, file: Path) -> Iterator[FileUpdate]:
         names = self.bundle.manifest.channel_names
         stack = choose_channels(read_stack(file), self.channels, names)
-        search = self._prepared(stack)
+        search = self._resolver.prepare(stack)
         if not stack.reading.certain:
             text = " ".join([f"{file.name}: {stack.reading.text}", *stack.reading.warnings])
             yield FileUpdate(file, "told", text)
@@ -183,15 +182,6 @@ class ResolveFiles:
         for cell, reason in search.run.unusual.items():
             yield FileUpdate(file, "told", f"{stack.name}: do not trust cell {cell}: {reason}.")
         yield FileUpdate(file, "finished")
-
-    def _prepared(self, stack: CellStack) -> Search:
-        """Return the run of one file, not yet begun."""
-        settings, hr_size = self.settings, self.bundle.manifest.hr_size
-        if "factor" not in settings.model_fields_set:
-            height, width = stack.data.shape[-2:]
-            fitting = fitting_factor(height, width, hr_size)
-            settings = settings.model_copy(update={"factor": fitting or settings.factor})
-        return prepare(stack, self.bundle, settings)
 
 
 class _Run:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+import copy
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +18,10 @@ from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.intensity import unusual_cells
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import contained, own_process
+from napari_rls.search.degradation import Degradation
 from napari_rls.search.device import choose_device, choose_dtype
+from napari_rls.search.networks import Networks
+from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.pixels import as_pixels
@@ -28,14 +33,21 @@ from napari_rls.workflow.cells.stack import (
 )
 from napari_rls.workflow.cells.usable import check_fit, unusable_cells
 from napari_rls.workflow.super_resolve.draw_batches import drawn_batches
-from napari_rls.workflow.super_resolve.intensities import count_strange, intensity_map
+from napari_rls.workflow.super_resolve.intensities import (
+    check_operator,
+    count_strange,
+    intensity_map,
+    operator_for,
+)
+from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.search_batches import SearchBatches
+from napari_rls.workflow.super_resolve.sr_result import Result
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
 Pixels: TypeAlias = Any
 """An array, or what :func:`~napari_rls.workflow.cells.pixels.as_pixels` makes one of."""
 
-__all__ = ["Run", "Search", "Update", "prepare", "super_resolve"]
+__all__ = ["Run", "Search", "SuperResolver", "Update", "super_resolve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +62,20 @@ class Search:
         The bundle.
     run
         What every update will say of the run.
-    device, dtype
-        Where and in which arithmetic it computes.
+    device
+        Where it computes.
+    degrade
+        The operator D.
+    networks
+        Gives the bundle's networks, made if that is still to be done.
     """
 
     lr: CellStack
     bundle: Bundle
     run: Run
     device: torch.device
-    dtype: torch.dtype
+    degrade: Degradation
+    networks: Callable[[], Networks]
 
     def updates(self, kept: Collection[int] = ()) -> Generator[Update, None, None]:
         """Search, and yield an update after every step of every batch.
@@ -73,12 +90,212 @@ class Search:
     def _updates(self, kept: Collection[int]) -> Generator[Update, None, None]:
         run, data = self.run, self.lr.data
         usable = [k for k in range(len(data)) if k not in run.skipped]
-        if run.settings.method == "pix2pix":
-            network = self.bundle.pix2pix[run.settings.factor]
-            yield from drawn_batches(run, data, usable, network, self.device, kept)
-        else:
-            batches = SearchBatches(run, data, self.bundle, self.device, self.dtype)
+        if searches(run.settings):
+            batches = SearchBatches(run, data, self.networks(), self.degrade)
             yield from batches.updates(usable, kept)
+        else:
+            network = self.bundle.pix2pix[run.settings.factor]
+            yield from drawn_batches(run, data, usable, network, self.degrade, self.device, kept)
+
+
+class SuperResolver:
+    """Super-resolves cells with one bundle and one set of settings, as often as you like.
+
+    What does not depend on the cells (networks, frozen weights, what random latent vectors
+    tell of W, whether bfloat16 is exact enough) is made once.
+
+    Parameters
+    ----------
+    bundle
+        A loaded bundle, or what :func:`~napari_rls.load_bundle` takes. It is this one that is
+        used and recorded, whatever bundle the settings name.
+    settings
+        The settings. The factor, if it is not given, is the one that the cells ask for.
+    operator
+        D, instead of the one that the settings name.
+
+    Raises
+    ------
+    InputError
+        If the bundle is none.
+    BundleError
+        If the bundle cannot be loaded.
+    SettingsError
+        If the settings are none, the device that was asked for is not there, or the operator
+        cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_rls import Settings, SuperResolver
+    >>> settings = Settings(factor=16, steps=2, samples=0)
+    >>> resolver = SuperResolver("bbbc013-translocation-64", settings)
+    >>> lr = np.random.default_rng(0).uniform(0, 255, (3, 2, 4, 4))
+    >>> resolver.run(lr).sr.shape
+    (3, 2, 64, 64)
+    >>> [update.step for update in resolver.stream(lr)]
+    [1, 2]
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        settings: Settings | None = None,
+        *,
+        operator: Degradation | None = None,
+    ) -> None:
+        if isinstance(bundle, str | Path):
+            bundle = load_bundle(bundle)
+        if not isinstance(bundle, Bundle):
+            raise InputError(
+                f"The bundle is {_kind(bundle)}; give a loaded one, or the name or the file of one."
+            )
+        if not isinstance(settings, Settings | None):
+            raise SettingsError(
+                f"The settings are {_kind(settings)}; give napari_rls.Settings(steps=..., ...), or "
+                "None for the defaults."
+            )
+        self.bundle = bundle
+        self._networks: dict[tuple[torch.device, torch.dtype], Networks] = {}
+        self._dtypes: dict[tuple[torch.device, str], torch.dtype] = {}
+        self._use(settings or Settings(), operator)
+
+    def with_settings(
+        self, settings: Settings, *, operator: Degradation | None = None
+    ) -> SuperResolver:
+        """Return a resolver of the same bundle with other settings, which shares what it can.
+
+        Raises
+        ------
+        SettingsError
+            If the device that was asked for is not there, or the operator cannot be used.
+        """
+        other = copy.copy(self)
+        other._use(settings, operator)
+        return other
+
+    def _use(self, settings: Settings, operator: Degradation | None) -> None:
+        changes: dict[str, Any] = {"bundle": self.bundle.reference}
+        if operator is not None:
+            if "factor" in settings.model_fields_set and settings.factor != operator.factor:
+                raise SettingsError(
+                    f"The operator is of factor {operator.factor} but the settings ask for "
+                    f"{settings.factor}; give one factor."
+                )
+            check_operator(operator, self.bundle.manifest)
+            name = str(operator.record().get("name", type(operator).__name__))
+            changes |= {"factor": operator.factor, "operator": name}
+        given = settings.model_fields_set
+        self.settings = settings.model_copy(update=changes)
+        self._fits = "factor" not in given and operator is None
+        self._operator = operator
+        self._choice = choose_device(settings.device)
+
+    def run(
+        self, lr: CellStack | Pixels, on_update: Callable[[Update], None] | None = None
+    ) -> Result:
+        """Super-resolve cells and return their SR images with all that belongs to them.
+
+        Parameters
+        ----------
+        lr
+            LR cells, see :meth:`stream`.
+        on_update
+            Is told of every step.
+
+        Raises
+        ------
+        InputError, SettingsError
+            See :meth:`stream`.
+        """
+        search = self.prepare(lr)
+        collector = Collector(search.lr, self.bundle.manifest.hr_size)
+        collector.begin(search.run)
+        for update in search.updates():
+            collector.add(update)
+            if on_update is not None:
+                on_update(update)
+        return Result(collector)
+
+    def stream(self, lr: CellStack | Pixels) -> Generator[Update, None, None]:
+        """Super-resolve cells and yield an update after every step of every batch.
+
+        Whatever is wrong with the cells is raised at the call, before the first update.
+
+        Parameters
+        ----------
+        lr
+            LR cells: a stack, or pixels (N, C, y, x), any real dtype, with the bundle's
+            channels in the bundle's order: an array (masked pixels are NaN), a nested list, a
+            dask or zarr array, a torch tensor. Three axes are one cell, (C, y, x), or with a
+            bundle of one channel cells, (N, y, x); ``update.run.reading`` says so. Channels of
+            a stack are found by their names.
+
+        Raises
+        ------
+        InputError
+            If the image does not fit the bundle and the factor, no cell can be searched, or
+            the bundle lacks the network of the method.
+        SettingsError
+            If the operator cannot be used on these images.
+        """
+        return self.prepare(lr).updates()
+
+    def prepare(self, lr: CellStack | Pixels) -> Search:
+        """Return a run that is ready to begin; see :meth:`stream`."""
+        bundle, manifest = self.bundle, self.bundle.manifest
+        stack = _cells(lr, manifest)
+        settings = self._settings_for(stack)
+        check_fit(stack, manifest, settings.factor)
+        searching = searches(settings)
+        if not searching and settings.factor not in bundle.pix2pix:
+            raise InputError(_no_network(manifest, settings.factor))
+        skipped = unusable_cells(stack)
+        if len(skipped) == len(stack):
+            why = next(iter(skipped.values()))
+            raise InputError(f"{stack.name}: no cell can be searched ({why}).")
+        usable = [k for k in range(len(stack)) if k not in skipped]
+        with own_process(settings.threads):
+            dtype = self._dtype(settings) if searching else torch.float32
+            degrade = self._operator or operator_for(settings, manifest, stack.pixel_size_um)
+            intensity = intensity_map(stack.data[usable], bundle, settings, degrade)
+        unusual = unusual_cells(stack.data[usable], intensity)
+        device = self._choice.device
+        run = Run(
+            manifest=manifest,
+            settings=settings,
+            intensity=intensity,
+            device=str(device),
+            device_reason=self._choice.reason,
+            precision=str(dtype).removeprefix("torch."),
+            start=_start(settings, bundle),
+            cells=len(stack),
+            skipped=skipped,
+            unusual={usable[k]: why for k, why in unusual.items()},
+            operator=degrade.record(),
+            reading=stack.reading,
+            strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
+        )
+        return Search(stack, bundle, run, device, degrade, partial(self._ready, device, dtype))
+
+    def _settings_for(self, stack: CellStack) -> Settings:
+        """Return the settings with the factor that the cells ask for, if none was given."""
+        if not self._fits:
+            return self.settings
+        height, width = stack.data.shape[-2:]
+        fitting = fitting_factor(height, width, self.bundle.manifest.hr_size)
+        return self.settings.model_copy(update={"factor": fitting or self.settings.factor})
+
+    def _dtype(self, settings: Settings) -> torch.dtype:
+        key = (self._choice.device, settings.precision)
+        if key not in self._dtypes:
+            self._dtypes[key] = choose_dtype(settings.precision, self.bundle.generator, key[0])
+        return self._dtypes[key]
+
+    def _ready(self, device: torch.device, dtype: torch.dtype) -> Networks:
+        if (device, dtype) not in self._networks:
+            self._networks[device, dtype] = Networks(self.bundle, device, dtype)
+        return self._networks[device, dtype]
 
 
 def super_resolve(
@@ -86,91 +303,34 @@ def super_resolve(
     bundle: Bundle | str | Path,
     settings: Settings | None = None,
 ) -> Generator[Update, None, None]:
-    """Super-resolve cells and yield an update after every step of every batch.
+    """Super-resolve cells once and yield an update after every step of every batch.
 
-    Whatever is wrong with the arguments is raised at the call, before the first update.
+    The same as :class:`SuperResolver` and its :meth:`~SuperResolver.stream`, which raise what
+    is wrong with the arguments: at the call, before the first update.
 
     Parameters
     ----------
     lr
-        LR cells: a stack, or pixels (N, C, y, x), any real dtype, with the bundle's channels
-        in the bundle's order: an array (masked pixels are NaN), a nested list, a dask or zarr
-        array, a torch tensor. Three axes are one cell, (C, y, x), or with a bundle of one
-        channel cells, (N, y, x); ``update.run.reading`` says so. Channels of a stack are found
-        by their names.
-    bundle
-        A loaded bundle, or what :func:`load_bundle` takes. It is this one that is used and
-        recorded, whatever bundle the settings name.
-    settings
-        The settings; None takes the defaults with the factor that the LR size asks for.
+        LR cells, see :meth:`SuperResolver.stream`.
+    bundle, settings
+        See :class:`SuperResolver`.
 
-    Raises
-    ------
-    InputError
-        If the image does not fit the bundle and the factor, no cell can be searched, the
-        bundle is none, or it lacks the network of the method.
-    BundleError
-        If the bundle cannot be loaded.
-    SettingsError
-        If the settings are none, or the device that was asked for is not there.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_rls import Settings, super_resolve
+    >>> lr = np.random.default_rng(0).uniform(0, 255, (1, 2, 4, 4))
+    >>> settings = Settings(steps=2, samples=0)
+    >>> *_, last = super_resolve(lr, "bbbc013-translocation-64", settings)
+    >>> last.sr.shape, last.run.settings.factor
+    ((1, 2, 64, 64), 16)
     """
-    return prepare(lr, bundle, settings).updates()
+    return SuperResolver(bundle, settings).prepare(lr).updates()
 
 
-def prepare(
-    lr: CellStack | Pixels,
-    bundle: Bundle | str | Path,
-    settings: Settings | None = None,
-) -> Search:
-    """Return a run that is ready to begin; see :func:`super_resolve`."""
-    if isinstance(bundle, str | Path):
-        bundle = load_bundle(bundle)
-    if not isinstance(bundle, Bundle):
-        raise InputError(
-            f"The bundle is {_kind(bundle)}; give a loaded one, or the name or the file of one."
-        )
-    if not isinstance(settings, Settings | None):
-        raise SettingsError(
-            f"The settings are {_kind(settings)}; give napari_rls.Settings(steps=..., ...), or "
-            "None for the defaults."
-        )
-    manifest = bundle.manifest
-    stack = _cells(lr, manifest)
-    if settings is None:
-        height, width = stack.data.shape[-2:]
-        fitting = fitting_factor(height, width, manifest.hr_size)
-        settings = Settings(factor=fitting or Settings().factor)
-    settings = settings.model_copy(update={"bundle": bundle.reference})
-    check_fit(stack, manifest, settings.factor)
-    if settings.method == "pix2pix" and settings.factor not in bundle.pix2pix:
-        raise InputError(_no_network(manifest, settings.factor))
-    skipped = unusable_cells(stack)
-    if len(skipped) == len(stack):
-        raise InputError(f"{stack.name}: no cell can be searched ({next(iter(skipped.values()))}).")
-    choice = choose_device(settings.device)
-    dtype = torch.float32
-    if settings.method != "pix2pix":
-        with own_process(settings.threads):
-            dtype = choose_dtype(settings.precision, bundle.generator, choice.device)
-    usable = [k for k in range(len(stack)) if k not in skipped]
-    with own_process(settings.threads):
-        intensity = intensity_map(stack.data[usable], bundle, settings)
-    unusual = unusual_cells(stack.data[usable], intensity)
-    run = Run(
-        manifest=manifest,
-        settings=settings,
-        intensity=intensity,
-        device=str(choice.device),
-        device_reason=choice.reason,
-        precision=str(dtype).removeprefix("torch."),
-        start=_start(settings, bundle),
-        cells=len(stack),
-        skipped=skipped,
-        unusual={usable[k]: why for k, why in unusual.items()},
-        reading=stack.reading,
-        strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
-    )
-    return Search(stack, bundle, run, choice.device, dtype)
+def searches(settings: Settings) -> bool:
+    """Whether the method searches; Pix2Pix draws its images at once."""
+    return bool(PRESETS[settings.method].stages)
 
 
 def _kind(value: object) -> str:
@@ -222,7 +382,7 @@ def _with_channels(pixels: NDArray[np.generic], manifest: Manifest) -> NDArray[n
 
 def _start(settings: Settings, bundle: Bundle) -> str:
     """Return where the search really starts."""
-    if settings.method == "pix2pix":
+    if not searches(settings):
         return "none"
     missing = settings.start == "encoder" and settings.factor not in bundle.encoders
     return "mean" if missing else settings.start

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_rls.search.operators import OPERATORS
 from napari_rls.search.presets import PRESETS
 from napari_rls.workflow.cells.stack import CellStack, content_digest
 
 if TYPE_CHECKING:
+    from napari_rls.search.settings import Settings
     from napari_rls.workflow.super_resolve.updates import Run, Update
 
 
@@ -66,6 +68,9 @@ class Collector:
     samples
         Samples of the posterior (S, N, C, H, W), float32, NaN for cells not reached; None
         as long as there are none.
+    latents
+        W+ latents (N, L, d) of the SR images, NaN for cells not reached, among them those that
+        an earlier start has finished; L = 0 for a method without any. None before an update.
     """
 
     def __init__(self, lr: CellStack, hr_size: int) -> None:
@@ -74,6 +79,7 @@ class Collector:
         self.sr: NDArray[np.float32] = np.full(shape, np.nan, np.float32)
         self.cells = [CellRecord() for _ in range(len(lr))]
         self.samples: NDArray[np.float32] | None = None
+        self.latents: NDArray[np.float32] | None = None
         self.run: Run | None = None
         self.seconds = 0.0
         self.started = datetime.now(UTC)
@@ -91,6 +97,10 @@ class Collector:
         self.begin(update.run)
         self.seconds = self._before + update.seconds
         self._take(update.cells, update.sr, update.samples)
+        if self.latents is None:
+            shape = (len(self.sr), *update.latents.shape[1:])
+            self.latents = np.full(shape, np.nan, np.float32)
+        self.latents[update.cells] = update.latents
         for k, cell in enumerate(update.cells):
             self.cells[cell] = _record(update, k, self.cells[cell].steps)
 
@@ -160,7 +170,10 @@ class Collector:
             "cells": [_plain(cell) for cell in map(asdict, self.cells)],
             "crops": [asdict(crop) for crop in self.lr.crops],
         }
-        return {**record, **(_run_record(self.run) if self.run else {})}
+        if self.run is None:
+            return record
+        record["software"] |= _extensions(self.run.settings)
+        return record | _run_record(self.run)
 
 
 def _record(update: Update, k: int, steps: int) -> CellRecord:
@@ -177,6 +190,12 @@ def _record(update: Update, k: int, steps: int) -> CellRecord:
         log_density=_finite(update.log_density[k]),
         lr_residual=tuple(float(r) for r in update.lr_residual[k]),
     )
+
+
+def _extensions(settings: Settings) -> dict[str, str]:
+    """Return the versions of the packages that method and operator are of, if of others."""
+    method, operator = settings.method, settings.operator
+    return PRESETS.origin(method) | (OPERATORS.origin(operator) if operator in OPERATORS else {})
 
 
 def _finite(value: np.float32) -> float | None:
@@ -198,6 +217,7 @@ def _run_record(run: Run) -> dict[str, Any]:
             "trust": trust.model_dump(mode="json") if trust else None,
         },
         "settings": run.settings.model_dump(),
+        "operator": dict(run.operator),
         "device": run.device,
         "precision": run.precision,
         "start": run.start,

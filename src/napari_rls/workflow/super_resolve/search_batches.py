@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,21 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_rls.models.bundle import Bundle
-from napari_rls.models.flow import FrozenDensity
-from napari_rls.models.frozen import FrozenSynthesis
-from napari_rls.search.degradation import Bicubic
+from napari_rls.search.degradation import Degradation
 from napari_rls.search.engine import Plan, State, search
 from napari_rls.search.kit import Batch, Kit
-from napari_rls.search.method import STAGES
+from napari_rls.search.networks import Networks
 from napari_rls.search.objective import Objective
 from napari_rls.search.own_generator import cells_that_fit
-from napari_rls.search.posterior import Axes, draw_samples
+from napari_rls.search.posterior import draw_samples
+from napari_rls.search.presets import PRESETS
 from napari_rls.search.streams import Purpose
 from napari_rls.workflow.super_resolve.updates import Batches, Clock, Run, Update
-
-AXES_DRAWS = 10_000
-"""Random w whose covariance scales the samples."""
 
 SAMPLES_EVERY = 10
 """Steps of the sampling between two updates that show samples."""
@@ -39,40 +34,30 @@ class SearchBatches:
         What holds for all of it.
     lr
         LR images (N, C, h, w) in the run's intensities.
-    bundle
-        The bundle.
-    device, dtype
-        Where and in which arithmetic to search.
+    networks
+        The bundle's, ready to search with.
+    degrade
+        The operator D.
     """
 
     def __init__(
         self,
         run: Run,
         lr: NDArray[np.generic],
-        bundle: Bundle,
-        device: torch.device,
-        dtype: torch.dtype,
+        networks: Networks,
+        degrade: Degradation,
     ) -> None:
         settings = run.settings
+        method = PRESETS[settings.method]
         self.run = run
         self.lr = lr
-        self.kit = Kit(
-            bundle=bundle,
-            settings=settings,
-            start=run.start,
-            degrade=Bicubic(settings.factor),
-            fast=FrozenSynthesis(bundle.generator.synthesis, dtype, device),
-            exact=FrozenSynthesis(bundle.generator.synthesis, torch.float32, device),
-            log_density=FrozenDensity(bundle.flow, device),
-            looks=_looks() if settings.method == "brgm" else None,
-        )
-        self.stages = STAGES[settings.method]
+        self.kit = Kit(networks, settings, run.start, degrade, _looks)
+        self.stages = method.load_stages()
         self.size = settings.batch_size
-        if settings.method == "rls-plus":
-            self.size = min(self.size, cells_that_fit(bundle.generator.synthesis))
+        if method.own_generators:
+            fitting = cells_that_fit(networks.bundle.generator.synthesis)
+            self.size = min(self.size, fitting)
         self.steps = settings.search_steps + (settings.sample_steps if settings.samples else 0)
-        if settings.samples:
-            self.axes = Axes.of(bundle.draw_w(AXES_DRAWS, settings.seed)).to(device)
 
     def updates(self, usable: Sequence[int], kept: Collection[int] = ()) -> Iterator[Update]:
         """Search the cells ``usable`` and yield an update after every step.
@@ -142,7 +127,7 @@ class SearchBatches:
             objective,
             self.kit.fast,
             found.ws,
-            self.axes,
+            self.kit.draws.axes,
             form=settings.posterior,
             samples=settings.samples,
             temperature=settings.temperature,
@@ -194,7 +179,7 @@ def as_numpy(tensor: Tensor) -> NDArray[np.float32]:
     return tensor.float().cpu().numpy()
 
 
-def _looks() -> Callable[[Tensor, Tensor], Tensor]:
+def _looks(one: Tensor, other: Tensor) -> Tensor:
     from napari_rls.evaluation.perceptual import perceptual_distance
 
-    return perceptual_distance
+    return perceptual_distance(one, other)

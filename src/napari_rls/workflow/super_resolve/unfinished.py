@@ -28,6 +28,7 @@ from napari_rls.errors import BusyError, InputError, JsonError
 from napari_rls.files.json_file import parse_json, parse_model, read_json, shown
 from napari_rls.files.whole_file import whole_file
 from napari_rls.models.part import Checked
+from napari_rls.search.operators import DEFAULT_OPERATOR
 from napari_rls.workflow.cells.read import read_record
 from napari_rls.workflow.cells.write import stem, write_json
 from napari_rls.workflow.super_resolve.result import UNFINISHED_STATUS, CellRecord, Collector
@@ -327,7 +328,10 @@ def _identity(record: Mapping[str, Any]) -> dict[str, object]:
         return value if isinstance(value, dict) else {}
 
     bundle = part("bundle")
-    settings = {k: v for k, v in part("settings").items() if k not in _NOT_COMPARED}
+    # Records of before there was a choice of operators do not name it.
+    settings = {"operator": DEFAULT_OPERATOR} | {
+        k: v for k, v in part("settings").items() if k not in _NOT_COMPARED
+    }
     # What "auto" came to is compared by itself.
     chosen = {name: record.get(name) for name in ("device", "precision", "start")}
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,9 @@ class Run:
     ``start`` is where the search really starts, which differs from the settings if the
     bundle has no encoder for the factor, and is ``none`` if nothing is searched;
     ``skipped`` names the cells that cannot be searched and why, ``unusual`` those that are
-    searched but whose intensities no cell should have; ``reading`` is what the axes and
-    channels of the LR image are taken for. ``strange`` is how many of the cells
-    that are searched do not look like those that the bundle knows.
+    searched but whose intensities no cell should have; ``operator`` is the record of D.
+    ``reading`` is what the axes and channels of the LR image are taken for, ``strange`` how
+    many of the cells that are searched do not look like those that the bundle knows.
     """
 
     manifest: Manifest
@@ -40,6 +41,7 @@ class Run:
     cells: int
     skipped: Mapping[int, str] = field(default_factory=dict)
     unusual: Mapping[int, str] = field(default_factory=dict)
+    operator: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
     strange: int = 0
 
