@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_model import random_bundle
 
 import napari_rls
 from napari_rls import (
+    BundleError,
     InputError,
     MeasureSettings,
     Settings,
@@ -23,10 +25,12 @@ from napari_rls import (
     measure_cells,
     read_cells,
     read_table,
+    super_resolve,
     write_cells,
     write_table,
 )
 from napari_rls.models.bundle import Bundle
+from napari_rls.models.manifest import Manifest
 from napari_rls.workflow.cells.examples import draw_prior_sample
 
 MODULES = (
@@ -119,3 +123,21 @@ def test_one_resolver_gives_what_new_ones_give(tiny_bundle_file: Path) -> None:
     assert np.array_equal(kept.sr, new.sr)
     assert kept.record["method"].startswith("PULSE")
     assert resolver.settings.method == "rls"
+
+
+def test_a_bundle_that_is_named_again_is_loaded_again_only_if_it_changed(tmp_path: Path) -> None:
+    lr = np.random.default_rng(0).uniform(0, 200, (1, 2, 8, 8))
+    settings = Settings(factor=4, steps=1, samples=0)
+    file = tmp_path / "mine.rls.safetensors"
+
+    def used(name: str) -> Manifest:
+        return next(super_resolve(lr, name, settings)).run.manifest
+
+    random_bundle().save(file)
+    first = used(str(file))
+    assert used(str(file)) is first
+    random_bundle(seed=1).save(file)
+    assert used(str(file)).content_hash != first.content_hash
+    file.unlink()
+    with pytest.raises(BundleError):
+        used(str(file))

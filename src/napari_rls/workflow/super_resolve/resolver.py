@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.intensity import unusual_cells
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import contained, own_process
@@ -306,7 +307,8 @@ def super_resolve(
     """Super-resolve cells once and yield an update after every step of every batch.
 
     The same as :class:`SuperResolver` and its :meth:`~SuperResolver.stream`, which raise what
-    is wrong with the arguments: at the call, before the first update.
+    is wrong with the arguments: at the call, before the first update. The bundle of the last
+    call that named one is kept, with what runs share, as long as its file stays as it is.
 
     Parameters
     ----------
@@ -325,7 +327,19 @@ def super_resolve(
     >>> last.sr.shape, last.run.settings.factor
     ((1, 2, 64, 64), 16)
     """
-    return SuperResolver(bundle, settings).prepare(lr).updates()
+    if isinstance(bundle, Bundle):
+        resolver = SuperResolver(bundle, settings)
+    else:
+        file = find_bundle(bundle).resolve()
+        state = file.stat()
+        kept = _kept(bundle, file, state.st_mtime_ns, state.st_size)
+        resolver = kept.with_settings(settings or Settings())
+    return resolver.prepare(lr).updates()
+
+
+@lru_cache(maxsize=1)
+def _kept(bundle: str | Path, _file: Path, _changed: int, _size: int) -> SuperResolver:
+    return SuperResolver(bundle)
 
 
 def searches(settings: Settings) -> bool:
