@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_rls.cli.measure import CHOICES, MeasureFile
+from napari_rls.cli.measure import CHOICES, MeasureFile, known_assay
 from napari_rls.cli.reporting import FAILED, WRONG_USAGE, exit_code, kept_path, put, say
 from napari_rls.cli.resumable import check_bundle
 from napari_rls.files.outputs import write_or_keep
@@ -29,7 +29,10 @@ def calibrate(
         ),
     ],
     gt: Annotated[Path, typer.Option("--gt", metavar="HR.tif", help="The held-out HR crops.")],
-    assay: Annotated[str, typer.Option("--assay", metavar=CHOICES, help="What is measured.")],
+    assay: Annotated[
+        str,
+        typer.Option("--assay", metavar=CHOICES, callback=known_assay, help="What is measured."),
+    ],
     data: Annotated[
         str, typer.Option("--data", help="Name of the held-out crops, for the bundle's manifest.")
     ],

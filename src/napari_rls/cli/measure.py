@@ -21,6 +21,7 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
+from napari_rls.errors import SettingsError
 from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.registry import registry
@@ -63,6 +64,15 @@ _Options = create_model(  # type: ignore[call-overload]
     "_Options", **{name: (field.annotation, field) for name, field in _ALL.items()}
 )
 
+
+def known_assay(name: str | None) -> str | None:
+    """Return the name of an assay, if there is one of it."""
+    try:
+        return name and registry()[name].name
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 CHOICES = "|".join(_OPTIONS)
 """The assays, as the help lists them."""
 
@@ -83,6 +93,7 @@ def measure(
         typer.Option(
             "--assay",
             metavar=CHOICES,
+            callback=known_assay,
             show_default=False,
             help="What is measured; without it, what the bundle of SR cells suggests.",
         ),

@@ -15,11 +15,12 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from napari_rls.measure.columns import FIXED, summary_columns
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.part import Checked
 
 Role = Literal["dna", "signal"]
 """What a channel is for: it shows nuclei, or is measured."""
@@ -41,6 +42,12 @@ TAKEN: Final = frozenset(
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _COLUMN = re.compile(r"\w+", re.ASCII)
+
+
+class AssaySettings(Checked):
+    """Base of the settings of an assay: they do not change, and refuse what they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -142,8 +149,8 @@ class Assay:
     title
         What users read.
     settings
-        A pydantic model with a default for every field: numbers, texts, yes or no, choices
-        (``Literal``), or numbers that may be left out (``float | None``), and if wanted
+        An :class:`AssaySettings` with a default for every field: numbers, texts, yes or no,
+        choices (``Literal``), or numbers that may be left out (``float | None``), and if wanted
         ``nucleus: NucleusSettings``. Titles, descriptions and bounds become fields of the dock
         and options of the command line.
     measure
@@ -172,7 +179,7 @@ class Assay:
     --------
     >>> import numpy as np
     >>> from napari_rls.measure.nuclei import central_nucleus, find_nuclei
-    >>> class Settings(BaseModel):
+    >>> class Settings(AssaySettings):
     ...     reach: float = 6.0
     >>> def size(image, settings, dna):
     ...     labels = find_nuclei(image[dna]).labels
@@ -186,7 +193,7 @@ class Assay:
 
     name: str
     title: str
-    settings: type[BaseModel]
+    settings: type[AssaySettings]
     measure: Callable[..., Measured]
     measurements: tuple[Measurement, ...]
     headline: tuple[str, ...]
@@ -220,6 +227,10 @@ def _problems(assay: Assay) -> Iterator[str]:
             f"its name is {assay.name!r}: it must be lower-case letters, digits and underscores, "
             f"and none of {', '.join(sorted(TAKEN))}"
         )
+    settings: Any = assay.settings
+    if not (isinstance(settings, type) and issubclass(settings, AssaySettings)):
+        yield "its settings must be a class that is derived from AssaySettings"
+        return
     try:
         assay.settings()
     except ValidationError:

@@ -8,30 +8,28 @@ import numpy as np
 import scipy
 import skimage
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from napari_rls.measure.assay import (
     NUCLEUS,
     NUCLEUS_AREA,
     Assay,
+    AssaySettings,
     Measured,
     Measurement,
     Overlay,
 )
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
-from napari_rls.models.part import Checked
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
-class SpotSettings(Checked):
+class SpotSettings(AssaySettings):
     """How spots are found; lengths are in pixels.
 
     The defaults suit 128 x 128 crops at 0.325 um a pixel.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     nucleus: NucleusSettings = NucleusSettings(smoothing=2.0, min_area=400, min_distance=12)
     reach: float = Field(

@@ -7,23 +7,28 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from napari_rls.measure.assay import NUCLEUS, NUCLEUS_AREA, Assay, Measured, Measurement, Overlay
+from napari_rls.measure.assay import (
+    NUCLEUS,
+    NUCLEUS_AREA,
+    Assay,
+    AssaySettings,
+    Measured,
+    Measurement,
+    Overlay,
+)
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
-from napari_rls.models.part import Checked
 
 MIN_PIXELS = 10
 """Fewer pixels than this are too few for a mean of the ring."""
 
 
-class TranslocationSettings(Checked):
+class TranslocationSettings(AssaySettings):
     """How translocation is measured; lengths are in pixels.
 
     The defaults suit nuclei of about 15 pixels across, as in BBBC013.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     nucleus: NucleusSettings = NucleusSettings()
     gap: float = Field(
