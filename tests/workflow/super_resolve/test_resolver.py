@@ -201,6 +201,23 @@ def test_cells_unlike_the_bundles_are_told_before_the_search(
     assert SuperResolver(tiny_bundle, QUICK).prepare(lr * 3).run.doubt == ""
 
 
+def test_pixels_of_another_size_than_the_bundles_are_told() -> None:
+    embedded = load_bundle("golgi-simulated-128")
+    own = draw_prior_sample(embedded, count=12, factor=16, seed=2).lr
+
+    def doubt(size: float | None) -> str:
+        cells = replace(own, pixel_size_um=size)
+        return prepare(cells, embedded, Settings(factor=16)).run.doubt
+
+    assert embedded.manifest.pixel_size_um == 0.325
+    assert doubt(None) == doubt(5.2) == doubt(5.0) == ""
+    assert doubt(0.325) == (
+        "The image's pixels are 0.325 µm wide, and those of the bundle golgi-simulated-128 at 16x "
+        "5.2 µm: its cells are not as large in pixels as those that the bundle knows; resample "
+        "them, or correct the pixel size."
+    )
+
+
 def test_a_known_camera_offset_is_taken(lr: NDArray[np.float32], tiny_bundle: Bundle) -> None:
     settings = QUICK.model_copy(update={"camera_offset": 500.0})
     assert last(lr * 16 + 500, tiny_bundle, settings).run.intensity.low == (500.0, 500.0)

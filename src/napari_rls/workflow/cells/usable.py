@@ -9,6 +9,9 @@ from napari_rls.models.manifest import Manifest
 from napari_rls.search.settings import FACTORS
 from napari_rls.workflow.cells.stack import CellStack, check_channel_axis, fitting_factor
 
+_TOLERANCE = 0.1
+"""Share by which the size of pixels may differ from the bundle's."""
+
 
 def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
     """Check that the stack's channels and size fit the bundle and the factor.
@@ -52,6 +55,24 @@ def check_size(stack: CellStack, manifest: Manifest) -> int:
             f"nucleus-centred crops of {', '.join(f'{s} x {s}' for s in sizes)} pixels."
         )
     return fitting
+
+
+def scale_doubt(pixel_size_um: float | None, manifest: Manifest, factor: int) -> str:
+    """Return the sentence that LR pixels are not as large as the bundle's at a factor, or "".
+
+    Nothing is said where one of the sizes is not known.
+    """
+    own = manifest.pixel_size_um
+    if own is None or pixel_size_um is None:
+        return ""
+    wanted = own * factor
+    if abs(pixel_size_um - wanted) <= _TOLERANCE * wanted:
+        return ""
+    return (
+        f"The image's pixels are {pixel_size_um:.3g} µm wide, and those of the bundle "
+        f"{manifest.name} at {factor}x {wanted:.3g} µm: its cells are not as large in "
+        "pixels as those that the bundle knows; resample them, or correct the pixel size."
+    )
 
 
 def unusable_cells(stack: CellStack) -> dict[int, str]:

@@ -32,7 +32,7 @@ from napari_rls.workflow.cells.stack import (
     fitting_factor,
     stack_from_array,
 )
-from napari_rls.workflow.cells.usable import check_fit, unusable_cells
+from napari_rls.workflow.cells.usable import check_fit, scale_doubt, unusable_cells
 from napari_rls.workflow.super_resolve.draw_batches import drawn_batches
 from napari_rls.workflow.super_resolve.intensities import (
     check_operator,
@@ -276,6 +276,7 @@ class SuperResolver:
             operator=degrade.record(),
             reading=stack.reading,
             strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
+            scale=scale_doubt(stack.pixel_size_um, manifest, settings.factor),
         )
         return Search(stack, bundle, run, device, degrade, partial(self._ready, device, dtype))
 

@@ -28,7 +28,8 @@ class Run:
     ``skipped`` names the cells that cannot be searched and why, ``unusual`` those that are
     searched but whose intensities no cell should have; ``operator`` is the record of D.
     ``reading`` is what the axes and channels of the LR image are taken for, ``strange`` how
-    many of the cells that are searched do not look like those that the bundle knows.
+    many of the cells that are searched do not look like those that the bundle knows, ``scale``
+    says in a sentence if their pixels are of another size.
     """
 
     manifest: Manifest
@@ -44,23 +45,25 @@ class Run:
     operator: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
     strange: int = 0
+    scale: str = ""
 
     @property
     def doubt(self) -> str:
-        """What is to be said if more cells are strange than by chance, in a sentence; or ""."""
+        """Why SR images may not be trusted, in sentences: their pixels' size or look; or nothing."""
         searched = self.cells - len(self.skipped)
         if self.strange <= _CHANCE * searched:
-            return ""
+            return self.scale
         remedy = (
             "if their camera or exposure is another, choose the intensities 'match'; else"
             if self.intensity.mode == "bundle"
             else "if the stain, the kind of cell or the pixel size is another,"
         )
-        return (
+        looks = (
             f"{self.strange} of {searched} cells do not look like those that the bundle "
             f"{self.manifest.name} knows (brightness, contrast, how light is spread): {remedy} "
             "their SR images are not to be trusted."
         )
+        return f"{self.scale} {looks}".strip()
 
 
 @dataclass(frozen=True, eq=False)
