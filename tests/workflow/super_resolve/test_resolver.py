@@ -207,7 +207,7 @@ def test_pixels_of_another_size_than_the_bundles_are_told() -> None:
 
     def doubt(size: float | None) -> str:
         cells = replace(own, pixel_size_um=size)
-        return prepare(cells, embedded, Settings(factor=16)).run.doubt
+        return SuperResolver(embedded, Settings(factor=16)).prepare(cells).run.doubt
 
     assert embedded.manifest.pixel_size_um == 0.325
     assert doubt(None) == doubt(5.2) == doubt(5.0) == ""

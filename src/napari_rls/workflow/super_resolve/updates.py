@@ -49,7 +49,7 @@ class Run:
 
     @property
     def doubt(self) -> str:
-        """Why SR images may not be trusted, in sentences: their pixels' size or look; or nothing."""
+        """Why SR images may not be trusted, in sentences: size of pixels, look; or nothing."""
         searched = self.cells - len(self.skipped)
         if self.strange <= _CHANCE * searched:
             return self.scale
