@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shlex
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ class Block:
 
 
 def blocks(*languages: str) -> Iterator[Block]:
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]:
         text = path.read_text(encoding="utf-8")
         for found in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             if found[1] in languages:
@@ -164,6 +165,13 @@ def parsed(words: list[str]) -> Any:
     return command.make_context(name, list(words), parent=context)
 
 
+def environments() -> set[str]:
+    """Return the environments that tox knows by name."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    return {name.removeprefix("testenv:") for name in tox.sections()}
+
+
 @pytest.mark.parametrize("block", of(*SHELLS))
 def test_commands_are_there_with_their_options(block: Block) -> None:
     seen = 0
@@ -183,7 +191,11 @@ def test_commands_are_there_with_their_options(block: Block) -> None:
             for option in (word for word in words if word.startswith("--")):
                 assert f'"{option}"' in script
         else:
-            known = ("for", "done", "python3", "pip")
+            if words[0] == "tox":
+                seen += 1
+                assert set(words[words.index("-e") + 1].split(",")) <= environments(), words
+                continue
+            known = ("for", "done", "python3", "pip", ".venv/bin/pip", ".venv/bin/pre-commit")
             assert words[0] in known, words
             continue
         seen += 1
@@ -217,7 +229,7 @@ FAST: dict[str, list[str]] = {
 """Commands that take no hours, and what makes them take a second."""
 
 
-def test_the_commands_of_the_readme_follow_on_each_other(
+def test_the_commands_of_the_page_follow_on_each_other(
     tmp_path: Path, small_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -225,9 +237,7 @@ def test_the_commands_of_the_readme_follow_on_each_other(
         nuclei = field([(50.0, 60.0), (120.0, 90.0 + 10 * k)], shape=(192, 192), radius=9)
         tifffile.imwrite(f"{well}.ome.tif", nuclei, metadata={"Channel": {"Name": ["DNA", "GFP"]}})
     ran = []
-    (block,) = (
-        b for b in EVERY if b.place.startswith("README.md") and "napari-rls crops" in b.text
-    )
+    (block,) = (b for b in EVERY if "command_line.md" in b.place and "napari-rls crops" in b.text)
     for words in lines(block.text):
         if words[1] not in FAST or "import" in words:
             continue
