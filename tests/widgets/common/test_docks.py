@@ -44,7 +44,7 @@ def test_layers_can_be_made_while_units_are_read() -> None:
 from threading import Thread
 import numpy as np
 from napari.layers import Image
-from napari_rls.widgets.background import warm_up_layers
+from napari_rls.widgets.common.background import warm_up_layers
 thread = Thread(target=warm_up_layers)
 thread.start()
 thread.join(0.2)
