@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
@@ -147,3 +148,20 @@ def tiny_bundle(tiny_bundle_file: Path) -> Bundle:
     from napari_rls.models.bundle import load_bundle
 
     return load_bundle(tiny_bundle_file)
+
+
+@pytest.fixture(autouse=True)
+def _one_registration(request: pytest.FixtureRequest) -> Generator[None, None, None]:
+    """Keep napari from registering plugins with its application a second time.
+
+    Its own fixture of viewers makes it forget that it has.
+    """
+    yield
+    if "make_napari_viewer" not in request.fixturenames:
+        return
+    from napari._app_model import get_app_model
+    from napari.plugins import _initialize_plugins, _npe2
+
+    if "napari-rls.super_resolve" in get_app_model().commands:
+        with patch.object(_npe2, "on_plugins_registered", lambda _: None):
+            _initialize_plugins()

@@ -151,11 +151,7 @@ class SuperResolver:
             raise InputError(
                 f"The bundle is {_kind(bundle)}; give a loaded one, or the name or the file of one."
             )
-        if not isinstance(settings, Settings | None):
-            raise SettingsError(
-                f"The settings are {_kind(settings)}; give napari_rls.Settings(steps=..., ...), or "
-                "None for the defaults."
-            )
+        _check_settings(settings)
         self.bundle = bundle
         self._networks: dict[tuple[torch.device, torch.dtype], Networks] = {}
         self._dtypes: dict[tuple[torch.device, str], torch.dtype] = {}
@@ -328,9 +324,10 @@ def super_resolve(
     >>> last.sr.shape, last.run.settings.factor
     ((1, 2, 64, 64), 16)
     """
-    if isinstance(bundle, Bundle):
+    if not isinstance(bundle, str | Path):
         resolver = SuperResolver(bundle, settings)
     else:
+        _check_settings(settings)
         file = find_bundle(bundle).resolve()
         state = file.stat()
         kept = _kept(bundle, file, state.st_mtime_ns, state.st_size)
@@ -346,6 +343,14 @@ def _kept(bundle: str | Path, _file: Path, _changed: int, _size: int) -> SuperRe
 def searches(settings: Settings) -> bool:
     """Whether the method searches; Pix2Pix draws its images at once."""
     return bool(PRESETS[settings.method].stages)
+
+
+def _check_settings(settings: Settings | None) -> None:
+    if not isinstance(settings, Settings | None):
+        raise SettingsError(
+            f"The settings are {_kind(settings)}; give napari_rls.Settings(steps=..., ...), or "
+            "None for the defaults."
+        )
 
 
 def _kind(value: object) -> str:
