@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from cli_bench import TINY, TINY_LINE
 from safetensors.torch import load_file
 from tiny_job import SETTINGS, images, returned, write_fields
 from typer.testing import CliRunner, Result
@@ -31,13 +32,6 @@ from napari_rls.workflow.super_resolve.resolver import super_resolve
 from napari_rls.workflow.train.cut_crops import intensity_of, prepare
 from napari_rls.workflow.train.fields import find_fields
 from napari_rls.workflow.train.train_bundle import JobUpdate
-
-TINY_LINE = (
-    "--size 16 --channels DNA,GFP --z-dim 8 --w-dim 8 --mapping-layers 2 --channel-max 8 "
-    "--channel-last 4 --batch-size 4 --kimg 0.04 --report-kimg 0.01 --threads 1 --device cpu "
-    "--precision float32 --fit-samples 300 --fit-epochs 1"
-)
-TINY = TINY_LINE.split()
 
 
 def run(*args: object, code: int = 0) -> Result:

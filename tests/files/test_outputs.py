@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from cli_bench import TINY
 from tiny_job import full_disk, write_fields
 from typer.testing import CliRunner, Result
 
@@ -158,16 +159,16 @@ def test_degraded_cells_are_kept(hr: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_sr_cells_are_kept(
     lr: Path, tmp_path: Path, tiny_bundle_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_rls.cli import super_resolve
+    from napari_rls.workflow.super_resolve import resolve_files
 
-    real = super_resolve.write_result
+    real = resolve_files.write_result
 
     def write_result(path: Path, result: object) -> None:
         if path.parent == tmp_path / "out":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         real(path, result)
 
-    monkeypatch.setattr(super_resolve, "write_result", write_result)
+    monkeypatch.setattr(resolve_files, "write_result", write_result)
     options = ("--bundle", tiny_bundle_file, "--steps", 3, "--samples", 2)
     done = run("super-resolve", lr, "--out", tmp_path / "out", *options, code=1)
     kept = Path(done.stdout.split("\n")[0])
@@ -177,7 +178,7 @@ def test_sr_cells_are_kept(
     assert sorted(path.name for path in kept.parent.iterdir()) == [
         "lr_SR4x.json", "lr_SR4x.ome.tif", "lr_SR4x_samples.ome.tif"
     ]  # fmt: skip
-    monkeypatch.setattr(super_resolve, "write_result", real)
+    monkeypatch.setattr(resolve_files, "write_result", real)
     # Nothing is searched twice.
     again = run("super-resolve", lr, "--out", tmp_path / "out", *options, code=0)
     assert "3 of 3 cells are kept of a run before" in again.stderr
@@ -246,8 +247,6 @@ def test_a_benchmark_is_kept(
 
 
 def test_the_bundle_of_a_training_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from test_train_command import TINY
-
     fields = write_fields(tmp_path / "fields")
     out, folder = tmp_path / "out" / "a.rls.safetensors", tmp_path / "run"
     # What the fits are kept in as well: only another fit would be lost.
@@ -268,8 +267,6 @@ def test_the_bundle_of_a_training_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 elsewhere")
 def test_results_of_names_that_are_not_utf8(tmp_path: Path) -> None:
-    from test_train_command import TINY
-
     fields = write_fields(tmp_path / "fields")
     odd = Path(os.fsdecode(bytes(tmp_path) + b"/b\xff"))
     run("simulate", "--assay", "translocation", "--cells", 1, "--out", odd, code=0)
