@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.models.bundle import Bundle, load_bundle
@@ -24,13 +22,9 @@ from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.networks import Networks
 from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
-from napari_rls.workflow.cells.channels import choose_channels
-from napari_rls.workflow.cells.pixels import as_pixels
 from napari_rls.workflow.cells.stack import (
     CellStack,
-    check_channel_axis,
     fitting_factor,
-    stack_from_array,
 )
 from napari_rls.workflow.cells.usable import check_fit, scale_doubt, unusable_cells
 from napari_rls.workflow.super_resolve.draw_batches import drawn_batches
@@ -40,13 +34,11 @@ from napari_rls.workflow.super_resolve.intensities import (
     intensity_map,
     operator_for,
 )
+from napari_rls.workflow.super_resolve.lr_cells import Pixels, cells_for
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.search_batches import SearchBatches
 from napari_rls.workflow.super_resolve.sr_result import Result
 from napari_rls.workflow.super_resolve.updates import Run, Update
-
-Pixels: TypeAlias = Any
-"""An array, or what :func:`~napari_rls.workflow.cells.pixels.as_pixels` makes one of."""
 
 __all__ = ["Run", "Search", "SuperResolver", "Update", "super_resolve"]
 
@@ -241,7 +233,7 @@ class SuperResolver:
     def prepare(self, lr: CellStack | Pixels) -> Search:
         """Return a run that is ready to begin; see :meth:`stream`."""
         bundle, manifest = self.bundle, self.bundle.manifest
-        stack = _cells(lr, manifest)
+        stack = cells_for(lr, manifest)
         settings = self._settings_for(stack)
         check_fit(stack, manifest, settings.factor)
         searching = searches(settings)
@@ -356,48 +348,6 @@ def _check_settings(settings: Settings | None) -> None:
 def _kind(value: object) -> str:
     """Return what a value is, in a word."""
     return "None" if value is None else f"of the kind {type(value).__name__}"
-
-
-def _cells(lr: CellStack | Pixels, manifest: Manifest) -> CellStack:
-    """Return the cells with the bundle's channels in order, and what they are taken for."""
-    if isinstance(lr, CellStack):
-        stack = replace(lr, data=as_pixels(lr.data, lr.name))
-    else:
-        pixels = _with_channels(as_pixels(lr, "image"), manifest)
-        stack = stack_from_array(pixels, name="image")
-    # What was chosen by hand, or in a layer, stays as it is.
-    chosen = bool(stack.reading.channels)
-    return stack if chosen else choose_channels(stack, (), manifest.channel_names)
-
-
-def _with_channels(pixels: NDArray[np.generic], manifest: Manifest) -> NDArray[np.generic]:
-    """Return pixels whose axes can be read in one way alone, by the bundle's number of channels.
-
-    Raises
-    ------
-    InputError
-        If there is none; the message says what the axes seem to be and what to give.
-    """
-    shape, count = pixels.shape, len(manifest.channels)
-    check_channel_axis(shape, "image")
-    wanted = f"({count}, y, x) for one cell or (N, {count}, y, x) for N cells"
-    needs = (
-        f"image has the shape ({', '.join(map(str, shape))}) and the bundle {manifest.name} needs "
-        f"{count} channel{'s' if count > 1 else ''} ({', '.join(manifest.channel_names)}): its "
-    )
-    if len(shape) == 3 and shape[0] != count:
-        if count == 1:
-            return pixels[:, None]
-        raise InputError(
-            f"{needs}first axis of {shape[0]} is not that of the channels, and seems to run over "
-            f"cells, time points or planes of one channel; give {wanted}."
-        )
-    if len(shape) == 4 and shape[1] != count == shape[0]:
-        raise InputError(
-            f"{needs}first axis seems to be that of the channels and its second that of "
-            f"{shape[1]} cells; swap them (numpy.swapaxes(image, 0, 1)) to give {wanted}."
-        )
-    return pixels
 
 
 def _start(settings: Settings, bundle: Bundle) -> str:
