@@ -16,8 +16,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 from scipy import stats
 
+from napari_rls.evaluation.colours import colour_of
 from napari_rls.evaluation.figure_style import NO_NAME, shown, use_other_fonts
-from napari_rls.evaluation.plots import colour_of
 
 Floats = NDArray[np.float64]
 
