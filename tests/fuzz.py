@@ -187,7 +187,7 @@ class _Watch:
             home = str(arguments[0]).split(".", maxsplit=1)[0]
             wrong = "" if home in _ALLOWED_MODULES or _imports() else f"import {arguments[0]}"
         elif event in {"exec", "compile", "marshal.loads", "code.__new__", "function.__new__"}:
-            wrong = "" if _imports() else event
+            wrong = "" if _imports() or _of_cython(arguments) else event
         elif event.startswith(_CHANGING) and self._is_inside(arguments[0]):
             wrong = ""
         elif event.startswith((*_DANGEROUS, *_CHANGING)):
@@ -207,6 +207,11 @@ class _Watch:
     def _is_inside(self, path: Any) -> bool:
         full = f"{os.path.abspath(os.fsdecode(path))}{os.sep}"  # noqa: PTH100
         return self.folder is not None and full.startswith(self.folder)
+
+
+def _of_cython(arguments: tuple[Any, ...]) -> bool:
+    """Whether a compiled module notes where it raises an error."""
+    return any(isinstance(one, str) and one.endswith(".pyx") for one in arguments)
 
 
 def _imports() -> bool:

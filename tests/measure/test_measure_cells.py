@@ -259,6 +259,10 @@ def test_names_of_columns_have_no_odd_characters(dna: str, signal: str, expected
         ({"assay": "other"}, "There is no assay 'other'; choose translocation or spots"),
         ({"assay": "spots", "gap": 1}, "Extra inputs are not permitted"),
         ({"assay": "spots", "saturation": float("nan")}, "finite number"),
+        (
+            {"assay": "spots", "translocation": {"gap": True}},
+            "translocation.gap\n  must be a number, not true or false",
+        ),
     ],
 )
 def test_wrong_settings(wrong: dict[str, object], message: str) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.measure.assay import Assay, Measured, Measurement
 from napari_rls.measure.columns import NO_NUCLEUS, NOT_FINITE, SATURATED, TOUCHES_BORDER
 from napari_rls.measure.registry import registry
 from napari_rls.models.part import Checked
+
+if TYPE_CHECKING:
+    from typing import LiteralString
 
 
 class MeasureSettings(Checked):
@@ -67,8 +71,7 @@ class MeasureSettings(Checked):
             try:
                 known[name]
             except SettingsError as error:
-                text = str(error).rstrip(".").replace("{", "{{").replace("}", "}}")
-                fault = PydanticCustomError("assay", text)
+                fault = _custom_fault("assay", str(error).rstrip("."))
                 faults.append(InitErrorDetails(type=fault, loc=(), input=name))
         made: dict[str, Any] = {}
         for name in values:
@@ -107,13 +110,25 @@ def _placed(error: ValidationError, name: str) -> list[InitErrorDetails]:
     """Return the faults of an assay's settings as those of a part of others."""
     return [
         InitErrorDetails(
-            type=fault["type"],
+            # pydantic knows only its own kinds by name.
+            type=fault["type"]
+            if fault["type"] in _KINDS_OF_FAULTS
+            else _custom_fault(fault["type"], fault["msg"]),
             loc=(name, *fault["loc"]),
             input=fault["input"],
             ctx=fault.get("ctx", {}),
         )
         for fault in error.errors(include_url=False)
     ]
+
+
+_KINDS_OF_FAULTS = frozenset(get_args(ErrorType))
+
+
+def _custom_fault(kind: str, text: str) -> PydanticCustomError:
+    """Return a fault with a text that is no template."""
+    # Both come from code and not from what is checked: pydantic wants literals of them.
+    return PydanticCustomError(cast("LiteralString", kind), "{text}", {"text": text})
 
 
 _SUFFIXES = {1: "_um", 2: "_um2"}
