@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.input_state import Inputs
 from napari_rls.widgets.cells.layer_facts import (
+    axis_names,
     channel_names,
     count_channels,
     full_resolution,
@@ -62,7 +63,7 @@ def unclear_layers(layers: Sequence[Image], manifest: Manifest) -> str:
     wanted = manifest.channel_names
     _, lr = _possible(layers, manifest)
     whole = _whole(lr, len(wanted))
-    if whole is None or whole.ndim != 3 or whole.axis_labels[0].isalpha():
+    if whole is None or whole.ndim != 3 or axis_names(whole)[0].isalpha():
         return ""
     shape = full_resolution(whole).shape
     alike = [x for x in lr if full_resolution(x).shape == shape]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_rls.errors import InputError, TiffError
+from napari_rls.widgets.cells.layer_file import file_facts
 from napari_rls.workflow.cells.channels import same_name
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY, square_side
 from napari_rls.workflow.cells.pixels import as_pixels
@@ -45,17 +46,39 @@ def cell_in_view(viewer: ViewerModel, layer: Layer, axis: int | None) -> int | N
     return cell if 0 <= cell < layer.data.shape[axis] else None
 
 
+def axis_names(layer: Image) -> tuple[str, ...]:
+    """Return what a layer's axes are called: by its labels, or else by its file."""
+    labels: tuple[str, ...] = tuple(layer.axis_labels)
+    if any(label.strip().isalpha() for label in labels):
+        return labels
+    image = file_facts(layer).image
+    if image is None:
+        return labels
+    return tuple(name or label for name, label in zip(image.axes, labels, strict=True))
+
+
 def channel_names(layer: Image) -> tuple[str, ...]:
-    """Return the names of a layer's channels as far as its metadata tells them."""
+    """Return the names of a layer's channels as far as its metadata or its file tells them."""
     record = layer.metadata.get(PROVENANCE_KEY)
+    if record is None:
+        image = file_facts(layer).image
+        return image.header.channels if image else ()
     names = record.get("channels", ()) if isinstance(record, dict) else ()
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def layer_cells(layer: Image, *, pixels: bool, single: bool = False) -> CellStack:
-    """Return all channels of a layer; with ``single`` the layer is one channel."""
+    """Return all channels of a layer; with ``single`` the layer is one channel.
+
+    Raises
+    ------
+    InputError
+        If they are no cells, or the layer's file is incomplete.
+    """
+    if problem := file_facts(layer).problem:
+        raise InputError(problem)
     data = full_resolution(layer)
-    axes = [*layer.axis_labels, *(["s"] if layer.rgb else [])]
+    axes = [*axis_names(layer), *(["s"] if layer.rgb else [])]
     array = np.broadcast_to(np.zeros((), data.dtype), data.shape)
     if pixels:
         array = np.array(as_pixels(data, layer.name))
@@ -116,7 +139,8 @@ def pixel_size_um(layer: Image) -> float | None:
     sides = []
     for unit, scale in zip(layer.units[-2:], layer.scale[-2:], strict=True):
         if not unit.is_compatible_with("um"):
-            return None
+            image = file_facts(layer).image if (layer.scale == 1).all() else None
+            return image.header.pixel_size_um if image else None
         sides.append(float((scale * unit).to("um").magnitude))
     try:
         return square_side(sides[1], sides[0])
@@ -139,7 +163,7 @@ def count_channels(layer: Image) -> int:
     """Return how many channels a layer has; 0 if it does not hold single cells."""
     shape = full_resolution(layer).shape
     try:
-        _, axis = find_axes(shape, layer.axis_labels)
+        _, axis = find_axes(shape, axis_names(layer))
     except ValueError:
         return 0
     return 1 if axis is None else int(shape[axis])

@@ -12,6 +12,7 @@ from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.widgets.cells.guess_layers import guess
 from napari_rls.widgets.cells.layer_facts import (
+    axis_names,
     channel_names,
     count_channels,
     full_resolution,
@@ -21,7 +22,7 @@ from napari_rls.widgets.cells.layer_facts import (
 from napari_rls.widgets.cells.sources import sources
 from napari_rls.workflow.cells.channels import same_name
 from napari_rls.workflow.cells.reading import Reading, describe_axes
-from napari_rls.workflow.cells.stack import CHANNEL_AXES
+from napari_rls.workflow.cells.stack import CHANNEL_AXES, told_apart
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -57,12 +58,14 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
         elif not agrees:
             assumed.append(name)
     first = found[0]
+    names = axis_names(first.layer)
+    cells = 1 if first.cell_axis is None else first.shape[first.cell_axis]
     return Reading(
         describe_axes(
             full_resolution(first.layer).shape,
             first.channel_axis,
             first.cell_axis,
-            first.layer.axis_labels,
+            names,
         ),
         tuple(channels),
         tuple(assumed),
@@ -71,10 +74,11 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
         tuple(
             dict.fromkeys(s.layer.name for s in found if full_resolution(s.layer).dtype.kind == "b")
         ),
-        1 if first.cell_axis is None else first.shape[first.cell_axis],
+        cells,
         first.channel_axis is not None
-        and first.layer.axis_labels[first.channel_axis].strip().lower() not in CHANNEL_AXES,
+        and names[first.channel_axis].strip().lower() not in CHANNEL_AXES,
         layer_wells(first.layer),
+        "" if first.cell_axis is None else told_apart(names[first.cell_axis], cells),
     )
 
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 from napari_rls.text import for_qt
 from napari_rls.widgets.cells.guess_layers import match_channels
 from napari_rls.widgets.cells.input_state import Inputs
-from napari_rls.widgets.cells.layer_facts import channel_names, full_resolution
+from napari_rls.widgets.cells.layer_facts import axis_names, channel_names, full_resolution
 from napari_rls.widgets.common.parts import PlainLabel, shorten, there
 from napari_rls.workflow.cells.stack import find_axes
 
@@ -137,7 +137,7 @@ def _channel_labels(layer: Image | None) -> list[str]:
         return []
     shape = full_resolution(layer).shape
     try:
-        _, axis = find_axes(shape, layer.axis_labels)
+        _, axis = find_axes(shape, axis_names(layer))
     except ValueError:
         return []
     names = channel_names(layer)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_rls.widgets.cells.layer_facts import full_resolution
+from napari_rls.widgets.cells.layer_facts import axis_names, full_resolution
 from napari_rls.workflow.cells.stack import (
     find_axes,
 )
@@ -74,5 +74,5 @@ def sources(
     if separate:
         return [Source(layer, None, 0, cells) for layer in there]
     (layer,) = there
-    _, axis = find_axes(full_resolution(layer).shape, layer.axis_labels)
+    _, axis = find_axes(full_resolution(layer).shape, axis_names(layer))
     return [Source(layer, axis, index, cells) for index in channels]

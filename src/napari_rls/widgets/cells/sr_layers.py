@@ -9,7 +9,7 @@ import numpy as np
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_rls.widgets.cells.layer_facts import full_resolution
+from napari_rls.widgets.cells.layer_facts import axis_names, full_resolution
 from napari_rls.widgets.cells.own_layers import GENERATED, OwnLayers
 from napari_rls.widgets.cells.sources import Source
 from napari_rls.widgets.common.view import remove_layers
@@ -173,7 +173,7 @@ def placement(source: Source, factor: float) -> dict[str, Any]:
         "shear": layer.shear,
         "affine": layer.affine,
         "units": layer.units,
-        "axis_labels": layer.axis_labels,
+        "axis_labels": axis_names(layer),
     }
 
 

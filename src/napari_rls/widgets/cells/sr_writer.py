@@ -16,7 +16,7 @@ from napari_rls.widgets.cells.layer_facts import channel_names, layer_crops, pix
 from napari_rls.widgets.cells.own_layers import input_digest
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
-from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.stack import CHANNEL_AXES, CellStack
 from napari_rls.workflow.cells.write import STATISTIC_KEY, record_path, stem
 from napari_rls.workflow.compare.method_results import BICUBIC
 from napari_rls.workflow.super_resolve.sr_files import (
@@ -113,7 +113,8 @@ class FileGroup:
         first, record = self.layers[0], self.record
         names = [(channel_names(layer) or (layer.name,))[0] for layer in self.layers]
         leading = first.axis_labels[1 if self.kind == "samples" else 0 : -2]
-        axis = (leading[0] if leading[0].isalpha() else "N") if leading else None
+        called = (x for x in leading if x.isalpha() and x.strip().lower() not in CHANNEL_AXES)
+        axis = next(called, "N") if leading else None
         frames = len(first.data) if self.kind == "samples" else 1
         images = first.data.shape[-2:]
         data = np.stack(

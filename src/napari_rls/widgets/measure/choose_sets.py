@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.layer_facts import (
+    axis_names,
     full_resolution,
     layer_cells,
 )
@@ -210,4 +211,4 @@ def _samples(layers: Sequence[Image], like: CellStack) -> NDArray[np.float32] | 
 
 
 def _channel_axis(layer: Image) -> int | None:
-    return find_axes(full_resolution(layer).shape, layer.axis_labels)[1]
+    return find_axes(full_resolution(layer).shape, axis_names(layer))[1]

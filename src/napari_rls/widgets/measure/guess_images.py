@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_rls.widgets.cells.layer_facts import (
+    axis_names,
     channel_names,
     full_resolution,
     is_called,
@@ -50,7 +51,7 @@ def channel_choices(layers: Iterable[Image]) -> list[tuple[str, Source]]:
             continue
         shape = full_resolution(layer).shape
         try:
-            _, axis = find_axes(shape, layer.axis_labels)
+            _, axis = find_axes(shape, axis_names(layer))
         except ValueError:
             if len(shape) != 3:
                 continue
@@ -98,7 +99,7 @@ def guess_images(layers: Sequence[Image]) -> dict[Kind, Pair]:
 
 
 def _ambiguous(layer: Image, axis: int) -> bool:
-    return layer.ndim == 3 and layer.axis_labels[axis].lower() not in CHANNEL_AXES
+    return layer.ndim == 3 and axis_names(layer)[axis].lower() not in CHANNEL_AXES
 
 
 def _size(layer: Image) -> tuple[int, int]:

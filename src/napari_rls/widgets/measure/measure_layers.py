@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_rls.measure.columns import IMAGE
 from napari_rls.measure.registry import registry
-from napari_rls.widgets.cells.layer_facts import cell_in_view
+from napari_rls.widgets.cells.layer_facts import axis_names, cell_in_view
 from napari_rls.widgets.cells.sources import Source
 from napari_rls.widgets.cells.sr_layers import placement
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
@@ -97,8 +97,9 @@ def draw_labels(result: Measurements, images: Images) -> DrawnLabels:
             layer.contour = 1
             layers[kind, part] = layer
     nuclei = layers[shown, "nucleus"]
-    cell_axis = find_axes(nuclei.data.shape, nuclei.axis_labels)[0]
-    if images[shown].both[1].channel_axis is None and nuclei.ndim == 3:
+    source = images[shown].both[1]
+    cell_axis = find_axes(nuclei.data.shape, axis_names(source.layer))[0]
+    if source.channel_axis is None and nuclei.ndim == 3:
         cell_axis = 0
     return DrawnLabels(layers, shown, _centres(result.labels[shown]["nucleus"]), cell_axis)
 

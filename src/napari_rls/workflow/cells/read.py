@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from napari_rls.workflow.cells.ome import Header, in_micrometres, parse_ome, squ
 from napari_rls.workflow.cells.original_file import is_original, read_original
 from napari_rls.workflow.cells.reading import Reading, describe_axes
 from napari_rls.workflow.cells.stack import CellStack, check_positions, stack_from_array
-from napari_rls.workflow.cells.tiff_file import open_tiff, read_pixels
+from napari_rls.workflow.cells.tiff_file import check_there, open_tiff, read_pixels
 
 FORMATS = "TIFF, OME-TIFF, LIF, CZI or ND2"
 """Files that can be read, in words."""
@@ -80,6 +80,32 @@ def read_header(path: Path | str) -> Header:
     """
     with open_tiff(Path(path)) as tiff:
         return _header(tiff)
+
+
+@dataclass(frozen=True)
+class FirstImage:
+    """What a TIFF file says of its first image: shape and letters of the axes, and the header.
+
+    An axis of which it says nothing has the letter "".
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    header: Header
+
+
+def read_first_image(path: Path | str) -> FirstImage:
+    """Read what a TIFF file says of its first image, of which all pixels must be there.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable or incomplete.
+    """
+    with open_tiff(Path(path)) as tiff:
+        series = tiff.series[0]
+        check_there(series)
+        return FirstImage(tuple(series.shape), tuple(_axes(series)), _header(tiff))
 
 
 def read_frames(path: Path | str) -> tuple[NDArray[np.float32], Header]:

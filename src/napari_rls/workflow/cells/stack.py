@@ -158,7 +158,6 @@ def stack_from_array(
     count = 1 if channel is None else shape[channel]
     named = channel is None or names[channel].strip().lower() in CHANNEL_AXES
     manifold = None if cells == 1 else leading
-    apart = "" if manifold is None else _APART.get(names[manifold].strip().lower(), "")
     return CellStack(
         array.transpose(*dropped, *kept, -2, -1).reshape(cells, count, *shape[-2:]),
         tuple(channels) if len(channels) == count else tuple(f"channel {k}" for k in range(count)),
@@ -167,9 +166,15 @@ def stack_from_array(
         reading=Reading(
             describe_axes(shape, channel, manifold, names),
             unnamed=not named,
-            apart=apart and f"{cells} {apart}",
+            apart="" if manifold is None else told_apart(names[manifold], cells),
         ),
     )
+
+
+def told_apart(axis: str, count: int) -> str:
+    """Return in words what an axis of this name runs over, if not over cells or fields."""
+    what = _APART.get(axis.strip().lower(), "")
+    return what and f"{count} {what}"
 
 
 def check_positions(

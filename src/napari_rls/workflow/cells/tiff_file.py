@@ -177,7 +177,7 @@ def read_pixels(series: tifffile.TiffPageSeries) -> NDArray[Any]:
     """
     size = math.prod(series.shape) * (series.dtype.itemsize)
     in_file = series.parent.filehandle.size if series.parent else 0
-    _check_there(series, in_file)
+    check_there(series)
     check_size(size, None if series.is_multifile else in_file)
     return series.asarray()
 
@@ -255,8 +255,15 @@ def _check_part(path: Path, uuid: str) -> None:
         raise TiffError(f"the file {path.name} beside it is not the one that it belongs to", again)
 
 
-def _check_there(series: tifffile.TiffPageSeries, in_file: int) -> None:
-    """Check that every plane of an image is in the file, at its full size."""
+def check_there(series: tifffile.TiffPageSeries) -> None:
+    """Check that every plane of an image is in the file, at its full size.
+
+    Raises
+    ------
+    TiffError
+        If not; the message says why, as the end of a sentence.
+    """
+    in_file = series.parent.filehandle.size if series.parent else 0
     key, itemsize = series.keyframe, series.dtype.itemsize
     if series.dataoffset is not None:
         if series.dataoffset + series.size * itemsize > in_file:
