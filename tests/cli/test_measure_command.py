@@ -235,7 +235,7 @@ def test_settings_of_nuclei_are_those_of_the_assay_where_not_given() -> None:
 
 def test_every_setting_has_an_option() -> None:
     text = CliRunner().invoke(app, ["measure", "--help"], env={"COLUMNS": "300"}).output
-    names = {"dna", "signal", "saturation"}
+    names = {"dna", "signal", "saturation", "camera-offset"}
     names |= {f"nucleus-{name}" for name in NucleusSettings.model_fields}
     names |= (TranslocationSettings.model_fields.keys() | SpotSettings.model_fields) - {"nucleus"}
     for name in names:

@@ -77,7 +77,7 @@ CHOICES = "|".join(_OPTIONS)
 """The assays, as the help lists them."""
 
 
-@options_of(MeasureSettings, only=("dna", "signal", "saturation"))
+@options_of(MeasureSettings, only=("dna", "signal", "saturation", "camera_offset"))
 @options_of(_Options, defaults={name: _defaults(name) for name in _ALL})
 def measure(
     files: Annotated[

@@ -36,6 +36,7 @@ NUCLEUS_FIELD: Final = "nucleus"
 TAKEN: Final = frozenset(
     {"assay", "dna", "signal", "saturation", "files", "out", "gt", "lr", "kind", "factor"}
     | {"plate_map", "settings", "settings_file", "overwrite", "help", "version", "own", "stored"}
+    | {"camera_offset"}
     | {f"{NUCLEUS_FIELD}_{name}" for name in NucleusSettings.model_fields}
 )
 """Names of settings and options of every measurement, which no assay's setting may have."""

@@ -58,6 +58,13 @@ class MeasureSettings(Checked):
         description="Level at and above which a pixel is saturated, in the image's unit; "
         "saturation is not looked for without it.",
     )
+    camera_offset: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        title="Camera offset",
+        description="Intensity of pixels without any light, in the image's unit, which is "
+        "subtracted from all images before they are measured; nothing is without it.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -183,7 +190,9 @@ def measure_cell(
     """
     assay = settings.of
     places = {role: {"dna": dna, "signal": signal}[role] for role in assay.channels}
-    measured = assay.measure(image, settings.own, **places)
+    offset = settings.camera_offset
+    light = image if offset is None else image.astype(np.float64) - offset
+    measured = assay.measure(light, settings.own, **places)
     labels = _labels(assay, measured, image.shape[-2:])
     nucleus = labels["nucleus"] > 0
     planes = np.stack([image[place] for place in places.values()])

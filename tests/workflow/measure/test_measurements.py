@@ -193,6 +193,42 @@ def test_cells_of_unusual_intensities_are_flagged() -> None:
     assert found.table["Quality_Flags"].tolist() == ["", "UnusualIntensity"]
 
 
+def test_an_offset_that_brings_ratios_near_to_1_is_told_and_can_be_taken_away() -> None:
+    camera = stack([2.0, 4.0], data=images([2.0, 4.0]) * 16 + 500)
+    matched = {"mode": "match", "low": [490.0, 500.0], "high": [4580.0, 4580.0]}
+    one = ImageSet("SR", camera, record={"generated": True, "intensity": matched})
+    true = ImageSet("GT", camera)
+    found = run(one, true)
+    assert (found.table[RATIO] < 2.2).all()
+    (said,) = found.record["warnings"]
+    assert said == (
+        "The images of cells_HR.ome.tif have an offset: GFP without any light is about 500, which "
+        "brings ratios nearer to 1 than they are. Give the camera's offset, which is subtracted "
+        "then, or a background."
+    )
+    dark = SETTINGS.model_copy(update={"camera_offset": 500.0})
+    found = run(one, true, settings=dark)
+    np.testing.assert_allclose(found.table[RATIO], [2, 4, 2, 4], rtol=1e-5)
+    assert found.record["warnings"] == []
+    assert found.record["settings"]["camera_offset"] == 500
+    own = {"translocation": {"background_percentile": 1}}
+    background = MeasureSettings(assay="translocation", **own)
+    assert run(one, settings=background).record["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    "intensity",
+    [
+        {"mode": "bundle", "low": [0.0, 0.0], "high": [255.0, 255.0]},
+        {"mode": "match", "low": [0.0, 0.004], "high": [1.0, 1.0]},
+        {"unusual": {}},
+    ],
+)
+def test_images_without_an_offset_are_said_to_have_none(intensity: dict[str, Any]) -> None:
+    record = {"generated": True, "intensity": intensity}
+    assert run(ImageSet("SR", stack([2.0]), record=record)).record["warnings"] == []
+
+
 @pytest.mark.parametrize(("complete", "expected"), [(False, True), (True, False)])
 def test_a_record_without_single_cells_tells_whether_they_are_finished(
     complete: bool, expected: bool

@@ -101,7 +101,7 @@ class MeasureWidget(RunDock):
             choices=[FITTING, *((f"{factor}x", factor) for factor in FACTORS)],
             tooltip="How much LR images are upsampled bicubically before they are measured.",
         )
-        self.common = MeasureForm(MeasureSettings, ("saturation",))
+        self.common = MeasureForm(MeasureSettings, ("saturation", "camera_offset"))
         self.assays = {
             name: MeasureForm(assay.settings) for name, assay in registry().assays.items()
         }

@@ -39,6 +39,7 @@ from napari_rls.workflow.cells.reading import WELLS_KEY
 from napari_rls.workflow.cells.wells import wells_record
 from napari_rls.workflow.measure.image_order import doubts
 from napari_rls.workflow.measure.image_sets import ImageSet, at_one_size, find_channels
+from napari_rls.workflow.measure.offsets import untold_offsets
 from napari_rls.workflow.measure.rows import Rows, rows_of
 from napari_rls.workflow.measure.table_origin import table_record
 from napari_rls.workflow.measure.trust_levels import Known, judge_cells, known_of
@@ -140,7 +141,12 @@ def measure(
         frames.append(_frame(one, rows, cells, values, interval, known.domain))
     table = pd.concat(frames, ignore_index=True)
     record = table_record(sets, settings, channels, plate_map, factor)
-    record["warnings"] = [*rows.warnings, *doubts(images, channels), *_interrupted(table, sets)]
+    record["warnings"] = [
+        *rows.warnings,
+        *doubts(images, channels),
+        *untold_offsets(images, channels, settings),
+        *_interrupted(table, sets),
+    ]
     record[WELLS_KEY] = wells_record(rows.wells)
     record[COLUMNS_KEY] = _stored(settings, table)
     yield MeasureUpdate(done, total, Measurements(table, labels, record))

@@ -173,9 +173,13 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _measured_alike(stored: Mapping[str, Any], settings: MeasureSettings) -> bool:
-    """Return whether a bundle's settings of a measurement are these; other assays do not count."""
+    """Return whether a bundle's settings of a measurement are these; other assays do not count.
+
+    Nor does the camera's offset: what is left without it is what the bundle knows.
+    """
+    own = settings.model_copy(update={"camera_offset": None})
     try:
-        return MeasureSettings.model_validate(stored).stored() == settings.stored()
+        return MeasureSettings.model_validate(stored).stored() == own.stored()
     except ValidationError:
         return False
 
