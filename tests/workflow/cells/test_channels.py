@@ -19,7 +19,13 @@ from napari_rls.cli.train_options import job_of
 from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import Settings
-from napari_rls.workflow.cells.channels import choose_channels, join_names, match_names, split_names
+from napari_rls.workflow.cells.channels import (
+    choose_channels,
+    join_names,
+    match_names,
+    same_name,
+    split_names,
+)
 from napari_rls.workflow.cells.crops import cut_crops
 from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.cells.read import read_record, read_stack
@@ -38,6 +44,11 @@ if TYPE_CHECKING:
 NEEDED = ("DNA", "FKHR-GFP")
 RATIO = "Math_Log2Ratio_NucleusCytoplasm_"
 CORRELATION = "Nuclei_Correlation_Correlation_"
+
+
+def wide(text: str) -> str:
+    """Return a text in the wide letters of East Asian keyboards."""
+    return "".join(chr(ord(letter) + 0xFEE0) for letter in text)
 
 
 def cells(*channels: str) -> CellStack:
@@ -86,6 +97,7 @@ def ratios(
         (("w1", "w2"), (0, 1)),
         (("actin", "fkhr-gfp", "dna"), (2, 1)),
         (("actin", "fkhr-gfp", "DAPI"), (2, 1)),
+        ((wide("FKHR-GFP"), wide("DNA")), (1, 0)),
     ],
 )
 def test_known_names_are_put_right(channels: tuple[str, ...], order: tuple[int, ...]) -> None:
@@ -95,6 +107,12 @@ def test_known_names_are_put_right(channels: tuple[str, ...], order: tuple[int, 
     assert dict(chosen.reading.channels) == {
         name: channels[k].strip() for name, k in zip(NEEDED, order, strict=True)
     }
+
+
+def test_names_are_the_same_however_their_letters_are_coded() -> None:
+    assert same_name("Prot\u00e9ine", "prote\u0301ine ")
+    assert same_name("\u00b5-tubulin", "\u03bc-tubulin")
+    assert not same_name("Proteine", "Prot\u00e9ine")
 
 
 def test_what_is_put_right_by_a_guess_is_said() -> None:

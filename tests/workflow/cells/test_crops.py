@@ -116,6 +116,18 @@ def test_field_smaller_than_a_crop() -> None:
         ("MFGTMP_140206180002_A01f00d0.TIF", "A01"),
         ("C:\\B02\\B03.tif", "B03"),
         ("2026-B2024.tif", ""),
+        ("B - 03(fld 1 wv DAPI - DAPI).tif", "B03"),
+        ("P - 1(fld 12 wv FITC - FITC z 1).tif", "P01"),
+        ("B - 03.tif", ""),
+        ("WellB03_Point001_ChannelDAPI_Seq0001.tif", "B03"),
+        ("exp2_WellC1_Point001.tif", "C01"),
+        ("Well-h12.tif", "H12"),
+        ("Wellington.tif", ""),
+        ("r02c03f01p01-ch1sk1fk1fl1.tiff", "B03"),
+        ("r16c24f1p01-ch2.tiff", "P24"),
+        ("r27c48f01p01-ch1.tiff", "AA48"),
+        ("r33c01f01.tiff", ""),
+        ("r02c03.tiff", ""),
     ],
 )
 def test_well_from_file_name(file: str, well: str) -> None:
@@ -135,6 +147,7 @@ def test_well_from_file_name(file: str, well: str) -> None:
         ("B25.tif", {"B25"}, "B25", ()),
         ("Z48.tif", {"Z48"}, "Z48", ()),
         ("A001.tif", {"A01"}, "A01", ()),
+        ("r02c03f01p01-ch1.tiff", {"B03", "C01"}, "B03", ()),
     ],
 )
 def test_the_well_that_the_plate_map_knows_goes_first(

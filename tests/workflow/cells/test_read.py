@@ -64,6 +64,43 @@ def test_imagej_pixels_are_no_unit_of_length(tmp_path: Path) -> None:
     assert read_stack(tmp_path / "a.tif").pixel_size_um is None
 
 
+@pytest.mark.parametrize(
+    ("labels", "channels"),
+    [
+        (["GFP", "DAPI"] * 3, ("GFP", "DAPI")),
+        (["GFP", "DAPI", "GFP", "DAPI", "GFP", "Cy5"], ("channel 0", "channel 1")),
+        (["a"] * 6, ("channel 0", "channel 1")),
+        (["c:1/2 - a", "c:2/2 - a"] * 3, ("channel 0", "channel 1")),
+        (["", "DAPI"] * 3, ("channel 0", "channel 1")),
+    ],
+)
+def test_labels_of_imagej_slices_are_names_of_channels_where_each_has_one(
+    tmp_path: Path, labels: list[str], channels: tuple[str, ...]
+) -> None:
+    metadata = {"axes": "TCYX", "Labels": labels}
+    tifffile.imwrite(tmp_path / "a.tif", pixels(3, 2, 8, 8), imagej=True, metadata=metadata)
+    assert read_stack(tmp_path / "a.tif").channels == channels
+
+
+def test_a_file_whose_0_is_white_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels(2, 8, 8), photometric="miniswhite")
+    with pytest.raises(InputError) as caught:
+        read_stack(tmp_path / "a.tif")
+    assert str(caught.value) == (
+        "a.tif cannot be read as a TIFF file (its 0 is white, so that its pixels are the darker "
+        "the larger they are): invert it, and save it with 0 as black."
+    )
+
+
+def test_a_file_of_true_and_false_is_told(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels(2, 8, 8) > 100, photometric="minisblack")
+    reading = read_stack(tmp_path / "a.tif").reading
+    assert reading.warnings == [
+        "a.tif holds only True and False, like a mask: the search needs intensities."
+    ]
+    assert not reading.certain
+
+
 def test_ome_tiff(tmp_path: Path) -> None:
     data = pixels(4, 2, 8, 8, dtype="uint16")
     metadata = {

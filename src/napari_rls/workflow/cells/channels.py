@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,13 +16,18 @@ _INDEXED = re.compile(r"channel (\d+)")
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names are of one channel: case and outer spaces do not matter."""
-    return one.strip().casefold() == other.strip().casefold()
+    """Whether two names are of one channel: case, outer spaces and how letters are coded aside."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(name: str) -> str:
+    # An accent may be a sign of its own, a letter wide, a micro sign the Greek letter.
+    return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
 def shows_dna(name: str) -> bool:
     """Whether a name is that of a stain of DNA, or of nuclei."""
-    return _DNA.search(name) is not None
+    return _DNA.search(_plain(name)) is not None
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -182,6 +182,11 @@ def _read(tiff: tifffile.TiffFile, name: str) -> tuple[NDArray[np.generic], list
 
 
 def _axes(series: tifffile.TiffPageSeries) -> list[str]:
+    if int(series.keyframe.photometric) == tifffile.PHOTOMETRIC.MINISWHITE:
+        raise TiffError(
+            "its 0 is white, so that its pixels are the darker the larger they are",
+            "invert it, and save it with 0 as black",
+        )
     axes = ["" if axis in _UNNAMED_AXES else axis for axis in series.axes]
     if "S" in axes and not _is_rgb(series.keyframe):
         axes[axes.index("S")] = "C"
@@ -227,7 +232,22 @@ def _header(tiff: tifffile.TiffFile) -> Header:
         return Header()
     unit = str(tiff.imagej_metadata.get("unit", "pixel"))
     sides = [_imagej_side(tiff, f"{axis}Resolution", unit) for axis in "XY"]
-    return Header(pixel_size_um=square_side(*sides))
+    names = _imagej_channels(tiff.imagej_metadata)
+    return Header(channels=names, pixel_size_um=square_side(*sides))
+
+
+def _imagej_channels(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels of slices as names of channels, if there is one for each channel.
+
+    Other labels tell of single slices, as "c:1/2 z:1/5 - name" does.
+    """
+    count, labels = metadata.get("channels", 1), metadata.get("Labels")
+    if not isinstance(labels, list) or count < 2 or len(labels) % count:
+        return ()
+    names = [set(map(str, labels[k::count])) for k in range(count)]
+    known = tuple(next(iter(found)).strip() for found in names if len(found) == 1)
+    fit = len(set(known)) == count and all(known) and not any("/" in name for name in known)
+    return known if fit else ()
 
 
 def _imagej_side(tiff: tifffile.TiffFile, name: str, unit: str) -> float | None:

@@ -32,7 +32,7 @@ class Reading:
     unused
         Channels of the image that are not used, in words.
     masks
-        Names of layers that hold True and False only.
+        Names of layers or files that hold True and False only.
     cells
         Number of cells.
     unnamed
@@ -57,7 +57,8 @@ class Reading:
     @property
     def certain(self) -> bool:
         """Whether the image itself says all of it."""
-        return not (self.assumed or self.differing or self.unused or self.unnamed or self.apart)
+        doubted = self.unnamed or self.apart or self.masks
+        return not (self.assumed or self.differing or self.unused or doubted)
 
     @property
     def way(self) -> Reading:
@@ -67,6 +68,7 @@ class Reading:
             axes=_SIZES.sub("", self.axes),
             cells=min(self.cells, 2),
             apart=_SIZES.sub("", self.apart),
+            masks=("",) * len(self.masks),
             wells={},
         )
 

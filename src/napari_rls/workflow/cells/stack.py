@@ -165,6 +165,7 @@ def stack_from_array(
         name=name,
         reading=Reading(
             describe_axes(shape, channel, manifold, names),
+            masks=(name,) if array.dtype.kind == "b" else (),
             unnamed=not named,
             apart="" if manifold is None else told_apart(names[manifold], cells),
         ),

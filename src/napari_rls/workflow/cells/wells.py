@@ -19,11 +19,21 @@ _TOKEN = re.compile(
 _SPLIT_CHANNEL = re.compile(r"^(?:(?:MAX|MIN|AVG|SUM|STD|MED)_)*C\d+-(?=.)")
 """What Fiji's "Split Channels" puts in front of a name, projections included."""
 
+_IN_CELL = re.compile(r"^([A-P]) - (\d{1,2})(?=\(fld )", re.IGNORECASE)
+"""A well as the IN Cell Analyzer writes it, as in ``B - 03(fld 1 wv DAPI)``."""
+
+_NIS = re.compile(rf"(?<![A-Za-z0-9])Well[-_ ]?({_ROW})(\d{{1,2}})(?!\d)", re.IGNORECASE)
+"""A well as NIS-Elements writes it, as in ``WellB03_Point001``."""
+
+_OPERA = re.compile(r"^r(\d\d)c(\d\d)(?=f\d)", re.IGNORECASE)
+"""Row and column as Opera and Phenix write them, as in ``r02c03f01p01-ch1``."""
+
 _OTHER_MEANINGS = frozenset("CFP")
 """Letters that, with one digit behind the start of a name, are channel, field or position."""
 
 _COLUMNS, _COLUMNS_1536 = 24, 48
 _LAST_ROW = "P"
+_LETTERS, _ROWS_1536 = 26, 32
 _SHOWN = 5
 
 
@@ -55,7 +65,7 @@ def guess_well(file: str, known: Collection[str] = ()) -> WellGuess:
     of 96, 384 or 1536: rows A to P with columns 1 to 24, rows AA to AF with 1 to 48. ``C1-``
     in front of a name is a channel, as Fiji writes it; ``c1``, ``f1`` and ``p1`` further
     behind are channel, field and position, and ``C1``, ``F1`` and ``P1`` are if there is
-    another well.
+    another well. Names as IN Cell, NIS-Elements, Opera and Phenix write them are known.
 
     Parameters
     ----------
@@ -64,7 +74,7 @@ def guess_well(file: str, known: Collection[str] = ()) -> WellGuess:
     known
         Wells that the plate map knows.
     """
-    name = _SPLIT_CHANNEL.sub("", PurePath(file).name)
+    name = _usual(_SPLIT_CHANNEL.sub("", PurePath(file).name))
     tokens = list(_TOKEN.finditer(name))
     matched = [found for found in tokens if normal_well(found[0]) in known]
     plausible = [found for found in tokens if _is_plausible(found)]
@@ -118,6 +128,20 @@ def listed(texts: Sequence[str]) -> str:
     """Return texts in a row, not more of them than help."""
     more = len(texts) - _SHOWN
     return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _usual(name: str) -> str:
+    """Return a name with its well as letters and two digits, where microscopes write it otherwise.
+
+    There is nothing to choose then: it is said to be a well.
+    """
+    for spelling in (_IN_CELL, _NIS):
+        name = spelling.sub(lambda found: f"{found[1].upper()}{int(found[2]):02d}", name)
+    if (found := _OPERA.match(name)) and 1 <= int(found[1]) <= _ROWS_1536:
+        row = int(found[1])
+        letters = chr(64 + row) if row <= _LETTERS else f"A{chr(64 + row - _LETTERS)}"
+        name = f"{letters}{found[2]}{name[found.end() :]}"
+    return name
 
 
 def _is_plausible(found: re.Match[str]) -> bool:
