@@ -23,8 +23,10 @@ from napari_rls.widgets.cells.layer_facts import (
     layer_cells,
     pixel_size_um,
 )
+from napari_rls.widgets.cells.sr_writer import write_sr_layers
 from napari_rls.widgets.measure.guess_images import channel_choices
 from napari_rls.widgets.super_resolve.super_resolve_dock import SuperResolveWidget
+from napari_rls.workflow.cells.read import read_stack
 
 MANIFEST = random_bundle().manifest  # 32 px, channels nucleus and protein
 NAMES = ["protein", "nucleus"]
@@ -146,6 +148,20 @@ def test_the_pixel_size_is_that_of_the_file_unless_the_layer_has_one(
     assert pixel_size_um(layer) is None  # in which unit, nobody has said
     layer.units = ("pixel", "pixel", "um", "um")
     assert pixel_size_um(layer) == pytest.approx(0.2)
+
+
+def test_saved_sr_has_the_pixel_size_of_the_file(bench: Bench, tmp_path: Path) -> None:
+    path = ome(tmp_path / "a.ome.tif", "TCYX", Channel={"Name": ["nucleus", "protein"]}, **UM)
+    opened(bench.viewer, path)
+    bench.controller.follow_layers()
+    bench.controller.start()
+    bench.thread.finish()
+    assert bench.sr[0].metadata["napari-rls"]["input"]["pixel_size_um"] == pytest.approx(0.05)
+    assert pixel_size_um(bench.sr[0]) == pytest.approx(0.05 / 8)
+    write_sr_layers(tmp_path / "sr.ome.tif", bench.sr)
+    saved = read_stack(tmp_path / "sr.ome.tif")
+    assert saved.pixel_size_um == pytest.approx(0.05 / 8)
+    assert (saved.leading, saved.channels) == ("T", ("nucleus", "protein"))
 
 
 def test_labels_that_somebody_gave_go_before_the_file(bench: Bench, tmp_path: Path) -> None:

@@ -139,13 +139,25 @@ def pixel_size_um(layer: Image) -> float | None:
     sides = []
     for unit, scale in zip(layer.units[-2:], layer.scale[-2:], strict=True):
         if not unit.is_compatible_with("um"):
-            image = file_facts(layer).image if (layer.scale == 1).all() else None
-            return image.header.pixel_size_um if image else None
+            return _pixel_size_elsewhere(layer)
         sides.append(float((scale * unit).to("um").magnitude))
     try:
         return square_side(sides[1], sides[0])
     except TiffError as error:
         raise InputError(f"{layer.name} cannot be used: {error}; {error.remedy}.") from None
+
+
+def _pixel_size_elsewhere(layer: Image) -> float | None:
+    """Return the side of the pixels of a layer without units by its file or its run's record."""
+    record = layer.metadata.get(PROVENANCE_KEY)
+    if record is None:
+        image = file_facts(layer).image if (layer.scale == 1).all() else None
+        return image.header.pixel_size_um if image else None
+    if not is_generated(layer):
+        return None
+    size = record.get("input", {}).get("pixel_size_um")
+    factor = record.get("settings", {}).get("factor")
+    return size / factor if size and factor else None
 
 
 def is_generated(layer: Image) -> bool:

@@ -165,6 +165,7 @@ class Collector:
                 "shape": list(self.lr.data.shape),
                 "dtype": str(self.lr.data.dtype),
                 "channels": list(self.lr.channels),
+                "pixel_size_um": self.lr.pixel_size_um,
                 "read": self.lr.reading.record(),
             },
             "cells": [_plain(cell) for cell in map(asdict, self.cells)],
