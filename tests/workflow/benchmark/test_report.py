@@ -220,6 +220,9 @@ def test_places_are_shared_by_equal_values_and_left_out_without_any() -> None:
 def test_best_is_bold_second_is_italic_and_text_is_escaped() -> None:
     text = html.table(("a", "b"), [["<x>", html.Cell("1", "0 to 2", "best")]])
     assert "&lt;x&gt;" in text
+    assert html.paragraph('<script>"') == "<p>&lt;script&gt;&#34;</p>\n"
+    titled = html.page("<t>", html.heading("<h>"), [("<s>", html.paragraph("<p>"))])
+    assert not {"<t>", "<h>", "<s>"} & set(re.findall("<[a-z]>", titled))
     assert "<b>1</b><small>0 to 2</small>" in text
     assert "<i>2</i>" in html.table(("a",), [[html.Cell("2", rank="second")]])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from markupsafe import Markup
+
 from napari_rls.evaluation.benchmark_plots import gaussianisation_plot, sensitivity_plot, trace_plot
 from napari_rls.evaluation.plots import box_plot
 from napari_rls.evaluation.tables import CONDITION
@@ -29,15 +31,13 @@ from napari_rls.workflow.benchmark.report_tables import (
 from napari_rls.workflow.benchmark.run_benchmark import Benchmark
 from napari_rls.workflow.cells.write import GENERATED
 
-Section = tuple[str, str]
-
 PAPER = "Gheisari & Genovesio 2024"
 
 
 def report(made: Benchmark) -> str:
     """Return the page; everything is inside it."""
     name = made.outcome.manifest.name
-    parts: Sequence[tuple[str, Callable[[Benchmark], str]]] = (
+    parts: Sequence[tuple[str, Callable[[Benchmark], Markup]]] = (
         ("Table 1: realism and fidelity", _table1),
         ("Fig. 1: Gaussianisation", _figure1),
         ("Fig. 2: what the methods make of the same cells", _figure2),
@@ -53,7 +53,7 @@ def report(made: Benchmark) -> str:
     return html.page(f"Benchmark of super-resolution with {name}", _lead(made), sections)
 
 
-def _lead(made: Benchmark) -> str:
+def _lead(made: Benchmark) -> Markup:
     outcome = made.outcome
     cells, manifest, settings = outcome.cells, outcome.manifest, outcome.settings
     wells = sorted({crop.well for crop in cells.hr.crops if crop.well})
@@ -84,11 +84,11 @@ def _lead(made: Benchmark) -> str:
             "tell which method is better.",
             note=True,
         )
-    notes = "".join(html.paragraph(note, note=True) for note in made.notes)
+    notes = html.joined(html.paragraph(note, note=True) for note in made.notes)
     return lead + html.table(("", ""), rows) + notes
 
 
-def _table1(made: Benchmark) -> str:
+def _table1(made: Benchmark) -> Markup:
     if "table1" not in made.tables:
         return _absent(made, "table1")
     return html.paragraph(
@@ -97,10 +97,10 @@ def _table1(made: Benchmark) -> str:
         "missing. PSNR and MS-SSIM reward blur. The network behind a number, or the window, "
         "stands in the column's title; numbers of different ones cannot be compared. LR is the LR "
         "image, upsampled bicubically."
-    ) + "".join(metric_table(made, factor) for factor in made.outcome.settings.factors)
+    ) + html.joined(metric_table(made, factor) for factor in made.outcome.settings.factors)
 
 
-def _figure1(made: Benchmark) -> str:
+def _figure1(made: Benchmark) -> Markup:
     table = made.tables["gaussianisation"]
     dimensions = int(table["dimensions"].iloc[0])
     rows: list[html.Row] = [
@@ -123,13 +123,13 @@ def _figure1(made: Benchmark) -> str:
     )
 
 
-def _figure2(made: Benchmark) -> str:
-    return "".join(
+def _figure2(made: Benchmark) -> Markup:
+    return html.joined(
         html.figure(*montage(made.outcome, factor)) for factor in made.outcome.settings.factors
     )
 
 
-def _figure5(made: Benchmark) -> str:
+def _figure5(made: Benchmark) -> Markup:
     if "cells" not in made.tables:
         return _absent(made, "cells")
     table, errors = made.tables["cells"], made.tables["features"]
@@ -159,17 +159,17 @@ def _figure5(made: Benchmark) -> str:
     return found
 
 
-def _table2(made: Benchmark) -> str:
+def _table2(made: Benchmark) -> Markup:
     if "table2" not in made.tables:
         return _absent(made, "table2")
     return html.paragraph(
         "A logistic regression on standardised features (napari-rls features v1) tells the two "
         "conditions apart. It is trained on HR cells and tested on GT and SR images of other "
         "cells; another one is trained and tested on LR images, upsampled bicubically."
-    ) + "".join(phenotype_table(made, factor) for factor in made.outcome.settings.factors)
+    ) + html.joined(phenotype_table(made, factor) for factor in made.outcome.settings.factors)
 
 
-def _figure6(made: Benchmark) -> str:
+def _figure6(made: Benchmark) -> Markup:
     outcome = made.outcome
     if not outcome.of("degraded"):
         return html.paragraph("None of the chosen methods ran on noisy images.", note=True)
@@ -185,9 +185,9 @@ def _figure6(made: Benchmark) -> str:
     )
 
 
-def _figure7(made: Benchmark) -> str:
+def _figure7(made: Benchmark) -> Markup:
     picture = ablation_picture(made.outcome)
-    found = html.figure(*picture) if picture else ""
+    found = html.figure(*picture) if picture else Markup()
     if "ablation" not in made.tables:
         return found + _absent(made, "ablation")
     return found + variant_table(
@@ -195,14 +195,14 @@ def _figure7(made: Benchmark) -> str:
     )
 
 
-def _figure8(made: Benchmark) -> str:
+def _figure8(made: Benchmark) -> Markup:
     picture = samples_picture(made.outcome)
     if picture is None:
         return html.paragraph("No samples were drawn.", note=True)
     return html.figure(*picture)
 
 
-def _time(made: Benchmark) -> str:
+def _time(made: Benchmark) -> Markup:
     unit = made.outcome.manifest.intensity.unit
     found = time_table(made)
     for factor, own in made.tables["traces"].groupby(FACTOR, sort=False):
@@ -215,7 +215,7 @@ def _time(made: Benchmark) -> str:
     return found
 
 
-def _sensitivity(made: Benchmark) -> str:
+def _sensitivity(made: Benchmark) -> Markup:
     if "sensitivity" not in made.tables:
         return _absent(made, "sensitivity")
     table = made.tables["sensitivity"]
@@ -228,5 +228,5 @@ def _sensitivity(made: Benchmark) -> str:
     ) + variant_table(table, ("lambda_w", "lambda_c"), "The numbers of the figure.")
 
 
-def _absent(made: Benchmark, name: str) -> str:
+def _absent(made: Benchmark, name: str) -> Markup:
     return html.paragraph(made.missing[name], note=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
+from markupsafe import Markup
 
 from napari_rls.workflow.benchmark import html_page as html
 from napari_rls.workflow.benchmark.compared_images import FACTOR, LR, METHOD
@@ -17,7 +18,7 @@ NAMES = {GT: "GT (true HR images)", LR: "LR, upsampled"}
 """What stands for kinds of image that are no method."""
 
 
-def metric_table(made: Benchmark, factor: int) -> str:
+def metric_table(made: Benchmark, factor: int) -> Markup:
     """Return Table 1 of one factor: a row per method, a column per metric and variant."""
     rows = made.tables["table1"]
     own = rows[rows[FACTOR] == factor]
@@ -31,7 +32,7 @@ def metric_table(made: Benchmark, factor: int) -> str:
     )
 
 
-def variant_table(rows: pd.DataFrame, labels: Sequence[str], caption: str) -> str:
+def variant_table(rows: pd.DataFrame, labels: Sequence[str], caption: str) -> Markup:
     """Return metrics of variants: a row for every value of the columns ``labels``."""
     kinds = _kinds(rows)
     header = (*labels, *(_titled(rows, kind) for kind in kinds))
@@ -45,7 +46,7 @@ def variant_table(rows: pd.DataFrame, labels: Sequence[str], caption: str) -> st
     return html.table(header, body, caption)
 
 
-def error_table(made: Benchmark, factor: int, column: str) -> str:
+def error_table(made: Benchmark, factor: int, column: str) -> Markup:
     """Return how far a measurement is from that on the true images, per cell and well."""
     rows = made.tables["features"]
     own = rows[(rows[FACTOR] == factor) & (rows[COLUMN] == column)]
@@ -82,7 +83,7 @@ def error_table(made: Benchmark, factor: int, column: str) -> str:
     return html.table(header, body, f"Errors of {column} at {factor}x.")
 
 
-def condition_table(made: Benchmark, factor: int, column: str) -> str:
+def condition_table(made: Benchmark, factor: int, column: str) -> Markup:
     """Return how well a measurement tells the two conditions apart."""
     rows = made.tables["conditions"]
     own = rows[(rows[FACTOR] == factor) & (rows[COLUMN] == column)]
@@ -110,13 +111,13 @@ def condition_table(made: Benchmark, factor: int, column: str) -> str:
     return html.table(header, body, f"Conditions told apart by {column} at {factor}x.")
 
 
-def other_errors(made: Benchmark, factor: int, main: str) -> str:
+def other_errors(made: Benchmark, factor: int, main: str) -> Markup:
     """Return the errors per cell of all other measurements: a column per measurement."""
     rows = made.tables["features"]
     own = rows[(rows[FACTOR] == factor) & (rows["per"] == "cell") & (rows[COLUMN] != main)]
     columns = list(own[COLUMN].unique())
     if not columns:
-        return ""
+        return Markup()
     methods = list(own[METHOD].unique())
     entries = []
     for column in columns:
@@ -131,7 +132,7 @@ def other_errors(made: Benchmark, factor: int, main: str) -> str:
     )
 
 
-def phenotype_table(made: Benchmark, factor: int) -> str:
+def phenotype_table(made: Benchmark, factor: int) -> Markup:
     """Return Table 2 of one factor: a row per test."""
     rows = made.tables["table2"]
     own = rows[rows[FACTOR] == factor]
@@ -155,7 +156,7 @@ def phenotype_table(made: Benchmark, factor: int) -> str:
     return html.table(header, body, f"Classifier at {factor}x.")
 
 
-def time_table(made: Benchmark) -> str:
+def time_table(made: Benchmark) -> Markup:
     """Return seconds a cell of every method of the main searches, and what failed."""
     rows = made.tables["runs"]
     body = []
