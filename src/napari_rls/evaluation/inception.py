@@ -2,8 +2,9 @@
 
 It is the graph of 2015-12-05 that Heusel et al. used, as torch-fidelity and pytorch-fid have
 converted it. It differs from torchvision's: average pools leave the border out, the last
-block has a maximum pool, and images are enlarged as TensorFlow 1 did. torchmetrics runs
-it by torch-fidelity only, which needs torchvision and unpickles the file.
+block has a maximum pool, and images are enlarged as TensorFlow 1 did. The graph is ours:
+torchmetrics runs it by torch-fidelity only, which needs torchvision, unpickles whatever the file of
+weights holds, and downloads one without asking where none is given.
 
 References
 ----------

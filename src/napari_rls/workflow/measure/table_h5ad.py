@@ -2,7 +2,9 @@
 
 The layout is that of anndata's on-disk format: anndata 0.1.0, dataframe, array, string-array
 and string 0.2.0 (https://anndata.readthedocs.io/en/stable/fileformat-prose.html). It is
-written directly, since anndata's own releases tie pandas to a version.
+written and read directly: anndata 0.12, the last for Python 3.11, refuses the texts of pandas 3
+unless they are written in a way that older readers do not know, and no release bounds what a
+hostile file may take.
 """
 
 from __future__ import annotations
