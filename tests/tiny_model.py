@@ -53,7 +53,7 @@ def random_bundle(
         channels=channels,
         pixel_size_um=0.5,
         flow=spec,
-        flow_fit=FlowFit(samples=1000, seed=seed, epochs=0, held_out_nats=0.0, ks_distance=1.0),
+        flow_fit=FlowFit(samples=1000, seed=seed, epochs=0, held_out_nats=0.0, ks_distance=0.1),
         training=Training(data="none", images=0, kimg=0.0),
         licence="CC0-1.0",
         attribution="none",

@@ -92,6 +92,8 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         f"{manifest.flow.kind.upper()}, {manifest.flow.blocks} blocks, {fit.samples:,} w; "
         f"Kolmogorov-Smirnov distance {fit.ks_distance:.3f}"
     )
+    if manifest.flow_doubt:
+        flow += f". {manifest.flow_doubt}"
     return [
         ("Name", manifest.name),
         ("Title", manifest.title),

@@ -57,8 +57,11 @@ def import_checkpoint(
     with exit_code(FAILED):
         from napari_rls.workflow.train.import_bundle import import_checkpoint as steps
 
+        made = _reported(steps(checkpoint, names, settings))
+        if made.manifest.flow_doubt:
+            say(made.manifest.flow_doubt)
         with kept_path():
-            write_or_keep(out, _reported(steps(checkpoint, names, settings)).save)
+            write_or_keep(out, made.save)
     put(out)
 
 

@@ -108,6 +108,8 @@ def super_resolve(
         from napari_rls.models.bundle import load_bundle
 
         bundle = load_bundle(settings.bundle)
+        if settings.lambda_w and bundle.manifest.flow_doubt:
+            say(bundle.manifest.flow_doubt)
         every = trace_every or (TRACE_EVERY if trace else 0)
         job = ResolveFiles(bundle, settings, out, channels=wanted, every=every, overwrite=overwrite)
     for sentence in (*PRESETS.problems, *OPERATORS.problems):

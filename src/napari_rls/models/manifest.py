@@ -63,6 +63,10 @@ class FlowSpec(Part):
     hidden_layers: int = Field(default=2, ge=1, le=8)
 
 
+LARGEST_KS = 0.3
+"""Distance from which on a flow does not describe the latents: those of our bundles have half."""
+
+
 class FlowFit(Part):
     """How the flow was fitted and how well it fits."""
 
@@ -230,6 +234,19 @@ class Manifest(Part):
     def hr_size(self) -> int:
         """Side of the HR image, in pixels."""
         return self.architecture.resolution
+
+    @property
+    def flow_doubt(self) -> str:
+        """Why lambda_w has little to go by, in a sentence; "" where the flow fits."""
+        distance = self.flow_fit.ks_distance
+        if distance <= LARGEST_KS:
+            return ""
+        return (
+            f"The flow of the bundle {self.name} does not describe its generator "
+            f"(Kolmogorov-Smirnov distance {distance:.2f}, usual: below {LARGEST_KS:g}): lambda_w "
+            "has nothing to go by, so that results may be no cells; fit it to more samples or for "
+            "longer."
+        )
 
     def trust_at(self, factor: int) -> Trust | None:
         """Return what is known of the results at a scale factor, or None."""

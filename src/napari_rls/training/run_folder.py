@@ -87,6 +87,10 @@ _SCORE = "score"
 def locked(folder: Path) -> Iterator[None]:
     """Make a run's folder if need be and keep other processes out of it until the block ends.
 
+    The file of the lock, ``run.lock``, stays, and is empty. To remove it would let two
+    processes in: one that has just opened it holds a lock on a file without a name, and the
+    next one makes and locks a new file.
+
     Raises
     ------
     TrainingError
@@ -117,7 +121,8 @@ class RunFolder:
     the state; ``log.jsonl``: one report a line; ``scores.jsonl``: one score a line;
     ``samples/``: sheets of generated images; ``tensorboard/``: all three as event files;
     ``snapshots/``: generators (G_ema) to choose from; ``best.safetensors``: the one of lowest
-    KID, if there are scores. What cannot be written raises TrainingError.
+    KID, if there are scores; ``run.lock``: see :func:`locked`. What cannot be written raises
+    TrainingError.
     """
 
     def __init__(self, path: Path) -> None:

@@ -11,7 +11,9 @@ import tifffile
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_job import CARD, SETTINGS, full_disk, images, job, run, write_fields
+from typer.testing import CliRunner
 
+from napari_rls.cli.main import app
 from napari_rls.errors import InputError, KeptError, TrainingError
 from napari_rls.evaluation.features import NAME
 from napari_rls.models.bundle import Bundle, load_bundle
@@ -19,6 +21,8 @@ from napari_rls.models.manifest import Intensity
 from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.checkpoint import load_generator
 from napari_rls.training.run_folder import RunFolder, Score
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.train.bundle_card import Card, blueprint_of
 from napari_rls.workflow.train.train_bundle import JobUpdate, train_bundle
 from napari_rls.workflow.train.train_job import TrainJob, kept_job, settled
@@ -438,3 +442,37 @@ def test_crops_record_tells_the_split(folder: Path) -> None:
     record = json.loads((plan.folder / "crops.json").read_text())
     assert (len(record["files"]["training"]), len(record["files"]["validation"])) == (3, 1)
     assert not set(record["files"]["training"]) & set(record["files"]["validation"])
+
+
+def test_a_training_that_is_finished_early_says_so(folder: Path) -> None:
+    plan = job(folder, fit_samples=3000, fit_epochs=10)
+    run(plan, stop_at=(16, 12))
+    *_, last = train_bundle(plan, finish=True)
+    early = "Its training was finished early, at 0.012 of 0.04 thousand images."
+    assert last.doubts == (early,)
+    assert last.message.endswith(early)
+    manifest = load_bundle(plan.out).manifest
+    assert manifest.limits.endswith(early)
+    # The flow is fitted whenever a bundle is made.
+    assert manifest.flow_fit.epochs == 10
+    assert manifest.flow_fit.ks_distance < 0.3
+    assert manifest.flow_doubt == ""
+    run(plan)
+    assert "finished early" not in load_bundle(plan.out).manifest.limits
+
+
+def test_a_flow_that_does_not_fit_is_told(folder: Path) -> None:
+    plan = job(folder, fit_samples=200, fit_epochs=1)
+    *_, last = run(plan)
+    manifest = load_bundle(plan.out).manifest
+    assert manifest.flow_fit.ks_distance > 0.3
+    assert last.doubts == (manifest.flow_doubt,)
+    assert manifest.flow_doubt.startswith("The flow of the bundle tiny does not describe its")
+    told = " ".join(CliRunner().invoke(app, ["bundles", "info", str(plan.out)]).stdout.split())
+    assert "lambda_w has nothing to go by" in told
+    lr = folder / "lr.ome.tif"
+    write_stack(lr, CellStack(np.eye(4)[None, None].repeat(2, 1), ("DNA", "GFP")), description="")
+    options = ["--bundle", str(plan.out), "--out", str(folder / "sr"), "--steps", "1"]
+    done = CliRunner().invoke(app, ["super-resolve", str(lr), *options, "--samples", "0"])
+    assert done.exit_code == 0, done.output
+    assert manifest.flow_doubt in " ".join(done.stderr.split())

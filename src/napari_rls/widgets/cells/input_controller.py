@@ -218,6 +218,8 @@ class InputController(RunController[NewsT]):
                 f"The bundle {fitting.name} ({', '.join(fitting.channel_names)}) has the "
                 "image's channels and a size that fits: choose it if it is meant."
             )
+        if state.settings.lambda_w and state.manifest.flow_doubt:
+            said.append(state.manifest.flow_doubt)
         return Message(" ".join(said), Level.WARNING if said else Level.INFO)
 
     @property

@@ -181,6 +181,7 @@ class TrainController(PlanController):
         state.stoppable = update.step is not None
         if update.bundle is not None:
             state.bundle = update.bundle
+            state.warnings = (*state.warnings, *update.doubts)
         elif update.stage == "training" and update.message:
             self._say(update.message)
         alone = isinstance(self._work, FindCells)

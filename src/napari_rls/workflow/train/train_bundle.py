@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_rls.models.blueprint import Blueprint
 from napari_rls.training.training_settings import TrainSettings
+from napari_rls.workflow.train.bundle_card import described
 from napari_rls.workflow.train.expected import expected, grown_settings, half_size, planned
 from napari_rls.workflow.train.hr_images import HRImages, kept_or_cut
 from napari_rls.workflow.train.run_files import check_free, images_shown, overview, save_bundle
@@ -65,6 +66,8 @@ class JobUpdate:
         Why generators are not scored, a sentence, where they are not.
     bundle
         The bundle that was written, at the end.
+    doubts
+        What speaks against using it, in sentences.
     """
 
     stage: Stage
@@ -78,6 +81,7 @@ class JobUpdate:
     size: int | None = None
     unscored: str = ""
     bundle: Path | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def train_bundle(job: TrainJob, *, finish: bool = False) -> Generator[JobUpdate, None, None]:
@@ -129,9 +133,17 @@ def _train_bundle(job: TrainJob, *, finish: bool) -> Generator[JobUpdate, None, 
     else:
         times = yield from _told_time(job)
         yield from _trained(job, settings, crops, times)
-    bundle = yield from _fitted(job, looked_at(blueprint, crops), crops, times)
+    blueprint, early = looked_at(blueprint, crops), ""
+    shown, wanted = images_shown(job.folder) / 1000, job.settings.kimg
+    if finish and shown < wanted:
+        early = f"Its training was finished early, at {shown:g} of {wanted:g} thousand images."
+        words = dict(blueprint) | {"limits": f"{blueprint.limits} {early}"}
+        blueprint = described(lambda: Blueprint(**words))
+    bundle = yield from _fitted(job, blueprint, crops, times)
+    doubts = tuple(filter(None, (early, bundle.manifest.flow_doubt)))
     save_bundle(bundle, job.out)
-    yield JobUpdate("done", f"The bundle: {job.out}.", 1.0, 1.0, bundle=job.out)
+    told = " ".join((f"The bundle: {job.out}.", *doubts))
+    yield JobUpdate("done", told, 1.0, 1.0, bundle=job.out, doubts=doubts)
 
 
 def _cut(job: TrainJob) -> Generator[JobUpdate, None, TrainingCrops]:
