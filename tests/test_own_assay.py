@@ -109,6 +109,7 @@ def test_the_command_offers_it_with_its_options(own: Path, tmp_path: Path) -> No
     assert "translocation|spots|nuclear_mean" in offered
     assert "--rim" in offered
     assert "6.0 for translocation, 12.0 for spots, 6.0 for nuclear_mean" in offered
+    assert "Width inside the nucleus's border that is left out. (in pixels; from 0" in offered
     done = command(own, "measure", path, "--assay", NAME, "--rim", 3, "--out", out)
     assert done.returncode == 0, done.stderr
     table, record = read_table(out)
@@ -124,6 +125,7 @@ def test_the_command_offers_it_with_its_options(own: Path, tmp_path: Path) -> No
 @pytest.mark.usefixtures("own")
 def test_the_dock_offers_it_with_fields_labels_and_plots(qtbot) -> None:
     from napari.components import ViewerModel
+    from qtpy.QtWidgets import QLabel
 
     from napari_rls.widgets.common.state import Phase
     from napari_rls.widgets.measure.measure_dock import MeasureWidget
@@ -140,6 +142,8 @@ def test_the_dock_offers_it_with_fields_labels_and_plots(qtbot) -> None:
     assert dock.assay.native.itemText(2) == "Nuclear mean"
     dock.assay.value = NAME
     assert not dock.assays[NAME].isHidden()
+    beside = dock.assays[NAME].fields["rim"].native.parent().findChildren(QLabel)
+    assert [label.text() for label in beside] == ["px"]
     dock.assays[NAME].fields["rim"].value = "2.5"
     dock.assays[NAME].fields["rim"].native.editingFinished.emit()
     assert dock.state.settings.own.rim == 2.5
@@ -188,7 +192,7 @@ CODE, POINTS = documented()
             "The assay 'spots' of the package wrong cannot be chosen (another assay has its name)",
         ),
         (
-            CODE.replace("reach: float", "reach: str").replace("default=6.0, ge=0", 'default=""'),
+            CODE.replace("reach: Annotated[float, PIXELS]", "reach: str"),
             POINTS | {NAME: "wrong:ASSAY"},
             "its setting 'reach' is of another type than that of translocation",
         ),

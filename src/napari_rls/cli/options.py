@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
 from napari_rls.errors import SettingsError
-from napari_rls.search.settings import first_problem, healthy_range
+from napari_rls.models.field_notes import healthy_range, unit_of
+from napari_rls.search.settings import first_problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -142,8 +143,9 @@ def _help(field: FieldInfo, default: str | None) -> str:
         default = str(field.default)
     choices = _choices(field)
     names = f"one of {choices.replace('|', ', ')}" if len(choices) > WIDEST else ""
-    healthy = healthy_range(field)
+    healthy, unit = healthy_range(field), unit_of(field)
     parts = (
+        f"in {unit.name}" if unit else "",
         _range(field),
         healthy and f"healthy {healthy}",
         names,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import scipy
@@ -11,6 +11,7 @@ import skimage
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from napari_rls.models.field_notes import PIXELS, SQUARE_PIXELS
 from napari_rls.models.part import Checked
 
 
@@ -22,31 +23,31 @@ class NucleusSettings(Checked):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    smoothing: float = Field(
+    smoothing: Annotated[float, PIXELS] = Field(
         default=1.0,
         ge=0,
         le=50,
         title="Smoothing",
-        description="Gaussian blur of the DNA image before the threshold, in pixels.",
+        description="Gaussian blur of the DNA image before the threshold.",
     )
     classes: Literal[2, 3] = Field(
         default=2,
         title="Otsu classes",
         description="2, or 3 with the middle class as background (for dim haze around nuclei).",
     )
-    min_area: int = Field(
+    min_area: Annotated[int, SQUARE_PIXELS] = Field(
         default=40,
         ge=1,
         le=1_000_000,
         title="Smallest nucleus",
-        description="Smaller objects are no nuclei, in square pixels.",
+        description="Smaller objects are no nuclei.",
     )
-    min_distance: int = Field(
+    min_distance: Annotated[int, PIXELS] = Field(
         default=5,
         ge=1,
         le=1000,
         title="Nearest nuclei",
-        description="Smallest distance between the centres of touching nuclei, in pixels.",
+        description="Smallest distance between the centres of touching nuclei.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import scipy
@@ -20,6 +21,7 @@ from napari_rls.measure.assay import (
     Overlay,
 )
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
+from napari_rls.models.field_notes import PIXELS, SQUARE_PIXELS
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
@@ -32,33 +34,33 @@ class SpotSettings(AssaySettings):
     """
 
     nucleus: NucleusSettings = NucleusSettings(smoothing=2.0, min_area=400, min_distance=12)
-    reach: float = Field(
+    reach: Annotated[float, PIXELS] = Field(
         default=12.0,
         ge=0,
         le=1000,
         title="Reach",
-        description="Largest distance of the cell's nucleus from the crop's centre, in pixels.",
+        description="Largest distance of the cell's nucleus from the crop's centre.",
     )
-    cell_radius: float = Field(
+    cell_radius: Annotated[float, PIXELS] = Field(
         default=60.0,
         gt=0,
         le=1000,
         title="Cell radius",
-        description="Spots farther from the nucleus than this belong to no cell, in pixels.",
+        description="Spots farther from the nucleus than this belong to no cell.",
     )
-    smoothing: float = Field(
+    smoothing: Annotated[float, PIXELS] = Field(
         default=0.7,
         ge=0,
         le=50,
         title="Smoothing",
-        description="Gaussian blur of the signal before the top-hat, in pixels.",
+        description="Gaussian blur of the signal before the top-hat.",
     )
-    radius: float = Field(
+    radius: Annotated[float, PIXELS] = Field(
         default=8.0,
         ge=1,
         le=200,
         title="Top-hat radius",
-        description="Half the width of the widest object that is a spot, in pixels.",
+        description="Half the width of the widest object that is a spot.",
     )
     deviations: float = Field(
         default=6.0,
@@ -68,12 +70,12 @@ class SpotSettings(AssaySettings):
         description="A spot is brighter than this many robust deviations of the cell's "
         "background, and than Otsu's threshold in the cell.",
     )
-    min_area: int = Field(
+    min_area: Annotated[int, SQUARE_PIXELS] = Field(
         default=4,
         ge=1,
         le=1_000_000,
         title="Smallest spot",
-        description="Smaller objects are no spots, in square pixels.",
+        description="Smaller objects are no spots.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import scipy
@@ -19,6 +20,7 @@ from napari_rls.measure.assay import (
     Overlay,
 )
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
+from napari_rls.models.field_notes import PIXELS
 
 MIN_PIXELS = 10
 """Fewer pixels than this are too few for a mean of the ring."""
@@ -31,26 +33,26 @@ class TranslocationSettings(AssaySettings):
     """
 
     nucleus: NucleusSettings = NucleusSettings()
-    gap: float = Field(
+    gap: Annotated[float, PIXELS] = Field(
         default=1.0,
         ge=0,
         le=100,
         title="Gap",
-        description="Width around every nucleus that belongs to no cytoplasm, in pixels.",
+        description="Width around every nucleus that belongs to no cytoplasm.",
     )
-    width: float = Field(
+    width: Annotated[float, PIXELS] = Field(
         default=3.0,
         gt=0,
         le=100,
         title="Ring width",
-        description="Width of the cytoplasm ring outside the gap, in pixels.",
+        description="Width of the cytoplasm ring outside the gap.",
     )
-    reach: float = Field(
+    reach: Annotated[float, PIXELS] = Field(
         default=6.0,
         ge=0,
         le=1000,
         title="Reach",
-        description="Largest distance of the cell's nucleus from the crop's centre, in pixels.",
+        description="Largest distance of the cell's nucleus from the crop's centre.",
     )
     background_percentile: float | None = Field(
         default=None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,12 +13,12 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from napari_rls.errors import JsonError, SettingsError
 from napari_rls.files.json_file import first_fault, read_json
 from napari_rls.files.whole_file import whole_file
+from napari_rls.models.field_notes import Healthy
 from napari_rls.models.part import Checked
 from napari_rls.search.operators import DEFAULT_OPERATOR, OperatorName
 from napari_rls.search.presets import LARGEST_LAMBDA_W, PRESET_FIELDS, PRESETS, MethodName
@@ -28,29 +27,6 @@ from napari_rls.search.schedule import Schedule
 DEFAULT_BUNDLE = "bbbc013-translocation-64"
 FACTORS = (2, 4, 8, 16, 32)
 METHODS: tuple[str, ...] = tuple(PRESETS)
-
-
-@dataclass(frozen=True)
-class Healthy:
-    """The range in which a setting does its work well, as metadata of its field."""
-
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        ends = (f"{end:g}" if end >= 1e-3 else f"{end:.0e}" for end in (self.low, self.high))
-        return " to ".join(end.replace("e-0", "e-") for end in ends)
-
-
-def healthy_range(field: FieldInfo) -> str:
-    """Return the range in which a setting does its work well, "" if it has none.
-
-    Examples
-    --------
-    >>> healthy_range(Settings.model_fields["lambda_w"])
-    '1e-6 to 5e-4'
-    """
-    return next((str(part) for part in field.metadata if isinstance(part, Healthy)), "")
 
 
 def _or_none(value: Any) -> Any:

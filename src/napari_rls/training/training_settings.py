@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
+from napari_rls.models.field_notes import KIMG, PIXELS
 from napari_rls.models.manifest import Intensity
 from napari_rls.models.part import Checked, Name
 
@@ -21,7 +22,7 @@ class TrainSettings(Checked):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size: int = Field(default=64, ge=8, le=1024, description="HR image side, in pixels.")
+    size: Annotated[int, PIXELS] = Field(default=64, ge=8, le=1024, description="HR image side.")
     channels: tuple[Name, ...] = Field(min_length=1, max_length=16, description="Channel names.")
     intensity: Intensity = Field(
         default=Intensity(), description="Intensities that become the generator's -1 and 1."
@@ -71,8 +72,8 @@ class TrainSettings(Checked):
     style_mixing: float = Field(
         default=0.9, ge=0, le=1, description="Share of images that mix two latent vectors."
     )
-    ema_kimg: float = Field(
-        default=10.0, ge=0, le=1000, description="Half-life of the weight average, in kimg."
+    ema_kimg: Annotated[float, KIMG] = Field(
+        default=10.0, ge=0, le=1000, description="Half-life of the weight average."
     )
     ema_rampup: float = Field(
         default=0.05,

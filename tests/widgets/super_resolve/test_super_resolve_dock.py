@@ -9,9 +9,10 @@ from superqt import QCollapsible
 from widget_bench import lr_cells
 
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.models.field_notes import KIMG, MICROMETRES, SQUARE_PIXELS, unit_of
 from napari_rls.search.settings import Settings
 from napari_rls.training.training_settings import TrainSettings
-from napari_rls.widgets.common.fields import ADVANCED, MAIN, meaning_of_zero, unit
+from napari_rls.widgets.common.fields import ADVANCED, MAIN, meaning_of_zero
 from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.parts import TextLabel, UpAndDown, shorten
 from napari_rls.widgets.common.state import Phase
@@ -335,21 +336,21 @@ def test_what_0_means_is_said_where_it_is_set(widget):
 
 
 @pytest.mark.parametrize(
-    ("model", "name", "zero", "shown"),
+    ("model", "name", "zero", "unit"),
     [
-        (TrainPlan, "pixel_size", ": what the files say", "µm"),
-        (TrainPlan, "grow_kimg", ": none", "kimg"),
-        (TrainSettings, "decay_after_kimg", ": never", ""),
-        (TrainSettings, "path_weight", "turns off", ""),
-        (TrainSettings, "ada_kimg", "", ""),
-        (TrainSettings, "ema_kimg", "", "kimg"),
-        (NucleusSettings, "min_area", "", "px²"),
-        (Settings, "seed", "", ""),
+        (TrainPlan, "pixel_size", ": what the files say", MICROMETRES),
+        (TrainPlan, "grow_kimg", ": none", KIMG),
+        (TrainSettings, "decay_after_kimg", ": never", None),
+        (TrainSettings, "path_weight", "turns off", None),
+        (TrainSettings, "ada_kimg", "", None),
+        (TrainSettings, "ema_kimg", "", KIMG),
+        (NucleusSettings, "min_area", "", SQUARE_PIXELS),
+        (Settings, "seed", "", None),
     ],
 )
-def test_units_and_zeros_are_those_of_the_descriptions(model, name, zero, shown):
+def test_units_and_zeros_are_those_of_the_fields(model, name, zero, unit):
     info = model.model_fields[name]
-    assert (meaning_of_zero(info), unit(info)) == (zero, shown)
+    assert (meaning_of_zero(info), unit_of(info)) == (zero, unit)
 
 
 def test_the_arrow_of_a_section_points_right_until_it_is_open(widget):

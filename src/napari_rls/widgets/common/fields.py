@@ -11,7 +11,8 @@ from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QWidget
 
-from napari_rls.search.settings import Settings, healthy_range
+from napari_rls.models.field_notes import healthy_range, unit_of
+from napari_rls.search.settings import Settings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -27,9 +28,6 @@ FACTOR = {"factor": (Settings.model_fields["factor"].default,)}
 
 SPIN_WIDTH = 115
 """Pixels that six digits need between the buttons."""
-
-UNITS = {"square pixels": "px²", "pixels": "px", "micrometres": "µm", "kimg": "kimg"}
-"""Units, as descriptions call them and as they are shown."""
 
 ACRONYMS = frozenset({"ada", "ema", "r1"})
 
@@ -123,21 +121,15 @@ def meaning_of_zero(info: FieldInfo) -> str:
     return f"{found[1].strip()} {found[2].strip()}".strip() if found else ""
 
 
-def unit(info: FieldInfo) -> str:
-    """Return the unit that a setting's description names, or nothing."""
-    found = re.search(r"\bin (square pixels|pixels|micrometres|kimg)\b", info.description or "")
-    return UNITS[found[1]] if found else ""
-
-
 def _with_unit(field: ValueWidget[Any], info: FieldInfo) -> QWidget:
     native: QWidget = field.native
-    if not (name := unit(info)):
+    if not (unit := unit_of(info)):
         return native
     row = QWidget()
     parts = QHBoxLayout(row)
     parts.setContentsMargins(0, 0, 0, 0)
     parts.addWidget(native, stretch=1)
-    parts.addWidget(_hint(name, info))
+    parts.addWidget(_hint(unit.sign, info))
     return row
 
 

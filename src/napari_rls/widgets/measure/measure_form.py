@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from magicgui.widgets import ComboBox
 from pydantic import BaseModel, Field, create_model
+from pydantic.fields import FieldInfo
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
+from napari_rls.models.field_notes import unit_of
 from napari_rls.text import for_qt
 from napari_rls.widgets.cells.sources import Source
 from napari_rls.widgets.common.fields import SettingsForm
@@ -104,7 +106,10 @@ class MeasureForm(SettingsForm):
         own = {n: f for n, f in model.model_fields.items() if not _is_inside(f.annotation)}
         # What may be empty is a text.
         texts: dict[str, Any] = {
-            name: (str, Field(default="", title=field.title, description=field.description))
+            name: (
+                _text_of(field),
+                Field(default="", title=field.title, description=field.description),
+            )
             if field.annotation == float | None
             else (field.annotation, field)
             for name, field in own.items()
@@ -118,6 +123,11 @@ class MeasureForm(SettingsForm):
         texts = {name: "" if value is None else value for name, value in values.items()}
         texts = {n: f"{v:g}" if isinstance(v, float) else v for n, v in texts.items()}
         super().show_settings(SimpleNamespace(**texts))
+
+
+def _text_of(field: FieldInfo) -> Any:
+    unit = unit_of(field)
+    return Annotated[str, unit] if unit else str
 
 
 def _is_inside(annotation: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -12,6 +12,7 @@ from napari_rls.errors import InputError
 from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.models.field_notes import MICROMETRES
 from napari_rls.models.part import Name
 from napari_rls.search.settings import first_problem
 from napari_rls.training.training_settings import TrainSettings
@@ -53,12 +54,12 @@ class TrainPlan(Words, TrainOptions):
     )
     out: Path | None = None
     run: Path | None = None
-    pixel_size: float = Field(
+    pixel_size: Annotated[float, MICROMETRES] = Field(
         default=0.0,
         ge=0,
         le=1000,
         title="Pixel size",
-        description="Side of a pixel in micrometres; 0: what the files say.",
+        description="Side of a pixel; 0: what the files say.",
     )
     start: str = Field(
         default="",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 
 from napari_rls.errors import InputError
 from napari_rls.files.csv_file import write_csv
+from napari_rls.models.field_notes import PIXELS
 from napari_rls.models.part import Checked
 from napari_rls.simulate.assays import ASSAYS, AssayName, SimulatedAssay
 from napari_rls.workflow.cells.stack import CellStack, Crop
@@ -48,8 +49,8 @@ class SimulateSettings(Checked):
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, title="Seed", description="Seed of all that is random."
     )
-    size: int | None = Field(
-        default=None, ge=32, le=1024, title="Size", description="Side of the images, in pixels."
+    size: Annotated[int | None, PIXELS] = Field(
+        default=None, ge=32, le=1024, title="Size", description="Side of the images."
     )
     conditions: tuple[str, ...] = Field(
         default=(),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from napari_rls.errors import InputError
 from napari_rls.models.blueprint import Blueprint
+from napari_rls.models.field_notes import MICROMETRES
 from napari_rls.models.manifest import Channel, EncoderShape, FlowSpec
 from napari_rls.models.part import Checked, Line, Name, Text
 from napari_rls.search.settings import FACTORS, first_problem
@@ -58,12 +59,12 @@ class Card(Words):
     """What the user says of a bundle that is trained."""
 
     name: Name = Field(title="Name", description="Name of the bundle.")
-    pixel_size_um: float | None = Field(
+    pixel_size_um: Annotated[float | None, MICROMETRES] = Field(
         default=None,
         ge=1e-6,
         le=1e6,
         title="Pixel size",
-        description="Side of a pixel in micrometres; else what the files say.",
+        description="Side of a pixel; else what the files say.",
     )
 
     @classmethod

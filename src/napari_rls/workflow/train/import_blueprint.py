@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
 from napari_rls.errors import InputError
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.blueprint import Blueprint
+from napari_rls.models.field_notes import MICROMETRES
 from napari_rls.models.manifest import FlowSpec, Intensity, Training
 from napari_rls.training.fit_settings import FitSettings
 from napari_rls.version import __version__
@@ -35,8 +38,8 @@ class ImportSettings(Words, FitSettings):
         default=255.0, description="Intensity that the training took as 1; 255 for 8-bit images."
     )
     intensity_unit: str = Field(default="grey levels", description="Unit of the intensities.")
-    pixel_size: float | None = Field(
-        default=None, gt=0, description="Side of an HR pixel in micrometres."
+    pixel_size: Annotated[float | None, MICROMETRES] = Field(
+        default=None, gt=0, description="Side of an HR pixel."
     )
     trained_on: str = Field(default=NOT_STATED, description="Images that it was trained on.")
     images: int | None = Field(default=None, ge=0, description="Number of these images.")

@@ -7,7 +7,7 @@ other began.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.blueprint import Blueprint
 from napari_rls.models.bundle_file import SUFFIX
+from napari_rls.models.field_notes import KIMG
 from napari_rls.training.fit_settings import FitSettings
 from napari_rls.training.training_settings import TrainSettings
 from napari_rls.workflow.train.bundle_card import Card
@@ -44,13 +45,13 @@ class TrainOptions(FitSettings):
             "a file holds all channels."
         ),
     )
-    grow_kimg: float = Field(
+    grow_kimg: Annotated[float, KIMG] = Field(
         default=0.0,
         ge=0,
         le=100_000,
         title="Half size first",
         description=(
-            "Training at half the size first, which is fast, in kimg; then the generator grows to "
+            "Training at half the size first, which is fast; then the generator grows to "
             "full size. 0: none."
         ),
     )
