@@ -15,6 +15,7 @@ from napari_rls.errors import InputError, KeptError
 from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.measure.rows import rows_of
 from napari_rls.workflow.super_resolve.resolve_files import (
     FileUpdate,
     ResolveFiles,
@@ -128,3 +129,18 @@ def test_faults_of_the_program_are_not_told_as_those_of_a_file(
 def test_files_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Two inputs are named a; their SR files would be one"):
         separate_files([tmp_path / "a.tif", tmp_path / "x" / "a.ome.tif"])
+
+
+def test_wells_of_names_are_in_the_record_as_a_table_gets_them(
+    lr: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    file = lr.rename(tmp_path / "B03_D05.ome.tif")
+    job = ResolveFiles(tiny_bundle, SETTINGS, tmp_path / "out")
+    updates = list(job.updates([file]))
+    assert updates[0].message.startswith(
+        "B03_D05.ome.tif: Names with more than one well are taken so: B03_D05.ome.tif as D05"
+    )
+    told = read_record(job.written[0])["input"]["read"]["wells_from_names"]
+    assert told == {"B03_D05.ome.tif": {"well": "D05", "others": ["B03"]}}
+    assert rows_of([read_stack(job.written[0])]).columns["Metadata_Well"] == ["D05"] * 5
+    assert rows_of([read_stack(file)]).columns["Metadata_Well"] == ["D05"] * 5

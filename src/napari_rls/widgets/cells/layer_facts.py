@@ -12,7 +12,7 @@ from napari_rls.widgets.cells.layer_file import file_facts
 from napari_rls.workflow.cells.channels import same_name
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY, square_side
 from napari_rls.workflow.cells.pixels import as_pixels
-from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells
+from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells_of
 from napari_rls.workflow.cells.reading import WELLS_KEY
 from napari_rls.workflow.cells.stack import (
     CellStack,
@@ -117,15 +117,10 @@ def layer_wells(layer: Image, plate_map: PlateMap | None = None) -> dict[str, We
         guesses = {
             str(file): WellGuess(str(guess["well"]), tuple(map(str, guess["others"])))
             for file, guess in told.items()
-        } or guessed_wells([c.file or layer.name for c in _unplaced(layer)], plate_map)
+        } or guessed_wells_of(layer_crops(layer), layer.name, plate_map)
         return {file: guess for file, guess in guesses.items() if guess.well}
     except (AttributeError, KeyError, TypeError):  # metadata that somebody else has written
         return {}
-
-
-def _unplaced(layer: Image) -> list[Crop]:
-    """Return a layer's crops of which no well is known."""
-    return [crop for crop in layer_crops(layer) or (Crop(),) if not crop.well]
 
 
 def pixel_size_um(layer: Image) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from napari_rls.errors import CsvError, InputError
 from napari_rls.files.csv_rows import MAX_BYTES, read_rows
 from napari_rls.files.json_file import shown
 from napari_rls.text import name_of
+from napari_rls.workflow.cells.stack import Crop
 from napari_rls.workflow.cells.wells import WellGuess, base_name, guess_well, listed, normal_well
 
 _CONDITION, _DOSE = "condition", "dose"
@@ -201,6 +202,24 @@ def guessed_wells(files: Iterable[str], plate_map: PlateMap | None) -> dict[str,
         if not (entry and entry.get("file") and entry["well"]):
             guesses[file] = plate_map.guess(file) if plate_map else guess_well(file)
     return guesses
+
+
+def guessed_wells_of(
+    crops: Sequence[Crop], name: str, plate_map: PlateMap | None = None
+) -> dict[str, WellGuess]:
+    """Return the wells that names of files give to cells of which nothing else tells the well.
+
+    Parameters
+    ----------
+    crops
+        Where the cells come from; empty where nothing is known.
+    name
+        Name of the file of cells that do not tell their own.
+    plate_map
+        Tells wells of files itself; without it, names alone do.
+    """
+    files = (crop.file or name for crop in crops or (Crop(),) if not crop.well)
+    return guessed_wells(files, plate_map)
 
 
 def _shared_end(one: str, other: str) -> int:

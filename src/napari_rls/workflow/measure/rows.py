@@ -13,7 +13,7 @@ import numpy as np
 from napari_rls.errors import InputError
 from napari_rls.measure.columns import CELL, CONDITION, DOSE, FILE, IDENTITY, WELL, X, Y
 from napari_rls.search.settings import METHODS
-from napari_rls.workflow.cells.plate_map import PlateMap, condition_of, guessed_wells
+from napari_rls.workflow.cells.plate_map import PlateMap, condition_of, guessed_wells_of
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.wells import WellGuess, told_wells, unsure_wells
 
@@ -63,9 +63,7 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
     first = known[0] if known else stacks[0]
     crops = first.crops or (Crop(),) * len(first)
     files = [crop.file or first.name for crop in crops]
-    guesses = guessed_wells(
-        (file for crop, file in zip(crops, files, strict=True) if not crop.well), plate_map
-    )
+    guesses = guessed_wells_of(crops, first.name, plate_map)
     wells = [
         crop.well or (guesses[file].well if file in guesses else "")
         for crop, file in zip(crops, files, strict=True)
@@ -85,13 +83,10 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
 
 def wells_told(stacks: Sequence[CellStack], plate_map: PlateMap | None) -> list[str]:
     """Return sentences that say which wells the rows of images will have by names of files."""
-    files = [
-        crop.file or stack.name
-        for stack in stacks
-        for crop in dict.fromkeys(stack.crops or (Crop(),))
-        if not crop.well
-    ]
-    return told_wells(guessed_wells(files, plate_map))
+    guesses: dict[str, WellGuess] = {}
+    for stack in stacks:
+        guesses |= guessed_wells_of(stack.crops, stack.name, plate_map)
+    return told_wells(guesses)
 
 
 def source_name(name: str) -> str:

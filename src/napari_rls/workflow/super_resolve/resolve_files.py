@@ -17,6 +17,7 @@ from napari_rls.training.interrupt import whole_step
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
+from napari_rls.workflow.cells.wells import unsure_wells
 from napari_rls.workflow.cells.write import record_path, stem
 from napari_rls.workflow.super_resolve.resolver import Search, SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
@@ -166,9 +167,12 @@ class ResolveFiles:
         names = self.bundle.manifest.channel_names
         stack = choose_channels(read_stack(file), self.channels, names)
         search = self._resolver.prepare(stack)
-        if not stack.reading.certain:
-            text = " ".join([f"{file.name}: {stack.reading.text}", *stack.reading.warnings])
-            yield FileUpdate(file, "told", text)
+        reading = search.run.reading
+        told = unsure_wells(reading.wells)
+        if not reading.certain:
+            told = " ".join([reading.text, *reading.warnings])
+        if told:
+            yield FileUpdate(file, "told", f"{file.name}: {told}")
         run = _Run(self, file, search)
         if not self.overwrite and run.finished():
             yield FileUpdate(file, "finished", f"{run.target} is finished already.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.networks import Networks
 from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
+from napari_rls.workflow.cells.plate_map import guessed_wells_of
 from napari_rls.workflow.cells.stack import (
     CellStack,
     fitting_factor,
@@ -239,6 +240,10 @@ class SuperResolver:
         searching = searches(settings)
         if not searching and settings.factor not in bundle.pix2pix:
             raise InputError(_no_network(manifest, settings.factor))
+        if not stack.reading.wells:
+            wells = guessed_wells_of(stack.crops, stack.name)
+            found = {file: guess for file, guess in wells.items() if guess.well}
+            stack = replace(stack, reading=replace(stack.reading, wells=found))
         skipped = unusable_cells(stack)
         if len(skipped) == len(stack):
             why = next(iter(skipped.values()))
