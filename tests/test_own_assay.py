@@ -16,7 +16,7 @@ from measure_bench import two_channels
 from own_assay import documented, install
 from tiny_model import random_bundle
 
-from napari_rls.errors import SettingsError
+from napari_rls.errors import InputError, SettingsError
 from napari_rls.measure.assay import NUCLEUS, Assay, AssaySettings, Measured, Measurement
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.dictionary import columns_of
@@ -330,3 +330,18 @@ def test_an_assay_of_one_channel_needs_no_other(site: Path) -> None:
     assert last.result is not None
     np.testing.assert_allclose(last.result.table["Core_Intensity_MeanIntensity_Hoechst"], 200)
     assert last.result.record["images"][0]["measured_channels"] == {"dna": 0}
+
+
+def test_channels_that_would_give_two_columns_of_one_name_are_refused(site: Path) -> None:
+    code = documented()[0].replace(NAME, "both")
+    extra = """measurements=(
+        Measurement("mean", "Core_Intensity_MeanIntensity_{dna}", "DNA {dna}", "grey", "Mean."),"""
+    code = code.replace("measurements=(", extra).replace('key="mean"', 'key="own"')
+    code = code.replace('"mean": float', '"mean": 1.0, "own": float')
+    install(site, "both", code, {"both": "both:ASSAY"})
+    named = CellStack(two_channels(RATIOS), ("G-FP", "GFP"), name="cells_HR.ome.tif")
+    with pytest.raises(InputError, match=f"G-FP and GFP two columns .* called {MEAN}; give one"):
+        list(measure([ImageSet("HR", named)], MeasureSettings(assay="both")))
+    *_, last = measure([ImageSet("HR", cells())], MeasureSettings(assay="both"))
+    assert last.result is not None
+    np.testing.assert_allclose(last.result.table["Core_Intensity_MeanIntensity_DNA"], 1)

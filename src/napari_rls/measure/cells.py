@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -15,7 +16,14 @@ from pydantic_core.core_schema import ErrorType
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.measure.assay import Assay, Measured, Measurement
-from napari_rls.measure.columns import NO_NUCLEUS, NOT_FINITE, SATURATED, TOUCHES_BORDER
+from napari_rls.measure.columns import (
+    FIXED,
+    NO_NUCLEUS,
+    NOT_FINITE,
+    SATURATED,
+    TOUCHES_BORDER,
+    summary_columns,
+)
 from napari_rls.measure.registry import registry
 from napari_rls.models.part import Checked
 
@@ -234,6 +242,28 @@ def column_names(settings: MeasureSettings, *, micrometres: bool) -> dict[str, M
                 one, title=one.title + suffix.replace("_", " "), unit=unit, micrometres=True
             )
     return names
+
+
+def check_columns(settings: MeasureSettings) -> None:
+    """Check that no two columns of a table get the same name from the channels' names.
+
+    Raises
+    ------
+    InputError
+        If they do.
+    """
+    names = [
+        one.name.format_map(_labels_of_channels(settings)) + suffix
+        for one in settings.of.measurements
+        for suffix in ("", *([_SUFFIXES[one.power]] if one.power else []))
+    ]
+    ends = (end for name in names for end in summary_columns(name).values())
+    counts = Counter((*FIXED, *names, *ends))
+    if twice := next((name for name in names if counts[name] > 1), ""):
+        raise InputError(
+            f"With channels called {settings.dna} and {settings.signal} two columns of the table "
+            f"would be called {twice}; give one of the channels another name."
+        )
 
 
 def title_of(measurement: Measurement, settings: MeasureSettings) -> str:

@@ -96,6 +96,19 @@ def test_channels_that_are_not_used_and_positions_are_told(bench: Bench) -> None
     assert bench.said == "The bundle has fewer channels than the image: actin is not used."
 
 
+def test_channels_of_one_name_are_told(bench: Bench) -> None:
+    names = {"napari-rls": {"channels": ["nucleus", "protein", "Protein"]}}
+    bench.add_lr(lr_cells(channels=3), metadata=names)
+    assert bench.said == (
+        "The bundle has fewer channels than the image: Protein is not used. Channels 1, 2 of the "
+        "image are all called protein: see that the one that is meant is chosen."
+    )
+    bench.controller.start()
+    bench.thread.finish()
+    warnings = bench.sr[0].metadata["napari-rls"]["input"]["read"]["warnings"]
+    assert warnings[-1].startswith("Channels 1, 2 of the image are all called protein")
+
+
 def test_a_mask_is_not_taken_by_itself_and_doubted_if_chosen(bench: Bench) -> None:
     mask = bench.viewer.add_image(lr_cells() > 100, name="mask")
     bench.controller.follow_layers()

@@ -413,7 +413,7 @@ def test_wells_of_names_are_told_before_measuring_and_kept_in_the_record(bench, 
     for layer in bench.viewer.layers:
         layer.metadata = {"napari-rls": {"crops": [{"file": "B03_D05.tif"}] * len(layer.data)}}
     bench.controller.follow_layers()
-    assert "B03_D05.tif as D05, not B03" in bench.state.wells
+    assert "B03_D05.tif as D05, not B03" in bench.state.notes
     bench.measure()
     told = bench.state.result.record["wells_from_names"]
     assert told == {"B03_D05.tif": {"well": "D05", "others": ["B03"]}}
@@ -421,4 +421,19 @@ def test_wells_of_names_are_told_before_measuring_and_kept_in_the_record(bench, 
     plate = tmp_path / "plate.csv"
     plate.write_text("well,condition\nB03,high\n")
     bench.controller.choose_plate_map(plate)
-    assert "B03_D05.tif as B03, not D05" in bench.state.wells
+    assert "B03_D05.tif as B03, not D05" in bench.state.notes
+
+
+def test_channels_that_no_name_tells_apart_are_told_before_measuring(bench):
+    bench.add("HR", two_channels(RATIOS))
+    assert bench.state.notes == ""
+    axes, names = ("n", "c", "y", "x"), {"napari-rls": {"channels": ["GFP", "GFP"]}}
+    bench.viewer.layers.clear()
+    bench.viewer.add_image(two_channels(RATIOS), axis_labels=axes, metadata=names, name="cells")
+    bench.controller.guess()
+    assert bench.state.notes == (
+        "The channels are called GFP and GFP, which cannot name columns: the table calls them DNA "
+        "and Signal."
+    )
+    bench.measure()
+    np.testing.assert_allclose(bench.table["Math_Ratio_NucleusCytoplasm_Signal"], RATIOS, rtol=1e-6)

@@ -79,6 +79,7 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
         and names[first.channel_axis].strip().lower() not in CHANNEL_AXES,
         layer_wells(first.layer),
         "" if first.cell_axis is None else told_apart(names[first.cell_axis], cells),
+        alike=() if inputs.separate else _alike(first.layer, inputs.channels),
     )
 
 
@@ -108,6 +109,18 @@ def _manifest(name: str) -> Manifest | None:
 @lru_cache(maxsize=32)
 def _read(file: Path, _changed: int) -> Manifest:
     return read_manifest(file)
+
+
+def _alike(layer: Image, used: Sequence[int]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return the names of used channels that others have too, with the indices of all."""
+    names = channel_names(layer)
+    if len(names) != count_channels(layer):
+        return ()
+    found = {
+        tuple(k for k, other in enumerate(names) if same_name(names[index], other)): names[index]
+        for index in used
+    }
+    return tuple((name, places) for places, name in found.items() if len(places) > 1)
 
 
 def _unused(layer: Image, used: Sequence[int]) -> tuple[str, ...]:

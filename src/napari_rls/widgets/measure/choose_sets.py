@@ -107,6 +107,21 @@ def choose_sets(images: Images, layers: Sequence[Image]) -> tuple[list[ChosenSet
     return sets, names
 
 
+def told_names(images: Images) -> str:
+    """Return the sentence that says what columns call channels whose own names are of no use."""
+    chosen = {kind: pair for kind, pair in images.items() if all(pair.sources)}
+    sr = chosen.get("SR", Pair()).signal
+    if not chosen or (sr and record_of(sr.layer).get("bundle")):
+        return ""
+    dna, signal = _own_names(chosen)
+    if not _is_unclear(dna, signal):
+        return ""
+    return (
+        f"The channels are called {dna} and {signal}, which cannot name columns: the table calls "
+        f"them {' and '.join(ROLES)}."
+    )
+
+
 def _check(kind: Kind, pair: Pair) -> None:
     for role, source in zip(ROLES, pair.sources, strict=True):
         if source is None:
@@ -134,14 +149,23 @@ def _role_names(chosen: Images, run: Sequence[Image], known: Sequence[str]) -> t
     if run:
         dna, signal = (known[run.index(source.layer)] for source in chosen["SR"].both)
         return dna, signal
+    dna, signal = _own_names(chosen)
+    return ROLES if _is_unclear(dna, signal) else (dna, signal)
+
+
+def _own_names(chosen: Images) -> tuple[str, str]:
+    """Return what the layers call the two channels; what they are to a measurement if nothing."""
     kinds = sorted(chosen, key=("GT", "HR", "LR", "SR").index)
-    names = [
+    dna, signal = (
         next(filter(None, (source_name(chosen[kind].both[k]) for kind in kinds)), role)
         for k, role in enumerate(ROLES)
-    ]
-    # A number would be taken for an index.
-    unclear = same_name(*names) or any(name.isdecimal() for name in names)
-    return ROLES if unclear else (names[0], names[1])
+    )
+    return dna, signal
+
+
+def _is_unclear(dna: str, signal: str) -> bool:
+    """Whether two channels cannot be told by these names; a number would be taken for an index."""
+    return same_name(dna, signal) or dna.isdecimal() or signal.isdecimal()
 
 
 def _joined(

@@ -19,6 +19,7 @@ from napari_rls.widgets.cells.layer_facts import layer_crops, layer_wells
 from napari_rls.widgets.common.memory import remember
 from napari_rls.widgets.common.run_controller import RunController, Soon, at_once
 from napari_rls.widgets.common.state import Level
+from napari_rls.widgets.measure.choose_sets import told_names
 from napari_rls.widgets.measure.guess_images import guess_images
 from napari_rls.widgets.measure.image_pairs import KINDS, Images, Pair, bundle_record
 from napari_rls.widgets.measure.measure_job import MeasureNews
@@ -138,11 +139,14 @@ class MeasureChoice(RunController[MeasureNews]):
             self._say(str(error), Level.ERROR)
             return
         self.state.plate_map = path
-        self._note_wells()
+        self._note_names()
         self._say(complaint, Level.WARNING if complaint else Level.INFO)
 
-    def _note_wells(self) -> None:
-        """Say which wells the rows will have by names of files: those of one kind tell of all."""
+    def _note_names(self) -> None:
+        """Say what the rows and columns will be called by names of files and of channels.
+
+        The files of one kind of image tell of all.
+        """
         from napari_rls.workflow.cells.plate_map import PlateMap
 
         pairs = self.state.images.values()
@@ -153,7 +157,8 @@ class MeasureChoice(RunController[MeasureNews]):
         with suppress(InputError):
             plate_map = PlateMap(self.state.plate_map) if self.state.plate_map else None
         guesses = {} if layer is None else layer_wells(layer, plate_map)
-        self.state.wells = " ".join(told_wells(guesses))
+        told = (*told_wells(guesses), told_names(self.state.images))
+        self.state.notes = " ".join(filter(None, told))
 
     def _crops(self) -> list[Crop]:
         """Return where the cells of the chosen layers come from, as far as it is known."""
@@ -178,7 +183,7 @@ class MeasureChoice(RunController[MeasureNews]):
 
     def _take_images(self, images: Images) -> None:
         self.state.images = {kind: images.get(kind, Pair()) for kind in KINDS}
-        self._note_wells()
+        self._note_names()
         by = bundle_record(images).get("content_hash", "")
         suggested = self.suggestion
         if by and by != self._suggested_by and suggested is not None:

@@ -109,7 +109,7 @@ class MeasureWidget(RunDock):
         self.reset = PushButton(
             text="Reset settings", tooltip="As the bundle of the SR images suggests, or the assay's"
         )
-        self.plate_map, self.wells = TextLabel(), TextLabel()
+        self.plate_map, self.notes = TextLabel(), TextLabel()
         self.choose_map = PushButton(text="Choose...", tooltip="CSV with a column well or file")
         self.no_map = PushButton(text="Remove", tooltip=CROPS_TELL)
         self.shown = TableArea()
@@ -130,7 +130,7 @@ class MeasureWidget(RunDock):
         top.addRow("Assay", self.assay.native)
         column.addLayout(top)
         column.addWidget(self.picker)
-        column.addWidget(self.wells)
+        column.addWidget(self.notes)
         place = QHBoxLayout()
         place.addWidget(self.plate_map, stretch=1)
         place.addWidget(self.choose_map.native)
@@ -184,7 +184,7 @@ class MeasureWidget(RunDock):
             (events.plate_map, self._show_given),
             (events.phase, self._show_activity),
             (events.progress, self._follow_activity),
-            (events.wells, self.wells.show_text),
+            (events.notes, self.notes.show_text),
             (events.saving, self._show_phase),
             (events.result, self._show_result),
             (events.selected, self.table.select_cells),
@@ -233,7 +233,7 @@ class MeasureWidget(RunDock):
     def _show_all(self) -> None:
         self._show_settings()
         self.reset_choices()
-        self.wells.show_text(self.state.wells)
+        self.notes.show_text(self.state.notes)
         self._show_given()
         super()._show_all()
         if self.state.result is not None:

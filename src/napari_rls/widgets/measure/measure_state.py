@@ -39,8 +39,8 @@ class MeasureState(RunState):
         How much LR images are upsampled; 0 to the size of the others.
     plate_map
         File of the conditions, if there is one.
-    wells
-        Which wells are taken from names of files, in sentences.
+    notes
+        What is taken from names: wells of files, and what channels are called; in sentences.
     result
         The last measurement.
     saving
@@ -59,7 +59,7 @@ class MeasureState(RunState):
     images: Images = field(default_factory=dict)
     factor: int = 0
     plate_map: Path | None = None
-    wells: str = ""
+    notes: str = ""
     result: Measurements | None = None
     saving: bool = False
     layers: MeasureLayers | None = None

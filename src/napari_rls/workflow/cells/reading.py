@@ -41,6 +41,9 @@ class Reading:
         For names of files, the wells that were taken from them.
     apart
         What is taken for cells though its axis has another name, in words.
+    alike
+        Names that several channels of the image have, one of which is used, and their
+        indices.
     """
 
     axes: str = ""
@@ -53,6 +56,7 @@ class Reading:
     unnamed: bool = False
     wells: Mapping[str, WellGuess] = field(default_factory=dict, hash=False)
     apart: str = ""
+    alike: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def certain(self) -> bool:
@@ -101,6 +105,11 @@ class Reading:
                 said.append(
                     "If its axis of channels runs over cells, choose one layer per channel."
                 )
+        said += [
+            f"Channels {', '.join(map(str, places))} of the image are all called {name}: see that "
+            "the one that is meant is chosen."
+            for name, places in self.alike
+        ]
         if self.apart:
             said.append(
                 f"Each of its {self.apart} is taken for a cell or field of its own; if that is "

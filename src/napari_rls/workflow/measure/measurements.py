@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from napari_rls.errors import InputError
 from napari_rls.evaluation.tables import CELL, IMAGE
 from napari_rls.measure.assay import Measurement
-from napari_rls.measure.cells import MeasuredCell, MeasureSettings, column_names, measure_cell
+from napari_rls.measure.cells import (
+    MeasuredCell,
+    MeasureSettings,
+    check_columns,
+    column_names,
+    measure_cell,
+)
 from napari_rls.measure.columns import (
     DENSITY_PERCENTILE,
     FLAGS,
@@ -112,6 +118,7 @@ def measure(
     """
     images = at_one_size(sets, factor)
     settings, channels = find_channels(images, settings)
+    check_columns(settings)
     rows = rows_of([s.stack for s in images], plate_map)
     micrometres = any(s.stack.pixel_size_um is not None for s in images)
     columns = column_names(settings, micrometres=micrometres)
