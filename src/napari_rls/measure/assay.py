@@ -138,6 +138,11 @@ class Measured:
     values: Mapping[str, float]
     labels: Mapping[str, NDArray[Any]]
 
+    @classmethod
+    def of(cls, found: object, assay: Assay, **labels: NDArray[Any]) -> Measured:
+        """Return what an object knows as attributes that are called as the assay's keys."""
+        return cls({one.key: getattr(found, one.key) for one in assay.measurements}, labels)
+
 
 @dataclass(frozen=True, eq=False)
 class Assay:

@@ -229,8 +229,7 @@ def _measured(
     image: NDArray[np.generic], settings: SpotSettings, *, dna: int, signal: int
 ) -> Measured:
     found = find_spots(image, dna, signal, settings)
-    values = {one.key: getattr(found, one.key) for one in ASSAY.measurements}
-    return Measured(values, {"nucleus": found.nucleus_mask, "spots": found.labels})
+    return Measured.of(found, ASSAY, nucleus=found.nucleus_mask, spots=found.labels)
 
 
 ASSAY = Assay(

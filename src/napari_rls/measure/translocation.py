@@ -193,8 +193,7 @@ def _measured(
     image: NDArray[np.generic], settings: TranslocationSettings, *, dna: int, signal: int
 ) -> Measured:
     found = measure_translocation(image, dna, signal, settings)
-    values = {one.key: getattr(found, one.key) for one in ASSAY.measurements}
-    return Measured(values, {"nucleus": found.nucleus_mask, "cytoplasm": found.ring_mask})
+    return Measured.of(found, ASSAY, nucleus=found.nucleus_mask, cytoplasm=found.ring_mask)
 
 
 ASSAY = Assay(

@@ -1,12 +1,14 @@
-"""What is known of a setting beside its bounds: notes in the annotation of its field.
+"""What is known of settings: notes in the annotations of their fields, and settings of many jobs.
 
-The form of the window and the help of the command line show them; a description need not.
+The form of the window and the help of the command line show notes; a description need not.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field
 from pydantic.fields import FieldInfo
 
 
@@ -45,6 +47,33 @@ SQUARE_PIXELS = Unit("square pixels", "px²")
 MICROMETRES = Unit("micrometres", "µm")
 KIMG = Unit("kimg", "kimg")
 """Thousands of images, of which a training is as long as it is."""
+
+Device = Annotated[
+    str,
+    Field(
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        title="Device",
+        description="auto, cpu, cuda, cuda:N or mps.",
+    ),
+]
+"""The setting of what to compute on."""
+
+Threads = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=1024,
+        title="CPU threads",
+        description="0 leaves the choice to torch, which takes every core; on a machine busy with "
+        "other work, 1 is much faster.",
+    ),
+]
+"""The setting of how much of the CPU to take."""
+
+BatchSize = Annotated[
+    int, Field(ge=1, le=1024, title="Batch size", description="Cells searched at once.")
+]
+"""The setting of how many cells are searched together."""
 
 
 def healthy_range(field: FieldInfo) -> str:

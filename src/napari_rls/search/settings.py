@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from napari_rls.errors import JsonError, SettingsError
 from napari_rls.files.json_file import first_fault, read_json
 from napari_rls.files.whole_file import whole_file
-from napari_rls.models.field_notes import Healthy
+from napari_rls.models.field_notes import BatchSize, Device, Healthy, Threads
 from napari_rls.models.part import Checked
 from napari_rls.search.operators import DEFAULT_OPERATOR, OperatorName
 from napari_rls.search.presets import LARGEST_LAMBDA_W, PRESET_FIELDS, PRESETS, MethodName
@@ -220,30 +220,14 @@ class Settings(Checked):
             "are then matched to the bundle's. Empty: found from the images where it is needed."
         ),
     )
-    batch_size: int = Field(
-        default=32, ge=1, le=1024, title="Batch size", description="Cells searched at once."
-    )
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        title="Device",
-        description="auto, cpu, cuda, cuda:N or mps.",
-    )
+    batch_size: BatchSize = 32
+    device: Device = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         title="Precision",
         description="Arithmetic of the search; the final image is always made in float32.",
     )
-    threads: int = Field(
-        default=0,
-        ge=0,
-        le=1024,
-        title="CPU threads",
-        description=(
-            "0 leaves the choice to torch, which takes every core; "
-            "on a machine busy with other work, 1 is much faster."
-        ),
-    )
+    threads: Threads = 0
 
     @model_validator(mode="wrap")
     @classmethod

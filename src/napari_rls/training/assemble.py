@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator as Iterating
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import TypeVar
 
 from napari_rls.models.blueprint import Blueprint
@@ -16,6 +17,7 @@ from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.fit_cost import fit_seconds
 from napari_rls.training.fit_encoder import fit_encoders, render_lr, shares
 from napari_rls.training.fit_flow import fit_flow
+from napari_rls.training.passed_on import passed_on
 
 Result = TypeVar("Result")
 
@@ -98,13 +100,6 @@ def assemble(
 
 
 def _told(work: Iterating[float, None, Result], text: str) -> Iterating[Fitting, None, Result]:
-    """Put words to the shares of some work; return its result."""
-    news = True
-    while True:
-        try:
-            share = next(work)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        yield Fitting(share, text, news)
-        news = False
+    """Put words to the shares of some work, which are news once; return its result."""
+    news = chain((True,), repeat(False))
+    return passed_on(work, lambda share: Fitting(share, text, next(news)))

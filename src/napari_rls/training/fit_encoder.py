@@ -17,6 +17,7 @@ from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.stylegan2 import Generator as StyleGenerator
 from napari_rls.search.operators import DEFAULT_OPERATOR, Imaging, make_operator
 from napari_rls.training.fit_cost import EPOCHS
+from napari_rls.training.passed_on import passed_on
 
 Result = TypeVar("Result")
 
@@ -139,10 +140,4 @@ def shares(
 
     The part is what lies from ``begin`` to ``end`` of ``whole``.
     """
-    while True:
-        try:
-            share = next(work)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        yield (begin + share * (end - begin)) / whole
+    return passed_on(work, lambda share: (begin + share * (end - begin)) / whole)

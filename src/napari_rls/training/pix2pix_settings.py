@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
+from napari_rls.models.field_notes import Device, Threads
 from napari_rls.models.part import Checked
 
 
@@ -35,14 +36,8 @@ class Pix2PixSettings(Checked):
         default=100.0, ge=0, le=1e6, description="Weight of L1 beside the adversarial loss."
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of every random stream.")
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="auto, cpu, cuda, cuda:N or mps.",
-    )
-    threads: int = Field(
-        default=0, ge=0, le=1024, description="CPU threads; 0 leaves the choice to torch."
-    )
+    device: Device = "auto"
+    threads: Threads = 0
     checkpoint_minutes: float = Field(
         default=2.0, gt=0, le=1440, description="Minutes between checkpoints."
     )

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
-from napari_rls.models.field_notes import KIMG, PIXELS
+from napari_rls.models.field_notes import KIMG, PIXELS, Device, Threads
 from napari_rls.models.manifest import Intensity
 from napari_rls.models.part import Checked, Name
 
@@ -108,14 +108,8 @@ class TrainSettings(Checked):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="Arithmetic of the feature maps; weights are always float32."
     )
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="auto, cpu, cuda, cuda:N or mps.",
-    )
-    threads: int = Field(
-        default=0, ge=0, le=1024, description="CPU threads; 0 leaves the choice to torch."
-    )
+    device: Device = "auto"
+    threads: Threads = 0
     checkpoint_minutes: float = Field(
         default=5.0, gt=0, le=1440, description="Minutes between checkpoints."
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -21,55 +20,33 @@ from napari_rls.widgets.cells.layer_facts import is_generated, layer_cells
 from napari_rls.widgets.cells.layer_reading import fitting_bundle, read_layers
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.memory import know_bundle, known_bundles, recall, remember
-from napari_rls.widgets.common.run_controller import RunController, Soon, at_once
 from napari_rls.widgets.common.state import Level, Message, Phase
+from napari_rls.widgets.common.viewer_controller import ViewerController
 from napari_rls.widgets.common.worker import NewsT
 from napari_rls.workflow.cells.usable import check_fit, check_size, unusable_cells
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
     from napari.utils.events import Event
 
     from napari_rls.models.manifest import Manifest
-    from napari_rls.widgets.common.worker import Launch
     from napari_rls.workflow.cells.stack import CellStack
 
 
-class InputController(RunController[NewsT]):
+class InputController(ViewerController[NewsT]):
     """Keep bundle, layers and scale factor of a state such that they fit, or say why not.
 
     Parameters
     ----------
-    viewer
-        The viewer, or its model alone.
-    state
-        What the view shows.
-    launch
-        Starts a job in the background, see :func:`napari_rls.widgets.common.worker.launch`.
-    memory
-        File that remembers the settings.
-    soon
-        Calls a function once the window has drawn; at once where there is none.
+    viewer, state, launch, memory, soon
+        As for :class:`~napari_rls.widgets.common.viewer_controller.ViewerController`.
     """
 
     state: InputState
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        state: InputState,
-        launch: Launch,
-        memory: Path,
-        soon: Soon = at_once,
-    ) -> None:
-        super().__init__(state, launch)
-        self.viewer = viewer
-        self._memory = memory
-        self._soon = soon
-        self._comparison = Comparison(viewer, state, soon)
-        self._guessing = True
-        viewer.layers.events.removed.connect(self._layer_removed)
-        settings, note = recall(memory)
+    def _open(self) -> None:
+        self._comparison = Comparison(self.viewer, self.state, self._soon)
+        self.viewer.layers.events.removed.connect(self._layer_removed)
+        settings, note = recall(self._memory)
         self.use_settings(settings)
         if note:
             self._say(note, Level.WARNING)

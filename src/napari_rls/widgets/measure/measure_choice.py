@@ -17,8 +17,8 @@ from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import first_problem
 from napari_rls.widgets.cells.layer_facts import layer_crops, layer_wells
 from napari_rls.widgets.common.memory import remember
-from napari_rls.widgets.common.run_controller import RunController, Soon, at_once
 from napari_rls.widgets.common.state import Level
+from napari_rls.widgets.common.viewer_controller import ViewerController
 from napari_rls.widgets.measure.choose_sets import told_names
 from napari_rls.widgets.measure.guess_images import guess_images
 from napari_rls.widgets.measure.image_pairs import KINDS, Images, Pair, bundle_record
@@ -27,45 +27,22 @@ from napari_rls.workflow.cells.stack import Crop
 from napari_rls.workflow.cells.wells import told_wells
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_rls.widgets.common.worker import Launch
     from napari_rls.widgets.measure.measure_state import MeasureState
 
 
-class MeasureChoice(RunController[MeasureNews]):
+class MeasureChoice(ViewerController[MeasureNews]):
     """Keep settings and images of a state such that they fit, or say why not.
 
     Parameters
     ----------
-    viewer
-        The viewer, or its model alone.
-    state
-        What the views show.
-    launch
-        Starts a job in the background, see :func:`napari_rls.widgets.common.worker.launch`.
-    memory
-        File that remembers the settings.
-    soon
-        Calls a function once the window has drawn; labels come one by one, as each takes
-        napari a while.
+    viewer, state, launch, memory, soon
+        As for :class:`~napari_rls.widgets.common.viewer_controller.ViewerController`; labels
+        come one by one, as each takes napari a while.
     """
 
     state: MeasureState
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        state: MeasureState,
-        launch: Launch,
-        memory: Path,
-        soon: Soon = at_once,
-    ) -> None:
-        super().__init__(state, launch)
-        self.viewer = viewer
-        self._memory = memory
-        self._soon = soon
-        self._guessing = True
+    def _open(self) -> None:
         self._suggested_by = ""
         self._recall()
         self.follow_layers()

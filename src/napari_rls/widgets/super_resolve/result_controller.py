@@ -10,22 +10,18 @@ from typing import TYPE_CHECKING
 from napari_rls.errors import InputError, SettingsError, why_not
 from napari_rls.search.settings import Settings
 from napari_rls.widgets.cells.input_controller import InputController
-from napari_rls.widgets.cells.input_state import InputState, Lacking
+from napari_rls.widgets.cells.input_state import Lacking
 from napari_rls.widgets.cells.own_layers import KEPT, keep, layers_of_run
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS, SampleLayers
 from napari_rls.widgets.common.explain import explain
-from napari_rls.widgets.common.run_controller import Soon, at_once
 from napari_rls.widgets.common.state import Level, Phase
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.super_resolve.sr_files import kind_of
 from napari_rls.workflow.super_resolve.updates import Update
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
     from napari.layers import Image
     from napari.utils.events import Event
-
-    from napari_rls.widgets.common.worker import Launch
 
 
 class ResultController(InputController[Update]):
@@ -34,22 +30,15 @@ class ResultController(InputController[Update]):
     Parameters
     ----------
     viewer, state, launch, memory, soon
-        As for :class:`~napari_rls.widgets.cells.input_controller.InputController`.
+        As for :class:`~napari_rls.widgets.common.viewer_controller.ViewerController`.
     """
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        state: InputState,
-        launch: Launch,
-        memory: Path,
-        soon: Soon = at_once,
-    ) -> None:
+    def _open(self) -> None:
         self._samples: SampleLayers | None = None
         self._last: tuple[Image, ...] | None = None
         self._sample: int | None = None
-        viewer.dims.events.current_step.connect(self._dims_moved)
-        super().__init__(viewer, state, launch, memory, soon)
+        self.viewer.dims.events.current_step.connect(self._dims_moved)
+        super()._open()
 
     def _note_result(self) -> None:
         """Tell the view what there is to compare, to look at and to keep."""

@@ -11,6 +11,7 @@ from napari_rls.errors import InputError
 from napari_rls.widgets.common.memory import remember
 from napari_rls.widgets.common.run_controller import RunController
 from napari_rls.widgets.common.state import Level, Phase
+from napari_rls.widgets.train.train_layers import TrainLayers
 from napari_rls.widgets.train.train_plan import TrainPlan
 from napari_rls.widgets.train.train_worker import SpeedTest, TrainNews
 from napari_rls.workflow.cells.channels import join_names, shows_dna
@@ -18,6 +19,8 @@ from napari_rls.workflow.train.expected import expected
 from napari_rls.workflow.train.train_time import recalled
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
     from napari_rls.widgets.common.worker import Launch
     from napari_rls.widgets.train.train_state import TrainState
 
@@ -27,6 +30,8 @@ class PlanController(RunController[TrainNews]):
 
     Parameters
     ----------
+    viewer
+        The viewer, or its model alone.
     state
         What the view shows.
     launch
@@ -40,9 +45,16 @@ class PlanController(RunController[TrainNews]):
     state: TrainState
 
     def __init__(
-        self, state: TrainState, launch: Launch, memory: Path, beside: Launch | None = None
+        self,
+        viewer: ViewerModel,
+        state: TrainState,
+        launch: Launch,
+        memory: Path,
+        beside: Launch | None = None,
     ) -> None:
         super().__init__(state, launch)
+        self.viewer = viewer
+        self.layers = TrainLayers(viewer)
         self._memory = memory
         self._beside = beside
         self._stop_clock: Callable[[], None] = lambda: None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from napari.layers import Image
@@ -12,16 +11,12 @@ from napari_rls.errors import InputError
 from napari_rls.text import duration
 from napari_rls.widgets.common.state import Level, Phase, RunOutcome, RunProgress
 from napari_rls.widgets.train.plan_controller import PlanController
-from napari_rls.widgets.train.train_layers import TrainLayers
-from napari_rls.widgets.train.train_state import Curves, TrainState
+from napari_rls.widgets.train.train_state import Curves
 from napari_rls.widgets.train.train_worker import FindCells, LookAtImages, Train, TrainNews
 from napari_rls.workflow.cells.original_file import ORIGINALS
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
     from napari_rls.training.run import Progress as Step
-    from napari_rls.widgets.common.worker import Launch
     from napari_rls.widgets.train.train_plan import TrainPlan
     from napari_rls.workflow.train.train_bundle import JobUpdate
 
@@ -36,34 +31,16 @@ class TrainController(PlanController):
 
     Parameters
     ----------
-    viewer
-        The viewer, or its model alone.
-    state
-        What the view shows.
-    launch
-        Starts work in the background, see :func:`napari_rls.widgets.common.worker.launch`.
-    memory
-        File that remembers the plan.
-    beside
-        Starts work beside other work, for what nobody waits for; None: there is none of it.
+    viewer, state, launch, memory, beside
+        As for :class:`~napari_rls.widgets.train.plan_controller.PlanController`.
     """
 
     what: ClassVar[str] = "work"
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        state: TrainState,
-        launch: Launch,
-        memory: Path,
-        beside: Launch | None = None,
-    ) -> None:
-        self.viewer = viewer
-        self.layers = TrainLayers(viewer)
-        self._work: Work | None = None
-        self._then_finish = False
-        self._cancelled = self._failed = False
-        super().__init__(state, launch, memory, beside)
+    _work: Work | None = None
+    _then_finish = False
+    _cancelled = False
+    _failed = False
 
     # -- images ------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from napari_rls.models.field_notes import BatchSize, Device, Threads
 from napari_rls.models.part import Checked
 from napari_rls.search.operators import DEFAULT_OPERATOR, OperatorName
 from napari_rls.search.presets import PRESETS
@@ -130,22 +131,9 @@ class BenchmarkSettings(Checked):
         title="Seed",
         description="Seed of the choice of cells, of noise, searches, splits and intervals.",
     )
-    batch_size: int = Field(
-        default=32, ge=1, le=1024, title="Batch size", description="Cells searched at once."
-    )
-    device: str = Field(
-        default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        title="Device",
-        description="auto, cpu, cuda, cuda:N or mps.",
-    )
-    threads: int = Field(
-        default=0,
-        ge=0,
-        le=1024,
-        title="CPU threads",
-        description="0 leaves the choice to torch, which takes every core.",
-    )
+    batch_size: BatchSize = 32
+    device: Device = "auto"
+    threads: Threads = 0
     quick: bool = Field(
         default=False,
         title="Quick",

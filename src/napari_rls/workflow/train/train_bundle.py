@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_rls.models.blueprint import Blueprint
+from napari_rls.training.passed_on import passed_on
 from napari_rls.training.training_settings import TrainSettings
 from napari_rls.workflow.train.bundle_card import described
 from napari_rls.workflow.train.expected import expected, grown_settings, half_size, planned
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_rls.evaluation.scores import Scorer
     from napari_rls.models.bundle import Bundle
-    from napari_rls.training.assemble import Fits
+    from napari_rls.training.assemble import Fitting
     from napari_rls.training.run import Progress
     from napari_rls.workflow.train.cut_crops import TrainingCrops
 
@@ -151,14 +152,10 @@ def _cut(job: TrainJob) -> Generator[JobUpdate, None, TrainingCrops]:
     source = HRImages(
         job.images, job.validation, job.pattern, job.sources, job.dna_channel, job.nuclei
     )
-    cutting = kept_or_cut(source, job.settings, job.folder)
-    while True:
-        try:
-            cut = next(cutting)
-        except StopIteration as end:
-            crops: TrainingCrops = end.value
-            return crops
-        yield JobUpdate("crops", cut.text, CUTTING * cut.share, cut.share)
+    return passed_on(
+        kept_or_cut(source, job.settings, job.folder),
+        lambda cut: JobUpdate("crops", cut.text, CUTTING * cut.share, cut.share),
+    )
 
 
 def _told_time(job: TrainJob) -> Generator[JobUpdate, None, Estimate]:
@@ -296,21 +293,19 @@ def _fitted(
     seed = job.settings.seed
     fitting = fitted(generator, blueprint, training, job.folder, seed=seed, fit=job)
     began = time.monotonic()
-    while True:
-        try:
-            fit = next(fitting)
-        except StopIteration as end:
-            fits: Fits = end.value
-            break
+
+    def told(fit: Fitting) -> JobUpdate:
         took = time.monotonic() - began
         whole = took / fit.share if fit.share > SURE else times.fitting
-        yield JobUpdate(
+        return JobUpdate(
             "fitting",
             fit.text if fit.news else "",
             _whole(times.share(1, 1, fit.share)),
             fit.share,
             whole * (1 - fit.share),
         )
+
+    fits = yield from passed_on(fitting, told)
     camera = job.settings.camera or missing_noise(generator, crops.training.data, crops.intensity)
     manifest = blueprint.manifest(training, fits.flow_fit, fits.encoder, camera)
     discriminator = judge(job.folder, blueprint.architecture)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from napari_rls.errors import InputError
 from napari_rls.models.intensity import Levels, in_range
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest, Pix2PixNetwork, Pix2PixSpec
+from napari_rls.training.passed_on import passed_on
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.training.training_settings import TrainSettings
-from napari_rls.workflow.train.cut_crops import Cutting, TrainingCrops
+from napari_rls.workflow.train.cut_crops import TrainingCrops
 from napari_rls.workflow.train.hr_images import HRImages, kept_or_cut
 from napari_rls.workflow.train.run_files import check_free, save_bundle
 
@@ -124,7 +125,8 @@ def _train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
         batch_size=max(settings.batch_size, 2),
         seed=settings.seed,
     )
-    found = yield from _told(kept_or_cut(job.hr, shape, job.folder))
+    cutting = kept_or_cut(job.hr, shape, job.folder)
+    found = yield from passed_on(cutting, lambda cut: Pix2PixUpdate("crops", cut.text))
     yield Pix2PixUpdate("crops", found.summary())
     _check_intensities(found.training.data, manifest)
     crops = Crops(found.training.data, shape)
@@ -194,16 +196,3 @@ def _check_intensities(hr: NDArray[np.generic], manifest: Manifest) -> None:
             f"{manifest.name} knows {unit.low:g} to {unit.high:g} {unit.unit}; give images in that "
             "unit."
         )
-
-
-def _told(
-    work: Generator[Cutting, None, TrainingCrops],
-) -> Generator[Pix2PixUpdate, None, TrainingCrops]:
-    """Pass on the sentences of the cutting and return its result."""
-    while True:
-        try:
-            cut = next(work)
-        except StopIteration as end:
-            crops: TrainingCrops = end.value
-            return crops
-        yield Pix2PixUpdate("crops", cut.text)
