@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from benchmark_bench import hr_cells
+from own_assay import documented, install
 
 from napari_rls.models.bundle import Bundle
 from napari_rls.workflow.cells.examples import draw_prior_sample
@@ -234,3 +238,53 @@ except SettingsError as error:
     assert "others 1.5" in line
     assert "theirs 1.5" in line
     assert line.endswith("two packages have one of that name; uninstall one.")
+
+
+def test_the_docks_of_a_window_offer_them(site: Path) -> None:
+    install(site, "nuclear-mean", *documented())
+    code = """
+import napari
+viewer = napari.Viewer(show=False)
+docks = {}
+for name in ("Super-resolve cells", "Compare methods", "Measure cells"):
+    _, docks[name] = viewer.window.add_plugin_dock_widget("napari-rls", name)
+sr, compared, measured = docks.values()
+methods, operators = sr.main.fields["method"], sr.advanced.fields["operator"]
+methods.value, operators.value = "gentle", "boxes"
+print(methods.choices[-3:], operators.choices, sr.state.settings.lambda_c)
+print(sr.state.settings.operator, sr.state.message.text)
+print(list(compared.methods)[-3:], compared.advanced.fields["operator"].choices)
+print(measured.assay.choices)
+viewer.close()
+"""
+    assert printed(site, code) == [
+        "('broken', 'gentle', 'odd') ('bicubic', 'boxes', 'wrong') 0.03",
+        "boxes Open an image with LR cells and choose it as the LR layer.",
+        "['broken', 'gentle', 'odd'] ('bicubic', 'boxes', 'wrong')",
+        "('translocation', 'spots', 'nuclear_mean')",
+    ]
+
+
+def test_a_benchmark_of_their_method_operator_and_assay(
+    site: Path, tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    install(site, "nuclear-mean", *documented())
+    suggested = {"assay": "nuclear_mean", "nuclear_mean": {"nucleus": {"min_area": 5}}}
+    manifest = tiny_bundle.manifest.model_copy(
+        update={"format_version": 2, "measurement": suggested}
+    )
+    bundle, hr = tmp_path / "theirs.rls.safetensors", tmp_path / "cells_HR.ome.tif"
+    replace(tiny_bundle, manifest=manifest).save(bundle)
+    cells = replace(hr_cells(), channels=manifest.channel_names)
+    write_stack(hr, cells, description="HR")
+    options = ["--factors", "4", "--methods", "rls,gentle", "--cells", "3", "--subset", "10"]
+    options += ["--max-steps", "2", "--samples", "0", "--bootstrap", "3", "--device", "cpu"]
+    out = tmp_path / "out"
+    given = ["--hr", hr, "--bundle", bundle, *options, "--out", out]
+    done = python(site, *CLI, "benchmark", *map(str, given))
+    assert done.returncode == 0, done.stderr
+    text = (out / "report.html").read_text(encoding="utf-8")
+    assert "Errors of Core_Intensity_MeanIntensity_" in text
+    features = pd.read_csv(out / "features.csv")
+    assert "gentle" in set(features["method"])
+    assert features["measurement"].iloc[0].startswith("Core_Intensity_MeanIntensity_")

@@ -14,6 +14,18 @@ from pydantic import ConfigDict, Field
 from napari_rls.models.field_notes import PIXELS, SQUARE_PIXELS
 from napari_rls.models.part import Checked
 
+Reach = Annotated[
+    float,
+    PIXELS,
+    Field(
+        ge=0,
+        le=1000,
+        title="Reach",
+        description="Largest distance of the cell's nucleus from the crop's centre.",
+    ),
+]
+"""The setting of which nucleus is the cell's own, see :func:`central_nucleus`."""
+
 
 class NucleusSettings(Checked):
     """How nuclei are found; lengths are in pixels.

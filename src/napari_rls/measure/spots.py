@@ -20,7 +20,7 @@ from napari_rls.measure.assay import (
     Measurement,
     Overlay,
 )
-from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
+from napari_rls.measure.nuclei import NucleusSettings, Reach, central_nucleus, find_nuclei
 from napari_rls.models.field_notes import PIXELS, SQUARE_PIXELS
 
 MAD_TO_SIGMA = 1.4826
@@ -34,13 +34,7 @@ class SpotSettings(AssaySettings):
     """
 
     nucleus: NucleusSettings = NucleusSettings(smoothing=2.0, min_area=400, min_distance=12)
-    reach: Annotated[float, PIXELS] = Field(
-        default=12.0,
-        ge=0,
-        le=1000,
-        title="Reach",
-        description="Largest distance of the cell's nucleus from the crop's centre.",
-    )
+    reach: Reach = 12.0
     cell_radius: Annotated[float, PIXELS] = Field(
         default=60.0,
         gt=0,

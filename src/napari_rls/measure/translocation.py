@@ -19,7 +19,7 @@ from napari_rls.measure.assay import (
     Measurement,
     Overlay,
 )
-from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
+from napari_rls.measure.nuclei import NucleusSettings, Reach, central_nucleus, find_nuclei
 from napari_rls.models.field_notes import PIXELS
 
 MIN_PIXELS = 10
@@ -47,13 +47,7 @@ class TranslocationSettings(AssaySettings):
         title="Ring width",
         description="Width of the cytoplasm ring outside the gap.",
     )
-    reach: Annotated[float, PIXELS] = Field(
-        default=6.0,
-        ge=0,
-        le=1000,
-        title="Reach",
-        description="Largest distance of the cell's nucleus from the crop's centre.",
-    )
+    reach: Reach = 6.0
     background_percentile: float | None = Field(
         default=None,
         ge=0,
