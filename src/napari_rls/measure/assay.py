@@ -1,7 +1,7 @@
 """What an assay is: settings, what is measured of a cell with them, and how it is shown.
 
-An assay is one object. The package brings two, :data:`~napari_rls.measure.translocation.ASSAY`
-and :data:`~napari_rls.measure.spots.ASSAY`; other packages bring theirs by an entry point of
+An assay is one object. The package brings two, :data:`napari_rls.measure.translocation.ASSAY`
+and :data:`napari_rls.measure.spots.ASSAY`; other packages bring theirs by an entry point of
 the group ``napari_rls.assays``, see :mod:`napari_rls.measure.registry`.
 """
 

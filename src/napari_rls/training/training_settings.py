@@ -17,7 +17,8 @@ class TrainSettings(Checked):
     """All that determines a training run, beside the HR crops and the first weights.
 
     Defaults are those of StyleGAN2-ADA (Karras et al. 2020) where its recipe does not
-    depend on a million images, and smaller where it does: widths, ``ada_kimg``.
+    depend on a million images, and smaller where it does: widths, ``ada_kimg``. The side of images
+    is in pixels; a kimg is a thousand images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

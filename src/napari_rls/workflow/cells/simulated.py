@@ -39,7 +39,7 @@ class SimulateSettings(Checked):
     """Which cells are simulated.
 
     Cell k is drawn with ``np.random.default_rng([seed, k])`` in condition k modulo their
-    number, so that any cell can be made again alone.
+    number, so that any cell can be made again alone. The side of the images is in pixels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

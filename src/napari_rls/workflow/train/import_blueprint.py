@@ -28,7 +28,10 @@ _FEWEST = 100
 
 
 class ImportSettings(Words, FitSettings):
-    """What a checkpoint does not say of its generator, and how the rest of a bundle is fitted."""
+    """What a checkpoint does not say of its generator, and how the rest of a bundle is fitted.
+
+    The pixel size, the side of an HR pixel, is in micrometres.
+    """
 
     name: str = Field(default="", description="Name of the bundle.")
     intensity_low: float = Field(
