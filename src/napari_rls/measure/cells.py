@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,6 @@ from napari_rls.measure.columns import (
 )
 from napari_rls.measure.registry import registry
 from napari_rls.models.part import Checked
-
-if TYPE_CHECKING:
-    from typing import LiteralString
 
 
 class MeasureSettings(Checked):
@@ -142,8 +139,7 @@ _KINDS_OF_FAULTS = frozenset(get_args(ErrorType))
 
 def _custom_fault(kind: str, text: str) -> PydanticCustomError:
     """Return a fault with a text that is no template."""
-    # Both come from code and not from what is checked: pydantic wants literals of them.
-    return PydanticCustomError(cast("LiteralString", kind), "{text}", {"text": text})
+    return PydanticCustomError(kind, "{text}", {"text": text})
 
 
 _SUFFIXES = {1: "_um", 2: "_um2"}
