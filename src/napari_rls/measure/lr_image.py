@@ -43,16 +43,19 @@ def finite_image(dna: NDArray[np.generic]) -> tuple[Image, float]:
     return (image * unit).astype(np.float32), float(unit)
 
 
-def noise_of(image: Image) -> float:
-    """Return the deviation of the noise: of second differences that are small for their kind.
+def noise_of(above: Image) -> float:
+    """Return the deviation of the noise of an image above its background.
 
-    Nuclei, which may be everywhere, make large ones.
+    Nuclei only add to the two signs of it, so the smaller one holds: second differences
+    that are small for their kind, and how far the darkest pixels are below dark ones.
     """
-    if min(image.shape) < 3:
-        return 0.0
-    rows = image[:-2] - 2 * image[1:-1] + image[2:]
+    dark, darkest = np.quantile(above, (_DARK / 100, 0.02))
+    deviation = float(dark - darkest) / (2.054 - 0.842)
+    if min(above.shape) < 3:
+        return deviation
+    rows = above[:-2] - 2 * above[1:-1] + above[2:]
     both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
-    return float(np.quantile(np.abs(both), 0.2)) / 6 / 0.2533
+    return min(deviation, float(np.quantile(np.abs(both), 0.2)) / 6 / 0.2533)
 
 
 def background_of(image: Image, block: int) -> Image:

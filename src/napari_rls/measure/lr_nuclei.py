@@ -48,7 +48,7 @@ _SMOOTH: Final = 1.0
 """Blur of the blobs before the threshold, as a share of a nucleus' deviation: blobs as they are."""
 _PEAKED: Final = 0.8
 """The same before peaks are looked for."""
-_BRIGHTEST: Final = 3.0
+_BRIGHTEST: Final = 2.0
 """What is brighter than so many typical nuclei counts as that bright in the threshold."""
 
 
@@ -161,7 +161,7 @@ def find_lr_nuclei(
     # All tiles of a usual field, some of a large one.
     sampled = np.unique(np.linspace(0, len(tiles) - 1, min(_SAMPLED, len(tiles))).round())
     sharp = {int(k): field.sharpened(tiles[int(k)]) for k in sampled}
-    threshold = settings.brightness * field.threshold(list(sharp.values()))
+    threshold = settings.brightness * field.threshold([(tiles[k], one) for k, one in sharp.items()])
     centres, scores = [np.empty((0, 2))], [np.empty(0)]
     for k, tile in enumerate(tiles):
         image = sharp.pop(k) if k in sharp else field.sharpened(tile)
@@ -210,13 +210,13 @@ class _Field:
             if not low <= value <= 1000:
                 raise InputError(f"{what} is {value:g}; give a number from {low:g} to 1000.")
         image, unit = finite_image(dna)
-        noise = noise_of(image)
-        if np.issubdtype(dna.dtype, np.integer):
-            noise = max(noise, unit / math.sqrt(12))
         # The deviation of a disc is a quarter of its diameter.
         blob = diameter / 4 / ratio
-        block = max(3, round(_BLOCK * diameter / ratio))
-        above = image - background_of(image, block) - np.float32(_RAISED * noise)
+        above = image - background_of(image, max(3, round(_BLOCK * diameter / ratio)))
+        noise = noise_of(above)
+        if np.issubdtype(dna.dtype, np.integer):
+            noise = max(noise, unit / math.sqrt(12))
+        above -= np.float32(_RAISED * noise)
         above = without_hot_pixels(above, math.hypot(psf_sigma, blob / 2), noise)
         points = max(1, round(_POINTS * ratio / diameter))
         noise = max(noise, 1e-3 * float(above.max()))
@@ -268,9 +268,17 @@ class _Field:
             now, before = ahead * (rows.T @ lack @ columns) / reach, now
         return now * np.float32(self.points**2)
 
-    def threshold(self, sharp: list[Image]) -> float:
+    def threshold(self, sharp: list[tuple[_Tile, Image]]) -> float:
         """Return Otsu's threshold of tiles, in which no object counts for more than some nuclei."""
-        images = [scipy.ndimage.gaussian_filter(one, _SMOOTH * self.fine) for one in sharp]
+        images = []
+        for tile, one in sharp:
+            smooth = scipy.ndimage.gaussian_filter(one, _SMOOTH * self.fine)
+            # Each pixel counts once, however many tiles show it.
+            (top, bottom), (left, right) = (
+                [round((end + 1.5 - part.start) * self.points) for end in ends]
+                for ends, part in zip(tile.core, tile.window, strict=True)
+            )
+            images.append(smooth[top:bottom, left:right])
         tops = np.concatenate(
             [image[(image > 5 * self.noise) & _is_top(image)] for image in images]
         )
@@ -289,7 +297,8 @@ class _Field:
         self, sharp: Image, tile: _Tile, threshold: float, settings: LrNucleusSettings
     ) -> Points:
         """Return the centres (K, 2) of the nuclei of a tile in pixels of the image."""
-        mask = scipy.ndimage.gaussian_filter(sharp, _SMOOTH * self.fine) > threshold
+        smooth = scipy.ndimage.gaussian_filter(sharp, _SMOOTH * self.fine)
+        mask = smooth > threshold
         peaked = scipy.ndimage.gaussian_filter(sharp, _PEAKED * self.fine)
         peaks = _apart(
             np.argwhere(_is_top(peaked) & mask), peaked, settings.spacing * self.diameter
@@ -299,7 +308,7 @@ class _Field:
         parts = skimage.segmentation.watershed(-peaked, markers, mask=mask)
         areas = np.bincount(parts.ravel(), minlength=len(peaks) + 1)[1:]
         big = np.flatnonzero(areas >= settings.min_area * math.pi / 4 * self.diameter**2) + 1
-        middles = scipy.ndimage.center_of_mass(mask, parts, big) if big.size else []
+        middles = scipy.ndimage.center_of_mass(smooth - threshold, parts, big) if big.size else []
         fine = np.array(middles, np.float64).reshape(-1, 2)
         corner = [part.start for part in tile.window]
         centres: Points = (fine + 0.5) / self.points - 1.5 + corner
