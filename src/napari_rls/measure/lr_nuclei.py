@@ -58,7 +58,7 @@ class LrNucleusSettings(Checked):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     brightness: float = Field(
-        default=0.9,
+        default=0.92,
         ge=0,
         le=10,
         title="Darkest nucleus",
@@ -72,7 +72,7 @@ class LrNucleusSettings(Checked):
         description="Objects of less contrast are no nuclei, in deviations of the noise.",
     )
     spacing: float = Field(
-        default=0.82,
+        default=0.8,
         ge=0,
         le=10,
         title="Nearest nuclei",
@@ -120,8 +120,9 @@ def find_lr_nuclei(
     The image is taken for a sum of many small Gaussian blobs, as wide as a nucleus, seen
     through the PSF and the pixels; their brightness on a grid finer than the pixels is
     found by Richardson and Lucy's iteration with Nesterov's momentum. Otsu's threshold
-    tells nuclei from the background, peaks divide those that touch, and a nucleus is at
-    the centroid of its part. The image is worked on in overlapping tiles.
+    tells nuclei from the background, peaks (of brightness times the root of the depth in the
+    object) divide those that touch, and a nucleus is at the centroid of what its part has
+    above the threshold. The image is worked on in overlapping tiles.
 
     Parameters
     ----------
@@ -300,6 +301,10 @@ class _Field:
         smooth = scipy.ndimage.gaussian_filter(sharp, _SMOOTH * self.fine)
         mask = smooth > threshold
         peaked = scipy.ndimage.gaussian_filter(sharp, _PEAKED * self.fine)
+        # A nucleus of two bright lobes has one middle, touching ones have two.
+        depth = scipy.ndimage.distance_transform_edt(mask)
+        depth = scipy.ndimage.gaussian_filter(depth, self.fine / 2).astype(np.float32)
+        peaked *= np.sqrt(np.maximum(depth, 1e-3))
         peaks = _apart(
             np.argwhere(_is_top(peaked) & mask), peaked, settings.spacing * self.diameter
         )
