@@ -121,12 +121,12 @@ print([name for name in sys.modules if name.startswith("their")])
 """
     assert printed(site, code) == [
         "('broken', 'gentle', 'odd') True",
-        "typing.Literal['bicubic', 'boxes', 'wrong']",
+        "typing.Literal['bicubic', 'optics', 'boxes', 'wrong']",
         "[]",
     ]
     text = python(site, *CLI, "super-resolve", "--help").stdout
     assert "gentle" in text
-    assert "bicubic|boxes|wrong" in text
+    assert "bicubic|optics|boxes|wrong" in text
     assert "gentle" in python(site, *CLI, "benchmark", "--help").stdout
 
 

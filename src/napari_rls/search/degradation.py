@@ -17,6 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_rls.search.imaging import imaging_matrix, keys_weights
+from napari_rls.search.optics import USUAL_SIGMA
+
 Operator = Callable[[Tensor], Tensor]
 """From images to images."""
 
@@ -41,6 +44,19 @@ class Degradation(Protocol):
         """Return its ``name`` and all that determines it: plain numbers, strings and lists."""
 
 
+def aligned_centres(size: int, factor: int) -> NDArray[np.float64]:
+    """Return the centres of the LR pixels that tile an axis of ``size`` HR pixels.
+
+    Raises
+    ------
+    ValueError
+        If ``factor`` does not divide ``size``.
+    """
+    if factor < 1 or size % factor:
+        raise ValueError(f"A side of {size} pixels cannot be divided by the factor {factor}.")
+    return np.asarray((np.arange(size // factor) + 0.5) * factor - 0.5, np.float64)
+
+
 def bicubic_matrix(size: int, factor: int) -> NDArray[np.float64]:
     """Return the antialiased bicubic downscaling of one axis, shape (size/factor, size).
 
@@ -53,15 +69,7 @@ def bicubic_matrix(size: int, factor: int) -> NDArray[np.float64]:
     ValueError
         If ``factor`` does not divide ``size``.
     """
-    if factor < 1 or size % factor:
-        raise ValueError(f"A side of {size} pixels cannot be divided by the factor {factor}.")
-    centres = (np.arange(size // factor) + 0.5) * factor
-    distance = np.abs((np.arange(size) + 0.5)[None, :] - centres[:, None]) / factor
-    near = (1.5 * distance - 2.5) * distance**2 + 1
-    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
-    weights: NDArray[np.float64] = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
+    return keys_weights(size, aligned_centres(size, factor), factor)
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,39 @@ class Bicubic:
     def record(self) -> dict[str, Any]:
         """Return name and factor."""
         return {"name": "bicubic", "factor": self.factor}
+
+
+@dataclass(frozen=True)
+class Widefield:
+    """A lens with a Gaussian PSF and a camera whose pixels integrate light, as two matrices.
+
+    LR pixels tile the image, ``factor`` HR pixels each; light from outside it is taken to be as
+    inside.
+
+    Parameters
+    ----------
+    factor
+        HR size divided by LR size.
+    sigma
+        Standard deviation of the PSF in LR pixels.
+
+    Examples
+    --------
+    >>> Widefield(4)(torch.ones(1, 1, 8, 8)).shape
+    torch.Size([1, 1, 2, 2])
+    """
+
+    factor: int
+    sigma: float = USUAL_SIGMA
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the LR images, (N, C, H / factor, W / factor)."""
+        of = self.factor, self.sigma, image.dtype, image.device
+        return _widefield(image.shape[-2], *of) @ image @ _widefield(image.shape[-1], *of).mT
+
+    def record(self) -> dict[str, Any]:
+        """Return name, factor and width of the PSF."""
+        return {"name": "optics", "psf": "gaussian", "factor": self.factor, "sigma": self.sigma}
 
 
 @dataclass(frozen=True)
@@ -166,6 +207,14 @@ class Compose:
 @lru_cache(maxsize=32)
 def _matrix(size: int, factor: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.from_numpy(bicubic_matrix(size, factor)).to(device, dtype)
+
+
+@lru_cache(maxsize=32)
+def _widefield(
+    size: int, factor: int, sigma: float, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    matrix = imaging_matrix(size, aligned_centres(size, factor), factor, sigma)
+    return torch.from_numpy(matrix).to(device, dtype)
 
 
 @lru_cache(maxsize=32)

@@ -70,12 +70,21 @@ def _bicubic(imaging: Imaging) -> Degradation:
     return Bicubic(imaging.factor)
 
 
+def _optics(imaging: Imaging) -> Degradation:
+    from napari_rls.search.degradation import Widefield
+
+    return Widefield(imaging.factor)
+
+
 def _unusable(reason: str) -> OperatorKind:
     return OperatorKind(reason, _bicubic, fault=reason)
 
 
 OWN_OPERATORS: Mapping[str, OperatorKind] = {
-    DEFAULT_OPERATOR: OperatorKind("antialiased bicubic downscaling", _bicubic)
+    DEFAULT_OPERATOR: OperatorKind("antialiased bicubic downscaling", _bicubic),
+    "optics": OperatorKind(
+        "a lens with a Gaussian PSF of 0.45 LR pixels, and pixels that integrate light", _optics
+    ),
 }
 
 OPERATORS: Registry[OperatorKind] = Registry(
