@@ -34,6 +34,9 @@ _INDEPENDENT: Final = 0.25
 _SHAPE_ERROR: Final = 0.1
 """Relative error of the form of the structure's spectrum, as found on fields without noise."""
 
+_LINE_ERROR: Final = 0.03
+"""Relative error of a variance by what no fit shows, however many fields there are."""
+
 _OUTLIER: Final = 12
 """A block is left out from this multiple of its bin's median: a hot pixel, the edge of debris."""
 
@@ -85,7 +88,8 @@ class NoiseLine:
     def deviation_of_variance(self, signal: float) -> float:
         """Return the standard error of :meth:`variance`."""
         arm = np.array([1.0, signal - self.reference])
-        return float(np.sqrt(max(arm @ self.covariance @ arm, 0.0)))
+        fitted = max(arm @ self.covariance @ arm, 0.0)
+        return float(np.sqrt(fitted + (_LINE_ERROR * self.variance(signal)) ** 2))
 
     @property
     def gain_deviation(self) -> float:
