@@ -258,9 +258,9 @@ print(measured.assay.choices)
 viewer.close()
 """
     assert printed(site, code) == [
-        "('broken', 'gentle', 'odd') ('bicubic', 'boxes', 'wrong') 0.03",
+        "('broken', 'gentle', 'odd') ('bicubic', 'optics', 'boxes', 'wrong') 0.03",
         "boxes Open an image with LR cells and choose it as the LR layer.",
-        "['broken', 'gentle', 'odd'] ('bicubic', 'boxes', 'wrong')",
+        "['broken', 'gentle', 'odd'] ('bicubic', 'optics', 'boxes', 'wrong')",
         "('translocation', 'spots', 'nuclear_mean')",
     ]
 
