@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
+SCALED_AT = 16
+"""Number of LR pixels at which ``scaled`` equals ``mean``: 4 x 4, those of 64 pixels at 16x."""
+
 DataTerm = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From degraded images, their LR images (n, C, h, w) in -1 to 1, and cells (n,), to (n,)."""
 
@@ -26,6 +29,38 @@ class AbsoluteError:
         """Return the error (n,)."""
         error = (degraded - lr).abs().flatten(1)
         return error.sum(1) if self.summed else error.mean(1) * self.weight
+
+
+LIKELIHOOD_SCALE = 0.1
+"""What :class:`Likelihood` is multiplied with, so that usual lambdas hold: chosen on real cells."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Minus the log-likelihood of LR pixels whose deviation is known, outliers allowed for.
+
+    Of a residual r in units of its deviation it is sqrt(1 + r^2) - 1 (pseudo-Huber: Charbonnier
+    et al. 1994): r^2 / 2 as of Gaussian noise where it is small, and growing as |r| where a hot
+    pixel or debris has made it large. It is summed over pixels, meant over channels, and weighed
+    as the reading ``scaled`` weighs absolute errors, so that the lambdas are on one scale.
+
+    Parameters
+    ----------
+    deviation
+        Standard deviation of every LR pixel (N, C, h, w), in units of -1 to 1: noise of the
+        camera and what the generator cannot draw.
+    weight
+        Weight of every LR pixel (N, h, w), 0 for those that are not to be compared.
+    """
+
+    deviation: Tensor
+    weight: Tensor
+
+    def __call__(self, degraded: Tensor, lr: Tensor, cells: Tensor) -> Tensor:
+        """Return the error (n,)."""
+        residual = (degraded - lr) / self.deviation[cells]
+        loss = ((1 + residual.square()).sqrt() - 1).mean(1) * self.weight[cells]
+        return loss.flatten(1).sum(1) * (LIKELIHOOD_SCALE / SCALED_AT)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,18 @@ Operator = Callable[[Tensor], Tensor]
 """From images to images."""
 
 
+class Recorded(Protocol):
+    """From HR images to LR images, with what determines it."""
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the LR images of HR images (N, C, H, W)."""
+
+    def record(self) -> dict[str, Any]:
+        """Return its ``name`` and all that determines it: plain numbers, strings and lists."""
+
+
 @runtime_checkable
-class Degradation(Protocol):
+class Degradation(Recorded, Protocol):
     """D as the search, the samples, ``degrade`` and the encoders' fits take it.
 
     It is differentiable, works on any device that images are on, and keeps their unit: an offset

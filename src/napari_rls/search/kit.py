@@ -12,8 +12,9 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.models.camera import CameraNoise
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
-from napari_rls.search.data_terms import Distance
+from napari_rls.search.data_terms import Distance, Likelihood
 from napari_rls.search.degradation import Degradation
+from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
@@ -32,7 +33,7 @@ class Kit:
     start
         Where the search really starts: ``encoder``, ``mean`` or ``random``.
     degrade
-        The operator D.
+        The operator D; of placed cells that of a batch.
     looks
         How different two images look, for methods that compare that.
     """
@@ -40,7 +41,7 @@ class Kit:
     networks: Networks
     settings: Settings
     start: str
-    degrade: Degradation
+    degrade: Degradation | PlacedOptics
     looks: Distance
 
     @property
@@ -77,7 +78,8 @@ class Kit:
     def first_ws(self, batch: Batch) -> Tensor:
         """Return the W+ latents (n, L, d) that a search starts at; all rows are equal."""
         if self.start == "encoder":
-            w = self.bundle.encoders[self.settings.factor](batch.lr.cpu())
+            first = batch.lr if batch.seen is None else batch.seen.start
+            w = self.bundle.encoders[self.settings.factor](first.cpu())
         elif self.start == "mean":
             w = self.draws.mean_w.expand(len(batch.lr), -1)
         else:
@@ -107,6 +109,34 @@ class Kit:
         return [noise.to(self.device) for noise in drawn]
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """How an LR microscope saw each cell of a batch, where that is known.
+
+    Parameters
+    ----------
+    optics
+        D of each cell.
+    deviation
+        Standard deviation of the cells' LR pixels (n, C, h, w), of -1 to 1.
+    start
+        The cells (n, C, s, s) on the grid of the bundle's encoder, -1 to 1.
+    """
+
+    optics: PlacedOptics
+    deviation: Tensor
+    start: Tensor
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The data term that knows the noise."""
+        return Likelihood(self.deviation, self.optics.share)
+
+    def to(self, device: torch.device) -> Seen:
+        """Return the same on another device."""
+        return Seen(self.optics.to(device), self.deviation.to(device), self.start.to(device))
+
+
 @dataclass(frozen=True)
 class Batch:
     """Cells that are searched at once.
@@ -114,13 +144,17 @@ class Batch:
     Parameters
     ----------
     lr
-        LR images (n, C, h, w) in -1 to 1, on the device of the search.
+        LR images (n, C, h, w) in -1 to 1, on the device of the search; 0 where a pixel is not to
+        be compared.
     cells
         Their numbers in the run, which random numbers depend on.
+    seen
+        How the microscope saw them, where that is known; else they are crops on its grid.
     """
 
     lr: Tensor
     cells: tuple[int, ...]
+    seen: Seen | None = None
 
     def streams(self, seed: int, purpose: Purpose, draw: int = 0) -> list[torch.Generator]:
         """Return every cell's own random numbers for a purpose."""

@@ -75,6 +75,7 @@ def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
             lambda_w=settings.lambda_w,
             lambda_c=settings.lambda_c,
             reading=settings.reading,
+            likelihood=batch.seen.likelihood if batch.seen else None,
         ),
         latents=WPlus(kit.first_ws(batch), kit.fast),
         steps=settings.steps,

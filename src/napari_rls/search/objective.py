@@ -22,7 +22,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from napari_rls.search.data_terms import AbsoluteError, DataTerm
+from napari_rls.search.data_terms import SCALED_AT, AbsoluteError, DataTerm, Likelihood
+from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.priors import Prior, pairwise_distance, pairwise_squares
 
 Reading = Literal["scaled", "mean", "sum", "code"]
@@ -36,9 +37,6 @@ the number of LR pixels, as the sum of a likelihood does. ``code``: as ``mean``,
 
 CODE_WEIGHT = 5.0
 """10 times the mean absolute error of images in 0 to 1, in units of -1 to 1."""
-
-SCALED_AT = 16
-"""Number of LR pixels at which ``scaled`` equals ``mean``: 4 x 4, those of 64 pixels at 16x."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Objective:
     lr
         LR images (N, C, h, w) in the generator's units, -1 to 1.
     degrade
-        The operator D.
+        The operator D; one of placed cells is of each cell its own.
     log_density
         log p_F, from (..., d) to (...).
     data
@@ -89,7 +87,9 @@ class Objective:
 
     def __call__(self, ws: Tensor, image: Tensor, cells: Tensor) -> Terms:
         """Return the terms for latents (n, L, d) and their images, of the LR images ``cells``."""
-        data = self.data(self.degrade(image), self.lr[cells], cells)
+        own = self.degrade
+        degrade = own.of(cells) if isinstance(own, PlacedOptics) else own
+        data = self.data(degrade(image), self.lr[cells], cells)
         cross = self.cross(ws)
         weighed = self.single is None and self.lambda_w > 0
         with torch.set_grad_enabled(weighed and torch.is_grad_enabled()):
@@ -110,6 +110,7 @@ def rls_objective(
     lambda_w: float,
     lambda_c: float,
     reading: Reading = "scaled",
+    likelihood: Likelihood | None = None,
 ) -> Objective:
     """Return E(w) of Regularized Latent Search.
 
@@ -119,6 +120,8 @@ def rls_objective(
         As :class:`Objective`.
     reading
         Normalisation of the data term and of P_cross.
+    likelihood
+        The data term where the noise of LR pixels is known; P_cross is then that of ``scaled``.
     """
     pixels = lr.shape[-2] * lr.shape[-1]
     weight = {"scaled": pixels / SCALED_AT, "code": CODE_WEIGHT}.get(reading, 1.0)
@@ -126,7 +129,7 @@ def rls_objective(
         lr,
         degrade,
         log_density,
-        AbsoluteError(weight, summed=reading == "sum"),
+        likelihood or AbsoluteError(weight, summed=reading == "sum"),
         lambda_w,
         lambda_c,
         cross=pairwise_squares if reading == "sum" else pairwise_distance,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_rls.models.pix2pix import UNet
-from napari_rls.search.degradation import Degradation
+from napari_rls.search.degradation import Recorded
 from napari_rls.search.streams import Purpose, cell_stream
 from napari_rls.workflow.super_resolve.search_batches import as_numpy
 from napari_rls.workflow.super_resolve.updates import Batches, Clock, Run, Update
@@ -22,7 +22,7 @@ def drawn_batches(
     lr: NDArray[np.generic],
     usable: Sequence[int],
     network: UNet,
-    degrade: Degradation,
+    degrade: Recorded,
     device: torch.device,
     kept: Collection[int] = (),
 ) -> Iterator[Update]:

@@ -16,7 +16,7 @@ from napari_rls.measure.domain import look, strange_looks
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.intensity import IntensityMap, Levels, choose_map
 from napari_rls.models.manifest import Manifest
-from napari_rls.search.degradation import Degradation
+from napari_rls.search.degradation import Degradation, Recorded
 from napari_rls.search.operators import Imaging, make_operator
 from napari_rls.search.settings import Settings
 
@@ -86,7 +86,7 @@ def intensity_map(
     return choose_map(lr, trained, typical, settings.intensity, settings.camera_offset)
 
 
-def typical_levels(bundle: Bundle, operator: Degradation) -> Levels:
+def typical_levels(bundle: Bundle, operator: Recorded) -> Levels:
     """Return the levels of the bundle's cells, degraded, in the bundle's unit.
 
     They are those of :data:`TYPICAL_CELLS` cells that the generator draws, the same ones each
@@ -100,7 +100,7 @@ def typical_levels(bundle: Bundle, operator: Degradation) -> Levels:
 
 
 @torch.no_grad()
-def _drawn(bundle: Bundle, operator: Degradation) -> NDArray[np.float32]:
+def _drawn(bundle: Bundle, operator: Recorded) -> NDArray[np.float32]:
     manifest = bundle.manifest
     channels = len(manifest.channels)
     unit = IntensityMap(

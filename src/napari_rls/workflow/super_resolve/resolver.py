@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.catalogue import find_bundle
-from napari_rls.models.intensity import unusual_cells
+from napari_rls.models.intensity import IntensityMap, unusual_cells
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import contained, own_process
 from napari_rls.search.degradation import Degradation
 from napari_rls.search.device import choose_device, choose_dtype
+from napari_rls.search.imaging import PlacedOptics
+from napari_rls.search.kit import Seen
 from napari_rls.search.networks import Networks
 from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
@@ -62,14 +66,17 @@ class Search:
         The operator D.
     networks
         Gives the bundle's networks, made if that is still to be done.
+    seen
+        Tells of cells how the microscope saw them, where D is of each cell its own.
     """
 
     lr: CellStack
     bundle: Bundle
     run: Run
     device: torch.device
-    degrade: Degradation
+    degrade: Degradation | PlacedOptics
     networks: Callable[[], Networks]
+    seen: Callable[[NDArray[np.intp]], Seen] | None = None
 
     def updates(self, kept: Collection[int] = ()) -> Generator[Update, None, None]:
         """Search, and yield an update after every step of every batch.
@@ -85,7 +92,7 @@ class Search:
         run, data = self.run, self.lr.data
         usable = [k for k in range(len(data)) if k not in run.skipped]
         if searches(run.settings):
-            batches = SearchBatches(run, data, self.networks(), self.degrade)
+            batches = SearchBatches(run, data, self.networks(), self.degrade, self.seen)
             yield from batches.updates(usable, kept)
         else:
             network = self.bundle.pix2pix[run.settings.factor]
@@ -250,28 +257,87 @@ class SuperResolver:
             raise InputError(f"{stack.name}: no cell can be searched ({why}).")
         usable = [k for k in range(len(stack)) if k not in skipped]
         with own_process(settings.threads):
-            dtype = self._dtype(settings) if searching else torch.float32
             degrade = self._operator or operator_for(settings, manifest, stack.pixel_size_um)
             intensity = intensity_map(stack.data[usable], bundle, settings, degrade)
-        unusual = unusual_cells(stack.data[usable], intensity)
-        device = self._choice.device
-        run = Run(
-            manifest=manifest,
-            settings=settings,
-            intensity=intensity,
-            device=str(device),
-            device_reason=self._choice.reason,
-            precision=str(dtype).removeprefix("torch."),
-            start=_start(settings, bundle),
-            cells=len(stack),
-            skipped=skipped,
-            unusual={usable[k]: why for k, why in unusual.items()},
-            operator=degrade.record(),
-            reading=stack.reading,
+        run = self._run(stack, settings, intensity, skipped, degrade.record())
+        run = replace(
+            run,
             strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
             scale=scale_doubt(stack.pixel_size_um, manifest, settings.factor),
         )
-        return Search(stack, bundle, run, device, degrade, partial(self._ready, device, dtype))
+        return self._search(stack, run, degrade)
+
+    def prepare_placed(
+        self,
+        windows: CellStack,
+        optics: PlacedOptics,
+        intensity: IntensityMap,
+        seen: Callable[[NDArray[np.intp]], Seen],
+    ) -> Search:
+        """Return a run over cells that lie anywhere in an LR field, ready to begin.
+
+        Parameters
+        ----------
+        windows
+            Their LR windows, with the bundle's channels in order; NaN where a pixel is not to be
+            compared.
+        optics
+            D of each.
+        intensity
+            Which of their intensities are which of the bundle's.
+        seen
+            Tells of cells (n,) how the microscope saw them.
+
+        Raises
+        ------
+        SettingsError
+            If the method does not search.
+        """
+        if not searches(self.settings):
+            raise SettingsError(
+                f"The method {self.settings.method} makes images of crops alone; choose another "
+                "one for fields."
+            )
+        run = self._run(windows, self.settings, intensity, {}, optics.record())
+        return self._search(windows, run, optics, seen)
+
+    def _run(
+        self,
+        stack: CellStack,
+        settings: Settings,
+        intensity: IntensityMap,
+        skipped: Mapping[int, str],
+        operator: Mapping[str, Any],
+    ) -> Run:
+        usable = [k for k in range(len(stack)) if k not in skipped]
+        unusual = unusual_cells(stack.data[usable], intensity)
+        with own_process(settings.threads):
+            dtype = self._dtype(settings) if searches(settings) else torch.float32
+        return Run(
+            manifest=self.bundle.manifest,
+            settings=settings,
+            intensity=intensity,
+            device=str(self._choice.device),
+            device_reason=self._choice.reason,
+            precision=str(dtype).removeprefix("torch."),
+            start=_start(settings, self.bundle),
+            cells=len(stack),
+            skipped=skipped,
+            unusual={usable[k]: why for k, why in unusual.items()},
+            operator=operator,
+            reading=stack.reading,
+        )
+
+    def _search(
+        self,
+        stack: CellStack,
+        run: Run,
+        degrade: Degradation | PlacedOptics,
+        seen: Callable[[NDArray[np.intp]], Seen] | None = None,
+    ) -> Search:
+        device = self._choice.device
+        networks = partial(self._ready, device, getattr(torch, run.precision))
+        return Search(stack, self.bundle, run, device, degrade, networks, seen)
 
     def _settings_for(self, stack: CellStack) -> Settings:
         """Return the settings with the factor that the cells ask for, if none was given."""

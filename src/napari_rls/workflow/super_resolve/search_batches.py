@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from napari_rls.search.degradation import Degradation
 from napari_rls.search.engine import Plan, State, search
-from napari_rls.search.kit import Batch, Kit
+from napari_rls.search.imaging import PlacedOptics
+from napari_rls.search.kit import Batch, Kit, Seen
 from napari_rls.search.networks import Networks
 from napari_rls.search.objective import Objective
 from napari_rls.search.own_generator import cells_that_fit
@@ -38,6 +39,9 @@ class SearchBatches:
         The bundle's, ready to search with.
     degrade
         The operator D.
+    seen
+        Tells of cells (n,) how the microscope saw them, where D is of each cell its own; pixels of
+        ``lr`` that are not to be compared are NaN.
     """
 
     def __init__(
@@ -45,12 +49,14 @@ class SearchBatches:
         run: Run,
         lr: NDArray[np.generic],
         networks: Networks,
-        degrade: Degradation,
+        degrade: Degradation | PlacedOptics,
+        seen: Callable[[NDArray[np.intp]], Seen] | None = None,
     ) -> None:
         settings = run.settings
         method = PRESETS[settings.method]
         self.run = run
         self.lr = lr
+        self._seen = seen
         self.kit = Kit(networks, settings, run.start, degrade, _looks)
         self.stages = method.load_stages()
         self.size = settings.batch_size
@@ -69,8 +75,7 @@ class SearchBatches:
         clock = Clock((len(usable) - batches.done) * self.steps)
         done = batches.done
         for cells in batches.left:
-            encoded = torch.from_numpy(self.run.intensity.encode(self.lr[cells]))
-            batch = Batch(encoded.to(self.kit.device), tuple(cells.tolist()))
+            batch = self._batch(cells)
             for now in self._states(batch):
                 plan, state, found = now
                 finished = found and not settings.samples
@@ -100,6 +105,18 @@ class SearchBatches:
                         seconds_left=left,
                     )
 
+    def _batch(self, cells: NDArray[np.intp]) -> Batch:
+        encoded = torch.from_numpy(self.run.intensity.encode(self.lr[cells]))
+        if self._seen is None:
+            return Batch(encoded.to(self.kit.device), tuple(cells.tolist()))
+        seen = self._seen(cells).to(self.kit.device)
+        known = encoded.nan_to_num(0).to(self.kit.device)
+        return Batch(known, tuple(cells.tolist()), seen)
+
+    def _kit_of(self, batch: Batch) -> Kit:
+        """Return the kit with D of these very cells."""
+        return self.kit if batch.seen is None else replace(self.kit, degrade=batch.seen.optics)
+
     def _states(self, batch: Batch) -> Iterator[tuple[Plan, State, bool]]:
         """Go through the stages; yield plan and state of each step and whether it is the last."""
         state: State | None = None
@@ -107,7 +124,7 @@ class SearchBatches:
             before = state
             if before is not None and bool(before.failed.all()):
                 return
-            plan = stage(self.kit, batch, before)
+            plan = stage(self._kit_of(batch), batch, before)
             for state in search(plan, before):
                 made = state.step - (before.step if before else 0)
                 over = made == plan.steps or not bool(state.running.any())
@@ -150,7 +167,10 @@ class SearchBatches:
     def _update(self, batch: Batch, state: State, *, found: bool) -> Update:
         """Return the update of a state; what it says of the whole run is still to be filled in."""
         image = self.kit.recorded(state.image, batch) if found else state.image
-        difference = (self.kit.degrade(image) - batch.lr).abs().mean((2, 3))
+        difference = (self._kit_of(batch).degrade(image) - batch.lr).abs().mean((2, 3))
+        if batch.seen is not None:
+            # Pixels outside differ by nothing.
+            difference = difference / batch.seen.optics.inside.float().mean((1, 2))[:, None]
         unreached = ~(state.reached | state.failed) & found
         return Update(
             run=self.run,

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 
 def result_stack(result: Collector) -> CellStack:
-    """Return the SR cells of a run; pixels are smaller than LR pixels by the factor."""
+    """Return the SR cells of a run; pixels are smaller than LR pixels by the factor, or ratio."""
     if result.run is None:
         raise ValueError("the run has not produced anything yet")
-    factor, manifest = result.run.settings.factor, result.run.manifest
+    manifest = result.run.manifest
+    # Of cells in a field it is no whole number, and their factor that of the nearest encoder.
+    factor = result.run.operator.get("ratio", result.run.settings.factor)
     size = result.lr.pixel_size_um
     return replace(
         result.lr,
