@@ -1,0 +1,1 @@
+"""Whole LR fields: their cells found, super-resolved in their places, and measured."""

@@ -1,0 +1,84 @@
+"""What a bundle tells of the fields that it is used on: its unit, its nuclei, its encoder."""
+
+from __future__ import annotations
+
+import math
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from napari_rls.errors import InputError
+from napari_rls.measure.cells import MeasureSettings
+from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.manifest import Manifest
+from napari_rls.search.settings import FACTORS
+from napari_rls.workflow.cells.channels import shows_dna
+
+_DRAWN = 64
+"""Generated cells whose nuclei are measured."""
+
+_known: WeakKeyDictionary[Bundle, float] = WeakKeyDictionary()
+
+
+def dna_channel(manifest: Manifest) -> int:
+    """Return the bundle's channel that shows nuclei: by its name, else the first.
+
+    Examples
+    --------
+    >>> from napari_rls import load_bundle
+    >>> dna_channel(load_bundle("bbbc013-translocation-64").manifest)
+    0
+    """
+    return next((k for k, name in enumerate(manifest.channel_names) if shows_dna(name)), 0)
+
+
+def nucleus_settings(manifest: Manifest) -> NucleusSettings:
+    """Return how nuclei are found in the bundle's images."""
+    if not manifest.measurement:
+        return NucleusSettings()
+    measured = MeasureSettings.model_validate(dict(manifest.measurement)).own
+    found: NucleusSettings = measured.nucleus
+    return found
+
+
+@torch.no_grad()
+def nucleus_diameter(bundle: Bundle) -> float:
+    """Return the diameter of a usual nucleus of the bundle's cells, in HR pixels.
+
+    It is that of a disc of the median area of the nuclei in the centres of cells that the
+    generator draws.
+
+    Raises
+    ------
+    InputError
+        If hardly any of them has one.
+    """
+    if bundle not in _known:
+        manifest = bundle.manifest
+        images = bundle.generator(bundle.draw_z(_DRAWN, 0))[:, dna_channel(manifest)].numpy()
+        settings = nucleus_settings(manifest)
+        areas = []
+        for image in images:
+            labels = find_nuclei(image, settings).labels
+            if nucleus := central_nucleus(labels, manifest.hr_size / 8):
+                areas.append(int((labels == nucleus).sum()))
+        if len(areas) < _DRAWN / 2:
+            raise InputError(
+                f"The cells of the bundle {manifest.name} have no nucleus in their centre: fields "
+                "need a bundle of nucleus-centred crops, or the diameter of a nucleus."
+            )
+        _known[bundle] = 2 * math.sqrt(float(np.median(areas)) / math.pi)
+    return _known[bundle]
+
+
+def nearest_factor(bundle: Bundle, ratio: float) -> int:
+    """Return the factor whose encoder starts the search at a ratio of pixel sizes.
+
+    It is the nearest one of those that the bundle has an encoder for, else of all that divide
+    its images; what is known of results at a factor is taken from it too.
+    """
+    size = bundle.manifest.hr_size
+    factors = [*bundle.encoders] or [f for f in FACTORS if size % f == 0]
+    return min(factors, key=lambda factor: abs(math.log(factor / ratio)))

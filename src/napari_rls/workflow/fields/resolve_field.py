@@ -1,0 +1,368 @@
+"""Super-resolve an LR field: find its cells, look again in their SR images, search, blend."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_rls.errors import InputError
+from napari_rls.measure.lr_nuclei import find_lr_nuclei
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.intensity import IntensityMap, choose_map
+from napari_rls.search.imaging import PlacedOptics
+from napari_rls.search.noise import NoiseModel, estimate_noise
+from napari_rls.search.optics import USUAL_SIGMA, Psf
+from napari_rls.search.settings import Settings
+from napari_rls.workflow.cells.stack import CellStack, Crop
+from napari_rls.workflow.fields.field_bundle import (
+    dna_channel,
+    nearest_factor,
+    nucleus_diameter,
+    nucleus_settings,
+)
+from napari_rls.workflow.fields.field_settings import FieldSettings
+from napari_rls.workflow.fields.look_again import look_again
+from napari_rls.workflow.fields.placed_cells import PlacedCells
+from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
+from napari_rls.workflow.super_resolve.intensities import typical_levels
+from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
+from napari_rls.workflow.super_resolve.result import Collector
+
+
+@dataclass(frozen=True, eq=False)
+class Microscope:
+    """How a field was seen, all guesses made.
+
+    ``sigma`` is the deviation of the PSF in LR pixels, ``diameter`` that of a usual nucleus in HR
+    pixels; ``assumed`` says in sentences what was neither given nor read.
+    """
+
+    ratio: float
+    sigma: float
+    psf: Psf
+    noise: NoiseModel
+    diameter: float
+    assumed: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain numbers, strings and lists."""
+        return {
+            "ratio": self.ratio,
+            "psf": self.psf,
+            "psf_sigma": self.sigma if self.psf == "gaussian" else None,
+            "noise": self.noise.record(),
+            "nucleus_diameter": self.diameter,
+            "assumed": list(self.assumed),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class FieldResult:
+    """What became of a field.
+
+    Attributes
+    ----------
+    collector
+        SR crops, samples and latents of the cells that were found, with the record of the run.
+    cells
+        The cells in their places.
+    image
+        The SR image of the field.
+    microscope
+        How the field was seen.
+    dropped
+        Places (M, 2) in LR pixels where a cell was looked for and none is.
+    """
+
+    collector: Collector
+    cells: PlacedCells
+    image: SrField
+    microscope: Microscope
+    dropped: NDArray[np.float64]
+
+    @property
+    def stack(self) -> CellStack:
+        """The SR crops, with their places in LR pixels."""
+        lr = self.collector.lr
+        size = lr.pixel_size_um
+        return replace(
+            lr,
+            data=self.collector.sr,
+            pixel_size_um=None if size is None else size / self.microscope.ratio,
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How it was made: plain numbers, strings, lists and dicts."""
+        return self.collector.provenance() | {
+            "microscope": self.microscope.record(),
+            "places": self.cells.places.tolist(),
+            "dropped": self.dropped.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class FieldUpdate:
+    """What has just been done for a field.
+
+    Parameters
+    ----------
+    stage
+        ``found``: nuclei of the LR image; ``scouting``: the short search; ``looked``: nuclei again
+        in its images; ``searching``: the search proper; ``done``.
+    places
+        Centres (N, 2) of the cells in LR pixels, as they are known now.
+    message
+        A sentence for people, or "".
+    step
+        The update of the search, while one runs; its cells are those of ``places``.
+    result
+        What became of the field, in the last update.
+    """
+
+    stage: str
+    places: NDArray[np.float64]
+    message: str = ""
+    step: Update | None = None
+    result: FieldResult | None = None
+
+
+def noise_words(noise: NoiseModel, channels: Sequence[str]) -> str:
+    """Return a sentence on the noise that a field tells of itself.
+
+    Examples
+    --------
+    >>> noise_words(NoiseModel((2.0,), (100.0,), (3.0,)), ["DNA"])
+    'Noise, from the image itself: DNA offset 100, gain 2, read noise 3.'
+    """
+    parts = zip(channels, noise.offset, noise.gain, noise.read_noise, strict=True)
+    found = "; ".join(
+        f"{n} offset {o:.4g}, gain {g:.3g}, read noise {r:.3g}" for n, o, g, r in parts
+    )
+    return f"Noise, from the image itself: {found}."
+
+
+class FieldResolver:
+    """Super-resolves fields of one microscope with one bundle.
+
+    Parameters
+    ----------
+    resolver
+        Bundle and settings of the search. The factor is that of the bundle's encoder which is
+        nearest to the ratio of pixel sizes.
+    settings
+        How fields were seen, and how their cells are found.
+
+    Examples
+    --------
+    >>> from napari_rls import FieldResolver, FieldSettings, Settings, SuperResolver
+    >>> settings = FieldSettings(optics={"ratio": 8})
+    >>> resolver = SuperResolver("bbbc013-translocation-64", Settings(samples=0))
+    >>> FieldResolver(resolver, settings).settings.optics.ratio
+    8.0
+    """
+
+    def __init__(self, resolver: SuperResolver, settings: FieldSettings | None = None) -> None:
+        self.resolver = resolver
+        self.settings = settings or FieldSettings()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle."""
+        return self.resolver.bundle
+
+    def microscope(self, field: CellStack) -> Microscope:
+        """Return how a field was seen: as given, else as its file says or as it is guessed.
+
+        Parameters
+        ----------
+        field
+            One field, with the bundle's channels in order.
+
+        Raises
+        ------
+        SettingsError
+            If the ratio of pixel sizes is not known.
+        InputError
+            If the bundle's cells have no nucleus.
+        """
+        optics, manifest = self.settings.optics, self.bundle.manifest
+        ratio = optics.ratio_of(field.pixel_size_um, manifest.pixel_size_um)
+        assumed = []
+        sigma = optics.sigma_in_lr_pixels(field.pixel_size_um)
+        if optics.psf == "gaussian" and sigma is None:
+            sigma = USUAL_SIGMA
+            assumed.append(
+                f"The PSF is not known: {sigma:g} LR pixels are assumed; give its width, or NA and "
+                "wavelength of the lens."
+            )
+        noise = self.settings.noise
+        if noise is None:
+            offset = self.resolver.settings.camera_offset
+            estimate = estimate_noise(
+                field.data[0],
+                psf_sigma=sigma,
+                offset=None if offset is None else [offset] * len(field.channels),
+                names=field.channels,
+            )
+            noise = estimate.model
+            assumed += [noise_words(noise, field.channels), *estimate.doubts]
+        diameter = self.settings.diameter or nucleus_diameter(self.bundle)
+        return Microscope(ratio, sigma or 0.0, optics.psf, noise, diameter, tuple(assumed))
+
+    def find(self, field: CellStack, microscope: Microscope) -> NDArray[np.float64]:
+        """Return the centres (N, 2) of nuclei in an LR field, in LR pixels, the clearest first."""
+        found = find_lr_nuclei(
+            field.data[0, dna_channel(self.bundle.manifest)],
+            ratio=microscope.ratio,
+            psf_sigma=microscope.sigma,
+            diameter=microscope.diameter,
+            settings=self.settings.nuclei,
+        )
+        return found.centres[np.argsort(-found.scores, kind="stable")]
+
+    def cut(
+        self, field: CellStack, places: NDArray[np.float64], microscope: Microscope
+    ) -> PlacedCells:
+        """Return the cells at places of a field, moved onto the grid of HR pixels."""
+        size = self.bundle.manifest.hr_size
+        return PlacedCells.cut(
+            field.data[0],
+            on_hr_grid(places, size, microscope.ratio),
+            hr_size=size,
+            ratio=microscope.ratio,
+            sigma=microscope.sigma,
+            psf=microscope.psf,
+            noise=microscope.noise,
+        )
+
+    def intensity(self, cells: Sequence[PlacedCells]) -> IntensityMap:
+        """Choose which intensities of fields are which of the bundle's, by all cells of them."""
+        settings = self.resolver.settings
+        optics = cells[0].optics
+        size = self.bundle.manifest.hr_size
+        middle, _ = PlacedOptics.at([[0.0, 0.0]], size, optics.ratio, optics.sigma, psf=optics.psf)
+        return choose_map(
+            np.concatenate([each.lr for each in cells]),
+            self.bundle.manifest.intensity,
+            lambda: typical_levels(self.bundle, middle),
+            settings.intensity,
+            settings.camera_offset,
+        )
+
+    def updates(
+        self,
+        field: CellStack,
+        *,
+        intensity: IntensityMap | None = None,
+        places: NDArray[np.float64] | None = None,
+    ) -> Generator[FieldUpdate, None, None]:
+        """Super-resolve a field.
+
+        Parameters
+        ----------
+        field
+            One field (1, C, h, w) with the bundle's channels in order.
+        intensity
+            Which of its intensities are which of the bundle's; by default chosen by its cells.
+            Fields of one plate should have one.
+        places
+            Centres (N, 2) of its cells in LR pixels, as chosen by hand: they are taken as they
+            are. By default they are found.
+
+        Raises
+        ------
+        InputError
+            If it is not one field, or no cell is found.
+        SettingsError
+            If the ratio of pixel sizes is not known, or the method does not search.
+        """
+        if len(field) != 1:
+            raise InputError(f"{field.name} holds {len(field)} fields; give one at a time.")
+        microscope = self.microscope(field)
+        for sentence in microscope.assumed:
+            yield FieldUpdate("found", np.empty((0, 2)), sentence)
+        chosen = places is not None
+        spots = self.find(field, microscope) if places is None else np.asarray(places, np.float64)
+        if not len(spots):
+            raise InputError(
+                f"No nucleus was found in {field.name}; look at its DNA channel, the ratio of "
+                "pixel sizes and the sensitivity."
+            )
+        yield FieldUpdate("found", spots, f"{len(spots)} nuclei found in {field.name}.")
+        cells = self.cut(field, spots, microscope)
+        intensity = intensity or self.intensity([cells])
+        dropped = np.empty((0, 2))
+        if self.settings.scout_steps and not chosen:
+            changes = {"steps": self.settings.scout_steps, "samples": 0}
+            scout = self._collector(field, cells)
+            for step in self._search(scout, cells, intensity, microscope, changes):
+                scout.add(step)
+                yield FieldUpdate("scouting", cells.places, step=step)
+            spots, dropped, words = self._looked(field, cells, scout.sr, microscope)
+            if not len(spots):
+                raise InputError(
+                    f"None of the {len(cells)} places found in {field.name} shows a nucleus once "
+                    "it is super-resolved; look at the ratio of pixel sizes and the PSF."
+                )
+            cells = self.cut(field, spots, microscope)
+            yield FieldUpdate("looked", cells.places, words)
+        collector = self._collector(field, cells)
+        for step in self._search(collector, cells, intensity, microscope, {}):
+            collector.add(step)
+            yield FieldUpdate("searching", cells.places, step=step)
+        image = SrField(field.data[0], collector.sr, cells.places, microscope.ratio)
+        result = FieldResult(collector, cells, image, microscope, dropped)
+        yield FieldUpdate("done", cells.places, result=result)
+
+    def _collector(self, field: CellStack, cells: PlacedCells) -> Collector:
+        source = field.crops[0] if field.crops else Crop(field.name)
+        crops = tuple(replace(source, y=float(y), x=float(x)) for y, x in cells.places)
+        stack = replace(field, data=cells.lr, leading="N", crops=crops)
+        return Collector(stack, self.bundle.manifest.hr_size)
+
+    def _search(
+        self,
+        collector: Collector,
+        cells: PlacedCells,
+        intensity: IntensityMap,
+        microscope: Microscope,
+        changes: dict[str, Any],
+    ) -> Generator[Update, None, None]:
+        factor = nearest_factor(self.bundle, microscope.ratio)
+        settings: Settings = self.resolver.settings.model_copy(
+            update=changes | {"factor": factor, "operator": "optics"}
+        )
+        search = self.resolver.with_settings(settings).prepare_placed(
+            collector.lr, cells.optics, intensity, lambda k: cells.seen(k, intensity, factor)
+        )
+        collector.begin(search.run)
+        return search.updates()
+
+    def _looked(
+        self,
+        field: CellStack,
+        cells: PlacedCells,
+        sr: NDArray[np.float32],
+        microscope: Microscope,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+        """Return where nuclei are by the SR images of a first search, where none is, and words."""
+        manifest = self.bundle.manifest
+        revised = look_again(
+            sr[:, dna_channel(manifest)],
+            cells.places,
+            ratio=microscope.ratio,
+            diameter=microscope.diameter,
+            shape=field.data.shape[-2:],
+            settings=nucleus_settings(manifest),
+        )
+        none = [*revised.empty, *revised.twice]
+        words = (
+            f"Looked again in their SR images: {revised.new} more nuclei, {len(revised.empty)} "
+            f"places without one, {len(revised.twice)} found twice; {len(revised.places)} cells."
+        )
+        return revised.places, cells.places[none], words
