@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     from napari_rls.errors import BundleError, InputError, SettingsError, TableError, UserError
     from napari_rls.measure.cells import MeasureSettings
     from napari_rls.models.bundle import Bundle, load_bundle
+    from napari_rls.search.noise import NoiseModel, estimate_noise
     from napari_rls.search.operators import Imaging, OperatorKind
+    from napari_rls.search.optics import Optics
     from napari_rls.search.presets import Method
     from napari_rls.search.settings import Settings
     from napari_rls.workflow.cells.degrade import degrade
+    from napari_rls.workflow.cells.lr_field import degrade_field
     from napari_rls.workflow.cells.stack import CellStack
     from napari_rls.workflow.cells.stack import stack_from_array as cells_from_array
+    from napari_rls.workflow.fields.field_settings import FieldSettings
+    from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldResult, FieldUpdate
     from napari_rls.workflow.measure.measurements import Measurements
     from napari_rls.workflow.super_resolve.resolver import SuperResolver, super_resolve
     from napari_rls.workflow.super_resolve.sr_result import Result
@@ -38,12 +43,18 @@ _HOMES = {
     "Bundle": "models.bundle",
     "BundleError": "errors",
     "CellStack": "workflow.cells.stack",
+    "FieldResolver": "workflow.fields.resolve_field",
+    "FieldResult": "workflow.fields.resolve_field",
+    "FieldSettings": "workflow.fields.field_settings",
+    "FieldUpdate": "workflow.fields.resolve_field",
     "Imaging": "search.operators",
     "InputError": "errors",
     "MeasureSettings": "measure.cells",
     "Measurements": "workflow.measure.measurements",
     "Method": "search.presets",
+    "NoiseModel": "search.noise",
     "OperatorKind": "search.operators",
+    "Optics": "search.optics",
     "Result": "workflow.super_resolve.sr_result",
     "Settings": "search.settings",
     "SettingsError": "errors",
@@ -53,6 +64,8 @@ _HOMES = {
     "UserError": "errors",
     "cells_from_array": "workflow.cells.stack",
     "degrade": "workflow.cells.degrade",
+    "degrade_field": "workflow.cells.lr_field",
+    "estimate_noise": "search.noise",
     "load_bundle": "models.bundle",
     "measure_cells": "api",
     "read_cells": "api",
@@ -70,12 +83,18 @@ __all__ = [
     "Bundle",
     "BundleError",
     "CellStack",
+    "FieldResolver",
+    "FieldResult",
+    "FieldSettings",
+    "FieldUpdate",
     "Imaging",
     "InputError",
     "MeasureSettings",
     "Measurements",
     "Method",
+    "NoiseModel",
     "OperatorKind",
+    "Optics",
     "Result",
     "Settings",
     "SettingsError",
@@ -86,6 +105,8 @@ __all__ = [
     "__version__",
     "cells_from_array",
     "degrade",
+    "degrade_field",
+    "estimate_noise",
     "load_bundle",
     "measure_cells",
     "read_cells",

@@ -10,6 +10,7 @@ import typer
 from napari_rls.cli.benchmark import benchmark
 from napari_rls.cli.bundles import bundles
 from napari_rls.cli.demo import demo
+from napari_rls.cli.fields import fields
 from napari_rls.cli.images import crops, degrade
 from napari_rls.cli.measure import measure
 from napari_rls.cli.options import ListCommand
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(super_resolve)
+app.command()(fields)
 app.command()(crops)
 app.command()(degrade)
 app.command()(simulate)
@@ -58,6 +60,7 @@ def main(
 
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
     become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all.
+    'fields' does all of it for whole LR images of a microscope: it finds their cells too.
     'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images, and
     'train-pix2pix' adds a rival of the search to one. 'benchmark' compares methods. 'demo' shows
     it all without any data of your own.

@@ -1,0 +1,186 @@
+"""``napari-rls fields``: LR fields in, SR fields and one table of their cells out."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_rls.cli.measure import CHOICES, known_assay
+from napari_rls.cli.options import given, options_of
+from napari_rls.cli.reporting import (
+    FAILED,
+    WRONG_USAGE,
+    SearchProgress,
+    exit_code,
+    on_stop,
+    put,
+    say,
+)
+from napari_rls.errors import SettingsError
+from napari_rls.search.optics import Optics
+from napari_rls.search.settings import Settings
+from napari_rls.workflow.cells.channels import split_names
+from napari_rls.workflow.cells.plate_map import PlateMap
+from napari_rls.workflow.cells.read import FORMATS
+from napari_rls.workflow.measure.measure_settings import measure_settings
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from napari_rls.search.noise import NoiseModel
+    from napari_rls.workflow.fields.run_fields import FieldsUpdate
+
+_SEARCH = (
+    "bundle", "method", "lambda_w", "lambda_c", "steps", "samples", "seed", "intensity",
+    "camera_offset", "batch_size", "device", "precision", "threads",
+)  # fmt: skip
+"""Settings of the search that are options of the command; a settings file may give any."""
+
+_FLAGS = {"psf_sigma": "psf", "wavelength_um": "wavelength"}
+"""What options of the optics are called, where not as their setting."""
+
+
+@options_of(Optics, only=("ratio", "psf_sigma", "na", "wavelength_um"), flags=_FLAGS)
+@options_of(Settings, only=_SEARCH)
+def fields(
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGES...", help=f"LR fields, or folders of them: {FORMATS}."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")],
+    noise: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|OFFSET,GAIN,READ",
+            help="Noise of the camera, the same for all channels: grey level without light, grey "
+            "levels a photon, and deviation of its own noise; or 'auto', estimated from each "
+            "field.",
+        ),
+    ] = "auto",
+    assay: Annotated[
+        str | None,
+        typer.Option(
+            "--assay",
+            metavar=CHOICES,
+            callback=known_assay,
+            show_default=False,
+            help="What is measured; without it, what suits the bundle.",
+        ),
+    ] = None,
+    plate_map: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Table with a column 'well' or 'file' and 'condition', 'dose' or others.",
+        ),
+    ] = None,
+    channels: Annotated[
+        str,
+        typer.Option(
+            help="Channels of the images in the bundle's order, by index from 0 or name; without "
+            "it: by the bundle's names, else as they come."
+        ),
+    ] = "",
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", metavar="FILE", help="Settings file of the search; options win."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make results again that are there.")
+    ] = False,
+    **options: Any,
+) -> None:
+    """Find the cells of whole LR fields, super-resolve them in their places and measure them.
+
+    Nuclei are found in the LR image and again in SR; crops are blended into an SR image of each
+    field, OUT/fields/NAME_SR8x.ome.tif. All cells are measured into OUT/cells.csv and
+    OUT/cells.parquet, a row each for SR and for the upsampled LR image. SR pixels are generated
+    by the model, not measured. What is finished stays if the run is stopped: the same command
+    goes on with the rest.
+    """
+    with exit_code(WRONG_USAGE):
+        stored = Settings.load(settings_file) if settings_file else Settings()
+        optics = {name: options.pop(name) for name in Optics.model_fields if name in options}
+        if options["method"] not in (None, stored.method):
+            stored = stored.with_method(options["method"])
+        values = stored.model_dump(exclude_unset=True) | given(options)
+        settings = Settings.parse(values, "options")
+        microscope = Optics.parse(given(optics), "options")
+        plate = PlateMap(plate_map) if plate_map else None
+        wanted = split_names(channels)
+        say(f"Loading {settings.bundle} ...")
+        from napari_rls.models.bundle import load_bundle
+        from napari_rls.workflow.fields.field_settings import FieldSettings
+        from napari_rls.workflow.fields.run_fields import RunFields
+
+        bundle = load_bundle(settings.bundle)
+        usual = None if assay else dict(bundle.manifest.measurement)
+        job = RunFields(
+            bundle,
+            settings,
+            FieldSettings(optics=microscope, noise=_noise(noise, len(bundle.manifest.channels))),
+            measure_settings(assay, None, {}, usual or None),
+            out,
+            channels=wanted,
+            plate_map=plate,
+            overwrite=overwrite,
+        )
+    failed = 0
+    sentence = "Stopped: finished fields stay; the same command goes on with the rest."
+    with (
+        exit_code(FAILED),
+        on_stop(sentence),
+        _View() as view,
+        closing(job.updates(images)) as updates,
+    ):
+        for update in updates:
+            view.update(update)
+            failed += update.error is not None
+            for path in update.written:
+                put(path)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _noise(text: str, channels: int) -> NoiseModel | None:
+    """Return the noise that an option gives, None to estimate it."""
+    from napari_rls.search.noise import NoiseModel
+
+    if text == "auto":
+        return None
+    try:
+        offset, gain, read_noise = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(
+            f"--noise is {text!r}; give auto, or three numbers as in 100,0.5,2 (offset, gain, "
+            "read noise)."
+        ) from None
+    return NoiseModel(
+        offset=(offset,) * channels, gain=(gain,) * channels, read_noise=(read_noise,) * channels
+    )
+
+
+class _View(SearchProgress):
+    """Sentences, and a bar for each search of a field."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of: tuple[str, str] | None = None
+        self._bar: TaskID | None = None
+
+    def update(self, update: FieldsUpdate) -> None:
+        """Show an update."""
+        if update.message:
+            say(update.message)
+        if update.step is None or update.step.step is None:
+            return
+        of = (update.field, update.step.stage)
+        if of != self._of:
+            self._of, self._bar = of, self.start(f"{update.field} ({update.step.stage})")
+        assert self._bar is not None
+        self.show(self._bar, update.step.step)

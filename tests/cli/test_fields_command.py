@@ -1,0 +1,116 @@
+"""``napari-rls fields``: files in, SR fields and a table out, going on, what cannot be used."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from cli_bench import run
+from field_bench import drawn_field
+
+from napari_rls.workflow.cells.read import read_record, read_stack
+from napari_rls.workflow.cells.write import write_stack
+
+QUICK = ("--steps", "3", "--samples", "2", "--threads", "1", "--noise", "100,2,4")
+OPTICS = ("--ratio", "8", "--psf", "0.45")
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plate")
+    for well in ("B03", "C04"):
+        write_stack(folder / f"{well}.ome.tif", drawn_field(8.0, 1, 2).lr, description="a field")
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".DS_Store").write_bytes(b"\\0")
+    (folder / "D05.tif").write_bytes(b"no TIFF")
+    (folder / "map.csv").write_text("well,condition\\nB03,control\\nC04,drug\\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(plate: Path, tmp_path_factory: pytest.TempPathFactory):
+    out = tmp_path_factory.mktemp("out")
+    result = run(
+        "fields", plate, "--out", out, "--plate-map", plate / "map.csv", *OPTICS, *QUICK, code=1
+    )
+    return out, result
+
+
+def test_every_field_has_its_images_and_all_cells_are_in_the_table(finished) -> None:
+    out, result = finished
+    # One file is broken; the others do not suffer.
+    assert "D05.tif" in result.stderr
+    assert "files are no images and are left out: .DS_Store, map.csv, notes.txt" in result.stderr
+    table = pd.read_csv(out / "cells.csv")
+    sr = table[table.Metadata_Image == "SR"]
+    assert set(sr.Metadata_Well) == {"B03", "C04"}
+    assert dict(zip(sr.Metadata_Well, sr.Metadata_Condition, strict=True)) == {
+        "B03": "control",
+        "C04": "drug",
+    }
+    assert len(table) == 2 * len(sr)
+    # Places are in LR pixels.
+    assert sr.Metadata_X.between(-0.5, 15.5).all()
+    assert sr.Metadata_Y.between(-0.5, 7.5).all()
+    for well in ("B03", "C04"):
+        image = read_stack(out / "fields" / f"{well}_SR8x.ome.tif")
+        assert image.data.shape == (1, 2, 64, 128)
+        generated = tifffile.imread(out / "fields" / f"{well}_SR8x_generated.ome.tif")
+        assert set(np.unique(generated)) <= {0, 1}
+        cells = read_stack(out / "fields" / f"{well}_cells_SR8x.ome.tif")
+        assert len(cells) == (sr.Metadata_Well == well).sum()
+        record = read_record(out / "fields" / f"{well}_SR8x.ome.tif")
+        assert record["generated"] is True
+        assert record["microscope"]["psf_sigma"] == 0.45
+    printed = result.stdout.split()
+    assert str(out / "cells.csv") in printed
+    assert all(Path(path).exists() for path in printed)
+
+
+def test_the_same_command_goes_on_with_what_is_missing(finished, plate: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    before = (out / "cells.csv").read_bytes()
+    for path in (out / "fields").glob("C04_*"):
+        path.unlink()
+    result = run(
+        "fields", plate, "--out", out, "--plate-map", plate / "map.csv", *OPTICS, *QUICK, code=1
+    )
+    assert "B03 is finished already." in result.stderr
+    assert "C04 is finished already." not in result.stderr
+    assert (out / "cells.csv").read_bytes() == before
+
+
+def test_other_settings_make_it_again(finished, plate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    result = run(
+        "fields", plate / "B03.ome.tif", "--out", out, *OPTICS, *QUICK, "--lambda-c", "0.02"
+    )
+    assert "finished already" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "sentence"),
+    [
+        (["--psf", "0.45"], 1, "The ratio of pixel sizes is not known"),
+        ([*OPTICS, "--na", "0.3"], 2, "psf_sigma cannot be used with na"),
+        ([*OPTICS, "--noise", "100,2"], 2, "--noise is '100,2'; give auto, or three numbers"),
+    ],
+)
+def test_what_is_missing_or_at_odds_is_one_sentence(
+    plate: Path, tmp_path: Path, args: list[str], code: int, sentence: str
+) -> None:
+    result = run("fields", plate / "B03.ome.tif", "--out", tmp_path / "out", *args, code=code)
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    result = run("fields", tmp_path / "in", "--out", tmp_path / "out", *OPTICS, code=1)
+    assert "There is no TIFF image in what was given" in result.stderr
