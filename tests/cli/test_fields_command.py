@@ -85,6 +85,17 @@ def test_the_same_command_goes_on_with_what_is_missing(finished, plate: Path, tm
     assert (out / "cells.csv").read_bytes() == before
 
 
+def test_more_images_leave_those_that_are_finished(finished, plate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    write_stack(tmp_path / "E06.ome.tif", drawn_field(8.0, 1, 2).lr, description="a field")
+    files = [plate / "B03.ome.tif", plate / "C04.ome.tif", tmp_path / "E06.ome.tif"]
+    plates = ("--plate-map", plate / "map.csv")
+    result = run("fields", *files, "--out", out, *plates, *OPTICS, *QUICK)
+    assert result.stderr.count("is finished already.") == 2
+    assert set(pd.read_csv(out / "cells.csv").Metadata_Well) == {"B03", "C04", "E06"}
+
+
 def test_other_settings_make_it_again(finished, plate: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)

@@ -137,13 +137,13 @@ def noise_words(noise: NoiseModel, channels: Sequence[str]) -> str:
     Examples
     --------
     >>> noise_words(NoiseModel((2.0,), (100.0,), (3.0,)), ["DNA"])
-    'Noise, from the image itself: DNA offset 100, gain 2, read noise 3.'
+    'Noise, estimated from the images: DNA offset 100, gain 2, read noise 3.'
     """
     parts = zip(channels, noise.offset, noise.gain, noise.read_noise, strict=True)
     found = "; ".join(
         f"{n} offset {o:.4g}, gain {g:.3g}, read noise {r:.3g}" for n, o, g, r in parts
     )
-    return f"Noise, from the image itself: {found}."
+    return f"Noise, estimated from the images: {found}."
 
 
 class FieldResolver:
@@ -202,17 +202,26 @@ class FieldResolver:
             )
         noise = self.settings.noise
         if noise is None:
-            offset = self.resolver.settings.camera_offset
-            estimate = estimate_noise(
-                field.data[0],
-                psf_sigma=sigma,
-                offset=None if offset is None else [offset] * len(field.channels),
-                names=field.channels,
-            )
-            noise = estimate.model
-            assumed += [noise_words(noise, field.channels), *estimate.doubts]
+            noise, said = self.noise([field])
+            assumed += said
         diameter = self.settings.diameter or nucleus_diameter(self.bundle)
         return Microscope(ratio, sigma or 0.0, optics.psf, noise, diameter, tuple(assumed))
+
+    def noise(self, fields: Sequence[CellStack]) -> tuple[NoiseModel, list[str]]:
+        """Estimate the noise of fields of one camera; return it with sentences on it."""
+        offset, names = self.resolver.settings.camera_offset, fields[0].channels
+        estimate = estimate_noise(
+            [image for field in fields for image in field.data],
+            psf_sigma=self.settings.optics.psf_sigma,
+            offset=None if offset is None else [offset] * len(names),
+            names=names,
+        )
+        return estimate.model, [noise_words(estimate.model, names), *estimate.doubts]
+
+    def with_noise(self, noise: NoiseModel) -> FieldResolver:
+        """Return a resolver of the same bundle and settings that knows the noise."""
+        settings = self.settings.model_copy(update={"noise": noise})
+        return FieldResolver(self.resolver, settings)
 
     def find(self, field: CellStack, microscope: Microscope) -> NDArray[np.float64]:
         """Return the centres (N, 2) of nuclei in an LR field, in LR pixels, the clearest first."""

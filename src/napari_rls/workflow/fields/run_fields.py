@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from napari_rls.errors import InputError, sentence_of
@@ -17,7 +16,6 @@ from napari_rls.files.json_file import read_json
 from napari_rls.files.outputs import check_outputs
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.bundle import Bundle
-from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.settings import Settings
 from napari_rls.version import __version__
 from napari_rls.workflow.cells.channels import choose_channels
@@ -34,13 +32,11 @@ from napari_rls.workflow.fields.field_files import (
 )
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldResult, FieldUpdate
+from napari_rls.workflow.fields.shared import Shared, spread
 from napari_rls.workflow.measure.image_sets import ImageSet
 from napari_rls.workflow.measure.measurements import Measurements, join, measure
 from napari_rls.workflow.measure.table_files import read_table, table_paths, write_table
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
-
-INTENSITY_FIELDS = 24
-"""Fields, spread over all, by whose cells the intensities of a run are chosen."""
 
 JOB_KEY = "job"
 """Key of a field's record: what its files depend on."""
@@ -139,12 +135,13 @@ class RunFields:
         yield from broken
         if not fields:
             raise InputError("None of the images can be used.")
-        intensity, words = self._intensity(fields)
-        yield FieldsUpdate(words)
+        shared = self._shared(fields)
+        for sentence in shared.words:
+            yield FieldsUpdate(sentence)
         parts: list[Measurements] = []
         total = len(fields) + len(broken)
         for done, field in enumerate(fields, len(broken)):
-            for update in self._told(field, intensity):
+            for update in self._told(field, shared):
                 if isinstance(update, Measurements):
                     parts.append(update)
                 else:
@@ -167,54 +164,49 @@ class RunFields:
         names = self.resolver.bundle.manifest.channel_names
         return choose_channels(field.read(), self.channels, names)
 
-    def _intensity(self, fields: Sequence[FieldFile]) -> tuple[IntensityMap, str]:
-        """Choose one intensity map for the whole run, and say how."""
-        spread = np.unique(np.linspace(0, len(fields) - 1, INTENSITY_FIELDS).round().astype(int))
-        cells, problem = [], ""
-        for index in spread:
+    def _shared(self, fields: Sequence[FieldFile]) -> Shared:
+        """Return what all fields share: as an earlier start has chosen it, or chosen now."""
+        path, digest = self.out / "fields" / "shared.json", _digest(self._settings())
+        kept = None if self.overwrite else Shared.load(path, digest)
+        if kept is not None:
+            return kept
+        stacks, problem = [], ""
+        for index in spread(len(fields)):
             try:
-                field = self._read(fields[index])
-                microscope = self.resolver.microscope(field)
-                found = self.resolver.find(field, microscope)
-                if len(found):
-                    cells.append(self.resolver.cut(field, found, microscope))
+                stacks.append(self._read(fields[index]))
             except InputError as error:
                 problem = str(error)
-        if not cells:
-            raise InputError(problem or "No nucleus was found in any of the fields.")
-        chosen = self.resolver.intensity(cells)
-        names = self.resolver.bundle.manifest.channel_names
-        words = chosen.words(names) or "Intensities are taken as they are, as the bundle's."
-        count = sum(map(len, cells))
-        return chosen, f"{words} (By {count} cells of {len(cells)} fields.)"
+        if not stacks:
+            raise InputError(problem)
+        shared = Shared.choose(self.resolver, stacks, digest)
+        shared.save(path)
+        return shared
 
-    def _told(
-        self, field: FieldFile, intensity: IntensityMap
-    ) -> Iterator[FieldsUpdate | Measurements]:
+    def _told(self, field: FieldFile, shared: Shared) -> Iterator[FieldsUpdate | Measurements]:
         """Work on a field; what is wrong with it is told and does not stop the others."""
         try:
-            yield from self._one(field, intensity)
+            yield from self._one(field, shared)
         except Exception as error:
             if (sentence := sentence_of(error)) is None:
                 raise
             yield FieldsUpdate(sentence, field.name, error=error)
 
-    def _one(
-        self, field: FieldFile, intensity: IntensityMap
-    ) -> Iterator[FieldsUpdate | Measurements]:
+    def _one(self, field: FieldFile, shared: Shared) -> Iterator[FieldsUpdate | Measurements]:
         stack = self._read(field)
         if not stack.reading.certain:
             text = " ".join([stack.reading.text, *stack.reading.warnings])
             yield FieldsUpdate(f"{field.name}: {text}", field.name)
-        ratio = self.resolver.microscope(stack).ratio
+        resolver = self.resolver.with_noise(shared.noise)
+        ratio = resolver.microscope(stack).ratio
         paths = FieldPaths.of(self.out / "fields", field.name, ratio)
-        job = self._job(stack, intensity)
+        job = {"sha256": _digest(self._settings(), shared.model_dump(mode="json"))}
+        job["input"] = content_digest(stack.data)
         if (kept := self._finished(paths, job)) is not None:
             yield FieldsUpdate(f"{field.name} is finished already.", field.name)
             yield kept
             return
         result: FieldResult | None = None
-        for update in self.resolver.updates(stack, intensity=intensity):
+        for update in resolver.updates(stack, intensity=shared.intensity):
             result = update.result or result
             yield FieldsUpdate(update.message, field.name, update)
         assert result is not None
@@ -243,20 +235,18 @@ class RunFields:
                 return update.result
         raise AssertionError("a measurement ends with its result")
 
-    def _job(self, stack: CellStack, intensity: IntensityMap) -> dict[str, Any]:
-        """Return what the results of a field depend on."""
+    def _settings(self) -> dict[str, Any]:
+        """Return what the results depend on, beside the images."""
         resolver = self.resolver
-        parts = {
+        return {
             "settings": resolver.resolver.settings.model_dump(mode="json"),
             "fields": resolver.settings.model_dump(mode="json"),
             "measurement": self.measurement.model_dump(mode="json"),
+            "channels": list(self.channels),
             "plate_map": self.plate_map.sha256 if self.plate_map else None,
             "bundle": resolver.bundle.manifest.content_hash,
-            "intensity": [intensity.mode, *intensity.low, *intensity.high],
             "version": __version__,
         }
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return {"sha256": digest, "input": content_digest(stack.data)}
 
     def _finished(self, paths: FieldPaths, job: dict[str, Any]) -> Measurements | None:
         """Return what was measured of a field whose files are there and of this very run."""
@@ -270,6 +260,10 @@ class RunFields:
         except (OSError, ValueError):
             return None
         return Measurements(pd.DataFrame(table), {}, dict(measured))
+
+
+def _digest(*parts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _fields_of(files: Sequence[Path]) -> tuple[list[FieldFile], list[FieldsUpdate]]:

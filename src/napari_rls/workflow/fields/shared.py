@@ -1,0 +1,117 @@
+"""What all fields of a run share: the camera's noise, and which intensities are the bundle's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from napari_rls.errors import InputError, JsonError
+from napari_rls.files.json_file import read_model
+from napari_rls.models.intensity import IntensityMap
+from napari_rls.search.noise import NoiseModel
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.write import write_json
+from napari_rls.workflow.fields.resolve_field import FieldResolver
+
+MOST_FIELDS = 24
+"""Fields, spread over all, that it is chosen by."""
+
+
+class Shared(BaseModel):
+    """What all fields of a run share.
+
+    Attributes
+    ----------
+    digest
+        Of the settings that it was chosen with.
+    noise
+        Noise of the LR pixels.
+    mode, low, high
+        Intensities: see :class:`~napari_rls.models.intensity.IntensityMap`.
+    words
+        How it was chosen, in sentences.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    noise: NoiseModel
+    mode: Literal["bundle", "match"]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    words: tuple[str, ...]
+
+    @property
+    def intensity(self) -> IntensityMap:
+        """Which intensities of the fields are which of the bundle's."""
+        return IntensityMap(self.mode, self.low, self.high)
+
+    @classmethod
+    def choose(cls, resolver: FieldResolver, fields: Sequence[CellStack], digest: str) -> Shared:
+        """Choose it by some fields.
+
+        Raises
+        ------
+        InputError
+            If no nucleus is found in any of them.
+        SettingsError
+            If the ratio of pixel sizes is not known.
+        """
+        words: list[str] = []
+        if resolver.settings.noise is None:
+            noise, said = resolver.noise(fields)
+            words += said
+            resolver = resolver.with_noise(noise)
+        cells = []
+        for field in fields:
+            microscope = resolver.microscope(field)
+            found = resolver.find(field, microscope)
+            if len(found):
+                cells.append(resolver.cut(field, found, microscope))
+        if not cells:
+            raise InputError(
+                "No nucleus was found in any of the fields; look at their DNA channel and the "
+                "ratio of pixel sizes."
+            )
+        chosen = resolver.intensity(cells)
+        names = resolver.bundle.manifest.channel_names
+        how = chosen.words(names) or "Intensities are taken as they are, as the bundle's."
+        words.append(f"{how} (By {sum(map(len, cells))} cells of {len(cells)} fields.)")
+        assert resolver.settings.noise is not None
+        return cls(
+            digest=digest,
+            noise=resolver.settings.noise,
+            mode=chosen.mode,
+            low=chosen.low,
+            high=chosen.high,
+            words=tuple(words),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        write_json(path, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, path: Path, digest: str) -> Shared | None:
+        """Return what an earlier start of the same run has chosen, if there was one."""
+        try:
+            kept = read_model(path, cls)
+        except (OSError, JsonError):
+            return None
+        return kept if kept.digest == digest else None
+
+
+def spread(count: int) -> list[int]:
+    """Return at most :data:`MOST_FIELDS` numbers spread over 0 to ``count``.
+
+    Examples
+    --------
+    >>> spread(3), len(spread(384))
+    ([0, 1, 2], 24)
+    """
+    places = np.linspace(0, count - 1, min(count, MOST_FIELDS)).round()
+    return [int(place) for place in np.unique(places)]
