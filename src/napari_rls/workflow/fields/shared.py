@@ -61,6 +61,8 @@ class Shared(BaseModel):
         SettingsError
             If the ratio of pixel sizes is not known.
         """
+        sizes = fields[0].pixel_size_um, resolver.bundle.manifest.pixel_size_um
+        resolver.settings.optics.ratio_of(*sizes)
         words: list[str] = []
         if resolver.settings.noise is None:
             noise, said = resolver.noise(fields)
@@ -93,6 +95,7 @@ class Shared(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, self.model_dump(mode="json"))
 
     @classmethod
