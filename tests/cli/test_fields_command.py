@@ -25,9 +25,9 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for well in ("B03", "C04"):
         write_stack(folder / f"{well}.ome.tif", drawn_field(8.0, 1, 2).lr, description="a field")
     (folder / "notes.txt").write_text("no image")
-    (folder / ".DS_Store").write_bytes(b"\\0")
+    (folder / ".DS_Store").write_bytes(b"\0")
     (folder / "D05.tif").write_bytes(b"no TIFF")
-    (folder / "map.csv").write_text("well,condition\\nB03,control\\nC04,drug\\n")
+    (folder / "map.csv").write_text("well,condition\nB03,control\nC04,drug\n")
     return folder
 
 
@@ -119,6 +119,15 @@ def test_what_is_missing_or_at_odds_is_one_sentence(
     result = run("fields", plate / "B03.ome.tif", "--out", tmp_path / "out", *args, code=code)
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_plate_map_that_does_not_know_a_well_is_told(finished, plate: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    (tmp_path / "map.csv").write_text("well,condition\nB03,control\n")
+    more = ("--plate-map", tmp_path / "map.csv", *OPTICS, *QUICK)
+    result = run("fields", plate / "C04.ome.tif", "--out", out, *more)
+    assert "map.csv does not tell the condition of C04" in result.stderr
 
 
 def test_a_folder_without_images_is_told(tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ class RunFields:
         if not parts:
             raise InputError("No field came to an end, so that there is no table.")
         joined, record = join(parts)
+        for warning in dict.fromkeys(record["warnings"]):
+            yield FieldsUpdate(warning)
         for path in (table, table.with_suffix(".parquet")):
             write_table(path, joined, record)
         written = (*table_paths(table), table.with_suffix(".parquet"))
