@@ -1,6 +1,6 @@
 """What columns are that no record tells of: the one place where names are taken for meanings.
 
-Tables of versions before 0.2.0 and CSV files of others have no dictionary, or a shorter one.
+Tables of versions before 0.3.0 and CSV files of others have no dictionary, or a shorter one.
 Their names follow CellProfiler's fashion, and so does what is guessed here.
 """
 
