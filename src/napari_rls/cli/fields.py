@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from napari_rls.search.noise import NoiseModel
-    from napari_rls.workflow.fields.run_fields import FieldsUpdate
+    from napari_rls.workflow.fields.field_task import FieldsUpdate
 
 _SEARCH = (
     "bundle", "method", "lambda_w", "lambda_c", "steps", "samples", "seed", "intensity",

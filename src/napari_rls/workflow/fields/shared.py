@@ -65,6 +65,9 @@ class Shared(BaseModel):
         resolver.settings.optics.ratio_of(*sizes)
         words: list[str] = []
         if resolver.settings.noise is None:
+            # Without a ratio nothing can be done, whatever the noise.
+            size = resolver.bundle.manifest.pixel_size_um
+            resolver.settings.optics.ratio_of(fields[0].pixel_size_um, size)
             noise, said = resolver.noise(fields)
             words += said
             resolver = resolver.with_noise(noise)

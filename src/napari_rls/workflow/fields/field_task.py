@@ -1,0 +1,167 @@
+"""One field of a run: read, super-resolved, measured and written, in this process or another."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from napari_rls.errors import sentence_of
+from napari_rls.files.json_file import read_json
+from napari_rls.measure.cells import MeasureSettings
+from napari_rls.workflow.cells.channels import choose_channels
+from napari_rls.workflow.cells.plate_map import PlateMap
+from napari_rls.workflow.cells.stack import CellStack, content_digest
+from napari_rls.workflow.cells.write import record_path
+from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
+from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldResult, FieldUpdate
+from napari_rls.workflow.fields.shared import Shared
+from napari_rls.workflow.measure.image_sets import ImageSet
+from napari_rls.workflow.measure.measurements import Measurements, measure
+from napari_rls.workflow.measure.table_files import read_table, write_table
+
+JOB_KEY = "job"
+"""Key of a field's record: what its files depend on."""
+
+
+@dataclass(frozen=True, eq=False)
+class FieldsUpdate:
+    """What has just been done.
+
+    Parameters
+    ----------
+    message
+        A sentence for people, or "".
+    field
+        Name of the field that it is about, "" for all.
+    step
+        The update of the field, while it is worked on.
+    done, total
+        Fields that are finished or failed, and all.
+    error
+        Why a field has no result.
+    written
+        Files that are whole now.
+    measured
+        What was measured of the field, in its last update.
+    """
+
+    message: str = ""
+    field: str = ""
+    step: FieldUpdate | None = None
+    done: int = 0
+    total: int = 0
+    error: Exception | None = None
+    written: tuple[Path, ...] = ()
+    measured: Measurements | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FieldTask:
+    """What is to be done of one field; it can be sent to another process.
+
+    Parameters
+    ----------
+    field
+        The field.
+    out
+        Folder of the results of all fields.
+    digest
+        Of all that the results depend on, beside the image.
+    shared
+        What all fields of the run share.
+    measurement
+        What is measured of the cells, and how.
+    channels
+        Channels of the file in the bundle's order; empty: by the bundle's names.
+    plate_map
+        What was done to the wells.
+    overwrite
+        Whether results that are there are made again.
+    """
+
+    field: FieldFile
+    out: Path
+    digest: str
+    shared: Shared
+    measurement: MeasureSettings
+    channels: tuple[str, ...] = ()
+    plate_map: PlateMap | None = None
+    overwrite: bool = False
+
+    def updates(self, resolver: FieldResolver) -> Generator[FieldsUpdate, None, None]:
+        """Do it; what is wrong with the field is told in the last update, and not raised."""
+        try:
+            yield from self._updates(resolver.with_noise(self.shared.noise))
+        except Exception as error:
+            if (sentence := sentence_of(error)) is None:
+                raise
+            yield FieldsUpdate(sentence, self.field.name, error=error)
+
+    def _updates(self, resolver: FieldResolver) -> Generator[FieldsUpdate, None, None]:
+        name = self.field.name
+        stack = read_field(self.field, self.channels, resolver)
+        if not stack.reading.certain:
+            text = " ".join([stack.reading.text, *stack.reading.warnings])
+            yield FieldsUpdate(f"{name}: {text}", name)
+        ratio = resolver.microscope(stack).ratio
+        paths = FieldPaths.of(self.out / "fields", name, ratio)
+        job = {"sha256": self.digest, "input": content_digest(stack.data)}
+        if (kept := self._finished(paths, job)) is not None:
+            yield FieldsUpdate(f"{name} is finished already.", name, measured=kept)
+            return
+        result: FieldResult | None = None
+        for update in resolver.updates(stack, intensity=self.shared.intensity):
+            result = update.result or result
+            yield FieldsUpdate(update.message, name, update)
+        assert result is not None
+        measured = self._measured(result)
+        write_table(paths.table, measured.table, measured.record)
+        write_field(paths, result, result.record | {JOB_KEY: job})
+        samples = result.collector.samples is not None
+        yield FieldsUpdate(
+            f"{name}: {len(result.cells)} cells.",
+            name,
+            written=tuple(paths.every(samples=samples)),
+            # Label images of a whole plate are not to stay in memory.
+            measured=replace(measured, labels={}),
+        )
+
+    def _measured(self, result: FieldResult) -> Measurements:
+        upsampled = replace(
+            result.stack, data=result.cells.upsampled, name=f"{result.stack.name} upsampled"
+        )
+        sets = [
+            ImageSet("LR", upsampled),
+            ImageSet("SR", result.stack, result.collector.samples, result.record),
+        ]
+        for update in measure(sets, self.measurement, plate_map=self.plate_map, factor=1):
+            if update.result is not None:
+                return update.result
+        raise AssertionError("a measurement ends with its result")
+
+    def _finished(self, paths: FieldPaths, job: dict[str, str]) -> Measurements | None:
+        """Return what was measured of a field whose files are there and of this very run."""
+        if self.overwrite or not paths.image.exists() or not paths.table.exists():
+            return None
+        try:
+            record = read_json(record_path(paths.image))
+            if not isinstance(record, dict) or record.get(JOB_KEY) != job:
+                return None
+            table, measured = read_table(paths.table)
+        except (OSError, ValueError):
+            return None
+        return Measurements(pd.DataFrame(table), {}, dict(measured))
+
+
+def read_field(field: FieldFile, channels: tuple[str, ...], resolver: FieldResolver) -> CellStack:
+    """Return a field with its channels in the bundle's order.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used.
+    """
+    return choose_channels(field.read(), channels, resolver.bundle.manifest.channel_names)
