@@ -90,6 +90,24 @@ def fields(
             "--settings", metavar="FILE", help="Settings file of the search; options win."
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            show_default=False,
+            help="Work on N fields at once, in processes of this computer with 1 thread each.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Work on fields where the workers of this Dask scheduler are, as "
+            "tcp://10.0.0.1:8786.",
+        ),
+    ] = "",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make results again that are there.")
     ] = False,
@@ -115,9 +133,11 @@ def fields(
         wanted = split_names(channels)
         say(f"Loading {settings.bundle} ...")
         from napari_rls.models.bundle import load_bundle
+        from napari_rls.workflow.fields.cluster import Workers
         from napari_rls.workflow.fields.field_settings import FieldSettings
         from napari_rls.workflow.fields.run_fields import RunFields
 
+        where = Workers(workers or 0, scheduler) if workers or scheduler else None
         bundle = load_bundle(settings.bundle)
         usual = None if assay else dict(bundle.manifest.measurement)
         job = RunFields(
@@ -129,6 +149,7 @@ def fields(
             channels=wanted,
             plate_map=plate,
             overwrite=overwrite,
+            workers=where,
         )
     failed = 0
     sentence = "Stopped: finished fields stay; the same command goes on with the rest."

@@ -17,6 +17,7 @@ from napari_rls.search.settings import Settings
 from napari_rls.version import __version__
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.fields.cluster import Workers, run_tasks
 from napari_rls.workflow.fields.field_files import FieldFile, field_files, image_files
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, read_field
@@ -53,6 +54,9 @@ class RunFields:
         What was done to the wells.
     overwrite
         Whether results that are there are made again.
+    workers
+        Where fields are worked on; None: one after the other in this process, with updates of
+        their searches.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class RunFields:
         channels: Sequence[str] = (),
         plate_map: PlateMap | None = None,
         overwrite: bool = False,
+        workers: Workers | None = None,
     ) -> None:
         self.resolver = FieldResolver(SuperResolver(bundle, settings), fields)
         self.measurement = measurement
@@ -73,6 +78,7 @@ class RunFields:
         self.channels = tuple(channels)
         self.plate_map = plate_map
         self.overwrite = overwrite
+        self.workers = workers
 
     def updates(self, given: Sequence[Path]) -> Generator[FieldsUpdate, None, None]:
         """Go through files and folders.
@@ -95,16 +101,15 @@ class RunFields:
         shared = self._shared(fields, common)
         for sentence in shared.words:
             yield FieldsUpdate(sentence)
-        parts: list[Measurements] = []
+        parts: dict[int, Measurements] = {}
         total = len(fields) + len(broken)
-        for done, task in enumerate(self._tasks(fields, shared), len(broken)):
-            for update in task.updates(self.resolver):
-                if update.measured is not None:
-                    parts.append(update.measured)
-                yield replace(update, done=done, total=total)
+        for index, update in self._run(list(self._tasks(fields, shared))):
+            if update.measured is not None:
+                parts[index] = update.measured
+            yield replace(update, done=update.done + len(broken), total=total)
         if not parts:
             raise InputError("No field came to an end, so that there is no table.")
-        joined, record = join(parts)
+        joined, record = join([parts[index] for index in sorted(parts)])
         for warning in dict.fromkeys(record["warnings"]):
             yield FieldsUpdate(warning)
         for path in (table, table.with_suffix(".parquet")):
@@ -117,6 +122,15 @@ class RunFields:
             total=total,
             written=written,
         )
+
+    def _run(self, tasks: Sequence[FieldTask]) -> Generator[tuple[int, FieldsUpdate], None, None]:
+        """Do tasks here one after the other, or where the workers are."""
+        if self.workers is not None:
+            yield from run_tasks(tasks, self.resolver, self.workers)
+            return
+        for index, task in enumerate(tasks):
+            for update in task.updates(self.resolver):
+                yield index, replace(update, done=index)
 
     def _tasks(self, fields: Sequence[FieldFile], shared: Shared) -> Iterator[FieldTask]:
         digest = _digest(self._settings(), shared.model_dump(mode="json"))
