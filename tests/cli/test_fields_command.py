@@ -14,6 +14,7 @@ from field_bench import drawn_field
 
 from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.measure.table_files import read_table
 
 QUICK = ("--steps", "3", "--samples", "2", "--threads", "1", "--noise", "100,2,4")
 OPTICS = ("--ratio", "8", "--psf", "0.45")
@@ -53,6 +54,9 @@ def test_every_field_has_its_images_and_all_cells_are_in_the_table(finished) -> 
         "C04": "drug",
     }
     assert len(table) == 2 * len(sr)
+    # Ratios are of light, not of light and the camera's offset of 100.
+    settings = read_table(out / "cells.parquet")[1]["settings"]
+    assert 60 < settings["camera_offset"] < 140
     # Places are in LR pixels.
     assert sr.Metadata_X.between(-0.5, 15.5).all()
     assert sr.Metadata_Y.between(-0.5, 7.5).all()

@@ -18,7 +18,7 @@ from napari_rls.workflow.cells.write import record_path
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
 from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldResult, FieldUpdate
 from napari_rls.workflow.fields.shared import Shared
-from napari_rls.workflow.measure.image_sets import ImageSet
+from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
 from napari_rls.workflow.measure.measurements import Measurements, measure
 from napari_rls.workflow.measure.table_files import read_table, write_table
 
@@ -137,10 +137,20 @@ class FieldTask:
             ImageSet("LR", upsampled),
             ImageSet("SR", result.stack, result.collector.samples, result.record),
         ]
-        for update in measure(sets, self.measurement, plate_map=self.plate_map, factor=1):
+        settings = self._settings(sets)
+        for update in measure(sets, settings, plate_map=self.plate_map, factor=1):
             if update.result is not None:
                 return update.result
         raise AssertionError("a measurement ends with its result")
+
+    def _settings(self, sets: list[ImageSet]) -> MeasureSettings:
+        """Return how cells are measured: above what stands for no light, if that is not told."""
+        intensity = self.shared.intensity
+        if self.measurement.camera_offset is not None or intensity.mode == "bundle":
+            return self.measurement
+        _, channels = find_channels(sets, self.measurement)
+        low = intensity.low[channels[-1][1]]
+        return self.measurement.model_copy(update={"camera_offset": float(f"{low:.6g}")})
 
     def _finished(self, paths: FieldPaths, job: dict[str, str]) -> Measurements | None:
         """Return what was measured of a field whose files are there and of this very run."""

@@ -90,7 +90,9 @@ def look_again(
     near = NEAR * diameter / ratio
     kept: dict[int, NDArray[np.float64]] = {}
     twice: list[int] = []
-    for k, spot in own.items():
+    for k, seen in own.items():
+        # Two that LR tells apart stay two, though both crops may show the clearer one alone.
+        spot = places[k] if _any_near(seen, kept.values(), near) else seen
         if _any_near(spot, kept.values(), near):
             twice.append(k)
         elif _inside(spot, shape):
