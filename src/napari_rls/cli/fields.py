@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_rls.cli.measure import CHOICES, known_assay
-from napari_rls.cli.options import given, options_of
+from napari_rls.cli.options import build, given, options_of
 from napari_rls.cli.reporting import (
     FAILED,
     WRONG_USAGE,
@@ -25,6 +25,7 @@ from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.channels import split_names
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import FORMATS
+from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.measure.measure_settings import measure_settings
 
 if TYPE_CHECKING:
@@ -39,11 +40,15 @@ _SEARCH = (
 )  # fmt: skip
 """Settings of the search that are options of the command; a settings file may give any."""
 
+_FINDING = ("diameter", "scout_steps")
+"""Settings of how cells are found that are options."""
+
 _FLAGS = {"psf_sigma": "psf", "wavelength_um": "wavelength"}
 """What options of the optics are called, where not as their setting."""
 
 
 @options_of(Optics, only=("ratio", "psf_sigma", "na", "wavelength_um"), flags=_FLAGS)
+@options_of(FieldSettings, only=_FINDING)
 @options_of(Settings, only=_SEARCH)
 def fields(
     images: Annotated[
@@ -124,6 +129,7 @@ def fields(
     with exit_code(WRONG_USAGE):
         stored = Settings.load(settings_file) if settings_file else Settings()
         optics = {name: options.pop(name) for name in Optics.model_fields if name in options}
+        finding = given({name: options.pop(name) for name in _FINDING})
         if options["method"] not in (None, stored.method):
             stored = stored.with_method(options["method"])
         values = stored.model_dump(exclude_unset=True) | given(options)
@@ -134,16 +140,16 @@ def fields(
         say(f"Loading {settings.bundle} ...")
         from napari_rls.models.bundle import load_bundle
         from napari_rls.workflow.fields.cluster import Workers
-        from napari_rls.workflow.fields.field_settings import FieldSettings
         from napari_rls.workflow.fields.run_fields import RunFields
 
         where = Workers(workers or 0, scheduler) if workers or scheduler else None
         bundle = load_bundle(settings.bundle)
+        known = _noise(noise, len(bundle.manifest.channels))
         usual = None if assay else dict(bundle.manifest.measurement)
         job = RunFields(
             bundle,
             settings,
-            FieldSettings(optics=microscope, noise=_noise(noise, len(bundle.manifest.channels))),
+            build(FieldSettings, {"optics": microscope, "noise": known, **finding}),
             measure_settings(assay, None, {}, usual or None),
             out,
             channels=wanted,

@@ -36,12 +36,12 @@ class FieldSettings(Checked):
         description="Of a usual nucleus in HR pixels. Empty: that of the bundle's cells.",
     )
     scout_steps: int = Field(
-        default=30,
+        default=0,
         ge=0,
         le=10_000,
         title="Scouting steps",
         description=(
-            "Iterations of a first, short search, in which nuclei are found again before the "
-            "search proper; 0 leaves it out."
+            "Iterations of a first, short search in whose SR images nuclei are found again; 0 "
+            "takes the nuclei of the LR image."
         ),
     )
