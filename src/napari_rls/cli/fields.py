@@ -61,8 +61,8 @@ def fields(
         typer.Option(
             metavar="auto|OFFSET,GAIN,READ",
             help="Noise of the camera, the same for all channels: grey level without light, grey "
-            "levels a photon, and deviation of its own noise; or 'auto', estimated from each "
-            "field.",
+            "levels a photon, and deviation of its own noise; or 'auto', estimated from the "
+            "fields.",
         ),
     ] = "auto",
     assay: Annotated[
@@ -120,8 +120,8 @@ def fields(
 ) -> None:
     """Find the cells of whole LR fields, super-resolve them in their places and measure them.
 
-    Nuclei are found in the LR image and again in SR; crops are blended into an SR image of each
-    field, OUT/fields/NAME_SR8x.ome.tif. All cells are measured into OUT/cells.csv and
+    Nuclei are found in the LR image; the SR images of cells are blended into one of each field,
+    OUT/fields/NAME_SR8x.ome.tif. All cells are measured into OUT/cells.csv and
     OUT/cells.parquet, a row each for SR and for the upsampled LR image. SR pixels are generated
     by the model, not measured. What is finished stays if the run is stopped: the same command
     goes on with the rest.
