@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 20
 """How long a scheduler may take to answer."""
 
+_ANY_PORT = "127.0.0.1:0"
+
 _ALONE = threading.Lock()
 """A search changes what belongs to its whole process, so that a worker does one at a time."""
 
@@ -230,8 +232,13 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
         with client:
             yield client
         return
-    # Memory is for the system to divide: results are small, and there is nothing to spill.
-    options: dict[str, Any] = {"memory_limit": 0, "dashboard_address": None}
+    # Memory is for the system to divide: results are small, and there is nothing to spill. Pages
+    # about the cluster, which Dask would show to the whole network, stay on this computer.
+    options: dict[str, Any] = {
+        "memory_limit": 0,
+        "dashboard_address": _ANY_PORT,
+        "worker_dashboard_address": _ANY_PORT,
+    }
     with (
         LocalCluster(
             n_workers=min(workers.count, tasks),
