@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from cli_bench import run
 from distributed import Client, LocalCluster
@@ -143,6 +146,34 @@ def test_the_command_starts_workers_of_its_own(plate: Path, tmp_path: Path) -> N
     assert all(Path(path).exists() for path in printed)
     again = run(*command, code=1)
     assert again.stderr.count("is finished already.") == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no groups of processes")
+def test_ctrl_c_ends_workers_even_while_they_start(plate: Path, tmp_path: Path) -> None:
+    command = ("fields", plate, "--out", tmp_path, *OPTIONS, "--workers", "2")
+    with subprocess.Popen(
+        [sys.executable, "-c", "from napari_rls.cli.main import app; app()", *map(str, command)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        # The first children come after Python's own helper.
+        while process.poll() is None:
+            children = psutil.Process(process.pid).children(recursive=True)
+            if len(children) > 1:
+                break
+            time.sleep(0.05)
+        # A terminal tells all of them.
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    assert said.rstrip().endswith(
+        "Stopped: finished fields stay; the same command goes on with the rest."
+    )
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
 
 
 def test_a_scheduler_that_does_not_answer_is_told(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +22,7 @@ from napari_rls.models.bundle import load_bundle
 from napari_rls.models.catalogue import embedded_bundles
 from napari_rls.search.settings import Settings
 from napari_rls.text import duration
+from napari_rls.training.interrupt import whole_step
 from napari_rls.version import __version__
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask
@@ -217,21 +220,28 @@ def _outcome(future: Future, name: str) -> list[FieldsUpdate]:
 @contextmanager
 def _client(workers: Workers, tasks: int) -> Iterator[Client]:
     """Give a client of the workers; what was started for it ends with the block."""
+    with ExitStack() as started:
+        # Ctrl-C while Dask starts or ends its processes would leave some.
+        try:
+            with whole_step():
+                client = started.enter_context(_connected(workers, tasks, started))
+            yield client
+        finally:
+            with whole_step():
+                started.close()
+
+
+def _connected(workers: Workers, tasks: int, started: ExitStack) -> Client:
     from distributed import Client, LocalCluster
 
     if workers.scheduler:
         try:
-            client = Client(
-                workers.scheduler, timeout=CONNECT_SECONDS, set_as_default=False, name="napari-rls"
-            )
+            return Client(workers.scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"No Dask scheduler answers at {workers.scheduler}; start one there, or give its "
                 "address as it prints it, as tcp://10.0.0.1:8786."
             ) from error
-        with client:
-            yield client
-        return
     # Memory is for the system to divide: results are small, and there is nothing to spill. Pages
     # about the cluster, which Dask would show to the whole network, stay on this computer.
     options: dict[str, Any] = {
@@ -239,17 +249,32 @@ def _client(workers: Workers, tasks: int) -> Iterator[Client]:
         "dashboard_address": _ANY_PORT,
         "worker_dashboard_address": _ANY_PORT,
     }
-    with (
-        LocalCluster(
-            n_workers=min(workers.count, tasks),
-            threads_per_worker=1,
-            processes=True,
-            silence_logs=logging.CRITICAL,
-            **options,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+    with _children_without_interrupt():
+        cluster = started.enter_context(
+            LocalCluster(
+                n_workers=min(workers.count, tasks),
+                threads_per_worker=1,
+                processes=True,
+                silence_logs=logging.CRITICAL,
+                **options,
+            )
+        )
+    return Client(cluster, set_as_default=False)
+
+
+@contextmanager
+def _children_without_interrupt() -> Iterator[None]:
+    """Let processes that are started not hear of Ctrl-C in their terminal: this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Python's own helper lets the signal in as it starts.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _where(workers: Workers, client: Client) -> str:
@@ -257,4 +282,7 @@ def _where(workers: Workers, client: Client) -> str:
     if not workers.scheduler:
         return f"Fields are worked on in {count} process{'es' if count > 1 else ''}."
     until = "" if count else ", so that nothing is done until one comes"
-    return f"The Dask scheduler {workers.scheduler} has {count} workers{until}."
+    return (
+        f"The Dask scheduler {workers.scheduler} has {count} worker{'s' if count != 1 else ''}"
+        f"{until}."
+    )
