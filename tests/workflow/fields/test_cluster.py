@@ -58,12 +58,12 @@ def address() -> Iterator[str]:
         yield local.scheduler_address
 
 
-def job(out: Path, workers: Workers | None = None, steps: int = 3) -> RunFields:
+def job(out: Path, workers: Workers | None = None) -> RunFields:
     made = bundle()
     return RunFields(
         made,
-        Settings(steps=steps, samples=0, device="cpu"),
-        FieldSettings(optics={"ratio": 8, "psf_sigma": 0.45}, noise=NOISE, scout_steps=0),
+        Settings(steps=3, samples=0, device="cpu"),
+        FieldSettings(optics={"ratio": 8, "psf_sigma": 0.45}, noise=NOISE),
         measure_settings(None, None, {}, dict(made.manifest.measurement)),
         out,
         workers=workers,
@@ -120,7 +120,7 @@ def test_what_killed_workers_had_is_done_by_others(
     with Client(address, set_as_default=False) as client:
         workers = list(client.run(os.getpid).values())
     updates = []
-    for update in job(tmp_path, Workers(scheduler=address), steps=8).updates([plate]):
+    for update in job(tmp_path, Workers(scheduler=address)).updates([plate]):
         if update.measured is not None and not any(u.measured is not None for u in updates):
             # Both are at a field now, and another waits.
             for pid in workers:
