@@ -77,6 +77,20 @@ def test_places_chosen_by_hand_are_taken_as_they_are() -> None:
     assert np.abs(last.result.cells.places - places).max() <= 0.5 / 8
 
 
+def test_cells_nearest_to_a_place_come_first_and_the_result_grows_with_them() -> None:
+    places = drawn_field().places
+    of = resolver(steps=2, batch_size=2)
+    reached = []
+    for update in of.updates(drawn_field().lr, places=places, near=places[4]):
+        if update.result is not None and update.step is not None and update.step.finished:
+            reached.append(update.result.collector.finished)
+    assert reached == [2, 4, 6]
+    assert update.result is not None
+    first = update.result.cells.places
+    np.testing.assert_allclose(first[0], places[4], atol=0.5 / 8)
+    assert (np.diff(np.hypot(*(first - places[4]).T)) > -0.2).all()
+
+
 def test_a_cell_is_the_same_whatever_else_is_searched() -> None:
     places = drawn_field().places
     field = drawn_field().lr

@@ -121,7 +121,8 @@ class FieldUpdate:
     step
         The update of the search, while one runs; its cells are those of ``places``.
     result
-        What became of the field, in the last update.
+        What became of the field so far, from the first step of the search proper on; the last
+        update has it whole.
     """
 
     stage: str
@@ -269,6 +270,7 @@ class FieldResolver:
         *,
         intensity: IntensityMap | None = None,
         places: NDArray[np.float64] | None = None,
+        near: NDArray[np.float64] | None = None,
     ) -> Generator[FieldUpdate, None, None]:
         """Super-resolve a field.
 
@@ -282,6 +284,9 @@ class FieldResolver:
         places
             Centres (N, 2) of its cells in LR pixels, as chosen by hand: they are taken as they
             are. By default they are found.
+        near
+            A place (2,) in LR pixels: the cells nearest to it are searched first. By default the
+            clearest are, or those that ``places`` names first.
 
         Raises
         ------
@@ -302,7 +307,9 @@ class FieldResolver:
                 f"No nucleus was found in {field.name}; look at its DNA channel, the ratio of "
                 "pixel sizes and the sensitivity."
             )
-        yield FieldUpdate("found", spots, f"{len(spots)} nuclei found in {field.name}.")
+        spots = _nearest_first(spots, near)
+        words = "" if chosen else f"{len(spots)} nuclei found in {field.name}."
+        yield FieldUpdate("found", spots, words)
         cells = self.cut(field, spots, microscope)
         intensity = intensity or self.intensity([cells])
         dropped = np.empty((0, 2))
@@ -318,14 +325,14 @@ class FieldResolver:
                     f"None of the {len(cells)} places found in {field.name} shows a nucleus once "
                     "it is super-resolved; look at the ratio of pixel sizes and the PSF."
                 )
-            cells = self.cut(field, spots, microscope)
+            cells = self.cut(field, _nearest_first(spots, near), microscope)
             yield FieldUpdate("looked", cells.places, words)
         collector = self._collector(field, cells)
-        for step in self._search(collector, cells, intensity, microscope, {}):
-            collector.add(step)
-            yield FieldUpdate("searching", cells.places, step=step)
         image = SrField(field.data[0], collector.sr, cells.places, microscope.ratio)
         result = FieldResult(collector, cells, image, microscope, dropped)
+        for step in self._search(collector, cells, intensity, microscope, {}):
+            collector.add(step)
+            yield FieldUpdate("searching", cells.places, step=step, result=result)
         yield FieldUpdate("done", cells.places, result=result)
 
     def _collector(self, field: CellStack, cells: PlacedCells) -> Collector:
@@ -375,3 +382,11 @@ class FieldResolver:
             f"places without one, {len(revised.twice)} found twice; {len(revised.places)} cells."
         )
         return revised.places, cells.places[none], words
+
+
+def _nearest_first(
+    places: NDArray[np.float64], near: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    if near is None:
+        return places
+    return places[np.argsort(((places - near) ** 2).sum(1), kind="stable")]

@@ -391,11 +391,21 @@ def super_resolve(
         resolver = SuperResolver(bundle, settings)
     else:
         _check_settings(settings)
-        file = find_bundle(bundle).resolve()
-        state = file.stat()
-        kept = _kept(bundle, file, state.st_mtime_ns, state.st_size)
-        resolver = kept.with_settings(settings or Settings())
+        resolver = kept_resolver(bundle, settings or Settings())
     return resolver.prepare(lr).updates()
+
+
+def kept_resolver(bundle: str | Path, settings: Settings) -> SuperResolver:
+    """Return a resolver with the bundle of the last call, if that named the same unchanged file.
+
+    Raises
+    ------
+    BundleError, SettingsError
+        See :class:`SuperResolver`.
+    """
+    file = find_bundle(bundle).resolve()
+    state = file.stat()
+    return _kept(bundle, file, state.st_mtime_ns, state.st_size).with_settings(settings)
 
 
 @lru_cache(maxsize=1)
