@@ -19,19 +19,17 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
-from napari_rls.errors import SettingsError
 from napari_rls.search.optics import Optics
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.channels import split_names
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import FORMATS
-from napari_rls.workflow.fields.field_settings import FieldSettings
+from napari_rls.workflow.fields.field_settings import FieldSettings, parse_noise
 from napari_rls.workflow.measure.measure_settings import measure_settings
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from napari_rls.search.noise import NoiseModel
     from napari_rls.workflow.fields.field_task import FieldsUpdate
 
 _SEARCH = (
@@ -144,7 +142,7 @@ def fields(
 
         where = Workers(workers or 0, scheduler) if workers or scheduler else None
         bundle = load_bundle(settings.bundle)
-        known = _noise(noise, len(bundle.manifest.channels))
+        known = parse_noise(noise, len(bundle.manifest.channels), "--noise")
         usual = None if assay else dict(bundle.manifest.measurement)
         job = RunFields(
             bundle,
@@ -172,24 +170,6 @@ def fields(
                 put(path)
     if failed:
         raise typer.Exit(FAILED)
-
-
-def _noise(text: str, channels: int) -> NoiseModel | None:
-    """Return the noise that an option gives, None to estimate it."""
-    from napari_rls.search.noise import NoiseModel
-
-    if text == "auto":
-        return None
-    try:
-        offset, gain, read_noise = (float(part) for part in text.split(","))
-    except ValueError:
-        raise SettingsError(
-            f"--noise is {text!r}; give auto, or three numbers as in 100,0.5,2 (offset, gain, "
-            "read noise)."
-        ) from None
-    return NoiseModel(
-        offset=(offset,) * channels, gain=(gain,) * channels, read_noise=(read_noise,) * channels
-    )
 
 
 class _View(SearchProgress):

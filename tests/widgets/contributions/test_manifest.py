@@ -34,6 +34,7 @@ def test_what_the_plugin_offers(manifest):
     offered = manifest.contributions
     assert [w.display_name for w in offered.widgets] == [
         "Super-resolve cells",
+        "Super-resolve a field",
         "Compare methods",
         "Train a bundle",
         "Measure cells",
@@ -70,6 +71,7 @@ MODULES = (
     "measure.measure_dock",
     "measure.plots_dock",
     "compare.compare_dock",
+    "fields.field_dock",
     "train.train_dock",
     "contributions.dock_widgets",
     "contributions.image_writers",

@@ -27,16 +27,25 @@ if TYPE_CHECKING:
     from napari_rls.models.manifest import Manifest
 
 
-def guess(layers: Sequence[Image], manifest: Manifest, *, separate: bool | None = None) -> Inputs:
+def guess(
+    layers: Sequence[Image],
+    manifest: Manifest,
+    *,
+    separate: bool | None = None,
+    fields: bool = False,
+) -> Inputs:
     """Guess the LR and GT layers from names and shapes; None is left where nothing fits.
 
     Layers named after the bundle's channels are taken one per channel; else the first
     layer with as many channels is taken whole; else as many layers of one channel and of
     the same shape, in the order of their names or their own; else a layer with more
     channels. ``separate`` leaves only one of these ways. Layers of the HR size become the GT.
+    With ``fields``, LR layers are those of neither the size of an LR cell nor of an HR one.
     """
     wanted = manifest.channel_names
     own, lr = _possible(layers, manifest)
+    if fields:
+        lr = [layer for layer in own if _is_field(layer, manifest)]
     gt = [layer for layer in own if full_resolution(layer).shape[-2:] == (manifest.hr_size,) * 2]
     named = _named_after(lr, wanted)
     alike = named or _in_order(_alike(lr, len(wanted)), wanted)
@@ -114,6 +123,11 @@ def match_channels(layer: Image | None, wanted: Sequence[str]) -> tuple[int, ...
 def _factor(layer: Image, manifest: Manifest) -> int | None:
     height, width = full_resolution(layer).shape[-2:]
     return fitting_factor(height, width, manifest.hr_size)
+
+
+def _is_field(layer: Image, manifest: Manifest) -> bool:
+    size = full_resolution(layer).shape[-2:]
+    return size != (manifest.hr_size,) * 2 and _factor(layer, manifest) is None
 
 
 def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image, ...]:

@@ -15,14 +15,15 @@ from napari_rls.search.settings import FACTORS, Settings
 from napari_rls.widgets.cells.comparison import Comparison
 from napari_rls.widgets.cells.guess_layers import guess, unclear_layers
 from napari_rls.widgets.cells.input_layers import outline, possible_factors, read_cells
-from napari_rls.widgets.cells.input_state import Inputs, InputState
-from napari_rls.widgets.cells.layer_facts import is_generated, layer_cells
+from napari_rls.widgets.cells.input_state import FIELD, Inputs, InputState
+from napari_rls.widgets.cells.layer_facts import full_resolution, is_generated, layer_cells
 from napari_rls.widgets.cells.layer_reading import fitting_bundle, read_layers
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.memory import know_bundle, known_bundles, recall, remember
 from napari_rls.widgets.common.state import Level, Message, Phase
 from napari_rls.widgets.common.viewer_controller import ViewerController
 from napari_rls.widgets.common.worker import NewsT
+from napari_rls.workflow.cells.stack import fitting_factor
 from napari_rls.workflow.cells.usable import check_fit, check_size, unusable_cells
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class InputController(ViewerController[NewsT]):
         try:
             check_fit(outline(state.inputs, state.manifest), state.manifest, state.settings.factor)
         except InputError as error:
-            state.obstacle = str(error)
+            state.obstacle = f"{error}{self._hint(state.inputs)}"
             said.insert(0, state.obstacle)
         if said and (fitting := self._fitting([x for x in state.inputs.lr if x is not None])):
             said.append(
@@ -216,12 +217,24 @@ class InputController(ViewerController[NewsT]):
             return unclear
         for layer in self._own_images:
             channels = tuple(range(len(manifest.channels)))
+            inputs = Inputs(False, (layer,), (None,), channels)
             try:
                 check_size(layer_cells(layer, pixels=False), manifest)
-                outline(Inputs(False, (layer,), (None,), channels), manifest)
+                outline(inputs, manifest)
             except InputError as error:
-                return str(error)
+                return f"{error}{self._hint(inputs)}"
         return "Open an image with LR cells and choose it as the LR layer."
+
+    def _hint(self, inputs: Inputs) -> str:
+        """Return what to do with layers that fail to be cells but may be a field, or nothing."""
+        layer, manifest = inputs.lr[0], self.state.manifest
+        assert manifest is not None
+        if layer is None or layer.rgb or layer.ndim < 2:
+            return ""
+        height, width = full_resolution(layer).shape[-2:]
+        if fitting_factor(height, width, manifest.hr_size):
+            return ""
+        return f" If it is a whole field, choose {FIELD} in the menu of plugins."
 
     def read_lr(self, cells: range | None = None) -> tuple[CellStack, dict[int, str]]:
         """Return a copy of the LR cells, or some, and why some of them cannot be searched.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from magicgui.widgets import PushButton
 from napari.layers import Image
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class InputDock(RunDock):
     """A dock on LR cells; ``forms`` show its settings, the first one the scale factor, too."""
 
+    truth: ClassVar[bool] = True
+    """Whether one chooses GT layers."""
+
     state: InputState
     controller: InputController[Any]
     forms: tuple[SettingsForm, ...]
@@ -28,7 +31,7 @@ class InputDock(RunDock):
     def _build(self) -> None:
         """Make the parts that all have; where they go differs."""
         self.bundles = BundleBox()
-        self.picker = InputPicker()
+        self.picker = InputPicker(truth=self.truth)
         self.compare = PushButton(text="Side by side")
         self.compare.native.setCheckable(True)
         self.reading, self.device = TextLabel(), TextLabel()
@@ -79,8 +82,9 @@ class InputDock(RunDock):
     def _show_settings(self) -> None:
         settings = self.state.settings
         self.bundles.show_bundles(self.controller.bundles, settings.bundle)
-        self.forms[0].offer("factor", self.state.factors)
         for form in self.forms:
+            if "factor" in form.fields:
+                form.offer("factor", self.state.factors)
             form.show_settings(settings)
 
     def _show_inputs(self) -> None:

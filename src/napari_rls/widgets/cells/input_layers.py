@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.input_state import Inputs
-from napari_rls.widgets.cells.layer_facts import count_channels, layer_cells
+from napari_rls.widgets.cells.layer_facts import count_channels, layer_cells, layer_crops
+from napari_rls.widgets.cells.sources import sources
+from napari_rls.workflow.cells.pixels import as_pixels
 from napari_rls.workflow.cells.stack import (
     CellStack,
     fitting_factor,
@@ -46,6 +48,32 @@ def read_cells(
     # Shapes are checked first: a layer may be lazy and larger than memory.
     check_fit(outline(inputs, manifest), manifest, factor)
     return _some(_stack(inputs, manifest, pixels=True), cells)
+
+
+def read_field(inputs: Inputs, manifest: Manifest, index: int) -> CellStack:
+    """Return a copy of an LR field, the one of an index where there are several.
+
+    Pixels of others are not read.
+
+    Raises
+    ------
+    InputError
+        If the chosen layers cannot be used with the bundle.
+    """
+    blank = outline(inputs, manifest)
+    found = sources(inputs.lr, inputs.separate, inputs.channels, range(index, index + 1))
+    size, first = blank.data.shape[-2:], found[0].layer
+    planes = [np.array(as_pixels(x.pixels, x.layer.name)).reshape(size) for x in found]
+    crops = layer_crops(first)
+    several = found[0].cell_axis is not None
+    return replace(
+        blank,
+        data=np.stack(planes)[None],
+        channels=manifest.channel_names,
+        crops=crops[index : index + 1],
+        leading=None,
+        name=f"{blank.name}_{index + 1}" if several else blank.name,
+    )
 
 
 def read_truth(

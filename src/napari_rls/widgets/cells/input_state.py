@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from napari_rls.models.manifest import Manifest
 
+FIELD = "Super-resolve a field"
+"""Name that the manifest has for the dock of what is no image of single cells."""
+
 
 @dataclass(frozen=True)
 class Inputs:

@@ -28,13 +28,19 @@ class InputPicker(QWidget):
 
     ``changed`` carries the new :class:`Inputs` after a choice of the user, ``mode_changed``
     whether every channel is to have a layer of its own.
+
+    Parameters
+    ----------
+    truth
+        Whether there is a column for GT.
     """
 
     changed = Signal(object)
     mode_changed = Signal(bool)
 
-    def __init__(self) -> None:
+    def __init__(self, *, truth: bool = True) -> None:
         super().__init__()
+        self._truth = truth
         self._inputs = Inputs()
         self._shown: tuple[Any, ...] | None = None
         self._rows: tuple[bool, tuple[str, ...]] | None = None
@@ -62,7 +68,7 @@ class InputPicker(QWidget):
         self._shown, self._inputs = shown, inputs
         with self.mode.changed.blocked():
             self.mode.value = inputs.separate
-        for boxes, chosen in ((self.lr, inputs.lr), (self.gt, inputs.gt)):
+        for boxes, chosen in ((self.lr, inputs.lr), (self.gt, inputs.gt if self._truth else ())):
             for box, layer in zip(boxes, chosen, strict=True):
                 _offer(box, layer_choices, layer)
                 box.tooltip = for_qt("" if layer is None else layer.name)
@@ -78,11 +84,13 @@ class InputPicker(QWidget):
         self._rows = (separate, channels)
         self.lr, self.gt, self.indices = [], [], []
         self._grid.addWidget(_heading("LR"), 1, 1)
-        self._grid.addWidget(_heading("GT (optional)"), 1, 2)
+        if self._truth:
+            self._grid.addWidget(_heading("GT (optional)"), 1, 2)
         for k, name in enumerate(channels if separate else ("Layer",)):
             self._grid.addWidget(PlainLabel(name), 2 + k, 0)
-            self.lr.append(self._place(2 + k, 1, 1))
-            self.gt.append(self._place(2 + k, 2, 1))
+            self.lr.append(self._place(2 + k, 1, 1 if self._truth else 2))
+            if self._truth:
+                self.gt.append(self._place(2 + k, 2, 1))
         if not separate and len(channels) > 1:
             for k, name in enumerate(channels):
                 self._grid.addWidget(PlainLabel(name), 3 + k, 0)
@@ -104,7 +112,7 @@ class InputPicker(QWidget):
     def _choose(self) -> None:
         self._shown, before = None, self._inputs
         lr = tuple(box.value for box in self.lr)
-        gt = tuple(box.value for box in self.gt)
+        gt = tuple(box.value for box in self.gt) or before.gt
         channels = tuple(box.value for box in self.indices) or before.channels
         if not before.separate and lr != before.lr:
             assert self._rows is not None

@@ -79,9 +79,9 @@ class SrLayers:
                 pixels = np.ascontiguousarray(first_look[:, c])
                 layer = self._own.make(
                     pixels.reshape(shape),
-                    _name(source.layer.name, channel.name, kind, len(manifest.channels)),
+                    sr_name(source.layer.name, channel.name, kind, len(manifest.channels)),
                     metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
-                    contrast_limits=_contrast(source, lr.data[:, c]),
+                    contrast_limits=lr_contrast(source, lr.data[:, c]),
                     **channel_look(channel.colour, bottom=c == 0),
                     **placement(source, factor),
                 )
@@ -182,7 +182,7 @@ def channel_look(colour: str, *, bottom: bool) -> dict[str, Any]:
     return {"colormap": colour, "blending": "opaque" if bottom else "additive"}
 
 
-def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float]:
+def lr_contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float]:
     """Return the LR layer's own contrast, or of one with several channels this one's range."""
     if source.channel_axis is None:
         low, high = source.layer.contrast_limits
@@ -192,7 +192,8 @@ def _contrast(source: Source, pixels: NDArray[np.generic]) -> tuple[float, float
     return low, high if high > low else low + 1
 
 
-def _name(lr: str, channel: str, kind: str, channels: int) -> str:
+def sr_name(lr: str, channel: str, kind: str, channels: int) -> str:
+    """Return what the SR layer of a channel is called."""
     name = f"{kind} of {lr}"
     known = channels == 1 or lr.lower().endswith(channel.lower())
     return name if known else f"{name} {channel}"

@@ -64,7 +64,7 @@ class Dock(QWidget, metaclass=OneOfAKind):
     """
 
     tab: ClassVar[str] = ""
-    """What its tab says, as short as five of them side by side ask for."""
+    """What its tab says, as short as six of them side by side ask for."""
 
     wants_own_place: ClassVar[bool] = False
     """Whether it is to be seen beside the others' tabs where the window is wide enough."""

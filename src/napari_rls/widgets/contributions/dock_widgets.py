@@ -10,6 +10,7 @@ from napari_rls.widgets.common.background import beside_the_window
 
 MODULES = {
     "SuperResolveWidget": "napari_rls.widgets.super_resolve.super_resolve_dock",
+    "FieldWidget": "napari_rls.widgets.fields.field_dock",
     "CompareWidget": "napari_rls.widgets.compare.compare_dock",
     "TrainWidget": "napari_rls.widgets.train.train_dock",
     "MeasureWidget": "napari_rls.widgets.measure.measure_dock",

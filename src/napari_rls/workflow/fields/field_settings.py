@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
+from napari_rls.errors import SettingsError
 from napari_rls.measure.lr_nuclei import LrNucleusSettings
 from napari_rls.models.part import Checked
 from napari_rls.search.noise import NoiseModel
@@ -25,7 +26,10 @@ class FieldSettings(Checked):
     noise: NoiseModel | None = Field(
         default=None,
         title="Noise",
-        description="Offset, gain and read noise of the camera. Empty: estimated from each field.",
+        description=(
+            "Of the camera: offset, gain and read noise, as in 100,0.5,2. Empty: estimated from "
+            "each field."
+        ),
     )
     nuclei: LrNucleusSettings = LrNucleusSettings()
     diameter: float | None = Field(
@@ -44,4 +48,40 @@ class FieldSettings(Checked):
             "Iterations of a first, short search in whose SR images nuclei are found again; 0 "
             "takes the nuclei of the LR image."
         ),
+    )
+
+
+def parse_noise(text: str, channels: int, source: str) -> NoiseModel | None:
+    """Return the noise of all channels that a text gives, None for "auto" or none at all.
+
+    Parameters
+    ----------
+    text
+        Offset, gain and read noise, with commas between them.
+    channels
+        How many there are.
+    source
+        Where the text is from, for messages.
+
+    Raises
+    ------
+    SettingsError
+        If it is none.
+
+    Examples
+    --------
+    >>> parse_noise("100,0.5,2", 1, "noise")
+    NoiseModel(gain=(0.5,), offset=(100.0,), read_noise=(2.0,))
+    """
+    if text.strip() in ("", "auto"):
+        return None
+    try:
+        offset, gain, read_noise = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(
+            f"{source} is {text!r}; give auto, or three numbers as in 100,0.5,2 (offset, gain, "
+            "read noise)."
+        ) from None
+    return NoiseModel(
+        offset=(offset,) * channels, gain=(gain,) * channels, read_noise=(read_noise,) * channels
     )

@@ -1,0 +1,1 @@
+"""The dock *Super-resolve a field*."""

@@ -1,0 +1,227 @@
+"""Which field is meant and how it was seen, without Qt: what is missing is said before a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from napari_rls.errors import InputError, SettingsError
+from napari_rls.files.json_file import first_fault
+from napari_rls.measure.lr_nuclei import LrNucleusSettings
+from napari_rls.search.optics import Optics
+from napari_rls.widgets.cells.guess_layers import guess
+from napari_rls.widgets.cells.input_controller import InputController
+from napari_rls.widgets.cells.input_layers import outline, read_field
+from napari_rls.widgets.cells.input_state import Inputs
+from napari_rls.widgets.cells.layer_facts import axis_names, cell_in_view
+from napari_rls.widgets.cells.layer_reading import read_layers
+from napari_rls.widgets.cells.sources import Source, sources
+from napari_rls.widgets.common.state import Level, Message
+from napari_rls.widgets.fields.field_job import FieldNews
+from napari_rls.workflow.fields.field_settings import FieldSettings, parse_noise
+
+if TYPE_CHECKING:
+    from napari_rls.models.manifest import Manifest
+    from napari_rls.search.noise import NoiseModel
+    from napari_rls.widgets.fields.field_state import FieldState
+    from napari_rls.workflow.cells.reading import Reading
+    from napari_rls.workflow.cells.stack import CellStack
+
+LARGEST = 4e9
+"""Bytes of an SR field that the window shows."""
+
+_TOLERANCE = 0.1
+"""Share by which a given ratio may differ from that of the pixel sizes without a word."""
+
+
+class FieldChoice(InputController[FieldNews]):
+    """Keep bundle, layers and microscope of a field such that they fit, or say why not.
+
+    Parameters
+    ----------
+    viewer, state, launch, memory, soon
+        As for :class:`~napari_rls.widgets.cells.input_controller.InputController`.
+    """
+
+    state: FieldState
+
+    def _open(self) -> None:
+        self.viewer.dims.events.current_step.connect(self._dims_moved)
+        super()._open()
+
+    def close(self) -> None:
+        """End the run and keep what was reached; called when the widget is gone."""
+        super().close()
+        self.viewer.dims.events.current_step.disconnect(self._dims_moved)
+
+    def change_field(self, name: str, value: Any) -> None:
+        """Change how the field was seen or how cells are found; what is out of range is refused."""
+        state, given = self.state, None if value == "" else value
+        shown = state.optics.ratio
+        if name == "ratio" and shown is not None and given == f"{shown:g}":
+            return  # what the pixel sizes tell, which the user has not changed
+        values = state.fields.model_dump()
+        groups = {"optics": Optics.model_fields, "nuclei": LrNucleusSettings.model_fields}
+        group = next((key for key, names in groups.items() if name in names), "")
+        (values[group] if group else values)[name] = given
+        try:
+            state.fields = FieldSettings.model_validate(values)
+        except ValidationError as error:
+            fault = first_fault(error).removeprefix(f"{group}.")
+            self._say(f"Settings of the field: {fault}.", Level.ERROR)
+            state.events.fields.emit(state.fields)
+            return
+        self.check()
+
+    def change_noise(self, text: str) -> None:
+        """Take over what is known of the camera's noise, as it was typed."""
+        self.state.noise = text
+        self.check()
+
+    def _noise(self) -> NoiseModel | None:
+        assert self.state.manifest is not None
+        return parse_noise(self.state.noise, len(self.state.manifest.channels), "The noise")
+
+    def guess_inputs(self, *, separate: bool | None = None) -> None:
+        """Choose the layers by name and shape, and, unless given, how channels are stored."""
+        self._guessing = separate is None
+        if self.state.manifest is None:
+            return
+        found = guess(self._images, self.state.manifest, separate=separate, fields=True)
+        self._take_inputs(replace(found, gt=(None,) * len(found.gt)))
+
+    def _judge(self) -> Message | None:
+        """Note whether a run of the chosen field can start, and return what is to be said."""
+        state, manifest = self.state, self.state.manifest
+        if manifest is None:
+            return None
+        state.reading, state.obstacle = "", ""
+        if not any(state.inputs.lr):
+            state.sizes_ratio = None
+            state.obstacle = self._nothing_chosen()
+            return Message(state.obstacle, Level.WARNING if self._own_images else Level.INFO)
+        reading = self._reading()
+        said = list(reading.warnings)
+        try:
+            blank = outline(state.inputs, manifest)
+            state.reading = f"{reading.text} {self._which()}".strip()
+            state.sizes_ratio = _ratio_of_sizes(blank, manifest)
+            ratio = state.fields.optics.ratio_of(blank.pixel_size_um, manifest.pixel_size_um)
+            self._check_size(blank, ratio)
+            self._noise()
+            said += self._doubts(ratio)
+        except (InputError, SettingsError) as error:
+            state.obstacle = str(error)
+            said.insert(0, state.obstacle)
+        if state.settings.lambda_w and manifest.flow_doubt:
+            said.append(manifest.flow_doubt)
+        return Message(" ".join(said), Level.WARNING if said else Level.INFO)
+
+    def _doubts(self, ratio: float) -> list[str]:
+        known = self.state.sizes_ratio
+        if known is None or abs(ratio - known) <= _TOLERANCE * known:
+            return []
+        told = f"The ratio {ratio:g} is given, but the pixel sizes of image and bundle tell"
+        return [f"{told} {known:.4g}: empty the field to use that."]
+
+    def _check_size(self, blank: CellStack, ratio: float) -> None:
+        _, channels, height, width = blank.data.shape
+        if 4 * channels * height * width * ratio**2 > LARGEST:
+            raise InputError(
+                f"The SR image of {blank.name} would have {round(height * ratio)} x "
+                f"{round(width * ratio)} pixels, too many to show: crop the layer, or use the "
+                "command napari-rls fields."
+            )
+
+    def _nothing_chosen(self) -> str:
+        """Return why there is no LR layer, and what to do."""
+        manifest = self.state.manifest
+        assert manifest is not None
+        channels = tuple(range(len(manifest.channels)))
+        for layer in self._own_images:
+            try:
+                outline(Inputs(False, (layer,), (None,), channels), manifest)
+            except InputError as error:
+                return str(error)
+        if self._own_images:
+            return (
+                "The open images have the size of single cells: choose a field as the LR layer, or "
+                "super-resolve them as cells."
+            )
+        return "Open an image of a whole field and choose it as the LR layer."
+
+    # -- the field ---------------------------------------------------------------------
+
+    def _sources(self) -> list[Source]:
+        """Return where the channels of the field that is shown are.
+
+        Raises
+        ------
+        InputError
+            If several are shown at once, or none.
+        """
+        inputs = self.state.inputs
+        found = sources(inputs.lr, inputs.separate, inputs.channels)
+        axis, first = found[0].cell_axis, found[0]
+        if axis is None:
+            return found
+        index = cell_in_view(self.viewer, first.layer, axis)
+        if index is None:
+            raise InputError(
+                f"{first.layer.name} holds {first.shape[axis]} fields, of which not one alone is "
+                "shown: move the slider to it, in 2D."
+            )
+        return [replace(source, cells=range(index, index + 1)) for source in found]
+
+    def _which(self) -> str:
+        """Return in a sentence which of several fields is taken, or nothing."""
+        first = self._sources()[0]
+        if first.cell_axis is None:
+            return ""
+        count = replace(first, cells=None).shape[first.cell_axis]
+        name = axis_names(first.layer)[first.cell_axis]
+        along, index = f" along {name}" if name.isalpha() else "", first.first_cell
+        return f"Of {count} fields{along} the one that is shown is taken: number {index}."
+
+    def _reading(self) -> Reading:
+        """Return how the layers are read, as fields."""
+        assert self.state.manifest is not None
+        reading = read_layers(self.state.inputs, self.state.manifest)
+        return replace(reading, axes=reading.axes.replace("cell", "field"), apart="")
+
+    def _read_field(self, origin: list[Source]) -> CellStack:
+        state = self.state
+        assert state.manifest is not None
+        field = read_field(state.inputs, state.manifest, origin[0].first_cell)
+        return replace(field, reading=self._reading())
+
+    def _near(self, layer: Source) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return which LR pixel is in the middle of the view, (2,)."""
+        dims = self.viewer.dims
+        point = np.array(dims.point)
+        shown = list(dims.displayed)
+        point[shown] = np.array(self.viewer.scene.camera.center)[-len(shown) :]
+        ndim = layer.layer.ndim
+        return np.array(layer.layer.world_to_data(point[-ndim:])[-2:], np.float64)
+
+    def _dims_moved(self) -> None:
+        """Follow the slider where it shows another field."""
+        inputs = self.state.inputs
+        if any(inputs.lr) and self.state.reading:
+            try:
+                several = sources(inputs.lr, inputs.separate, inputs.channels)[0].cell_axis
+            except (ValueError, IndexError):
+                return
+            if several is not None:
+                self.check()
+
+
+def _ratio_of_sizes(blank: CellStack, manifest: Manifest) -> float | None:
+    """Return the ratio that the pixel sizes tell, None if they tell none that is usable."""
+    try:
+        return Optics().ratio_of(blank.pixel_size_um, manifest.pixel_size_um)
+    except SettingsError:
+        return None

@@ -1,0 +1,141 @@
+"""The dock widget "Super-resolve a field": a view of the state that passes wishes on."""
+
+from __future__ import annotations
+
+from magicgui.widgets import LineEdit, PushButton
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_rls.measure.lr_nuclei import LrNucleusSettings
+from napari_rls.search.optics import Optics
+from napari_rls.widgets.cells.input_dock import InputDock
+from napari_rls.widgets.common.background import soon
+from napari_rls.widgets.common.fields import ADVANCED, MAIN, SettingsForm
+from napari_rls.widgets.common.memory import settings_file
+from napari_rls.widgets.common.parts import UpAndDown, allow, folded
+from napari_rls.widgets.common.run_dock import RunWords
+from napari_rls.widgets.common.worker import launch
+from napari_rls.widgets.fields.field_controller import FieldController
+from napari_rls.widgets.fields.field_state import FieldState
+from napari_rls.workflow.fields.field_settings import FieldSettings
+
+NOT_OF_FIELDS = ("factor", "operator", "samples", "sample_steps")
+"""Settings of the search that the ratio and the PSF stand for, or that nothing is shown of."""
+
+FIND_TIP = (
+    "Find nuclei in the LR field, look again in their SR images after a short search, and show "
+    "them as points, which napari's own tools add, move and delete."
+)
+RUN_TIP = (
+    "Super-resolve the cells at the points or, without points, those that are found; what is "
+    "nearest to the middle of the view comes first."
+)
+COMPARE_TIP = "LR | SR, contrast linked."
+
+
+class FieldWidget(InputDock):
+    """Find the cells of an LR field and super-resolve them in their places.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer whose layers are offered.
+    """
+
+    tab = "Field"
+    truth = False
+    words = RunWords(
+        run="Super-resolve",
+        busy="A run is on: wait for its end, or cancel it.",
+        no_work="No run is on.",
+        cancel="End the run; keep the cells that it has finished.",
+    )
+    state: FieldState
+    controller: FieldController
+
+    def _make_controller(self) -> FieldController:
+        memory = settings_file().with_name("field.json")
+        return FieldController(self._viewer, FieldState(), launch, memory, soon)
+
+    # -- parts -------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        super()._build()
+        self.main = SettingsForm([name for name in MAIN if name not in NOT_OF_FIELDS])
+        self.advanced = SettingsForm([name for name in ADVANCED if name not in NOT_OF_FIELDS])
+        self.forms = (self.main, self.advanced)
+        self.optics = SettingsForm(("ratio", "psf_sigma"), Optics)
+        self.lens = SettingsForm(("psf", "na", "wavelength_um"), Optics)
+        self.detection = SettingsForm(("scout_steps", "diameter"), FieldSettings)
+        self.nuclei = SettingsForm(tuple(LrNucleusSettings.model_fields), LrNucleusSettings)
+        self.look = PushButton(text="Find cells")
+        self.noise = _noise_field()
+        camera = QWidget()
+        row = QFormLayout(camera)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addRow(FieldSettings.model_fields["noise"].title, self.noise.native)
+        self.settings_area = QWidget()
+        column = QVBoxLayout(self.settings_area)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (
+            self.bundles,
+            self.picker,
+            self.reading,
+            self.optics,
+            folded(
+                "Lens, camera, nuclei and search",
+                self.lens,
+                camera,
+                QLabel("Nuclei in the LR field"),
+                self.nuclei,
+                self.detection,
+                QLabel("Search"),
+                self.main,
+                self.advanced,
+            ),
+        ):
+            column.addWidget(part)
+        column.addStretch()
+        self.whole.addWidget(UpAndDown(self.settings_area), stretch=1)
+        rows = ((self.look, self.run), (self.cancel, self.compare))
+        self._add_below(rows, self.bar, self.message, self.device)
+
+    # -- wishes of the user ------------------------------------------------------------
+
+    def _connect(self) -> None:
+        super()._connect()
+        self.look.changed.connect(self.controller.find)
+        for form in (self.optics, self.lens, self.detection, self.nuclei):
+            form.changed.connect(self.controller.change_field)
+        self.noise.native.editingFinished.connect(
+            lambda: self.controller.change_noise(self.noise.value)
+        )
+        events = self.state.events
+        self.follow(
+            (events.fields, self._show_settings),
+            (events.sizes_ratio, self._show_settings),
+            (events.obstacle, self._show_phase),
+            (events.lacking, self._show_phase),
+        )
+
+    # -- showing the state -------------------------------------------------------------
+
+    def _show_settings(self) -> None:
+        super()._show_settings()
+        fields = self.state.fields
+        for form in (self.optics, self.lens):
+            form.show_settings(self.state.optics)
+        self.detection.show_settings(fields)
+        self.nuclei.show_settings(fields.nuclei)
+
+    def _allow(self, busy: str) -> None:
+        state = self.state
+        allow(self.look, busy or state.obstacle, FIND_TIP)
+        allow(self.run, busy or state.obstacle, RUN_TIP)
+        allow(self.compare, "" if state.comparing else state.lacking.compare, COMPARE_TIP)
+
+
+def _noise_field() -> LineEdit:
+    field = LineEdit(tooltip=FieldSettings.model_fields["noise"].description)
+    field.native.setObjectName("noise")
+    field.native.setPlaceholderText("estimated")
+    return field

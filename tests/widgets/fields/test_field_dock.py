@@ -1,0 +1,256 @@
+"""A user with a field in a real window: points, SR in place, what is missing, what is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from field_bench import BUNDLE, drawn_field
+
+from napari_rls.search.settings import Settings
+from napari_rls.widgets.cells.sr_writer import write_sr_layers
+from napari_rls.widgets.common.memory import settings_file
+from napari_rls.widgets.common.state import Phase
+from napari_rls.widgets.fields.field_dock import FieldWidget
+from napari_rls.workflow.cells.ome import PROVENANCE_KEY
+from napari_rls.workflow.cells.read import read_stack
+
+SCALE, SHIFT = 2.6, (5.0, 7.0)
+"""Of the LR layers, the size of a pixel and where the first one lies."""
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    path = settings_file().with_name("field.json")
+    path.parent.mkdir(parents=True)
+    Settings(bundle=BUNDLE, steps=3, samples=0, threads=1).save(path)
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def dock(viewer) -> FieldWidget:
+    widget = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve a field")[1]
+    give(widget, noise="100,2,4")
+    return widget
+
+
+def give(dock: FieldWidget, **texts: str) -> None:
+    """Type into fields of the dock."""
+    fields = {**dock.optics.fields, **dock.detection.fields, "noise": dock.noise}
+    for name, text in texts.items():
+        fields[name].native.setText(text)
+        fields[name].native.editingFinished.emit()
+
+
+def add_field(viewer, **options):
+    """Open a field of two cells, a layer a channel."""
+    field = drawn_field(8.0, 1, 2).lr
+    place = {"scale": (SCALE, SCALE), "translate": SHIFT}
+    return [
+        viewer.add_image(pixels, name=f"plate {name}", **{**place, **options})
+        for name, pixels in zip(field.channels, field.data[0], strict=True)
+    ]
+
+
+def click(qtbot, dock: FieldWidget, button) -> None:
+    button.native.click()
+    assert dock.state.phase is Phase.RUNNING, dock.message.text()
+    qtbot.waitUntil(lambda: dock.state.phase is Phase.IDLE, timeout=120_000)
+
+
+def layers(viewer, start: str) -> list:
+    return [layer for layer in viewer.layers if layer.name.startswith(start)]
+
+
+def put_points(dock: FieldWidget, places: np.ndarray) -> None:
+    layer = dock.controller.points.layer
+    assert layer is not None
+    layer.data = places
+
+
+def test_from_an_open_field_to_sr_in_its_place(viewer, dock, qtbot):
+    lr = add_field(viewer)
+    assert "one field of 8 x 16 pixels" in dock.reading.text()
+    give(dock, ratio="8")
+    assert dock.message.text() == ""
+    click(qtbot, dock, dock.run)
+    assert dock.message.text().startswith("Done: ")
+    assert "The PSF is not known: 0.45 LR pixels are assumed" in dock.message.text()
+    sr = layers(viewer, "SR 8x (generated) of plate")
+    assert [layer.data.shape for layer in sr] == [(64, 128)] * 2
+    assert [layer.colormap.colors[-1].tolist() for layer in sr] != [[1, 1, 1, 1]] * 2
+    for layer in sr:
+        # HR pixel i lies at LR coordinate (i + 1/2) / ratio - 1/2.
+        for i in (0, 17, 60):
+            expected = lr[0].data_to_world(((i + 0.5) / 8 - 0.5, (i + 64.5) / 8 - 0.5))
+            np.testing.assert_allclose(layer.data_to_world((i, i + 64)), expected)
+        record = layer.metadata[PROVENANCE_KEY]
+        assert record["generated"] is True
+        assert record["microscope"]["ratio"] == 8
+        assert record["complete"] is True
+    (mask,) = layers(viewer, "Generated in SR")
+    assert mask.data.mean() > 0.8
+    assert not mask.visible
+    # SR degraded again is the LR field.
+    means = sr[0].data.reshape(8, 8, 16, 8).mean((1, 3))
+    assert np.corrcoef(means.ravel(), lr[0].data.ravel())[0, 1] > 0.8
+
+
+def test_points_lie_over_the_cells_and_are_taken_as_they_were_edited(viewer, dock, qtbot):
+    lr = add_field(viewer)
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.look)
+    (points,) = layers(viewer, "Cells of")
+    assert "add, move or delete points" in dock.message.text()
+    assert not layers(viewer, "SR")
+    truth = drawn_field(8.0, 1, 2).places
+    apart = np.hypot(*(np.asarray(points.data)[:, None] - truth).transpose(2, 0, 1)).min(0)
+    assert (apart < 0.75).all()
+    np.testing.assert_allclose(points.data_to_world(truth[0]), lr[0].data_to_world(truth[0]))
+    by_hand = np.array([[4.0, 11.0], [3.0, 4.0]])
+    put_points(dock, by_hand)
+    click(qtbot, dock, dock.run)
+    assert "2 of 2 cells" in dock.message.text()
+    record = layers(viewer, "SR")[0].metadata[PROVENANCE_KEY]
+    places = np.array(record["places"])
+    assert np.abs(np.sort(places, 0) - np.sort(by_hand, 0)).max() <= 0.5 / 8
+    np.testing.assert_array_equal(points.data, places)
+
+
+def test_looking_again_leaves_points_alone_that_were_edited(viewer, dock, qtbot):
+    add_field(viewer)
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.look)
+    put_points(dock, np.array([[4.0, 11.0]]))
+    click(qtbot, dock, dock.look)
+    edited, found = layers(viewer, "Cells of")
+    np.testing.assert_array_equal(edited.data, [[4.0, 11.0]])
+    assert len(found.data) > 1
+
+
+def test_what_is_nearest_to_the_middle_of_the_view_comes_first(viewer, dock, qtbot):
+    lr = add_field(viewer)
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.look)
+    put_points(dock, drawn_field(8.0, 1, 2).places)
+    viewer.scene.camera.center = tuple(lr[0].data_to_world((4.0, 12.0)))
+    click(qtbot, dock, dock.run)
+    places = layers(viewer, "SR")[0].metadata[PROVENANCE_KEY]["places"]
+    assert places[0][1] > places[1][1]
+
+
+def test_a_second_run_shows_its_result_in_the_same_layers(viewer, dock, qtbot):
+    add_field(viewer)
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.run)
+    before = set(viewer.layers)
+    click(qtbot, dock, dock.run)
+    assert set(viewer.layers) == before
+
+
+def test_cancel_keeps_the_cells_that_were_finished(viewer, dock, qtbot):
+    add_field(viewer)
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.look)
+    put_points(dock, drawn_field(8.0, 1, 2).places)
+    dock.main.fields["steps"].value = 60
+    dock.advanced.fields["batch_size"].value = 1
+    dock.run.native.click()
+    qtbot.waitUntil(lambda: "1 of 2 cells" in dock.bar.format(), timeout=120_000)
+    dock.cancel.native.click()
+    qtbot.waitUntil(lambda: dock.state.phase is Phase.IDLE, timeout=30_000)
+    assert dock.message.text().startswith("Cancelled: 1 of 2 cells finished")
+    sr = layers(viewer, "SR")
+    assert [layer.name[:30] for layer in sr] == ["SR 8x (generated, cancelled) o"] * 2
+    record = sr[0].metadata[PROVENANCE_KEY]
+    assert record["complete"] is False
+    assert [cell["status"] for cell in record["cells"]].count("done") == 1
+    (mask,) = layers(viewer, "Generated in SR")
+    assert 0.4 < mask.data.mean() < 0.6
+
+
+def test_cancel_before_a_cell_is_finished_takes_the_sr_layers_away(viewer, dock, qtbot):
+    add_field(viewer)
+    give(dock, ratio="8")
+    dock.main.fields["steps"].value = 10_000
+    dock.run.native.click()
+    qtbot.waitUntil(lambda: bool(layers(viewer, "SR")), timeout=120_000)
+    dock.cancel.native.click()
+    qtbot.waitUntil(lambda: dock.state.phase is Phase.IDLE, timeout=30_000)
+    assert dock.message.text() == "Cancelled: no cell was super-resolved."
+    assert not layers(viewer, "SR")
+    assert len(layers(viewer, "Cells of")) == 1
+
+
+def test_the_ratio_must_be_given_where_pixel_sizes_do_not_tell_it(viewer, dock):
+    add_field(viewer)
+    sentence = "The ratio of pixel sizes is not known"
+    assert sentence in dock.message.text()
+    for button in (dock.look, dock.run):
+        assert not button.enabled
+        assert sentence in button.native.toolTip()
+    give(dock, ratio="8")
+    assert dock.look.enabled
+    give(dock, ratio="1")
+    assert dock.message.text() == "Settings of the field: ratio must be 1.5 or more."
+    assert dock.optics.fields["ratio"].value == "8"
+
+
+def test_a_layer_that_is_no_field_of_the_bundle_is_one_sentence(viewer, dock):
+    give(dock, ratio="8")
+    viewer.add_image(np.zeros((20, 30), np.uint16), name="one channel")
+    assert "one channel has one channel and the bundle" in dock.message.text()
+    assert not dock.run.enabled
+    assert "one channel has one channel" in dock.run.native.toolTip()
+
+
+def test_wrong_noise_is_one_sentence(viewer, dock):
+    add_field(viewer)
+    give(dock, ratio="8", noise="100,2")
+    assert "The noise is '100,2'; give auto, or three numbers" in dock.message.text()
+    assert not dock.run.enabled
+
+
+def test_points_outside_or_none_are_one_sentence(viewer, dock, qtbot):
+    add_field(viewer)
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.look)
+    put_points(dock, np.array([[4.0, 4.0], [4.0, 40.0]]))
+    dock.run.native.click()
+    assert "1 of the points of Cells of plate DNA lie outside the field" in dock.message.text()
+    put_points(dock, np.empty((0, 2)))
+    dock.run.native.click()
+    assert "has no points: add some" in dock.message.text()
+    assert dock.state.phase is Phase.IDLE
+
+
+def test_of_several_fields_the_one_that_is_shown_is_taken(viewer, dock, qtbot):
+    field = drawn_field(8.0, 1, 2).lr
+    stack = np.stack([np.full_like(field.data[0], 100), field.data[0]])
+    viewer.add_image(stack, name="series", axis_labels=("t", "c", "y", "x"))
+    give(dock, ratio="8")
+    viewer.dims.set_current_step(0, 1)
+    assert "Of 2 fields along t the one that is shown is taken: number 1." in dock.reading.text()
+    click(qtbot, dock, dock.run)
+    sr = layers(viewer, "SR")
+    assert [layer.data.shape for layer in sr] == [(1, 1, 64, 128)] * 2
+    assert sr[0].data_to_world((0, 0, 0, 0))[0] == 1
+    assert sr[0].metadata[PROVENANCE_KEY]["input"]["name"] == "series_2"
+
+
+def test_a_saved_sr_field_has_its_record(viewer, dock, qtbot, tmp_path):
+    add_field(viewer, units="um")
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.run)
+    files = write_sr_layers(tmp_path / "sr.ome.tif", layers(viewer, "SR"))
+    assert [file.name for file in files] == ["sr.ome.tif", "sr.json"]
+    saved = read_stack(files[0])
+    assert saved.data.shape == (1, 2, 64, 128)
+    np.testing.assert_array_equal(saved.data[0, 0], layers(viewer, "SR")[0].data)
+    assert saved.pixel_size_um == pytest.approx(SCALE / 8)
+    assert '"microscope"' in files[1].read_text()
+
+
+def test_the_dock_for_cells_names_this_one(viewer):
+    add_field(viewer)
+    cells = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve cells")[1]
+    assert "If it is a whole field, choose Super-resolve a field" in cells.message.text()
