@@ -203,6 +203,16 @@ def test_a_layer_that_is_no_field_of_the_bundle_is_one_sentence(viewer, dock):
     assert "one channel has one channel" in dock.run.native.toolTip()
 
 
+def test_a_field_of_the_size_of_a_cell_is_taken_but_a_stack_of_cells_is_not(viewer, dock):
+    give(dock, ratio="8")
+    cells = viewer.add_image(np.ones((5, 2, 8, 8), np.uint16), name="cells")
+    assert "The open images have the size of single cells" in dock.message.text()
+    viewer.layers.remove(cells)
+    viewer.add_image(np.ones((2, 32, 32), np.uint16), name="field")
+    assert "one field of 32 x 32 pixels" in dock.reading.text()
+    assert dock.run.enabled
+
+
 def test_wrong_noise_is_one_sentence(viewer, dock):
     add_field(viewer)
     give(dock, ratio="8", noise="100,2")

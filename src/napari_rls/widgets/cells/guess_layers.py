@@ -17,9 +17,7 @@ from napari_rls.widgets.cells.layer_facts import (
     names_channel,
 )
 from napari_rls.workflow.cells.channels import match_names, shows_dna
-from napari_rls.workflow.cells.stack import (
-    fitting_factor,
-)
+from napari_rls.workflow.cells.stack import find_axes, fitting_factor
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -40,12 +38,13 @@ def guess(
     layer with as many channels is taken whole; else as many layers of one channel and of
     the same shape, in the order of their names or their own; else a layer with more
     channels. ``separate`` leaves only one of these ways. Layers of the HR size become the GT.
-    With ``fields``, LR layers are those of neither the size of an LR cell nor of an HR one.
+    With ``fields``, LR layers are those of neither the size of an LR cell nor of an HR one, or
+    else those of a single image.
     """
     wanted = manifest.channel_names
     own, lr = _possible(layers, manifest)
     if fields:
-        lr = [layer for layer in own if _is_field(layer, manifest)]
+        lr = [layer for layer in own if _is_field(layer, manifest)] or [*filter(_is_single, own)]
     gt = [layer for layer in own if full_resolution(layer).shape[-2:] == (manifest.hr_size,) * 2]
     named = _named_after(lr, wanted)
     alike = named or _in_order(_alike(lr, len(wanted)), wanted)
@@ -128,6 +127,15 @@ def _factor(layer: Image, manifest: Manifest) -> int | None:
 def _is_field(layer: Image, manifest: Manifest) -> bool:
     size = full_resolution(layer).shape[-2:]
     return size != (manifest.hr_size,) * 2 and _factor(layer, manifest) is None
+
+
+def _is_single(layer: Image) -> bool:
+    shape = full_resolution(layer).shape
+    try:
+        several, _ = find_axes(shape, axis_names(layer))
+    except ValueError:
+        return False
+    return several is None or shape[several] == 1
 
 
 def _named_after(layers: Sequence[Image], wanted: Sequence[str]) -> tuple[Image, ...]:

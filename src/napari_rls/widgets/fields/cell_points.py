@@ -89,8 +89,9 @@ class CellPoints:
             raise InputError(
                 f"The layer {layer.name} has no points: add some, or remove it to have cells found."
             )
-        edge = np.array(full_resolution(lr).shape[-2:]) - 0.5
-        outside = int(((places < -0.5) | (places > edge)).any(1).sum())
+        # Nuclei that the edge cuts may have their centre beyond it.
+        size = np.array(full_resolution(lr).shape[-2:])
+        outside = int(((places < -1) | (places > size)).any(1).sum())
         if outside:
             raise InputError(
                 f"{outside} of the points of {layer.name} lie outside the field: move them into "
