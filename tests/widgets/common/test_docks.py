@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDockWidget
 from widget_bench import lr_cells
 
 from napari_rls.search.settings import Settings
+from napari_rls.widgets.cells.input_state import FIELD
 from napari_rls.widgets.common import docks
 from napari_rls.widgets.common.docks import Dock, open_dock
 from napari_rls.widgets.common.memory import settings_file
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.canvas
 
 NAMES = {
     "super_resolve": docks.SUPER_RESOLVE,
+    "field": FIELD,
     "compare": docks.COMPARE,
     "train": docks.TRAIN,
     "measure": docks.MEASURE,
@@ -82,7 +84,7 @@ def test_all_docks_of_the_menu_are_tabs_of_one_group_and_leave_room(viewer, qtbo
     for command in NAMES:
         by_menu(command)
     first = ours(viewer)[0]
-    qtbot.waitUntil(lambda: len(main_window(viewer).tabifiedDockWidgets(first)) == 4)
+    qtbot.waitUntil(lambda: len(main_window(viewer).tabifiedDockWidgets(first)) == 5)
     qtbot.waitUntil(lambda: shown(viewer) == ["Plots"])
     assert main_window(viewer).size().width() == 1366
     assert main_window(viewer).size().height() == 768

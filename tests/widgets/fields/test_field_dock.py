@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from field_bench import BUNDLE, drawn_field
 
@@ -10,6 +11,7 @@ from napari_rls.search.settings import Settings
 from napari_rls.widgets.cells.sr_writer import write_sr_layers
 from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.state import Phase
+from napari_rls.widgets.fields import field_dock
 from napari_rls.widgets.fields.field_dock import FieldWidget
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.read import read_stack
@@ -164,6 +166,8 @@ def test_cancel_keeps_the_cells_that_were_finished(viewer, dock, qtbot):
     record = sr[0].metadata[PROVENANCE_KEY]
     assert record["complete"] is False
     assert [cell["status"] for cell in record["cells"]].count("done") == 1
+    assert not dock.measure.enabled
+    assert "super-resolve again to measure" in dock.measure.native.toolTip()
     (mask,) = layers(viewer, "Generated in SR")
     assert 0.4 < mask.data.mean() < 0.6
 
@@ -258,6 +262,47 @@ def test_a_saved_sr_field_has_its_record(viewer, dock, qtbot, tmp_path):
     np.testing.assert_array_equal(saved.data[0, 0], layers(viewer, "SR")[0].data)
     assert saved.pixel_size_um == pytest.approx(SCALE / 8)
     assert '"microscope"' in files[1].read_text()
+
+
+def test_rows_and_points_select_each_other_and_the_table_is_exported(
+    viewer, dock, qtbot, tmp_path, monkeypatch
+):
+    lr = add_field(viewer)
+    give(dock, ratio="8")
+    assert "super-resolve first" in dock.measure.native.toolTip()
+    assert "measure first" in dock.export.native.toolTip()
+    click(qtbot, dock, dock.look)
+    put_points(dock, drawn_field(8.0, 1, 2).places)
+    click(qtbot, dock, dock.run)
+    click(qtbot, dock, dock.measure)
+    assert dock.message.text().startswith("Done: 2 cells measured.")
+    # What stands for no light is subtracted, as the command does.
+    record = layers(viewer, "SR")[0].metadata[PROVENANCE_KEY]
+    offset = dock.state.measured.record["settings"]["camera_offset"]
+    assert offset == pytest.approx(record["intensity"]["low"][1], rel=1e-5)
+    table = dock.state.measured.table
+    assert len(table) == dock.table.table.rowCount() == 2
+    (points,) = layers(viewer, "Cells of")
+    for row in (1, 0):
+        dock.table.selectRow(row)
+        cell = int(dock.table.table.cells[row])
+        assert set(points.selected_data) == {cell}
+        centre = viewer.scene.camera.center[-2:]
+        np.testing.assert_allclose(centre, points.data_to_world(points.data[cell]))
+        place = table[["Metadata_Y", "Metadata_X"]].to_numpy()[cell]
+        np.testing.assert_allclose(lr[0].data_to_world(place), centre, atol=SCALE)
+    points.selected_data = {1}
+    assert dock.state.selected == (1,)
+    assert {index.row() for index in dock.table.selectedIndexes()} == {1}
+    path = tmp_path / "cells.csv"
+    monkeypatch.setattr(field_dock, "ask_where", lambda *_: path)
+    dock.export.native.click()
+    assert dock.message.text() == f"Table saved to {path}."
+    assert len(pd.read_csv(path)) == 2
+    # Another run has no table yet.
+    click(qtbot, dock, dock.run)
+    assert dock.table.isHidden()
+    assert not dock.export.enabled
 
 
 def test_the_dock_for_cells_names_this_one(viewer):

@@ -20,7 +20,7 @@ from napari_rls.widgets.cells.layer_facts import axis_names, cell_in_view
 from napari_rls.widgets.cells.layer_reading import read_layers
 from napari_rls.widgets.cells.sources import Source, sources
 from napari_rls.widgets.common.state import Level, Message
-from napari_rls.widgets.fields.field_job import FieldNews
+from napari_rls.widgets.fields.field_job import News
 from napari_rls.workflow.fields.field_settings import FieldSettings, parse_noise
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _TOLERANCE = 0.1
 """Share by which a given ratio may differ from that of the pixel sizes without a word."""
 
 
-class FieldChoice(InputController[FieldNews]):
+class FieldChoice(InputController[News]):
     """Keep bundle, layers and microscope of a field such that they fit, or say why not.
 
     Parameters

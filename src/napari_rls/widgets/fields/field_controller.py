@@ -14,10 +14,15 @@ from napari_rls.widgets.cells.run_words import (
     describe_reached,
 )
 from napari_rls.widgets.common.state import Level, Phase, RunOutcome, RunProgress
-from napari_rls.widgets.fields.cell_points import CellPoints
-from napari_rls.widgets.fields.field_choice import FieldChoice
-from napari_rls.widgets.fields.field_job import FieldJob, FieldNews, patches_of
+from napari_rls.widgets.fields.field_job import (
+    FieldJob,
+    FieldNews,
+    News,
+    TableNews,
+    patches_of,
+)
 from napari_rls.widgets.fields.field_layers import FieldLayers
+from napari_rls.widgets.fields.field_table import FieldTable, LastField
 from napari_rls.workflow.cells.stack import content_digest
 
 if TYPE_CHECKING:
@@ -63,7 +68,18 @@ class _FieldRun:
         return record
 
 
-class FieldController(FieldChoice):
+def _why_not_measured(run: _FieldRun, outcome: RunOutcome) -> str:
+    if outcome is not RunOutcome.DONE:
+        return "The run ended before all cells were done: super-resolve again to measure them."
+    if not run.manifest.measurement:
+        return (
+            f"The bundle {run.manifest.name} does not say what to measure: use the command "
+            "napari-rls fields, which takes --assay."
+        )
+    return ""
+
+
+class FieldController(FieldTable):
     """Turn what the user wants into runs and layers; the view only follows ``state``.
 
     Parameters
@@ -76,10 +92,6 @@ class FieldController(FieldChoice):
     cut_short: ClassVar[str] = "The search ended before every cell was done."
 
     _run: _FieldRun | None = None
-
-    def _open(self) -> None:
-        self.points = CellPoints(self.viewer)
-        super()._open()
 
     def find(self) -> None:
         """Find the cells of the field and show them as points."""
@@ -106,18 +118,20 @@ class FieldController(FieldChoice):
             places = self.points.places(origin[0].layer, origin[0].first_cell)
         self._comparison.stop()
         self._run = _FieldRun(image, origin, state.manifest, find_only, ratio)
-        # No view of samples is made of a field.
-        settings = state.settings.model_copy(update={"samples": 0})
         fields = state.fields.model_copy(update={"noise": self._noise()})
         self._begin("Loading the bundle")
         self._say("")
         near = self._near(origin[0])
-        self._work_on(FieldJob(image, settings, fields, near, places, find_only))
+        self._work_on(FieldJob(image, state.settings, fields, near, places, find_only))
 
     # -- a run -------------------------------------------------------------------------
 
-    def _receive(self, news: FieldNews) -> None:
-        run, update = self._run, news.update
+    def _receive(self, news: News) -> None:
+        run = self._run
+        if isinstance(news, TableNews):
+            self._receive_table(news)
+            return
+        update = news.update
         if run is None:
             return
         if update.message:
@@ -160,6 +174,7 @@ class FieldController(FieldChoice):
         """Make what was reached the result."""
         run = self._run
         if run is None:
+            self._say_measured(outcome, why, level)
             return
         if run.find_only:
             self._say_found(run, outcome, why, level)
@@ -206,6 +221,10 @@ class FieldController(FieldChoice):
         if outcome is not RunOutcome.DONE:
             there = [layer for layer in run.layers.layers if layer in self.viewer.layers]
             say_how_it_ended(there, outcome.lower())
+        self._forget()
+        measurement = dict(run.manifest.measurement)
+        self._last = LastField(run.result, run.layers, measurement)
+        self.state.unmeasured = _why_not_measured(run, outcome)
         if run.origin[0].cell_axis is None:
             self._comparison.about(self.state.inputs, [run.layers.layers], run.manifest)
         self.state.lacking = replace(self.state.lacking, compare=self._comparison.obstacle)
@@ -219,6 +238,8 @@ class FieldController(FieldChoice):
     def _layer_removed(self, event: Event) -> None:
         super()._layer_removed(event)
         self.state.lacking = replace(self.state.lacking, compare=self._comparison.obstacle)
+        if self._last and not self._last.layers.present and self.state.phase is Phase.IDLE:
+            self._forget()
         run = self._run
         if self.state.phase is Phase.RUNNING and run and run.layers and not run.layers.present:
             why = "The SR layer was removed, so the search was cancelled."

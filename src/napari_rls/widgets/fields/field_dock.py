@@ -5,9 +5,12 @@ from __future__ import annotations
 from magicgui.widgets import LineEdit, PushButton
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_rls.measure.dictionary import columns_of
 from napari_rls.measure.lr_nuclei import LrNucleusSettings
 from napari_rls.search.optics import Optics
 from napari_rls.widgets.cells.input_dock import InputDock
+from napari_rls.widgets.cells.table_view import TABLES, TableView
+from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.background import soon
 from napari_rls.widgets.common.fields import ADVANCED, MAIN, SettingsForm
 from napari_rls.widgets.common.memory import settings_file
@@ -18,17 +21,19 @@ from napari_rls.widgets.fields.field_controller import FieldController
 from napari_rls.widgets.fields.field_state import FieldState
 from napari_rls.workflow.fields.field_settings import FieldSettings
 
-NOT_OF_FIELDS = ("factor", "operator", "samples", "sample_steps")
-"""Settings of the search that the ratio and the PSF stand for, or that nothing is shown of."""
+NOT_OF_FIELDS = ("factor", "operator")
+"""Settings of the search that the ratio and the PSF stand for."""
 
 FIND_TIP = (
-    "Find nuclei in the LR field, look again in their SR images after a short search, and show "
-    "them as points, which napari's own tools add, move and delete."
+    "Find nuclei in the LR field and show them as points, which napari's own tools add, move and "
+    "delete."
 )
 RUN_TIP = (
     "Super-resolve the cells at the points or, without points, those that are found; what is "
     "nearest to the middle of the view comes first."
 )
+MEASURE_TIP = "Measure the SR cells of the last run, as the bundle suggests."
+EXPORT_TIP = "The table, all columns, as CSV, Parquet or h5ad, and its record beside it."
 COMPARE_TIP = "LR | SR, contrast linked."
 
 
@@ -73,6 +78,9 @@ class FieldWidget(InputDock):
         row = QFormLayout(camera)
         row.setContentsMargins(0, 0, 0, 0)
         row.addRow(FieldSettings.model_fields["noise"].title, self.noise.native)
+        self.measure, self.export = PushButton(text="Measure"), PushButton(text="Export...")
+        self.table = TableView()
+        self.table.hide()
         self.settings_area = QWidget()
         column = QVBoxLayout(self.settings_area)
         column.setContentsMargins(0, 0, 0, 0)
@@ -96,14 +104,17 @@ class FieldWidget(InputDock):
             column.addWidget(part)
         column.addStretch()
         self.whole.addWidget(UpAndDown(self.settings_area), stretch=1)
-        rows = ((self.look, self.run), (self.cancel, self.compare))
-        self._add_below(rows, self.bar, self.message, self.device)
+        rows = ((self.look, self.run), (self.cancel, self.compare), (self.measure, self.export))
+        self._add_below(rows, self.bar, self.message, self.table, self.device)
 
     # -- wishes of the user ------------------------------------------------------------
 
     def _connect(self) -> None:
         super()._connect()
         self.look.changed.connect(self.controller.find)
+        self.measure.changed.connect(self.controller.measure)
+        self.export.changed.connect(self._export)
+        self.table.chosen.connect(self._select)
         for form in (self.optics, self.lens, self.detection, self.nuclei):
             form.changed.connect(self.controller.change_field)
         self.noise.native.editingFinished.connect(
@@ -115,7 +126,17 @@ class FieldWidget(InputDock):
             (events.sizes_ratio, self._show_settings),
             (events.obstacle, self._show_phase),
             (events.lacking, self._show_phase),
+            (events.unmeasured, self._show_phase),
+            (events.measured, self._show_measured),
+            (events.selected, self.table.select_cells),
         )
+
+    def _select(self, cells: tuple[int, ...]) -> None:
+        self.state.selected = cells
+
+    def _export(self) -> None:
+        if path := ask_where(self, "Export table", "cells.csv", TABLES):
+            self.controller.export(path)
 
     # -- showing the state -------------------------------------------------------------
 
@@ -127,10 +148,21 @@ class FieldWidget(InputDock):
         self.detection.show_settings(fields)
         self.nuclei.show_settings(fields.nuclei)
 
+    def _show_measured(self) -> None:
+        measured = self.state.measured
+        self.table.setVisible(measured is not None)
+        if measured is not None:
+            columns = columns_of(measured.table, measured.record)
+            self.table.table.show_table(measured.table, columns, "SR")
+        self._show_phase()
+
     def _allow(self, busy: str) -> None:
         state = self.state
         allow(self.look, busy or state.obstacle, FIND_TIP)
         allow(self.run, busy or state.obstacle, RUN_TIP)
+        allow(self.measure, busy or state.unmeasured, MEASURE_TIP)
+        nothing = "" if state.measured else "There is no table yet: measure first."
+        allow(self.export, nothing, EXPORT_TIP)
         allow(self.compare, "" if state.comparing else state.lacking.compare, COMPARE_TIP)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_rls.workflow.fields.field_settings import FieldSettings
     from napari_rls.workflow.fields.resolve_field import FieldResult, FieldUpdate
     from napari_rls.workflow.fields.sr_field import SrField
+    from napari_rls.workflow.measure.measurements import Measurements
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,46 @@ class FieldJob:
                 yield FieldNews(update, None, tuple(patches_of(result, cells)), cells)
             else:
                 yield FieldNews(update, last=update.stage == "done")
+
+
+@dataclass(frozen=True, eq=False)
+class TableNews:
+    """How many images are measured of all and, in the last one, the result."""
+
+    done: int
+    total: int
+    result: Measurements | None = None
+
+    @property
+    def must_show(self) -> bool:
+        """Whether it must not be left out."""
+        return self.result is not None
+
+
+@dataclass(frozen=True, eq=False)
+class TableJob:
+    """Measures the cells of a field, as the bundle suggests."""
+
+    result: FieldResult
+    measurement: Mapping[str, Any]
+
+    def updates(self) -> Generator[TableNews]:
+        """Measure cell by cell."""
+        from napari_rls.workflow.fields.field_task import above_no_light
+        from napari_rls.workflow.measure.image_sets import ImageSet
+        from napari_rls.workflow.measure.measure_settings import measure_settings
+        from napari_rls.workflow.measure.measurements import measure
+
+        collector = self.result.collector
+        sr = ImageSet("SR", self.result.stack, collector.samples, self.result.record)
+        settings = measure_settings(None, None, {}, self.measurement)
+        if collector.run is not None:
+            settings = above_no_light(settings, [sr], collector.run.intensity)
+        for update in measure([sr], settings, factor=1):
+            yield TableNews(update.done, update.total, update.result)
+
+
+News = FieldNews | TableNews
 
 
 def blank_field(image: SrField) -> NDArray[np.float32]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from napari_rls.search.optics import Optics
 from napari_rls.widgets.cells.input_state import InputState
 from napari_rls.workflow.fields.field_settings import FieldSettings
+
+if TYPE_CHECKING:
+    from napari_rls.workflow.measure.measurements import Measurements
+
+NO_RESULT = "There is no result yet: super-resolve first."
 
 
 @dataclass
@@ -15,12 +21,17 @@ class FieldState(InputState):
 
     ``fields`` is how the field was seen and how its cells are found, as far as it is given, and
     ``noise`` what of the camera's noise, as it was typed; ``sizes_ratio`` is the ratio that the
-    pixel sizes of image and bundle tell, None if they do not.
+    pixel sizes of image and bundle tell, None if they do not. ``unmeasured`` tells why the cells
+    of the last run cannot be measured ("" if they can), ``measured`` is their table, and
+    ``selected`` are the numbers of the cells that are selected in it.
     """
 
     fields: FieldSettings = field(default_factory=FieldSettings)
     noise: str = ""
     sizes_ratio: float | None = None
+    unmeasured: str = NO_RESULT
+    measured: Measurements | None = None
+    selected: tuple[int, ...] = ()
 
     @property
     def optics(self) -> Optics:

@@ -28,6 +28,7 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.measure.registry import registry
 from napari_rls.search.settings import FACTORS
 from napari_rls.text import for_qt
+from napari_rls.widgets.cells.table_view import TABLES
 from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.docks import PLOTS, open_dock
 from napari_rls.widgets.common.memory import settings_file
@@ -40,7 +41,6 @@ from napari_rls.widgets.measure.measure_form import ImagePicker, MeasureForm
 from napari_rls.widgets.measure.measure_state import MeasureState, state_of
 from napari_rls.widgets.measure.table_area import TableArea
 
-TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet", "AnnData (*.h5ad)": ".h5ad"}
 NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
 NO_IMAGES = "Open images of single cells and choose them above."
 NUCLEI = "Nuclei"

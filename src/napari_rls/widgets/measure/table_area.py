@@ -9,8 +9,8 @@ from magicgui.widgets import CheckBox, ComboBox
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_rls.evaluation.tables import kinds_of
+from napari_rls.widgets.cells.table_view import TableView, called
 from napari_rls.widgets.measure.measure_layers import FIRST_IN_VIEW
-from napari_rls.widgets.measure.table_view import TableView, called
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 from napari_rls.errors import sentence_of
 from napari_rls.files.json_file import read_json
 from napari_rls.measure.cells import MeasureSettings
+from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack, content_digest
@@ -137,20 +138,11 @@ class FieldTask:
             ImageSet("LR", upsampled),
             ImageSet("SR", result.stack, result.collector.samples, result.record),
         ]
-        settings = self._settings(sets)
+        settings = above_no_light(self.measurement, sets, self.shared.intensity)
         for update in measure(sets, settings, plate_map=self.plate_map, factor=1):
             if update.result is not None:
                 return update.result
         raise AssertionError("a measurement ends with its result")
-
-    def _settings(self, sets: list[ImageSet]) -> MeasureSettings:
-        """Return how cells are measured: above what stands for no light, if that is not told."""
-        intensity = self.shared.intensity
-        if self.measurement.camera_offset is not None or intensity.mode == "bundle":
-            return self.measurement
-        _, channels = find_channels(sets, self.measurement)
-        low = intensity.low[channels[-1][1]]
-        return self.measurement.model_copy(update={"camera_offset": float(f"{low:.6g}")})
 
     def _finished(self, paths: FieldPaths, job: dict[str, str]) -> Measurements | None:
         """Return what was measured of a field whose files are there and of this very run."""
@@ -164,6 +156,27 @@ class FieldTask:
         except (OSError, ValueError):
             return None
         return Measurements(pd.DataFrame(table), {}, dict(measured))
+
+
+def above_no_light(
+    settings: MeasureSettings, sets: Sequence[ImageSet], intensity: IntensityMap
+) -> MeasureSettings:
+    """Return how cells are measured: above what stands for no light, if that is not told.
+
+    Parameters
+    ----------
+    settings
+        What is measured, and how.
+    sets
+        The images that are measured.
+    intensity
+        Which of their intensities are which of the bundle's.
+    """
+    if settings.camera_offset is not None or intensity.mode == "bundle":
+        return settings
+    _, channels = find_channels(sets, settings)
+    low = intensity.low[channels[-1][1]]
+    return settings.model_copy(update={"camera_offset": float(f"{low:.6g}")})
 
 
 def read_field(field: FieldFile, channels: tuple[str, ...], resolver: FieldResolver) -> CellStack:

@@ -9,8 +9,8 @@ from plate_bench import RATIO, cells
 from qtpy.QtCore import Qt
 
 from napari_rls.measure.dictionary import columns_of
-from napari_rls.widgets.measure.table_columns import heading, main_columns, shared_beginning
-from napari_rls.widgets.measure.table_view import LEAST_WIDTH, TableView
+from napari_rls.widgets.cells.table_columns import heading, main_columns, shared_beginning
+from napari_rls.widgets.cells.table_view import LEAST_WIDTH, TableView
 
 
 @pytest.fixture

@@ -15,11 +15,14 @@ from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 from napari_rls.measure.columns import CELL, FLAGS, IMAGE, Column
 from napari_rls.measure.intervals import TABLE_LEVEL
 from napari_rls.text import for_qt, for_terminal
+from napari_rls.widgets.cells.table_columns import heading, main_columns, shared_beginning
 from napari_rls.widgets.common.parts import there
-from napari_rls.widgets.measure.table_columns import heading, main_columns, shared_beginning
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TABLES = {"CSV (*.csv)": ".csv", "Parquet (*.parquet)": ".parquet", "AnnData (*.h5ad)": ".h5ad"}
+"""Files that a table is exported to, as a dialog names them, and their endings."""
 
 FLAGGED = QColor("#e8a33d")
 GENERATED = "SR (generated)"
