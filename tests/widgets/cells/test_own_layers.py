@@ -164,7 +164,7 @@ def test_layers_that_cannot_be_made_leave_all_as_it_was(bench: Bench, monkeypatc
             raise MemoryError
         return "SR 8x (generated) of LR nucleus"
 
-    monkeypatch.setattr(sr_layers, "_name", fail)
+    monkeypatch.setattr(sr_layers, "sr_name", fail)
     bench.controller.start()
     assert bench.thread.started == 1
     assert names(bench) == said
