@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,26 @@ def test_a_plate_map_that_does_not_know_a_well_is_told(finished, plate: Path, tm
     more = ("--plate-map", tmp_path / "map.csv", *OPTICS, *QUICK)
     result = run("fields", plate / "C04.ome.tif", "--out", out, *more)
     assert "map.csv does not tell the condition of C04" in result.stderr
+
+
+def test_a_field_that_cannot_be_written_is_kept_elsewhere(plate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "fields" / "B03_SR8x.ome.tif").mkdir(parents=True)
+    result = run("fields", plate / "B03.ome.tif", "--out", out, *OPTICS, *QUICK, code=1)
+    kept = Path(result.stderr.split("the result is kept in ")[1].split(";")[0].split(".ome.tif")[0])
+    assert read_stack(kept.with_name("B03_SR8x.ome.tif")).data.shape == (1, 2, 64, 128)
+    assert kept.with_name("B03_cells_SR8x.parquet").exists()
+
+
+def test_a_field_of_unknown_pixels_does_not_stop_the_others(plate: Path, tmp_path: Path) -> None:
+    lr = drawn_field(8.0, 1, 2).lr
+    pixels = lr.data.astype(np.float32)
+    pixels[..., :2] = np.nan
+    write_stack(tmp_path / "F07.ome.tif", replace(lr, data=pixels), description="a field")
+    files = (plate / "B03.ome.tif", tmp_path / "F07.ome.tif")
+    result = run("fields", *files, "--out", tmp_path / "out", *OPTICS, *QUICK, code=1)
+    assert "F07.ome.tif holds NaN or infinite values" in result.stderr
+    assert set(pd.read_csv(tmp_path / "out" / "cells.csv").Metadata_Well) == {"B03"}
 
 
 def test_a_folder_without_images_is_told(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from napari_rls.workflow.benchmark.searches import RunResult, load
 from napari_rls.workflow.cells.degrade import degrade
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.upsample import upsample
-from napari_rls.workflow.super_resolve.resolver import Search
+from napari_rls.workflow.super_resolve.search_run import Search
 
 SHAPE = (2, 32, 32)
 

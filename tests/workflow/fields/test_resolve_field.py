@@ -118,6 +118,10 @@ def test_an_unknown_psf_is_assumed_and_told() -> None:
     [
         ({"data": np.full((1, 2, 16, 24), 100, np.uint16)}, "No nucleus was found in B03_field"),
         ({"data": drawn_field().lr.data.repeat(2, 0)}, "holds 2 fields; give one at a time"),
+        (
+            {"data": np.where(np.arange(24) < 3, np.nan, drawn_field().lr.data)},
+            "B03_field.tif holds NaN or infinite values, which are no light",
+        ),
     ],
 )
 def test_what_is_no_field_is_one_sentence(change: dict[str, object], sentence: str) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from napari_rls.errors import sentence_of
 from napari_rls.files.json_file import read_json
+from napari_rls.files.outputs import write_or_keep
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.channels import choose_channels
@@ -17,7 +18,12 @@ from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack, content_digest
 from napari_rls.workflow.cells.write import record_path
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
-from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldResult, FieldUpdate
+from napari_rls.workflow.fields.resolve_field import (
+    FieldResolver,
+    FieldResult,
+    FieldUpdate,
+    check_field,
+)
 from napari_rls.workflow.fields.shared import Shared
 from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
 from napari_rls.workflow.measure.measurements import Measurements, measure
@@ -118,9 +124,15 @@ class FieldTask:
             result = update.result or result
             yield FieldsUpdate(update.message, name, update)
         assert result is not None
+        finished = result
         measured = self._measured(result)
-        write_table(paths.table, measured.table, measured.record)
-        write_field(paths, result, result.record | {JOB_KEY: job})
+
+        def write(image: Path) -> None:
+            places = FieldPaths.of(image.parent, name, ratio)
+            write_table(places.table, measured.table, measured.record)
+            write_field(places, finished, finished.record | {JOB_KEY: job})
+
+        write_or_keep(paths.image, write)
         samples = result.collector.samples is not None
         yield FieldsUpdate(
             f"{name}: {len(result.cells)} cells.",
@@ -187,4 +199,6 @@ def read_field(field: FieldFile, channels: tuple[str, ...], resolver: FieldResol
     InputError
         If the file cannot be used.
     """
-    return choose_channels(field.read(), channels, resolver.bundle.manifest.channel_names)
+    stack = choose_channels(field.read(), channels, resolver.bundle.manifest.channel_names)
+    check_field(stack)
+    return stack

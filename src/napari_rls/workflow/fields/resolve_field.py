@@ -147,6 +147,23 @@ def noise_words(noise: NoiseModel, channels: Sequence[str]) -> str:
     return f"Noise, estimated from the images: {found}."
 
 
+def check_field(field: CellStack) -> None:
+    """Check that a stack is one field, of which every pixel is known.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if len(field) != 1:
+        raise InputError(f"{field.name} holds {len(field)} fields; give one at a time.")
+    if not np.isfinite(field.data).all():
+        raise InputError(
+            f"{field.name} holds NaN or infinite values, which are no light; crop the field to "
+            "pixels that were recorded."
+        )
+
+
 class FieldResolver:
     """Super-resolves fields of one microscope with one bundle.
 
@@ -295,8 +312,7 @@ class FieldResolver:
         SettingsError
             If the ratio of pixel sizes is not known, or the method does not search.
         """
-        if len(field) != 1:
-            raise InputError(f"{field.name} holds {len(field)} fields; give one at a time.")
+        check_field(field)
         microscope = self.microscope(field)
         for sentence in microscope.assumed:
             yield FieldUpdate("found", np.empty((0, 2)), sentence)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_rls.errors import InputError
-from napari_rls.files.outputs import check_outputs
+from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.bundle import Bundle
 from napari_rls.search.settings import Settings
@@ -113,7 +113,7 @@ class RunFields:
         for warning in dict.fromkeys(record["warnings"]):
             yield FieldsUpdate(warning)
         for path in (table, table.with_suffix(".parquet")):
-            write_table(path, joined, record)
+            write_or_keep(path, lambda place: write_table(place, joined, record))
         written = (*table_paths(table), table.with_suffix(".parquet"))
         cells = int((joined["Metadata_Image"] == "SR").sum())
         yield FieldsUpdate(

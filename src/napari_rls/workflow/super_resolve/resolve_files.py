@@ -19,8 +19,9 @@ from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
 from napari_rls.workflow.cells.wells import unsure_wells
 from napari_rls.workflow.cells.write import record_path, stem
-from napari_rls.workflow.super_resolve.resolver import Search, SuperResolver, Update
+from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
+from napari_rls.workflow.super_resolve.search_run import Search
 from napari_rls.workflow.super_resolve.sr_files import (
     kind_of,
     samples_path,

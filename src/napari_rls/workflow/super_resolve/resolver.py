@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Generator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,12 @@ from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.intensity import IntensityMap, unusual_cells
 from napari_rls.models.manifest import Manifest
-from napari_rls.search.contained import contained, own_process
+from napari_rls.search.contained import own_process
 from napari_rls.search.degradation import Degradation
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.kit import Seen
 from napari_rls.search.networks import Networks
-from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.plate_map import guessed_wells_of
 from napari_rls.workflow.cells.stack import (
@@ -32,7 +31,6 @@ from napari_rls.workflow.cells.stack import (
     fitting_factor,
 )
 from napari_rls.workflow.cells.usable import check_fit, scale_doubt, unusable_cells
-from napari_rls.workflow.super_resolve.draw_batches import drawn_batches
 from napari_rls.workflow.super_resolve.intensities import (
     check_operator,
     count_strange,
@@ -41,62 +39,11 @@ from napari_rls.workflow.super_resolve.intensities import (
 )
 from napari_rls.workflow.super_resolve.lr_cells import Pixels, cells_for
 from napari_rls.workflow.super_resolve.result import Collector
-from napari_rls.workflow.super_resolve.search_batches import SearchBatches
+from napari_rls.workflow.super_resolve.search_run import Search, searches
 from napari_rls.workflow.super_resolve.sr_result import Result
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
-__all__ = ["Run", "Search", "SuperResolver", "Update", "super_resolve"]
-
-
-@dataclass(frozen=True, eq=False)
-class Search:
-    """A run whose image, bundle and settings go together, not yet begun.
-
-    Parameters
-    ----------
-    lr
-        The LR cells.
-    bundle
-        The bundle.
-    run
-        What every update will say of the run.
-    device
-        Where it computes.
-    degrade
-        The operator D.
-    networks
-        Gives the bundle's networks, made if that is still to be done.
-    seen
-        Tells of cells how the microscope saw them, where D is of each cell its own.
-    """
-
-    lr: CellStack
-    bundle: Bundle
-    run: Run
-    device: torch.device
-    degrade: Degradation | PlacedOptics
-    networks: Callable[[], Networks]
-    seen: Callable[[NDArray[np.intp]], Seen] | None = None
-
-    def updates(self, kept: Collection[int] = ()) -> Generator[Update, None, None]:
-        """Search, and yield an update after every step of every batch.
-
-        Parameters
-        ----------
-        kept
-            Cells that another call has finished; batches of nothing else are left out.
-        """
-        return contained(self._updates(kept), self.run.settings.threads)
-
-    def _updates(self, kept: Collection[int]) -> Generator[Update, None, None]:
-        run, data = self.run, self.lr.data
-        usable = [k for k in range(len(data)) if k not in run.skipped]
-        if searches(run.settings):
-            batches = SearchBatches(run, data, self.networks(), self.degrade, self.seen)
-            yield from batches.updates(usable, kept)
-        else:
-            network = self.bundle.pix2pix[run.settings.factor]
-            yield from drawn_batches(run, data, usable, network, self.degrade, self.device, kept)
+__all__ = ["Run", "SuperResolver", "Update", "super_resolve"]
 
 
 class SuperResolver:
@@ -411,11 +358,6 @@ def kept_resolver(bundle: str | Path, settings: Settings) -> SuperResolver:
 @lru_cache(maxsize=1)
 def _kept(bundle: str | Path, _file: Path, _changed: int, _size: int) -> SuperResolver:
     return SuperResolver(bundle)
-
-
-def searches(settings: Settings) -> bool:
-    """Whether the method searches; Pix2Pix draws its images at once."""
-    return bool(PRESETS[settings.method].stages)
 
 
 def _check_settings(settings: Settings | None) -> None:
