@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_rls.cli.measure import CHOICES, known_assay
-from napari_rls.cli.options import build, given, options_of
+from napari_rls.cli.options import build, given, options_of, search_settings
 from napari_rls.cli.reporting import (
     FAILED,
     WRONG_USAGE,
@@ -19,7 +19,9 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
+from napari_rls.measure.registry import registry
 from napari_rls.search.optics import Optics
+from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.channels import split_names
 from napari_rls.workflow.cells.plate_map import PlateMap
@@ -125,13 +127,9 @@ def fields(
     goes on with the rest.
     """
     with exit_code(WRONG_USAGE):
-        stored = Settings.load(settings_file) if settings_file else Settings()
         optics = {name: options.pop(name) for name in Optics.model_fields if name in options}
         finding = given({name: options.pop(name) for name in _FINDING})
-        if options["method"] not in (None, stored.method):
-            stored = stored.with_method(options["method"])
-        values = stored.model_dump(exclude_unset=True) | given(options)
-        settings = Settings.parse(values, "options")
+        settings = search_settings(settings_file, options)
         microscope = Optics.parse(given(optics), "options")
         plate = PlateMap(plate_map) if plate_map else None
         wanted = split_names(channels)
@@ -155,6 +153,10 @@ def fields(
             overwrite=overwrite,
             workers=where,
         )
+    for sentence in (*PRESETS.problems, *registry().problems.values()):
+        say(sentence)
+    if settings.lambda_w and bundle.manifest.flow_doubt:
+        say(bundle.manifest.flow_doubt)
     failed = 0
     sentence = "Stopped: finished fields stay; the same command goes on with the rest."
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import annotated_types
@@ -15,7 +16,7 @@ from typer.core import TyperCommand
 
 from napari_rls.errors import SettingsError
 from napari_rls.models.field_notes import healthy_range, unit_of
-from napari_rls.search.settings import first_problem
+from napari_rls.search.settings import Settings, first_problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -96,6 +97,22 @@ def options_of(
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def search_settings(file: Path | None, options: dict[str, Any]) -> Settings:
+    """Make the settings of a search: those of a file, with the options that were given.
+
+    A method that is given brings its own defaults.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, or a value is out of range.
+    """
+    stored = Settings.load(file) if file else Settings()
+    if options["method"] not in (None, stored.method):
+        stored = stored.with_method(options["method"])
+    return Settings.parse(stored.model_dump(exclude_unset=True) | given(options), "options")
 
 
 def build(model: type[Model], options: dict[str, Any]) -> Model:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_rls.cli.options import given, options_of
+from napari_rls.cli.options import options_of, search_settings
 from napari_rls.cli.reporting import (
     FAILED,
     LEAST_SECONDS,
@@ -92,11 +92,7 @@ def super_resolve(
     what is unfinished, however it ended: finished cells are kept in NAME_SR8x.unfinished.
     """
     with exit_code(WRONG_USAGE):
-        stored = Settings.load(settings_file) if settings_file else Settings()
-        if options["method"] not in (None, stored.method):
-            stored = stored.with_method(options["method"])
-        values = stored.model_dump(exclude_unset=True) | given(options)
-        settings = Settings.parse(values, "options")
+        settings = search_settings(settings_file, options)
         from napari_rls.workflow.super_resolve.resolve_files import ResolveFiles, separate_files
 
         files, left = separate_files(files)
