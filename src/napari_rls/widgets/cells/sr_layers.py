@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,24 +71,9 @@ class SrLayers:
         if method == BICUBIC:
             kind = f"Bicubic {factor}x"
         first_look = upsample(lr.data, factor)
-        self.layers: list[Image] = []
-        try:
-            for c, channel in enumerate(manifest.channels):
-                source = origin[c]
-                shape = (*source.shape[:-2], manifest.hr_size, manifest.hr_size)
-                pixels = np.ascontiguousarray(first_look[:, c])
-                layer = self._own.make(
-                    pixels.reshape(shape),
-                    sr_name(source.layer.name, channel.name, kind, len(manifest.channels)),
-                    metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
-                    contrast_limits=lr_contrast(source, lr.data[:, c]),
-                    **channel_look(channel.colour, bottom=c == 0),
-                    **placement(source, factor),
-                )
-                self.layers.append(layer)
-        except BaseException:
-            self._own.put_back()
-            raise
+        self.layers = channel_layers(
+            self._own, origin, lr, manifest, first_look.swapaxes(0, 1), kind, factor, PLACEHOLDER
+        )
         self._pixels = [layer.data for layer in self.layers]
         self._contrast = [list(layer.contrast_limits) for layer in self.layers]
 
@@ -175,6 +160,56 @@ def placement(source: Source, factor: float) -> dict[str, Any]:
         "units": layer.units,
         "axis_labels": axis_names(layer),
     }
+
+
+def channel_layers(
+    own: OwnLayers,
+    origin: Sequence[Source],
+    lr: CellStack,
+    manifest: Manifest,
+    pixels: Sequence[NDArray[np.float32]] | NDArray[np.float32],
+    kind: str,
+    ratio: float,
+    placeholder: Mapping[str, Any],
+) -> list[Image]:
+    """Make one layer per channel of a bundle in the place of the LR layers, all or none.
+
+    Parameters
+    ----------
+    own
+        Makes them, or takes those of an earlier run over.
+    origin
+        Where each channel was read from.
+    lr
+        The LR images.
+    manifest
+        The bundle's manifest, for names and colours.
+    pixels
+        First pixels of each channel (..., H, W), as many images as the channel's layer has.
+    kind
+        What they are, the beginning of their names.
+    ratio
+        HR pixels along an LR pixel.
+    placeholder
+        Their record as long as there is no other.
+    """
+    layers: list[Image] = []
+    try:
+        for c, (source, channel) in enumerate(zip(origin, manifest.channels, strict=True)):
+            first = np.ascontiguousarray(pixels[c])
+            layer = own.make(
+                first.reshape(*source.shape[:-2], *first.shape[-2:]),
+                sr_name(source.layer.name, channel.name, kind, len(manifest.channels)),
+                metadata={PROVENANCE_KEY: dict(placeholder)},
+                contrast_limits=lr_contrast(source, lr.data[:, c]),
+                **channel_look(channel.colour, bottom=c == 0),
+                **placement(source, ratio),
+            )
+            layers.append(layer)
+    except BaseException:
+        own.put_back()
+        raise
+    return layers
 
 
 def channel_look(colour: str, *, bottom: bool) -> dict[str, Any]:

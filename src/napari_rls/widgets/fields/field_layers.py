@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_rls.widgets.cells.own_layers import GENERATED, OwnLayers
-from napari_rls.widgets.cells.sr_layers import (
-    BRIGHT,
-    channel_look,
-    lr_contrast,
-    placement,
-    sr_name,
-)
+from napari_rls.widgets.cells.sr_layers import BRIGHT, channel_layers, placement
 from napari_rls.widgets.common.view import same_view
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_rls.models.manifest import Manifest
@@ -73,23 +67,11 @@ class FieldLayers:
         self._channels = manifest.channel_names
         self._ratio, self._source = ratio, origin[0]
         self._name = field.name
-        self.layers: list[Image] = []
         self._generated = np.zeros(blank.shape[1:], np.uint8)
         kind = f"SR {ratio:g}x {GENERATED}"
-        try:
-            for c, (source, channel) in enumerate(zip(origin, manifest.channels, strict=True)):
-                layer = self._own.make(
-                    blank[c].reshape(*source.shape[:-2], *blank.shape[1:]),
-                    sr_name(source.layer.name, channel.name, kind, len(manifest.channels)),
-                    metadata={PROVENANCE_KEY: dict(PLACEHOLDER)},
-                    contrast_limits=lr_contrast(source, field.data[:, c]),
-                    **channel_look(channel.colour, bottom=c == 0),
-                    **placement(source, ratio),
-                )
-                self.layers.append(layer)
-        except BaseException:
-            self._own.put_back()
-            raise
+        self.layers = channel_layers(
+            self._own, origin, field, manifest, blank, kind, ratio, PLACEHOLDER
+        )
         self._pixels = [layer.data for layer in self.layers]
         self._contrast = [list(layer.contrast_limits) for layer in self.layers]
 
