@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -35,6 +36,8 @@ def test_groups_are_counted_together_and_joined() -> None:
     parts = [result for g in groups for u in measure(g, SETTINGS) if (result := u.result)]
     expected, expected_record = join(parts)
     assert table.equals(expected)
+    when = [datetime.fromisoformat(r.pop("measured")) for r in (expected_record, record)]
+    assert abs(when[1] - when[0]) < timedelta(minutes=5)
     assert record == expected_record
     assert len(record["images"]) == 2
 
