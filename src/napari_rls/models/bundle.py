@@ -15,6 +15,7 @@ from napari_rls.files.json_file import shown
 from napari_rls.models import bundle_file
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.encoder import LatentEncoder, build_encoders
+from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.flow import WFlow
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.pix2pix import UNet, build_unets
@@ -37,8 +38,8 @@ _DISCRIMINATOR = "discriminator."
 class Bundle:
     """Generator, flow, encoders and manifest of one model bundle; weights take no gradient.
 
-    ``encoders`` holds, by scale factor, what estimates the start of the search, ``pix2pix``
-    what draws an SR image without any search.
+    ``encoders`` holds, by scale factor, what estimates the start of the search, ``field_encoder``
+    is what does so for cells of fields, ``pix2pix`` what draws an SR image without any search.
     ``discriminator`` holds, by its names in the network's state dict, the weights of the
     discriminator that the generator was trained with, if they are known: training starts
     from them, the search has no use for them.
@@ -52,6 +53,7 @@ class Bundle:
     discriminator: Mapping[str, Tensor] = field(default_factory=dict)
     pix2pix: Mapping[int, UNet] = field(default_factory=dict)
     source: str = ""
+    field_encoder: FieldEncoder | None = None
 
     @property
     def reference(self) -> str:
@@ -79,6 +81,9 @@ class Bundle:
                 f"encoder.{factor}.{name}": parameter.detach()
                 for name, parameter in encoder.named_parameters()
             }
+        if self.field_encoder is not None:
+            state = self.field_encoder.state_dict()
+            tensors |= {f"field_encoder.{name}": tensor for name, tensor in state.items()}
         for factor, unet in self.pix2pix.items():
             tensors |= {f"pix2pix.{factor}.{k}": v for k, v in unet.state_dict().items()}
         return tensors | {f"{_DISCRIMINATOR}{k}": v for k, v in self.discriminator.items()}
@@ -126,10 +131,12 @@ def empty_bundle(manifest: Manifest) -> Bundle:
     generator = Generator(manifest.architecture).requires_grad_(False).eval()
     flow = WFlow(manifest.flow, torch.zeros(dim), torch.ones(dim)).requires_grad_(False).eval()
     encoders = build_encoders(manifest.architecture, manifest.encoder, flow.mean, flow.std)
+    spec = manifest.field_encoder
+    of_fields = spec and FieldEncoder(manifest.architecture, spec.shape, flow.mean, flow.std)
     unets = build_unets(manifest)
-    for network in (*encoders.values(), *unets.values()):
+    for network in (*encoders.values(), *unets.values(), *([of_fields] if of_fields else [])):
         network.requires_grad_(False).eval()
-    return Bundle(manifest, generator, flow, encoders, pix2pix=unets)
+    return Bundle(manifest, generator, flow, encoders, pix2pix=unets, field_encoder=of_fields)
 
 
 def load_bundle(name_or_file: str | Path) -> Bundle:
@@ -206,6 +213,9 @@ def _fault(bundle: Bundle) -> str:
     w = bundle.draw_w(1, seed=0)
     image = bundle.generator.synthesis(bundle.generator.broadcast(w))
     parts = {"generator": image, "flow": bundle.flow.log_prob(w)}
+    if bundle.field_encoder is not None:
+        noise = torch.full((1, image.shape[1]), 0.1)
+        parts["field encoder"] = bundle.field_encoder(image, 8.0, 0.5, noise)
     networks = {"encoder": bundle.encoders, "Pix2Pix network": bundle.pix2pix}
     for kind, of_factor in networks.items():
         for factor, network in of_factor.items():

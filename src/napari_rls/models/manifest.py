@@ -12,9 +12,9 @@ from napari_rls.models.camera import CameraNoise
 from napari_rls.models.part import LARGEST, Count, Line, Name, Number, Part, PlainSettings, Text
 from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 4
-"""Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``; older files read as
-before."""
+FORMAT_VERSION: Final = 5
+"""Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``;
+older files read as before."""
 
 _MOST_FACTORS = 8
 """Scale factors: the powers of two from 2 to 256."""
@@ -125,6 +125,52 @@ class EncoderSpec(EncoderShape):
         return self
 
 
+class FieldEncoderShape(Part):
+    """Shape of the network that estimates W+ from a cell of an LR field."""
+
+    width: int = Field(default=32, ge=2, le=512, description="Feature maps of the first layer.")
+    hidden: int = Field(default=384, ge=1, le=8192, description="Width of the last two layers.")
+
+
+class LevelsAt(Part):
+    """What is typical of HR crops at a ratio of pixel sizes, (C,) each, in the bundle's unit.
+
+    They are medians over crops, degraded without noise: of the quantiles 0.1 and 0.9 of a crop's
+    pixels, and of its extreme pixels.
+    """
+
+    ratio: float = Field(ge=1.5, le=256)
+    least: tuple[Number, ...] = Field(max_length=16)
+    dark: tuple[Number, ...] = Field(max_length=16)
+    bright: tuple[Number, ...] = Field(max_length=16)
+    most: tuple[Number, ...] = Field(max_length=16)
+
+
+class FieldEncoderSpec(FieldEncoderShape):
+    """The network that estimates W+ from a cell of an LR field: its shape, and how it was fitted.
+
+    ``levels`` are those of the HR crops that it was fitted to: a generator's own cells need not be
+    as bright as real ones.
+    """
+
+    images: Count = Field(ge=1, description="Number of HR crops that it was fitted to.")
+    validation: Count = Field(ge=1, description="Number of held-out crops.")
+    steps: Count
+    batch_size: Count = Field(ge=1)
+    seed: _Seed
+    ratios: tuple[float, float] = Field(description="Least and largest ratio that it has seen.")
+    l1: _Error = Field(
+        description="Mean absolute error of its images of the held-out crops, of -1 to 1."
+    )
+    levels: tuple[LevelsAt, ...] = Field(max_length=32)
+    data: Text = Field(description="The HR crops.")
+
+    @property
+    def shape(self) -> FieldEncoderShape:
+        """The same without what the fit found."""
+        return FieldEncoderShape(width=self.width, hidden=self.hidden)
+
+
 class Pix2PixNetwork(Part):
     """Shape and training of the U-Net of one scale factor."""
 
@@ -179,7 +225,7 @@ class Manifest(Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1, 2, 3, 4] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4, 5] = FORMAT_VERSION
     name: Name
     title: Line
     architecture: Architecture
@@ -196,6 +242,7 @@ class Manifest(Part):
     flow: FlowSpec
     flow_fit: FlowFit
     encoder: EncoderSpec | None = None
+    field_encoder: FieldEncoderSpec | None = None
     pix2pix: Pix2PixSpec | None = None
     training: Training
     measurement: PlainSettings = Field(
@@ -219,6 +266,10 @@ class Manifest(Part):
         check_factors(self.architecture, self.encoder)
         if self.camera and len(self.camera.slope) != len(self.channels):
             raise ValueError("the camera's noise needs a number for each channel")
+        for levels in self.field_encoder.levels if self.field_encoder else ():
+            ends = levels.least, levels.dark, levels.bright, levels.most
+            if any(len(end) != len(self.channels) for end in ends):
+                raise ValueError("the field encoder's levels need a number for each channel")
         factors = self.pix2pix.factors if self.pix2pix else ()
         for factor in factors:
             if self.architecture.resolution % factor:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.camera import CameraNoise
+from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.search.data_terms import Distance, Likelihood
-from napari_rls.search.degradation import Degradation
+from napari_rls.search.degradation import Bicubic, Degradation
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
 from napari_rls.search.settings import Settings
@@ -31,7 +32,7 @@ class Kit:
     settings
         The run's.
     start
-        Where the search really starts: ``encoder``, ``mean`` or ``random``.
+        Where the search really starts: ``encoder``, ``field encoder``, ``mean`` or ``random``.
     degrade
         The operator D; of placed cells that of a batch.
     looks
@@ -76,9 +77,16 @@ class Kit:
 
     @torch.no_grad()
     def first_ws(self, batch: Batch) -> Tensor:
-        """Return the W+ latents (n, L, d) that a search starts at; all rows are equal."""
+        """Return the W+ latents (n, L, d) that a search starts at.
+
+        All rows are equal, except where the bundle's field encoder finds them.
+        """
+        if self.start == "field encoder":
+            assert batch.seen is not None
+            assert self.bundle.field_encoder is not None
+            return batch.seen.first_ws(self.bundle.field_encoder).to(self.device)
         if self.start == "encoder":
-            first = batch.lr if batch.seen is None else batch.seen.start
+            first = batch.lr if batch.seen is None else batch.seen.on_grid(self.settings.factor)
             w = self.bundle.encoders[self.settings.factor](first.cpu())
         elif self.start == "mean":
             w = self.draws.mean_w.expand(len(batch.lr), -1)
@@ -119,13 +127,13 @@ class Seen:
         D of each cell.
     deviation
         Standard deviation of the cells' LR pixels (n, C, h, w), of -1 to 1.
-    start
-        The cells (n, C, s, s) on the grid of the bundle's encoder, -1 to 1.
+    interpolated
+        The cells (n, C, S, S) on the grid of HR pixels, -1 to 1.
     """
 
     optics: PlacedOptics
     deviation: Tensor
-    start: Tensor
+    interpolated: Tensor
 
     @property
     def likelihood(self) -> Likelihood:
@@ -134,7 +142,19 @@ class Seen:
 
     def to(self, device: torch.device) -> Seen:
         """Return the same on another device."""
-        return Seen(self.optics.to(device), self.deviation.to(device), self.start.to(device))
+        return Seen(self.optics.to(device), self.deviation.to(device), self.interpolated.to(device))
+
+    def on_grid(self, factor: int) -> Tensor:
+        """Return the cells as a bundle's encoder of a factor knows LR images."""
+        return Bicubic(factor)(self.interpolated)
+
+    def first_ws(self, encoder: FieldEncoder) -> Tensor:
+        """Return the W+ latents (n, L, d) that an encoder estimates."""
+        deviation = self.deviation.square().mean(dim=(2, 3)).sqrt()
+        seen = (self.interpolated, deviation)
+        cells, noise = (tensor.cpu() for tensor in seen)
+        estimate: Tensor = encoder(cells, self.optics.ratio, self.optics.sigma, noise)
+        return estimate
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def test_pixels_beyond_the_field_are_not_compared() -> None:
 
 def test_the_deviation_is_that_of_the_noise_and_of_what_the_generator_leaves_out() -> None:
     field = np.full((2, 20, 20), OFFSET + 500.0)
-    seen = cut(8.0, field, np.array([[9.5, 9.5]])).seen(np.array([0]), INTENSITY, 8)
+    seen = cut(8.0, field, np.array([[9.5, 9.5]])).seen(np.array([0]), INTENSITY)
     unit = 255 * COUNTS / 2
     expected = np.sqrt((GAIN * 500 + READ**2) / unit**2 + MISFIT**2)
     np.testing.assert_allclose(seen.deviation.numpy(), expected, rtol=1e-5)
@@ -58,8 +58,10 @@ def test_the_deviation_is_that_of_the_noise_and_of_what_the_generator_leaves_out
 def test_the_start_is_the_cell_on_the_grid_of_the_encoder() -> None:
     drawn = drawn_field(8.0)
     cells = cut(8.0, degrade_field(drawn.hr, 8.0, 0.45) * COUNTS + OFFSET, drawn.places)
-    seen = cells.seen(np.arange(len(cells)), INTENSITY, 8)
-    assert seen.start.shape == (6, 2, 8, 8)
+    seen = cells.seen(np.arange(len(cells)), INTENSITY)
+    assert seen.interpolated.shape == (6, 2, 64, 64)
+    start = seen.on_grid(8)
+    assert start.shape == (6, 2, 8, 8)
     aligned = INTENSITY.encode(cells.lr[:, :, :8, :8])
     # On the same grid, interpolation and downscaling change little.
-    assert np.abs(seen.start.numpy() - aligned).mean() < 0.03
+    assert np.abs(start.numpy() - aligned).mean() < 0.03

@@ -97,7 +97,7 @@ class PlacedCells:
     def __len__(self) -> int:
         return len(self.places)
 
-    def seen(self, cells: NDArray[np.intp], intensity: IntensityMap, factor: int) -> Seen:
+    def seen(self, cells: NDArray[np.intp], intensity: IntensityMap) -> Seen:
         """Return how the microscope saw some cells, in the generator's unit.
 
         Parameters
@@ -106,12 +106,9 @@ class PlacedCells:
             Their numbers (n,).
         intensity
             Which of the field's intensities are which of the bundle's.
-        factor
-            That of the bundle's encoder, where the search starts.
         """
         import torch
 
-        from napari_rls.search.degradation import Bicubic
         from napari_rls.search.kit import Seen
 
         lr = self.lr[cells]
@@ -122,8 +119,8 @@ class PlacedCells:
         span = intensity.unit_span[:, None, None]
         variance = self.noise.variance(mean) / span**2 + MISFIT**2
         deviation = torch.from_numpy(np.sqrt(variance).astype(np.float32))
-        start = Bicubic(factor)(torch.from_numpy(intensity.encode(self.upsampled[cells])))
-        return Seen(self.optics.of(torch.from_numpy(cells)), deviation, start)
+        interpolated = torch.from_numpy(intensity.encode(self.upsampled[cells]))
+        return Seen(self.optics.of(torch.from_numpy(cells)), deviation, interpolated)
 
 
 def _part(field: NDArray[np.generic], first: NDArray[np.int64], side: int) -> NDArray[np.float64]:

@@ -370,7 +370,7 @@ class FieldResolver:
             update=changes | {"factor": factor, "operator": "optics"}
         )
         search = self.resolver.with_settings(settings).prepare_placed(
-            collector.lr, cells.optics, intensity, lambda k: cells.seen(k, intensity, factor)
+            collector.lr, cells.optics, intensity, lambda k: cells.seen(k, intensity)
         )
         collector.begin(search.run)
         return search.updates()

@@ -246,6 +246,8 @@ class SuperResolver:
                 "one for fields."
             )
         run = self._run(windows, self.settings, intensity, {}, optics.record())
+        if self.settings.start == "encoder" and self.bundle.field_encoder is not None:
+            run = replace(run, start="field encoder")
         return self._search(windows, run, optics, seen)
 
     def _run(

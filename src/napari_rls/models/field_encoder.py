@@ -1,0 +1,107 @@
+"""Where the search of a cell in an LR field starts: an estimate of W+ from what a microscope saw.
+
+One network serves any ratio of pixel sizes, place on the pixel grid, PSF and noise: it sees the
+LR image, interpolated to the grid of the HR crop, and is told of the rest. It is fitted through
+the frozen generator to HR crops that were degraded at random, so no paired data are needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_rls.models.architecture import Architecture
+from napari_rls.models.manifest import FieldEncoderShape
+
+_SIDE = 32
+"""Side in pixels of what the first convolution sees."""
+
+_USUAL = (3.0, 0.5, -2.5)
+"""log2 of the ratio, PSF width and log of the noise that are taken as 0."""
+
+_SIGMA_STEP = 0.25
+"""PSF width in LR pixels that is taken as 1."""
+
+
+class FieldEncoder(nn.Module):
+    """Estimate W+ latents (N, L, d) from cells as an LR microscope saw them.
+
+    Parameters
+    ----------
+    architecture
+        That of the generator.
+    shape
+        Widths of the layers.
+    mean, std
+        Mean and standard deviation of w per dimension, shape (d,).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, architecture: Architecture, shape: FieldEncoderShape, mean: Tensor, std: Tensor
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+        channels, width = architecture.image_channels, shape.width
+        known = channels + 2
+        widths = [channels + known, width, width * 3 // 2, width * 2, width * 3]
+        convolutions: list[nn.Module] = []
+        for k, (before, after) in enumerate(itertools.pairwise(widths)):
+            convolutions += [nn.Conv2d(before, after, 3, 1 if k == 0 else 2, 1), nn.GELU()]
+        self.convolutions = nn.Sequential(*convolutions, nn.Flatten())
+        seen = widths[-1] * (_SIDE // 8) ** 2 + known
+        self.layers = nn.Sequential(
+            nn.Linear(seen, shape.hidden),
+            nn.GELU(),
+            nn.Linear(shape.hidden, shape.hidden),
+            nn.GELU(),
+        )
+        rows, dim = architecture.num_ws, architecture.w_dim
+        self.common = nn.Linear(shape.hidden, dim)
+        self.own = nn.Linear(shape.hidden, rows * dim)
+        nn.init.zeros_(self.own.weight)
+        nn.init.zeros_(self.own.bias)
+
+    def forward(self, cells: Tensor, ratio: float, sigma: float, deviation: Tensor) -> Tensor:
+        """Return the estimate.
+
+        Parameters
+        ----------
+        cells
+            The cells (N, C, S, S) in -1 to 1, interpolated to the grid of HR pixels.
+        ratio
+            HR pixels along an LR pixel.
+        sigma
+            Standard deviation of the PSF in LR pixels.
+        deviation
+            Root mean square of the standard deviation of the cells' LR pixels (N, C), of -1
+            to 1.
+        """
+        standardised, own = self.parts(cells, ratio, sigma, deviation)
+        return self.mean + self.std * (standardised[:, None] + own)
+
+    def parts(
+        self, cells: Tensor, ratio: float, sigma: float, deviation: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what all rows share (N, d) and what each adds (N, L, d), standardised."""
+        known = self._known(ratio, sigma, deviation)
+        maps = known[:, :, None, None].expand(-1, -1, _SIDE, _SIDE)
+        image = F.adaptive_avg_pool2d(cells, _SIDE)
+        features = self.convolutions(torch.cat([image, maps], 1))
+        hidden = self.layers(torch.cat([features, known], 1))
+        own: Tensor = self.own(hidden)
+        return self.common(hidden), own.unflatten(1, (-1, self.mean.numel()))
+
+    @staticmethod
+    def _known(ratio: float, sigma: float, deviation: Tensor) -> Tensor:
+        usual_ratio, usual_sigma, usual_noise = _USUAL
+        optics = (math.log2(ratio) - usual_ratio, (sigma - usual_sigma) / _SIGMA_STEP)
+        same = deviation.new_tensor(optics).expand(len(deviation), 2)
+        return torch.cat([same, deviation.clamp(min=1e-6).log() - usual_noise], 1)
