@@ -28,7 +28,7 @@ from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.look_again import look_again
 from napari_rls.workflow.fields.placed_cells import PlacedCells
 from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
-from napari_rls.workflow.super_resolve.intensities import typical_levels
+from napari_rls.workflow.super_resolve.intensities import levels_at
 from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
 
@@ -276,7 +276,7 @@ class FieldResolver:
         return choose_map(
             np.concatenate([each.lr for each in cells]),
             self.bundle.manifest.intensity,
-            lambda: typical_levels(self.bundle, middle),
+            lambda: levels_at(self.bundle, middle),
             settings.intensity,
             settings.camera_offset,
         )

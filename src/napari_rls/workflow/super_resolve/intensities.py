@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -17,6 +18,7 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.models.intensity import IntensityMap, Levels, choose_map
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.degradation import Degradation, Recorded
+from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.operators import Imaging, make_operator
 from napari_rls.search.settings import Settings
 
@@ -97,6 +99,26 @@ def typical_levels(bundle: Bundle, operator: Recorded) -> Levels:
     if key not in levels:
         levels[key] = Levels.of(_drawn(bundle, operator))
     return levels[key]
+
+
+def levels_at(bundle: Bundle, optics: PlacedOptics) -> Levels:
+    """Return the levels of the bundle's cells in LR fields, in the bundle's unit.
+
+    They are those of the HR crops that its field encoder was fitted to, between two ratios of
+    pixel sizes interpolated over the logarithm of the ratio; without a field encoder those of
+    cells that the generator draws, which may be brighter or darker.
+    """
+    spec = bundle.manifest.field_encoder
+    if spec is None or not spec.levels:
+        return typical_levels(bundle, optics)
+    known = sorted(spec.levels, key=lambda levels: levels.ratio)
+    places = np.log([levels.ratio for levels in known])
+
+    def between(name: str) -> tuple[float, ...]:
+        by_channel = np.transpose([getattr(levels, name) for levels in known])
+        return tuple(float(np.interp(np.log(optics.ratio), places, one)) for one in by_channel)
+
+    return Levels(*(between(field.name) for field in fields(Levels)))
 
 
 @torch.no_grad()
