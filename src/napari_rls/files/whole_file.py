@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _DRAFT_FOLDER = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-[0-9a-f]{16}\.tmp", re.DOTALL)
-_DRAFT, _LOCK = "draft", "lock"
+_DRAFT, _BEFORE, _LOCK = "draft", "before", "lock"
 _HOST = hashlib.sha256(platform.node().encode(errors="replace")).hexdigest()[:8]
 
 _ABANDONED: Final = 24 * 3600
@@ -76,6 +76,39 @@ def whole_file(path: Path) -> Iterator[Path]:
         # The file is there, whether or not this folder can be flushed.
         with suppress(OSError):
             _flush(path.parent, os.O_RDONLY)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a path for a new folder that takes the name ``path`` if the block succeeds.
+
+    The draft lies as that of :func:`whole_file` does. A folder that was there is replaced.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to or the disk is full; it names ``path``.
+    """
+    _sweep_once(path.parent.absolute())
+    folder, lock = _claimed(path)
+    draft, before = folder / _DRAFT, folder / _BEFORE
+    try:
+        yield draft
+        if path.is_dir():
+            _rename(path, before)
+        try:
+            _rename(draft, path)
+        except OSError:
+            if before.exists():
+                _rename(before, path)
+            raise
+    except OSError as error:
+        named = _named(error, draft, path)
+        if named is error:
+            raise
+        raise named from error
+    finally:
+        _remove(folder, lock)
 
 
 def append_whole(path: Path, data: bytes) -> None:

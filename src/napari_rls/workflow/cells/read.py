@@ -1,4 +1,4 @@
-"""Read single-cell stacks and fields from TIFF and OME-TIFF files, and originals of microscopes."""
+"""Read single-cell stacks and fields: TIFF, OME-TIFF, OME-Zarr, and originals of microscopes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from napari_rls.errors import InputError, TiffError
 from napari_rls.text import name_of
 from napari_rls.workflow.cells.ome import Header, in_micrometres, parse_ome, square_side
+from napari_rls.workflow.cells.ome_zarr import ZarrImage, is_ome_zarr, read_zarr_record
 from napari_rls.workflow.cells.original_file import is_original, read_original
 from napari_rls.workflow.cells.reading import Reading, describe_axes
 from napari_rls.workflow.cells.stack import CellStack, check_positions, stack_from_array
 from napari_rls.workflow.cells.tiff_file import check_there, open_tiff, read_pixels
 
-FORMATS = "TIFF, OME-TIFF, LIF, CZI or ND2"
+FORMATS = "TIFF, OME-TIFF, OME-Zarr, LIF, CZI or ND2"
 """Files that can be read, in words."""
 
 _UNNAMED_AXES = "QI"
@@ -30,7 +31,8 @@ _UNNAMED_AXES = "QI"
 def read_stack(path: Path | str) -> CellStack:
     """Read the images of a file with all that the file says of them.
 
-    A TIFF or OME-TIFF file, or with the extra ``microscope`` a LIF, CZI or ND2 file.
+    A TIFF or OME-TIFF file, or with the extra ``microscope`` a LIF, CZI or ND2 file, with
+    the extra ``zarr`` the folder of an OME-Zarr image.
 
     Files of cells (N, C, y, x) or (C, y, x), and of whole fields, read alike; the
     leading axis may have any name. Channel names, pixel size and the crop records
@@ -40,9 +42,11 @@ def read_stack(path: Path | str) -> CellStack:
     ------
     InputError
         If the file is missing, unreadable, cut short, an RGB picture, its axes are not those
-        of cells, or it needs the extra.
+        of cells, or it needs an extra.
     """
     path = Path(path)
+    if is_ome_zarr(path):
+        return ZarrImage.open(path).read()
     if is_original(path):
         array, axes, header = read_original(path)
         return replace(
@@ -60,14 +64,17 @@ def read_stack(path: Path | str) -> CellStack:
 
 
 def read_record(path: Path | str) -> Mapping[str, Any]:
-    """Read the provenance that napari-rls wrote into a TIFF file; empty if it wrote none.
+    """Read the provenance that napari-rls wrote into an image; empty if it wrote none.
 
     Raises
     ------
     InputError
         If the file is missing or unreadable.
     """
-    return {} if is_original(Path(path)) else read_header(path).record
+    path = Path(path)
+    if is_ome_zarr(path):
+        return read_zarr_record(path)
+    return {} if is_original(path) else read_header(path).record
 
 
 def read_header(path: Path | str) -> Header:

@@ -44,6 +44,8 @@ class Reading:
     alike
         Names that several channels of the image have, one of which is used, and their
         indices.
+    blank
+        In words, how much of the image may never have been written.
     """
 
     axes: str = ""
@@ -57,11 +59,12 @@ class Reading:
     wells: Mapping[str, WellGuess] = field(default_factory=dict, hash=False)
     apart: str = ""
     alike: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    blank: str = ""
 
     @property
     def certain(self) -> bool:
         """Whether the image itself says all of it."""
-        doubted = self.unnamed or self.apart or self.masks
+        doubted = self.unnamed or self.apart or self.masks or self.blank
         return not (self.assumed or self.differing or self.unused or doubted)
 
     @property
@@ -73,6 +76,7 @@ class Reading:
             cells=min(self.cells, 2),
             apart=_SIZES.sub("", self.apart),
             masks=("",) * len(self.masks),
+            blank="some" if self.blank else "",
             wells={},
         )
 
@@ -114,6 +118,10 @@ class Reading:
             said.append(
                 f"Each of its {self.apart} is taken for a cell or field of its own; if that is "
                 "wrong, give one of each, or a projection."
+            )
+        if self.blank:
+            said.append(
+                f"{self.blank} of the image hold nothing: see that it was written to its end."
             )
         said += [
             f"{name} holds only True and False, like a mask: the search needs intensities."

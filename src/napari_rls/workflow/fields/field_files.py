@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
+from napari_rls.files.whole_file import whole_folder
+from napari_rls.models.intensity import IntensityMap
+from napari_rls.workflow.cells.ome_zarr import ZARR_ENDING, ZarrImage, is_ome_zarr
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
 from napari_rls.workflow.cells.write import stem, write_stack
 from napari_rls.workflow.fields.resolve_field import FieldResult
+from napari_rls.workflow.fields.sr_zarr import Place, write_sr_zarr
 from napari_rls.workflow.super_resolve.sr_files import (
     samples_path,
     write_generated,
@@ -27,16 +33,30 @@ _ENDINGS = (".tif", ".tiff")
 
 @dataclass(frozen=True)
 class FieldFile:
-    """An image of one field: the whole of a file, or one of its several."""
+    """An image of one field: the whole of a file or OME-Zarr image, or one of its several.
+
+    Attributes
+    ----------
+    path
+        The file, or the folder of the OME-Zarr image.
+    index, count
+        Which of how many fields of it.
+    name
+        What the files that are written of it are called.
+    place
+        Where it is on the plate that is written; None if it is on none.
+    """
 
     path: Path
     index: int
     count: int
+    name: str
+    place: Place | None = None
 
     @property
-    def name(self) -> str:
-        """What the files that are written of it are called."""
-        return stem(self.path) + (f"_{self.index + 1}" if self.count > 1 else "")
+    def zarr(self) -> bool:
+        """Whether it is an OME-Zarr, as what is written of it is then."""
+        return is_ome_zarr(self.path)
 
     def read(self) -> CellStack:
         """Read the field, (1, C, h, w).
@@ -46,18 +66,26 @@ class FieldFile:
         InputError
             If the file cannot be used.
         """
+        if self.zarr:
+            image = ZarrImage.open(self.path)
+            self._check(len(image))
+            return replace(image.read(self.index), leading=None)
         stack = read_stack(self.path)
-        if len(stack) != self.count:
-            raise InputError(f"{self.path} has changed since the run began; start it again.")
+        self._check(len(stack))
         crops = stack.crops[self.index : self.index + 1]
         data = stack.data[self.index : self.index + 1]
         return replace(stack, data=data, crops=crops, leading=None)
 
+    def _check(self, count: int) -> None:
+        if count != self.count:
+            raise InputError(f"{self.path} has changed since the run began; start it again.")
+
 
 def image_files(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Return the image files among files and folders, in order, and sentences on what is left out.
+    """Return the images among files and folders, in order, and sentences on what is left out.
 
-    Folders are looked through with all that is in them; of an image in several files, one counts.
+    Folders are looked through with all that is in them, but for those of OME-Zarr, each of
+    which is an image or a plate; of an image in several files, one counts.
 
     Raises
     ------
@@ -67,18 +95,19 @@ def image_files(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
     found: list[Path] = []
     foreign: list[Path] = []
     for path in given:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file())
-            images = [p for p in inside if _is_image(p)]
+        if path.is_dir() and not is_ome_zarr(path):
+            images, others = _look_through(path)
             found += images
-            foreign += [p for p in inside if p not in images]
+            foreign += others
         elif path.exists():
             found.append(path)
         else:
             raise InputError(f"There is no {path}; give image files, or folders of them.")
     files, left = one_of_each_set(list(dict.fromkeys(found)))
     if not files:
-        raise InputError("There is no TIFF image in what was given; give fields, or a folder.")
+        raise InputError(
+            "There is no TIFF image and no OME-Zarr in what was given; give fields, or a folder."
+        )
     names = [stem(path) for path in files]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InputError(
@@ -91,9 +120,18 @@ def image_files(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return files, said
 
 
-def field_files(path: Path, fields: int) -> list[FieldFile]:
-    """Return the fields of a file that holds so many."""
-    return [FieldFile(path, index, fields) for index in range(fields)]
+def _look_through(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return images and other files of a folder, in order; what is in OME-Zarr is not listed."""
+    images: list[Path] = []
+    foreign: list[Path] = []
+    for above, folders, names in os.walk(folder):
+        here = Path(above)
+        stores = [name for name in folders if is_ome_zarr(here / name)]
+        folders[:] = [name for name in folders if name not in stores]
+        images += [here / name for name in stores if not name.startswith(".")]
+        for path in map(here.joinpath, names):
+            (images if _is_image(path) else foreign).append(path)
+    return sorted(images), sorted(foreign)
 
 
 def _is_image(path: Path) -> bool:
@@ -107,9 +145,11 @@ class FieldPaths:
     Attributes
     ----------
     image
-        SR image of the field, an OME-TIFF, with the record of how it was made beside it.
+        SR image of the field: an OME-TIFF, with the record of how it was made beside it, or the
+        folder of an OME-Zarr that holds it.
     generated
-        Where the image is generated, 1, and where it is the interpolated LR image, 0.
+        Where the image is generated, 1, and where it is the interpolated LR image, 0; None for
+        an OME-Zarr, which has it among its labels.
     cells
         SR crops of its cells, with their record; the samples are beside it.
     table
@@ -117,33 +157,48 @@ class FieldPaths:
     """
 
     image: Path
-    generated: Path
+    generated: Path | None
     cells: Path
     table: Path
 
     @classmethod
-    def of(cls, out: Path, name: str, ratio: float) -> FieldPaths:
-        """Return them in a folder for a field of a name."""
+    def of(cls, folder: Path, name: str, ratio: float, *, zarr: bool = False) -> FieldPaths:
+        """Return them in one folder for a field of a name."""
         kind = f"SR{ratio:g}x"
         return cls(
-            out / f"{name}_{kind}.ome.tif",
-            out / f"{name}_{kind}_generated.ome.tif",
-            out / f"{name}_cells_{kind}.ome.tif",
-            out / f"{name}_cells_{kind}.parquet",
+            folder / f"{name}_{kind}.ome{ZARR_ENDING if zarr else '.tif'}",
+            None if zarr else folder / f"{name}_{kind}_generated.ome.tif",
+            folder / f"{name}_cells_{kind}.ome.tif",
+            folder / f"{name}_cells_{kind}.parquet",
         )
+
+    @classmethod
+    def in_run(cls, out: Path, field: FieldFile, ratio: float) -> FieldPaths:
+        """Return those of a field in the folder of the results of all."""
+        paths = cls.of(out / "fields", field.name, ratio, zarr=field.zarr)
+        if (at := field.place) is None:
+            return paths
+        plate = out / f"{at.plate}_SR{ratio:g}x.ome{ZARR_ENDING}"
+        return replace(paths, image=plate / at.row / at.column / at.field)
 
     def every(self, *, samples: bool) -> Iterable[Path]:
         """Return all of them, without records."""
         return (
             self.image,
-            self.generated,
+            *([self.generated] if self.generated else []),
             self.cells,
             *([samples_path(self.cells)] if samples else []),
         )
 
 
-def write_field(paths: FieldPaths, result: FieldResult, record: dict[str, Any]) -> None:
-    """Write the images of a field, each file whole or not at all.
+def write_field(
+    paths: FieldPaths,
+    result: FieldResult,
+    record: dict[str, Any],
+    labels: Mapping[str, NDArray[np.int32]],
+    intensity: IntensityMap,
+) -> None:
+    """Write the images of a field, each whole or not at all, that of the field last.
 
     Parameters
     ----------
@@ -152,7 +207,9 @@ def write_field(paths: FieldPaths, result: FieldResult, record: dict[str, Any]) 
     result
         What became of the field.
     record
-        How, as it is to be kept beside the image.
+        How, as it is to be kept with the image.
+    labels, intensity
+        What an OME-Zarr is given too: label images of the cells, and what is shown.
 
     Raises
     ------
@@ -160,14 +217,19 @@ def write_field(paths: FieldPaths, result: FieldResult, record: dict[str, Any]) 
         If a file cannot be written.
     """
     collector = result.collector
+    write_result(paths.cells, collector)
+    if collector.samples is not None:
+        write_samples(samples_path(paths.cells), collector)
+    if paths.generated is None:
+        paths.image.parent.mkdir(parents=True, exist_ok=True)
+        with whole_folder(paths.image) as draft:
+            write_sr_zarr(draft, result, labels, record, intensity)
+        return
     image, generated = result.image.whole()
     stack = replace(result.stack, data=image[None], crops=(), leading=None)
     manifest = collector.run.manifest if collector.run else None
     colours = [channel.colour for channel in manifest.channels] if manifest else []
     named = replace(stack, name=f"{collector.lr.name} SR{result.microscope.ratio:g}x")
-    write_result(paths.cells, collector)
-    if collector.samples is not None:
-        write_samples(samples_path(paths.cells), collector)
     mask = replace(named, data=generated[None, None].astype(np.uint8), channels=("generated",))
     write_stack(
         paths.generated,

@@ -15,6 +15,7 @@ from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.plate_map import PlateMap
+from napari_rls.workflow.cells.read import read_record
 from napari_rls.workflow.cells.stack import CellStack, content_digest
 from napari_rls.workflow.cells.write import record_path
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
@@ -53,6 +54,8 @@ class FieldsUpdate:
         Files that are whole now.
     measured
         What was measured of the field, in its last update.
+    image
+        The SR image of the field, in its last update.
     """
 
     message: str = ""
@@ -63,6 +66,7 @@ class FieldsUpdate:
     error: Exception | None = None
     written: tuple[Path, ...] = ()
     measured: Measurements | None = None
+    image: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +118,11 @@ class FieldTask:
             text = " ".join([stack.reading.text, *stack.reading.warnings])
             yield FieldsUpdate(f"{name}: {text}", name)
         ratio = resolver.microscope(stack).ratio
-        paths = FieldPaths.of(self.out / "fields", name, ratio)
+        paths = FieldPaths.in_run(self.out, self.field, ratio)
         job = {"sha256": self.digest, "input": content_digest(stack.data)}
         if (kept := self._finished(paths, job)) is not None:
-            yield FieldsUpdate(f"{name} is finished already.", name, measured=kept)
+            sentence = f"{name} is finished already."
+            yield FieldsUpdate(sentence, name, measured=kept, image=paths.image)
             return
         result: FieldResult | None = None
         for update in resolver.updates(stack, intensity=self.shared.intensity):
@@ -128,9 +133,14 @@ class FieldTask:
         measured = self._measured(result)
 
         def write(image: Path) -> None:
-            places = FieldPaths.of(image.parent, name, ratio)
+            places = paths
+            if image != paths.image:
+                beside = FieldPaths.of(image.parent, name, ratio, zarr=self.field.zarr)
+                places = replace(beside, image=image)
             write_table(places.table, measured.table, measured.record)
-            write_field(places, finished, finished.record | {JOB_KEY: job})
+            record = finished.record | {JOB_KEY: job}
+            labels = measured.labels.get("SR", {})
+            write_field(places, finished, record, labels, self.shared.intensity)
 
         write_or_keep(paths.image, write)
         samples = result.collector.samples is not None
@@ -140,6 +150,7 @@ class FieldTask:
             written=tuple(paths.every(samples=samples)),
             # Label images of a whole plate are not to stay in memory.
             measured=replace(measured, labels={}),
+            image=paths.image,
         )
 
     def _measured(self, result: FieldResult) -> Measurements:
@@ -161,7 +172,10 @@ class FieldTask:
         if self.overwrite or not paths.image.exists() or not paths.table.exists():
             return None
         try:
-            record = read_json(record_path(paths.image))
+            if self.field.zarr:
+                record: object = read_record(paths.image)
+            else:
+                record = read_json(record_path(paths.image))
             if not isinstance(record, dict) or record.get(JOB_KEY) != job:
                 return None
             table, measured = read_table(paths.table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.search.settings import Settings
 from napari_rls.version import __version__
 from napari_rls.workflow.cells.plate_map import PlateMap
-from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.fields.cluster import Workers, run_tasks
-from napari_rls.workflow.fields.field_files import FieldFile, field_files, image_files
+from napari_rls.workflow.fields.field_files import FieldFile, image_files
+from napari_rls.workflow.fields.field_list import FieldList
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, read_field
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.shared import Shared, spread
+from napari_rls.workflow.fields.sr_zarr import SrPlates
 from napari_rls.workflow.measure.measurements import Measurements, join
 from napari_rls.workflow.measure.table_files import table_paths, write_table
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
@@ -94,7 +96,11 @@ class RunFields:
         check_outputs([*table_paths(table), table.with_suffix(".parquet"), common])
         for sentence in said:
             yield FieldsUpdate(sentence)
-        fields, broken = _fields_of(files)
+        found = FieldList.of(files, self.plate_map)
+        for sentence in found.said:
+            yield FieldsUpdate(sentence)
+        fields = found.fields
+        broken = [FieldsUpdate(str(error), name, error=error) for name, error in found.broken]
         yield from broken
         if not fields:
             raise InputError("None of the images can be used.")
@@ -103,7 +109,8 @@ class RunFields:
             yield FieldsUpdate(sentence)
         parts: dict[int, Measurements] = {}
         total = len(fields) + len(broken)
-        for index, update in self._run(list(self._tasks(fields, shared))):
+        tasks = list(self._tasks(fields, shared))
+        for index, update in self._told(tasks, SrPlates(found.layouts)):
             if update.measured is not None:
                 parts[index] = update.measured
             yield replace(update, done=update.done + len(broken), total=total)
@@ -122,6 +129,16 @@ class RunFields:
             total=total,
             written=written,
         )
+
+    def _told(
+        self, tasks: Sequence[FieldTask], plates: SrPlates
+    ) -> Generator[tuple[int, FieldsUpdate], None, None]:
+        """Do tasks, and tell plates of every field that is whole."""
+        with closing(self._run(tasks)) as updates:
+            for index, update in updates:
+                if update.image is not None and (place := tasks[index].field.place) is not None:
+                    plates.add(place, update.image)
+                yield index, update
 
     def _run(self, tasks: Sequence[FieldTask]) -> Generator[tuple[int, FieldsUpdate], None, None]:
         """Do tasks here one after the other, or where the workers are."""
@@ -181,15 +198,3 @@ class RunFields:
 
 def _digest(*parts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _fields_of(files: Sequence[Path]) -> tuple[list[FieldFile], list[FieldsUpdate]]:
-    """Return the fields of files, and what to say of files that cannot be used."""
-    fields: list[FieldFile] = []
-    broken: list[FieldsUpdate] = []
-    for path in files:
-        try:
-            fields += field_files(path, len(read_stack(path)))
-        except InputError as error:
-            broken.append(FieldsUpdate(str(error), path.name, error=error))
-    return fields, broken

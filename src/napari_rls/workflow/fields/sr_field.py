@@ -107,6 +107,21 @@ class SrField:
         image /= total + _BACKGROUND
         return image, total > 0
 
+    def labels(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the label image (H, W) of label images (N, S, S) of the crops.
+
+        Where parts of two cells overlap, the cell counts whose crop's centre is nearer.
+        """
+        image = np.zeros(self.shape[1:], np.int32)
+        nearest = np.zeros(self.shape[1:], np.float32)
+        for corner, part in zip(self._corners, labels, strict=True):
+            there, here = zip(*map(_overlap, corner, image.shape, part.shape), strict=True)
+            weights = np.where(part[here] > 0, self._weights[here], 0)
+            nearer = weights > nearest[there]
+            image[there][nearer] = part[here][nearer]
+            nearest[there] = np.maximum(nearest[there], weights)
+        return image
+
     def tiles(self, side: int = 1024) -> Iterator[tuple[slice, slice]]:
         """Go through regions that tile the field."""
         _, height, width = self.shape

@@ -19,7 +19,7 @@ from napari_rls.workflow.cells.wells import WellGuess, told_wells, unsure_wells
 
 _KIND = re.compile(
     rf"(?:[ _-](?:LR|HR|GT|SR)(?:\d+x)?|[ _-]SR\d+x_(?:{'|'.join(METHODS)})"
-    r"|[ _-]samples|\.ome|\.tiff?)$",
+    r"|[ _-]samples|\.ome|\.tiff?|\.zarr)$",
     re.IGNORECASE,
 )
 

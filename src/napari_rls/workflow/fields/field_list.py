@@ -1,0 +1,142 @@
+"""Which fields the images hold that were given, and which plates are written of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_rls.errors import InputError
+from napari_rls.workflow.cells.ome_zarr import (
+    ZarrImage,
+    ZarrPlate,
+    is_ome_zarr,
+    read_plate,
+    read_zarr_record,
+    series_of,
+    zarr_name,
+)
+from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.write import stem
+from napari_rls.workflow.fields.field_files import FieldFile
+from napari_rls.workflow.fields.sr_zarr import Place, PlateLayout
+
+_LOOSE = "plate"
+"""What the plate is called that OME-Zarr images of known wells are written into."""
+
+
+@dataclass
+class FieldList:
+    """The fields of a run.
+
+    Attributes
+    ----------
+    fields
+        Those that can be read, in their order.
+    layouts
+        Plates that are written of them, by name.
+    broken
+        What cannot be read: its name, and why.
+    said
+        Sentences on what is left out.
+    """
+
+    fields: list[FieldFile] = field(default_factory=list)
+    layouts: dict[str, PlateLayout] = field(default_factory=dict)
+    broken: list[tuple[str, InputError]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, files: Sequence[Path], plate_map: PlateMap | None = None) -> FieldList:
+        """Look into files and OME-Zarr folders; no pixel of these is read."""
+        found = cls()
+        for path in files:
+            try:
+                if not is_ome_zarr(path):
+                    found._add(path, stem(path), len(read_stack(path)))
+                elif read_zarr_record(path).get("generated"):
+                    found.said.append(
+                        f"{path.name} is left out: its pixels are generated, not measured."
+                    )
+                elif (plate := read_plate(path)) is not None:
+                    found._add_plate(stem(path), plate)
+                else:
+                    found._add_series(path)
+            except InputError as error:
+                found.broken.append((path.name, error))
+        found._place_loose(plate_map)
+        return found
+
+    def _add(self, path: Path, name: str, count: int) -> None:
+        self.fields += [
+            FieldFile(path, k, count, name + (f"_{k + 1}" if count > 1 else ""))
+            for k in range(count)
+        ]
+
+    def _add_plate(self, name: str, plate: ZarrPlate) -> None:
+        self.layouts[name] = PlateLayout(plate.rows, plate.columns, plate.acquisitions)
+        self.broken += [(name, InputError(sentence)) for sentence in plate.broken]
+        for each in plate.fields:
+            called = f"{name}_{each.well}_{each.name}"
+            try:
+                image = ZarrImage.open(each.path)
+            except InputError as error:
+                self.broken.append((called, error))
+                continue
+            for k, plane in enumerate(_planes(image)):
+                place = Place(name, each.row, each.column, each.name + plane, each.acquisition)
+                self.fields.append(FieldFile(each.path, k, len(image), called + plane, place))
+
+    def _add_series(self, path: Path) -> None:
+        series = series_of(path)
+        for each in series:
+            name = stem(path) + (f"_{each.name}" if len(series) > 1 else "")
+            try:
+                image = ZarrImage.open(each)
+            except InputError as error:
+                self.broken.append((name, error))
+                continue
+            for k, plane in enumerate(_planes(image)):
+                self.fields.append(FieldFile(each, k, len(image), name + plane))
+
+    def _place_loose(self, plate_map: PlateMap | None) -> None:
+        """Give OME-Zarr images that are on no plate a place, if the well of each is known."""
+        loose = [k for k, each in enumerate(self.fields) if each.zarr and each.place is None]
+        wells = {k: _well_of(self.fields[k], plate_map) for k in loose}
+        if not all(wells.values()) or _LOOSE in self.layouts:
+            return
+        counts: Counter[str] = Counter()
+        places = []
+        for k, well in wells.items():
+            row = well.rstrip("0123456789")
+            place = Place(_LOOSE, row, well.removeprefix(row), str(counts[well]))
+            counts[well] += 1
+            old = self.fields[k]
+            self.fields[k] = FieldFile(old.path, old.index, old.count, old.name, place)
+            places.append(place)
+        if places:
+            self.layouts[_LOOSE] = PlateLayout(
+                tuple(sorted({p.row for p in places}, key=lambda row: (len(row), row))),
+                tuple(sorted({p.column for p in places}, key=int)),
+            )
+
+
+def _planes(image: ZarrImage) -> list[str]:
+    """Return what the fields of an image are called behind its name, as z1, z2; "" for one."""
+    if len(image) == 1:
+        return [""]
+    letter = (image.layout.leading or "n")[0].lower()
+    return [f"{letter}{k + 1}" for k in range(len(image))]
+
+
+def _well_of(each: FieldFile, plate_map: PlateMap | None) -> str:
+    """Return the one well that an image can be of, else ""."""
+    name = zarr_name(each.path)
+    guess = guessed_wells([name], plate_map).get(name)
+    if guess is None:
+        assert plate_map is not None
+        return plate_map.find(name)[0]
+    well = "" if guess.others else guess.well
+    return well if well[-1:].isdecimal() else ""
