@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import zarr
 from numpy.typing import NDArray
 
@@ -57,7 +56,9 @@ def write_image(
             dtype=data.dtype,
             chunks=(*[1] * (data.ndim - 2), 64, 64),
             zarr_format=3 if version == "0.5" else 2,
-            **({} if version == "0.5" else {"chunk_key_encoding": {"name": "v2", "separator": "/"}}),
+            **(
+                {} if version == "0.5" else {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
+            ),
         )
         array[...] = data
     return path

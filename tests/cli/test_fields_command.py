@@ -155,7 +155,18 @@ def test_a_field_of_unknown_pixels_does_not_stop_the_others(plate: Path, tmp_pat
     assert set(pd.read_csv(tmp_path / "out" / "cells.csv").Metadata_Well) == {"B03"}
 
 
+def test_planes_are_fields_of_their_own_in_one_table(tmp_path: Path) -> None:
+    lr = drawn_field(8.0, 1, 1).lr
+    planes = replace(lr, data=np.concatenate([lr.data, np.roll(lr.data, 1)]), leading="Z")
+    write_stack(tmp_path / "B03.ome.tif", planes, description="two planes")
+    result = run("fields", tmp_path / "B03.ome.tif", "--out", tmp_path / "out", *OPTICS, *QUICK)
+    assert "B03_2: " in result.stderr
+    table = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert set(table.Metadata_File) == {"B03.ome.tif 1", "B03.ome.tif 2"}
+    assert set(table.Metadata_Well) == {"B03"}
+
+
 def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     result = run("fields", tmp_path / "in", "--out", tmp_path / "out", *OPTICS, code=1)
-    assert "There is no TIFF image in what was given" in result.stderr
+    assert "There is no TIFF image and no OME-Zarr in what was given" in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from field_bench import drawn_field
 from zarr_bench import write_image, write_plate
 
 from napari_rls.workflow.cells.read import read_record, read_stack
+from napari_rls.workflow.cells.write import write_stack
 
 OPTIONS = (
     "--ratio", "8", "--psf", "0.45", "--noise", "100,2,4", "--steps", "2", "--samples", "0",
@@ -25,7 +27,7 @@ SIZE = 5.2
 
 
 def pixels(shift: int = 0):
-    return np.roll(drawn_field(8.0, 1, 2).lr.data[0], shift, axis=-1)
+    return np.roll(drawn_field(8.0, 1, 1).lr.data[0], shift, axis=-1)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_a_plate_becomes_a_plate_with_the_same_wells_and_fields(finished) -> Non
             assert moved["translation"] == pytest.approx([0, *[-3.5 * SIZE / 8] * 2])
             assert [c["label"] for c in ome["omero"]["channels"]] == ["DNA", "FKHR-GFP"]
             assert {c["color"] for c in ome["omero"]["channels"]} == {"3060FF", "30FF60"}
-            assert image["0"].shape == (2, 64, 128)
+            assert image["0"].shape == (2, 64, 64)
             generated = image["labels/generated/0"][...]
             assert set(np.unique(generated)) == {0, 1}
             name = f"P1.zarr/{well}/{k}"
@@ -86,12 +88,8 @@ def test_a_plate_becomes_a_plate_with_the_same_wells_and_fields(finished) -> Non
 
 
 def test_pixels_are_those_of_a_tiff_of_the_same_field(finished, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from napari_rls.workflow.cells.write import write_stack
-
     out, _ = finished
-    lr = replace(drawn_field(8.0, 1, 2).lr, pixel_size_um=SIZE)
+    lr = replace(drawn_field(8.0, 1, 1).lr, pixel_size_um=SIZE)
     write_stack(tmp_path / "B03.ome.tif", lr, description="a field")
     shutil.copytree(out / "fields", tmp_path / "out" / "fields")  # the same intensities
     run("fields", tmp_path / "B03.ome.tif", "--out", tmp_path / "out", *OPTIONS)
@@ -111,7 +109,7 @@ def test_going_on_makes_what_is_missing_and_keeps_the_rest(
     shutil.rmtree(root / "C" / "04")
     (root / "zarr.json").unlink()  # as where a run was killed before the plate was told
     kept = (root / "B" / "3" / "1" / "zarr.json").stat().st_mtime_ns
-    result = run("fields", plate, "--out", out, *OPTIONS, "--workers", "2")
+    result = run("fields", plate, "--out", out, *OPTIONS)
     assert result.stderr.count("is finished already.") == 2
     assert (root / "B" / "3" / "1" / "zarr.json").stat().st_mtime_ns == kept
     yaozarrs.validate_zarr_store(root)
@@ -124,9 +122,7 @@ def test_going_on_makes_what_is_missing_and_keeps_the_rest(
     assert not list(root.rglob("*.tmp"))
 
 
-def test_broken_wells_fields_and_images_do_not_stop_the_others(
-    plate: Path, tmp_path: Path
-) -> None:
+def test_broken_wells_fields_and_images_do_not_stop_the_others(plate: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     shutil.copytree(plate, folder)
     store = folder / "P1.zarr"
@@ -157,6 +153,12 @@ def test_single_images_of_known_wells_become_a_plate(tmp_path: Path) -> None:
         for well in zarr.open_group(root, mode="r").attrs["ome"]["plate"]["wells"]
     }
     assert {well: len(images) for well, images in wells.items()} == {"D/07": 2, "D/08": 1}
+    table = pd.read_parquet(tmp_path / "in" / "out" / "cells.parquet")
+    assert list(table.groupby("Metadata_File").Metadata_Well.unique().str.join("").items()) == [
+        ("exp_D07.ome.zarr z1", "D07"),
+        ("exp_D07.ome.zarr z2", "D07"),
+        ("exp_D08.ome.zarr", "D08"),
+    ]
     # What was made lies among what is given now, and is not taken for a field.
     again = run("fields", tmp_path / "in", "--out", tmp_path / "in" / "out", *OPTIONS)
     assert again.stderr.count("is finished already.") == 3

@@ -15,9 +15,12 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import yaozarrs
+import zarr
 from cli_bench import run
 from distributed import Client, LocalCluster
 from field_bench import NOISE, bundle, drawn_field
+from zarr_bench import write_plate
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.search.settings import Settings
@@ -111,6 +114,22 @@ def test_workers_of_a_scheduler_make_the_same_table(
         assert all(f"{well} is finished already." in told for well in WELLS)
     assert images == {path: path.stat().st_mtime_ns for path in images}
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "cells.parquet"), table)
+
+
+def test_workers_write_fields_of_one_plate_at_once(address: str, tmp_path: Path) -> None:
+    lr = drawn_field(8.0, 1, 1).lr.data[0]
+    wells = {"B/03": [lr, np.roll(lr, 1, -1)], "C/04": [np.roll(lr, 1, -2)]}
+    write_plate(tmp_path / "P1.zarr", wells)
+    list(job(tmp_path / "out", Workers(scheduler=address)).updates([tmp_path / "P1.zarr"]))
+    root = tmp_path / "out" / "P1_SR8x.ome.zarr"
+    yaozarrs.validate_zarr_store(root)
+    found = {
+        well: [each["path"] for each in zarr.open_group(root / well).attrs["ome"]["well"]["images"]]
+        for well in wells
+    }
+    assert found == {"B/03": ["0", "1"], "C/04": ["0"]}
+    table = pd.read_parquet(tmp_path / "out" / "cells.parquet")
+    assert list(table.Metadata_Well.drop_duplicates()) == ["B03", "C04"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")

@@ -16,7 +16,7 @@ from napari_rls.files.whole_file import whole_folder
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.ome_zarr import ZARR_ENDING, ZarrImage, is_ome_zarr
 from napari_rls.workflow.cells.read import read_stack
-from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
 from napari_rls.workflow.cells.write import stem, write_stack
 from napari_rls.workflow.fields.resolve_field import FieldResult
@@ -45,6 +45,8 @@ class FieldFile:
         What the files that are written of it are called.
     place
         Where it is on the plate that is written; None if it is on none.
+    plane
+        Which plane or time point of several it is, as in z2.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class FieldFile:
     count: int
     name: str
     place: Place | None = None
+    plane: str = ""
 
     @property
     def zarr(self) -> bool:
@@ -69,12 +72,19 @@ class FieldFile:
         if self.zarr:
             image = ZarrImage.open(self.path)
             self._check(len(image))
-            return replace(image.read(self.index), leading=None)
-        stack = read_stack(self.path)
-        self._check(len(stack))
-        crops = stack.crops[self.index : self.index + 1]
-        data = stack.data[self.index : self.index + 1]
-        return replace(stack, data=data, crops=crops, leading=None)
+            stack = image.read(self.index)
+        else:
+            stack = read_stack(self.path)
+            self._check(len(stack))
+            crops = stack.crops[self.index : self.index + 1]
+            data = stack.data[self.index : self.index + 1]
+            stack = replace(stack, data=data, crops=crops)
+        if self.plane:
+            # Cells are told apart by the names of what they are in.
+            (crop,) = stack.crops or (Crop(stack.name),)
+            crop = replace(crop, file=f"{crop.file or stack.name} {self.plane}")
+            stack = replace(stack, crops=(crop,), name=f"{stack.name} {self.plane}")
+        return replace(stack, leading=None)
 
     def _check(self, count: int) -> None:
         if count != self.count:

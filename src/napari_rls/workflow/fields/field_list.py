@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_rls.errors import InputError
@@ -70,9 +70,10 @@ class FieldList:
         return found
 
     def _add(self, path: Path, name: str, count: int) -> None:
+        planes = [str(k + 1) for k in range(count)] if count > 1 else [""]
         self.fields += [
-            FieldFile(path, k, count, name + (f"_{k + 1}" if count > 1 else ""))
-            for k in range(count)
+            FieldFile(path, k, count, "_".join(filter(None, (name, plane))), plane=plane)
+            for k, plane in enumerate(planes)
         ]
 
     def _add_plate(self, name: str, plate: ZarrPlate) -> None:
@@ -87,7 +88,9 @@ class FieldList:
                 continue
             for k, plane in enumerate(_planes(image)):
                 place = Place(name, each.row, each.column, each.name + plane, each.acquisition)
-                self.fields.append(FieldFile(each.path, k, len(image), called + plane, place))
+                self.fields.append(
+                    FieldFile(each.path, k, len(image), called + plane, place, plane)
+                )
 
     def _add_series(self, path: Path) -> None:
         series = series_of(path)
@@ -99,7 +102,7 @@ class FieldList:
                 self.broken.append((name, error))
                 continue
             for k, plane in enumerate(_planes(image)):
-                self.fields.append(FieldFile(each, k, len(image), name + plane))
+                self.fields.append(FieldFile(each, k, len(image), name + plane, plane=plane))
 
     def _place_loose(self, plate_map: PlateMap | None) -> None:
         """Give OME-Zarr images that are on no plate a place, if the well of each is known."""
@@ -113,8 +116,7 @@ class FieldList:
             row = well.rstrip("0123456789")
             place = Place(_LOOSE, row, well.removeprefix(row), str(counts[well]))
             counts[well] += 1
-            old = self.fields[k]
-            self.fields[k] = FieldFile(old.path, old.index, old.count, old.name, place)
+            self.fields[k] = replace(self.fields[k], place=place)
             places.append(place)
         if places:
             self.layouts[_LOOSE] = PlateLayout(
