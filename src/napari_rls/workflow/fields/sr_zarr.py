@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.models.intensity import IntensityMap
-from napari_rls.text import for_xml
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.ome_zarr import is_ome_zarr, read_plate
 from napari_rls.workflow.cells.write import GENERATED
@@ -78,7 +77,9 @@ def write_sr_zarr(
     manifest = result.collector.run.manifest if result.collector.run else None
     names = result.stack.channels
     colours = [c.colour for c in manifest.channels] if manifest else ["#ffffff"] * len(names)
-    title = for_xml(f"{result.collector.lr.name} SR{ratio:g}x ({GENERATED})")
+    # Viewers call a plate as the first of its images, which so has no name of its own.
+    own = "" if "/" in result.collector.lr.name else f"{result.collector.lr.name} "
+    title = f"{own}SR{ratio:g}x ({GENERATED})"
     levels = list(_means(image))
     channels = [
         v05.OmeroChannel(
