@@ -174,10 +174,11 @@ def test_single_images_of_unknown_wells_are_written_one_by_one(tmp_path: Path) -
     assert str(image) in result.stdout.split()
 
 
+@pytest.mark.parametrize("library", ["zarr", "yaozarrs"])
 def test_the_missing_library_is_one_sentence(
-    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "zarr", None)
+    monkeypatch.setitem(sys.modules, library, None)
     result = run("fields", plate, "--out", tmp_path / "out", *OPTIONS, code=1)
     assert "P1.zarr is an OME-Zarr; to read it needs the extra" in result.stderr
     assert "pip install 'napari-rls[zarr]'" in result.stderr

@@ -11,14 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from tiny_job import full_disk
 
 from napari_rls.files import whole_file as module
-from napari_rls.files.whole_file import append_whole, sweep, whole_file
+from napari_rls.files.whole_file import append_whole, sweep, whole_file, whole_folder
 
 
 def test_a_file_has_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
@@ -336,3 +336,17 @@ def _umask() -> int:
     now = os.umask(0)
     os.umask(now)
     return now
+
+
+def test_a_folder_is_replaced_whole_or_stays(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    for text in ("old", "new"):
+        with whole_folder(path) as draft:
+            draft.mkdir()
+            (draft / text).write_text(text)
+        assert [entry.name for entry in path.iterdir()] == [text]
+    with suppress(ZeroDivisionError), whole_folder(path) as draft:
+        draft.mkdir()
+        (draft / "third").write_text(str(1 / 0))
+    assert (path / "new").read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["image"]

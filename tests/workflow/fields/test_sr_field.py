@@ -70,3 +70,19 @@ def test_a_cell_without_an_image_leaves_the_lr_image() -> None:
     # Cubic splines go through the LR pixels, whose centres lie between four HR pixels.
     back = image.reshape(1, 16, 4, 16, 4)[:, 4:12, 1:3, 4:12, 1:3].mean((2, 4))
     np.testing.assert_allclose(back, lr[:, 4:12, 4:12], rtol=0.05)
+
+
+def test_labels_lie_on_their_cells_and_overlaps_go_to_the_nearer_one() -> None:
+    lr = np.zeros((1, 20, 20), np.float32)
+    places = on_hr_grid(np.array([[10.0, 6.0], [10.0, 8.0], [0.0, 0.0]]), SIZE, 8)
+    labels = np.zeros((3, SIZE, SIZE), np.int32)
+    labels[:, 4:28, 4:28] = np.arange(1, 4)[:, None, None]
+    field = SrField(lr, np.zeros((3, 1, SIZE, SIZE), np.float32), places, 8)
+    image = field.labels(labels)
+    (y, x), (_, right), _ = np.round((places + 0.5) * 8 - 0.5 - (SIZE - 1) / 2).astype(int)
+    assert image.shape == (160, 160)
+    assert set(np.unique(image[y + 4 : y + 28, x + 4 : right + 28])) == {1, 2}
+    middle = (x + right + SIZE) // 2
+    assert (image[y + 16, x + 4 : middle] == 1).all()
+    assert (image[y + 16, middle : right + 28] == 2).all()
+    assert image[0, 0] == 3  # of a crop that reaches over the edge

@@ -63,7 +63,10 @@ def cut_crops(
         raise InputError(
             f"{field.name} has {height} x {width} pixels, too few for crops of {size} x {size}."
         )
-    well, condition = plate_map.find(field.name) if plate_map else (well_of(field.name), "")
+    known = field.crops[0].well if field.crops else ""
+    well, condition = known or well_of(field.name), ""
+    if plate_map:
+        well, condition = plate_map.find(field.name, known)
     images, crops, at_border = [], [], 0
     for image in field.data:
         for y, x in find_nuclei(image[dna_channel], settings).centroids:

@@ -1,28 +1,21 @@
-"""Read OME-Zarr images and plates, 0.4 and 0.5, by zarr and the models of yaozarrs (an extra)."""
+"""What OME-Zarr folders hold, 0.4 and 0.5: by zarr and the models of yaozarrs (an extra)."""
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from napari_rls.errors import InputError, TiffError
 from napari_rls.files.json_file import first_fault, shown
 from napari_rls.text import for_terminal, name_of
-from napari_rls.workflow.cells.ome import PROVENANCE_KEY, in_micrometres, square_side
-from napari_rls.workflow.cells.stack import CellStack, Crop, find_axes, stack_from_array
-from napari_rls.workflow.cells.tiff_file import check_size
+from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.wells import normal_well
-
-if TYPE_CHECKING:
-    import zarr
 
 ZARR_ENDING = ".zarr"
 """How names of folders of OME-Zarr end."""
@@ -98,8 +91,8 @@ def read_plate(path: Path) -> ZarrPlate | None:
     InputError
         If the extra ``zarr`` is not installed, or the plate cannot be read.
     """
-    with _told(path):
-        models, ome = _metadata(path)
+    with told(path):
+        models, ome = metadata_of(path)
         if "plate" not in ome:
             return None
         plate = models.Plate.model_validate(ome).plate
@@ -109,9 +102,12 @@ def read_plate(path: Path) -> ZarrPlate | None:
         row, column = plate.rows[well.rowIndex].name, plate.columns[well.columnIndex].name
         folder = path / well.path
         try:
-            with _told(folder):
-                models, ome = _metadata(folder)
-                images = models.Well.model_validate(ome).well.images
+            with told(folder):
+                models, ome = metadata_of(folder)
+                with any_names():
+                    images = models.Well.model_validate(ome).well.images
+                if any(image.path.startswith(".") for image in images):
+                    raise TiffError("a field of it leads to another folder")
         except InputError as error:
             broken.append(str(error))
             continue
@@ -125,6 +121,14 @@ def read_plate(path: Path) -> ZarrPlate | None:
     )
 
 
+@contextmanager
+def any_names() -> Iterator[None]:
+    """Take fields of names with signs, as Pos_0, without yaozarrs' warning: they are usual."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The FieldOfView.path")
+        yield
+
+
 def read_zarr_record(path: Path) -> Mapping[str, Any]:
     """Read the provenance that napari-rls wrote into an image or plate; empty if it wrote none.
 
@@ -133,7 +137,7 @@ def read_zarr_record(path: Path) -> Mapping[str, Any]:
     InputError
         If the extra ``zarr`` is not installed, or it cannot be read.
     """
-    with _told(path):
+    with told(path):
         record = _attributes(path).get(PROVENANCE_KEY)
     return record if isinstance(record, dict) else {}
 
@@ -146,8 +150,8 @@ def series_of(path: Path) -> list[Path]:
     InputError
         If it cannot be read.
     """
-    with _told(path):
-        _, ome = _metadata(path)
+    with told(path):
+        _, ome = metadata_of(path)
         if "multiscales" in ome or "bioformats2raw.layout" not in ome:
             return [path]
         inside = _attributes(path / "OME") if is_ome_zarr(path / "OME") else {}
@@ -156,136 +160,13 @@ def series_of(path: Path) -> list[Path]:
         return [path / str(name) for name in named]
 
 
-@dataclass(frozen=True, eq=False)
-class ZarrImage:
-    """An image of which no pixel has been read yet.
-
-    Attributes
-    ----------
-    layout
-        The stack that it is, with pixels of nothing that take no memory.
-    axes
-        Names of its axes, C for that of channels.
-    array
-        Its pixels at full resolution.
-    """
-
-    path: Path
-    layout: CellStack
-    axes: tuple[str, ...]
-    array: zarr.Array[Any]
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Read what an image says of itself.
-
-        Raises
-        ------
-        InputError
-            If the extra ``zarr`` is not installed, or it cannot be read.
-        """
-        name = zarr_name(path)
-        with _told(path):
-            import zarr
-
-            models, ome = _metadata(path)
-            if "multiscales" not in ome:
-                raise TiffError(
-                    "it is no image but holds some",
-                    "give one of them, or give the whole plate to the command fields",
-                )
-            # Display settings are the one part that writers leave incomplete.
-            plain = {key: value for key, value in ome.items() if key != "omero"}
-            scales = models.Image.model_validate(plain).multiscales[0]
-            found = zarr.open_array(path / scales.datasets[0].path, mode="r")
-            axes = tuple("C" if axis.type == "channel" else axis.name for axis in scales.axes)
-            if len(axes) != found.ndim:
-                raise TiffError(f"its metadata name {len(axes)} axes and it has {found.ndim}")
-            layout = stack_from_array(
-                np.broadcast_to(np.zeros((), found.dtype), found.shape),
-                axes=axes,
-                channels=_channels(ome),
-                name=name,
-            )
-            layout = replace(layout, pixel_size_um=_pixel_size(scales))
-        return cls(path, layout, axes, found)
-
-    def __len__(self) -> int:
-        return len(self.layout)
-
-    def read(self, index: int | None = None) -> CellStack:
-        """Read the pixels of one cell or field, or of all.
-
-        Raises
-        ------
-        InputError
-            If they cannot be read, or nothing was written of a channel.
-        """
-        leading, _ = find_axes(self.array.shape, self.axes)
-        with _told(self.path):
-            where = [slice(None)] * self.array.ndim
-            if index is not None and leading is not None:
-                where[leading] = slice(index, index + 1)
-            count = len(self) if index is None else 1
-            shape = (count, *self.layout.data.shape[1:])
-            check_size(math.prod(shape) * self.array.dtype.itemsize, None)
-            pixels = np.asarray(self.array[tuple(where)])
-            data = stack_from_array(pixels, axes=self.axes).data.reshape(shape)
-            blank = self._blank(data)
-        crop = Crop(self.layout.name, well=self._well())
-        return replace(
-            self.layout,
-            data=data,
-            crops=(crop,) * count,
-            reading=replace(self.layout.reading, blank=blank),
-        )
-
-    def _blank(self, data: NDArray[np.generic]) -> str:
-        """Return in words how much may never have been written, "" for nothing.
-
-        A part that is not there is read as the fill value, and one that holds nothing else need
-        not be there.
-
-        Raises
-        ------
-        TiffError
-            If it is all of a channel.
-        """
-        missing = data == self.array.fill_value
-        empty = missing.all(axis=(0, 2, 3))
-        if empty.any():
-            names = ", ".join(np.array(self.layout.channels)[empty])
-            raise TiffError(
-                f"all of {names} is {self.array.fill_value}", "it may not have been written to end"
-            )
-        height, width = self.array.chunks[-2:]
-        tops, lefts = (
-            range(0, n, k) for n, k in zip(data.shape[-2:], (height, width), strict=True)
-        )
-        parts = [missing[..., y : y + height, x : x + width] for y in tops for x in lefts]
-        blank = sum(int(part.all(axis=(-2, -1)).sum()) for part in parts)
-        total = len(parts) * math.prod(data.shape[:2])
-        return f"{blank} of {total} parts" if blank else ""
-
-    def _well(self) -> str:
-        """Return the well, if the folders above are those of a plate that names it."""
-        parents = self.path.absolute().parents
-        if len(parents) < 3 or not is_ome_zarr(parents[2]):
-            return ""
-        plate = read_plate(parents[2])
-        here = self.path.absolute()
-        return (
-            next((f.well for f in plate.fields if f.path.absolute() == here), "") if plate else ""
-        )
-
-
 def _attributes(path: Path) -> dict[str, Any]:
     import zarr
 
     return dict(zarr.open_group(path, mode="r").attrs.asdict())
 
 
-def _metadata(path: Path) -> tuple[Any, dict[str, Any]]:
+def metadata_of(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return the models of yaozarrs for a group, and its OME metadata.
 
     Raises
@@ -312,30 +193,8 @@ def _metadata(path: Path) -> tuple[Any, dict[str, Any]]:
     return (v04 if version == _VERSIONS[0] else v05), ome
 
 
-def _channels(ome: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels of channels, if each has one of its own."""
-    omero = ome.get("omero")
-    listed = omero.get("channels") if isinstance(omero, dict) else None
-    names = [c.get("label") if isinstance(c, dict) else None for c in listed or []]
-    return tuple(str(name) for name in names) if all(names) else ()
-
-
-def _pixel_size(scales: Any) -> float | None:
-    """Return the side of a pixel in micrometres, None where no unit tells what it is in."""
-    transforms = [
-        *scales.datasets[0].coordinateTransformations,
-        *(scales.coordinateTransformations or ()),
-    ]
-    scale = np.prod([t.scale for t in transforms if t.type == "scale"], axis=0)
-    y, x = (
-        in_micrometres(float(side), axis.unit) if getattr(axis, "unit", None) else None
-        for side, axis in zip(scale[-2:], scales.axes[-2:], strict=True)
-    )
-    return square_side(x, y)
-
-
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Make one sentence of whatever is wrong with a node."""
     name = zarr_name(path)
     try:

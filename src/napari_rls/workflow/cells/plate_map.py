@@ -78,10 +78,13 @@ class PlateMap:
         for row in rows:
             self._add({**row, "well": normal_well(row.get("well", ""))})
 
-    def find(self, file: str) -> tuple[str, str]:
-        """Return well and condition of an image file, "" where the map does not know it."""
-        entry = self.entry(file)
-        well = self.guess(file).well
+    def find(self, file: str, well: str = "") -> tuple[str, str]:
+        """Return well and condition of an image file, "" where the map does not know it.
+
+        ``well`` is its well, if known otherwise than by its name.
+        """
+        entry = self.entry(file, well)
+        well = well or self.guess(file).well
         return (well, "") if entry is None else (entry["well"] or well, condition_of(entry))
 
     def guess(self, file: str) -> WellGuess:

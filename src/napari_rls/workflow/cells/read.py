@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from napari_rls.errors import InputError, TiffError
 from napari_rls.text import name_of
 from napari_rls.workflow.cells.ome import Header, in_micrometres, parse_ome, square_side
-from napari_rls.workflow.cells.ome_zarr import ZarrImage, is_ome_zarr, read_zarr_record
+from napari_rls.workflow.cells.ome_zarr import is_ome_zarr, read_zarr_record
 from napari_rls.workflow.cells.original_file import is_original, read_original
 from napari_rls.workflow.cells.reading import Reading, describe_axes
 from napari_rls.workflow.cells.stack import CellStack, check_positions, stack_from_array
 from napari_rls.workflow.cells.tiff_file import check_there, open_tiff, read_pixels
+from napari_rls.workflow.cells.zarr_image import ZarrImage
 
 FORMATS = "TIFF, OME-TIFF, OME-Zarr, LIF, CZI or ND2"
 """Files that can be read, in words."""

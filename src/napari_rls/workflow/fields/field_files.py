@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from napari_rls.errors import InputError
 from napari_rls.files.whole_file import whole_folder
 from napari_rls.models.intensity import IntensityMap
-from napari_rls.workflow.cells.ome_zarr import ZARR_ENDING, ZarrImage, is_ome_zarr
+from napari_rls.workflow.cells.ome_zarr import ZARR_ENDING, is_ome_zarr
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
 from napari_rls.workflow.cells.write import stem, write_stack
+from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.resolve_field import FieldResult
 from napari_rls.workflow.fields.sr_zarr import Place, write_sr_zarr
 from napari_rls.workflow.super_resolve.sr_files import (

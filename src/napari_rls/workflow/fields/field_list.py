@@ -9,7 +9,6 @@ from pathlib import Path
 
 from napari_rls.errors import InputError
 from napari_rls.workflow.cells.ome_zarr import (
-    ZarrImage,
     ZarrPlate,
     is_ome_zarr,
     read_plate,
@@ -20,6 +19,7 @@ from napari_rls.workflow.cells.ome_zarr import (
 from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.write import stem
+from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.field_files import FieldFile
 from napari_rls.workflow.fields.sr_zarr import Place, PlateLayout
 

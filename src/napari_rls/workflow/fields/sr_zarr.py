@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_rls.errors import InputError
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
-from napari_rls.workflow.cells.ome_zarr import is_ome_zarr, read_plate
+from napari_rls.workflow.cells.ome_zarr import any_names, is_ome_zarr, read_plate
 from napari_rls.workflow.cells.write import GENERATED
 from napari_rls.workflow.fields.resolve_field import FieldResult
 
@@ -216,12 +216,14 @@ class SrPlates:
         fields[place.field] = place.acquisition
         rows = _joined(layout.rows, [row for row, _ in wells])
         columns = _joined(layout.columns, [column for _, column in wells])
-        listed = [
-            v05.FieldOfView(path=name, acquisition=fields[name])
-            for name in sorted(fields, key=lambda name: (len(name), name))
-        ]
+        with any_names():
+            listed = [
+                v05.FieldOfView(path=name, acquisition=fields[name])
+                for name in sorted(fields, key=lambda name: (len(name), name))
+            ]
+            well = v05.Well(well=v05.WellDef(images=listed))
         _write_group(root / place.row, {})
-        _write_group(image.parent, _ome(v05.Well(well=v05.WellDef(images=listed))))
+        _write_group(image.parent, _ome(well))
         plate = v05.PlateDef(
             name=place.plate,
             rows=[v05.Row(name=row) for row in rows],
