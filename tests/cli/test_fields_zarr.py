@@ -159,10 +159,12 @@ def test_single_images_of_known_wells_become_a_plate(tmp_path: Path) -> None:
         ("exp_D07.ome.zarr z2", "D07"),
         ("exp_D08.ome.zarr", "D08"),
     ]
-    # What was made lies among what is given now, and is not taken for a field.
+    # What was made lies among what is given now, and is not taken for fields.
     again = run("fields", tmp_path / "in", "--out", tmp_path / "in" / "out", *OPTIONS)
     assert again.stderr.count("is finished already.") == 3
-    assert "plate_SR8x.ome.zarr is left out: its pixels are generated" in again.stderr
+    assert "of 3 of 3 fields are in" in again.stderr
+    alone = run("fields", root, "--out", tmp_path / "out", *OPTIONS, code=1)
+    assert "plate_SR8x.ome.zarr is left out: its pixels are generated" in alone.stderr
 
 
 def test_single_images_of_unknown_wells_are_written_one_by_one(tmp_path: Path) -> None:

@@ -92,11 +92,12 @@ class FieldFile:
             raise InputError(f"{self.path} has changed since the run began; start it again.")
 
 
-def image_files(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def image_files(given: Sequence[Path], out: Path | None = None) -> tuple[list[Path], list[str]]:
     """Return the images among files and folders, in order, and sentences on what is left out.
 
     Folders are looked through with all that is in them, but for those of OME-Zarr, each of
-    which is an image or a plate; of an image in several files, one counts.
+    which is an image or a plate, and for ``out``, the folder of the results; of an image in
+    several files, one counts.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def image_files(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
     foreign: list[Path] = []
     for path in given:
         if path.is_dir() and not is_ome_zarr(path):
-            images, others = _look_through(path)
+            images, others = _look_through(path, out)
             found += images
             foreign += others
         elif path.exists():
@@ -131,14 +132,17 @@ def image_files(given: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return files, said
 
 
-def _look_through(folder: Path) -> tuple[list[Path], list[Path]]:
+def _look_through(folder: Path, out: Path | None) -> tuple[list[Path], list[Path]]:
     """Return images and other files of a folder, in order; what is in OME-Zarr is not listed."""
     images: list[Path] = []
     foreign: list[Path] = []
+    results = out.resolve() if out else None
     for above, folders, names in os.walk(folder):
         here = Path(above)
         stores = [name for name in folders if is_ome_zarr(here / name)]
-        folders[:] = [name for name in folders if name not in stores]
+        folders[:] = [
+            name for name in folders if name not in stores and (here / name).resolve() != results
+        ]
         images += [here / name for name in stores if not name.startswith(".")]
         for path in map(here.joinpath, names):
             (images if _is_image(path) else foreign).append(path)

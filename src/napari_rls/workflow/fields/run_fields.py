@@ -90,7 +90,7 @@ class RunFields:
         InputError
             If there is no image, or none can be used.
         """
-        files, said = image_files(given)
+        files, said = image_files(given, self.out)
         table = self.out / "cells.csv"
         common = self.out / "fields" / "shared.json"
         check_outputs([*table_paths(table), table.with_suffix(".parquet"), common])
