@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,12 @@ def test_other_settings_make_it_again(finished, plate: Path, tmp_path: Path) -> 
     [
         (["--psf", "0.45"], 1, "The ratio of pixel sizes is not known"),
         ([*OPTICS, "--na", "0.3"], 2, "psf_sigma cannot be used with na"),
+        (["--psf", "wide"], 2, "options: psf_sigma must be a number"),
+        (
+            ["--psf", "estimate", "--na", "0.3", "--wavelength", "0.5"],
+            2,
+            "the PSF width cannot be estimated, as na and wavelength_um was given",
+        ),
         ([*OPTICS, "--noise", "100,2"], 2, "--noise is '100,2'; give auto, or three numbers"),
     ],
 )
@@ -124,6 +131,20 @@ def test_what_is_missing_or_at_odds_is_one_sentence(
     result = run("fields", plate / "B03.ome.tif", "--out", tmp_path / "out", *args, code=code)
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_width_of_the_psf_is_estimated_by_all_fields(plate: Path, tmp_path: Path) -> None:
+    files = [plate / "B03.ome.tif", plate / "C04.ome.tif"]
+    options = ("--ratio", "8", "--psf", "estimate", *QUICK)
+    result = run("fields", *files, "--out", tmp_path, *options)
+    kept = json.loads((tmp_path / "fields" / "shared.json").read_text())
+    assert f"PSF width by {kept['psf']['cells']} cells: {kept['psf']['sigma']:.2f}" in result.stderr
+    low, high = kept["psf"]["interval"]
+    assert low < 0.45 < high
+    for well in ("B03", "C04"):
+        record = read_record(tmp_path / "fields" / f"{well}_SR8x.ome.tif")
+        assert record["microscope"]["psf_sigma"] == kept["psf"]["sigma"]
+        assert record["operator"]["sigma"] == kept["psf"]["sigma"]
 
 
 def test_a_plate_map_that_does_not_know_a_well_is_told(finished, plate: Path, tmp_path: Path):

@@ -43,11 +43,14 @@ _SEARCH = (
 _FINDING = ("diameter", "scout_steps")
 """Settings of how cells are found that are options."""
 
-_FLAGS = {"psf_sigma": "psf", "wavelength_um": "wavelength"}
+_FLAGS = {"wavelength_um": "wavelength"}
 """What options of the optics are called, where not as their setting."""
 
+ESTIMATE = "estimate"
+"""What is given as the PSF width to have it estimated."""
 
-@options_of(Optics, only=("ratio", "psf_sigma", "na", "wavelength_um"), flags=_FLAGS)
+
+@options_of(Optics, only=("ratio", "na", "wavelength_um"), flags=_FLAGS)
 @options_of(FieldSettings, only=_FINDING)
 @options_of(Settings, only=_SEARCH)
 def fields(
@@ -56,6 +59,16 @@ def fields(
         typer.Argument(metavar="IMAGES...", help=f"LR fields, or folders of them: {FORMATS}."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")],
+    psf: Annotated[
+        str | None,
+        typer.Option(
+            metavar=f"WIDTH|{ESTIMATE}",
+            show_default=False,
+            help="Standard deviation of the lens's Gaussian PSF in LR pixels, without what the "
+            "pixels integrate (from 0 to 5), or 'estimate': by the cells of the fields, and how "
+            "sharp the bundle's cells are. Without it: from NA and wavelength, else 0.45.",
+        ),
+    ] = None,
     noise: Annotated[
         str,
         typer.Option(
@@ -128,6 +141,8 @@ def fields(
     """
     with exit_code(WRONG_USAGE):
         optics = {name: options.pop(name) for name in Optics.model_fields if name in options}
+        if psf not in (None, ESTIMATE):
+            optics["psf_sigma"] = psf
         finding = given({name: options.pop(name) for name in _FINDING})
         settings = search_settings(settings_file, options)
         microscope = Optics.parse(given(optics), "options")
@@ -145,7 +160,7 @@ def fields(
         job = RunFields(
             bundle,
             settings,
-            build(FieldSettings, {"optics": microscope, "noise": known, **finding}),
+            build(FieldSettings, {"optics": microscope, "noise": known, "estimate_psf": psf == ESTIMATE, **finding}),
             measure_settings(assay, None, {}, usual or None),
             out,
             channels=wanted,

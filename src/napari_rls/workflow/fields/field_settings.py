@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from napari_rls.errors import SettingsError
 from napari_rls.measure.lr_nuclei import LrNucleusSettings
@@ -23,6 +24,11 @@ class FieldSettings(Checked):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     optics: Optics = Optics()
+    estimate_psf: bool = Field(
+        default=False,
+        title="Estimate PSF width",
+        description="Take the PSF width that the cells tell, by how sharp the bundle's cells are.",
+    )
     noise: NoiseModel | None = Field(
         default=None,
         title="Noise",
@@ -49,6 +55,23 @@ class FieldSettings(Checked):
             "takes the nuclei of the LR image."
         ),
     )
+
+    @model_validator(mode="after")
+    def _width_to_estimate(self) -> FieldSettings:
+        """Refuse to estimate what is given."""
+        optics = self.optics
+        if self.estimate_psf and optics.psf != "gaussian":
+            raise PydanticCustomError(
+                "psf", "the PSF {psf} has no width to estimate", {"psf": f"'{optics.psf}'"}
+            )
+        if self.estimate_psf and (optics.psf_sigma is not None or optics.na is not None):
+            given = "psf_sigma" if optics.na is None else "na and wavelength_um"
+            raise PydanticCustomError(
+                "psf",
+                "the PSF width cannot be estimated, as {given} was given; give one of them",
+                {"given": given},
+            )
+        return self
 
 
 def parse_noise(text: str, channels: int, source: str) -> NoiseModel | None:

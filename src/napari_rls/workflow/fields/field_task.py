@@ -105,7 +105,7 @@ class FieldTask:
     def updates(self, resolver: FieldResolver) -> Generator[FieldsUpdate, None, None]:
         """Do it; what is wrong with the field is told in the last update, and not raised."""
         try:
-            yield from self._updates(resolver.with_noise(self.shared.noise))
+            yield from self._updates(self.shared.tell(resolver))
         except Exception as error:
             if (sentence := sentence_of(error)) is None:
                 raise

@@ -13,9 +13,11 @@ from napari_rls.errors import InputError
 from napari_rls.measure.lr_nuclei import find_lr_nuclei
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.intensity import IntensityMap, choose_map
+from napari_rls.search.contained import own_process
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.noise import NoiseModel, estimate_noise
 from napari_rls.search.optics import USUAL_SIGMA, Psf
+from napari_rls.search.psf import PsfEstimate
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.fields.field_bundle import (
@@ -27,6 +29,7 @@ from napari_rls.workflow.fields.field_bundle import (
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.look_again import look_again
 from napari_rls.workflow.fields.placed_cells import PlacedCells
+from napari_rls.workflow.fields.psf_of_cells import psf_of_cells
 from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
 from napari_rls.workflow.super_resolve.intensities import levels_at
 from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
@@ -212,6 +215,10 @@ class FieldResolver:
         ratio = optics.ratio_of(field.pixel_size_um, manifest.pixel_size_um)
         assumed = []
         sigma = optics.sigma_in_lr_pixels(field.pixel_size_um)
+        if self.settings.estimate_psf:
+            estimate = self.estimate_psf([field])
+            sigma = estimate.sigma
+            assumed.append(estimate.words())
         if optics.psf == "gaussian" and sigma is None:
             sigma = USUAL_SIGMA
             assumed.append(
@@ -240,6 +247,45 @@ class FieldResolver:
         """Return a resolver of the same bundle and settings that knows the noise."""
         settings = self.settings.model_copy(update={"noise": noise})
         return FieldResolver(self.resolver, settings)
+
+    def with_psf(self, sigma: float | None) -> FieldResolver:
+        """Return one that is given a width in LR pixels, or none, and does not estimate it."""
+        optics = self.settings.optics.model_copy(update={"psf_sigma": sigma})
+        settings = self.settings.model_copy(update={"optics": optics, "estimate_psf": False})
+        return FieldResolver(self.resolver, settings)
+
+    def estimate_psf(self, fields: Sequence[CellStack]) -> PsfEstimate:
+        """Estimate the width of the PSF of fields of one microscope by their cells.
+
+        What of the width is given is not looked at. See
+        :func:`~napari_rls.search.psf.estimate_psf`.
+
+        Parameters
+        ----------
+        fields
+            Fields (1, C, h, w) with the bundle's channels in order.
+
+        Raises
+        ------
+        InputError
+            If no nucleus is found, or LR pixels are too large.
+        SettingsError
+            If the ratio of pixel sizes is not known.
+        """
+        resolver, cells = self.with_psf(None), []
+        for field in fields:
+            check_field(field)
+            microscope = resolver.microscope(field)
+            found = resolver.find(field, microscope)
+            if len(found):
+                cells.append(resolver.cut(field, found, microscope))
+        if not cells:
+            raise InputError(
+                "No nucleus was found to estimate the PSF width by; look at the DNA channel, the "
+                "ratio of pixel sizes and the sensitivity."
+            )
+        with own_process(self.resolver.settings.threads):
+            return psf_of_cells(self.bundle, cells, self.intensity(cells))
 
     def find(self, field: CellStack, microscope: Microscope) -> NDArray[np.float64]:
         """Return the centres (N, 2) of nuclei in an LR field, in LR pixels, the clearest first."""

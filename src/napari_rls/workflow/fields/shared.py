@@ -13,6 +13,7 @@ from napari_rls.errors import InputError, JsonError
 from napari_rls.files.json_file import read_model
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.noise import NoiseModel
+from napari_rls.search.psf import PsfEstimate
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_json
 from napari_rls.workflow.fields.resolve_field import FieldResolver
@@ -34,6 +35,8 @@ class Shared(BaseModel):
         Intensities: see :class:`~napari_rls.models.intensity.IntensityMap`.
     words
         How it was chosen, in sentences.
+    psf
+        The width of the PSF, if it was estimated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +47,7 @@ class Shared(BaseModel):
     low: tuple[float, ...]
     high: tuple[float, ...]
     words: tuple[str, ...]
+    psf: PsfEstimate | None = None
 
     @property
     def intensity(self) -> IntensityMap:
@@ -71,6 +75,11 @@ class Shared(BaseModel):
             noise, said = resolver.noise(fields)
             words += said
             resolver = resolver.with_noise(noise)
+        psf = None
+        if resolver.settings.estimate_psf:
+            psf = resolver.estimate_psf(fields)
+            words.append(psf.words())
+            resolver = resolver.with_psf(psf.sigma)
         cells = []
         for field in fields:
             microscope = resolver.microscope(field)
@@ -94,7 +103,13 @@ class Shared(BaseModel):
             low=chosen.low,
             high=chosen.high,
             words=tuple(words),
+            psf=psf,
         )
+
+    def tell(self, resolver: FieldResolver) -> FieldResolver:
+        """Return a resolver of the same bundle and settings that knows noise and PSF."""
+        known = resolver.with_noise(self.noise)
+        return known.with_psf(self.psf.sigma) if self.psf else known
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
