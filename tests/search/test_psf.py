@@ -45,7 +45,7 @@ def test_the_width_is_found(ratio: float, sigma: float) -> None:
     assert min(found.curve) == 0
     assert found.cells == 40
     assert found.words().startswith(f"PSF width by 40 cells: {found.sigma:.2f} LR pixels (90 %:")
-    assert not found.doubts
+    assert bool(found.doubts) == (found.sigma < 0.4)
 
 
 def test_brightness_and_holes_count_for_nothing() -> None:

@@ -160,7 +160,10 @@ def fields(
         job = RunFields(
             bundle,
             settings,
-            build(FieldSettings, {"optics": microscope, "noise": known, "estimate_psf": psf == ESTIMATE, **finding}),
+            build(
+                FieldSettings,
+                {"optics": microscope, "noise": known, "estimate_psf": psf == ESTIMATE, **finding},
+            ),
             measure_settings(assay, None, {}, usual or None),
             out,
             channels=wanted,

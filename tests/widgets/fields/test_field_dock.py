@@ -12,6 +12,7 @@ from napari_rls.widgets.cells.sr_writer import write_sr_layers
 from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.state import Phase
 from napari_rls.widgets.fields import field_dock
+from napari_rls.widgets.fields.chosen_cells import Which
 from napari_rls.widgets.fields.field_dock import FieldWidget
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.read import read_stack
@@ -249,6 +250,109 @@ def test_of_several_fields_the_one_that_is_shown_is_taken(viewer, dock, qtbot):
     assert [layer.data.shape for layer in sr] == [(1, 1, 64, 128)] * 2
     assert sr[0].data_to_world((0, 0, 0, 0))[0] == 1
     assert sr[0].metadata[PROVENANCE_KEY]["input"]["name"] == "series_2"
+
+
+def drawn_around(viewer, lr, place: np.ndarray, *, half: float = 2.0):
+    """Draw a rectangle around a place in LR pixels, in the layer's own coordinates."""
+    corners = [place + np.array(to) * half for to in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    return viewer.add_shapes([np.array([lr.data_to_world(corner) for corner in corners])])
+
+
+def choose(dock: FieldWidget, which: Which) -> None:
+    dock.which.native.setCurrentText(str(which))
+    assert dock.state.which is which
+
+
+def test_cells_cannot_be_chosen_where_nothing_is_drawn_or_selected(viewer, dock, qtbot):
+    lr = add_field(viewer)
+    give(dock, ratio="8")
+    choose(dock, Which.SELECTED)
+    dock.run.native.click()
+    assert "There are no points to select: find cells first" in dock.message.text()
+    choose(dock, Which.INSIDE)
+    dock.run.native.click()
+    assert "No shape is drawn: add a Shapes layer" in dock.message.text()
+    click(qtbot, dock, dock.look)
+    drawn_around(viewer, lr[0], np.array([40.0, 40.0]))
+    dock.run.native.click()
+    assert "cells lies inside the shapes of Shapes" in dock.message.text()
+    choose(dock, Which.SELECTED)
+    dock.controller.points.layer.selected_data = set()
+    dock.run.native.click()
+    assert "No point is selected in Cells of plate DNA" in dock.message.text()
+    assert dock.state.phase is Phase.IDLE
+
+
+def test_cells_that_are_chosen_later_add_to_the_sr_field(viewer, dock, qtbot):
+    lr = add_field(viewer)
+    give(dock, ratio="8")
+    choose(dock, Which.INSIDE)
+    click(qtbot, dock, dock.look)
+    places = np.concatenate([drawn_field(8.0, 1, 2).places, [[1.0, 7.0]]])
+    put_points(dock, places)
+    (points,) = layers(viewer, "Cells of")
+    drawn_around(viewer, lr[0], places[1])
+    click(qtbot, dock, dock.run)
+    assert dock.message.text().startswith("Done: 1 of 1 cells")
+    np.testing.assert_array_equal(points.data, places)
+    sr = layers(viewer, "SR")
+    first = sr[0].data.copy()
+    (mask,) = layers(viewer, "Generated in SR")
+    assert 0.4 < mask.data.mean() < 0.6
+
+    choose(dock, Which.SELECTED)
+    points.selected_data = {0}
+    click(qtbot, dock, dock.run)
+    assert "2 of 2 cells" in dock.message.text()
+    assert "1 cell of them by earlier runs." in dock.message.text()
+    assert layers(viewer, "SR") == sr
+    # The first one is as it was, but where crops overlap.
+    np.testing.assert_array_equal(sr[0].data[:, 72:], first[:, 72:])
+    assert np.abs(sr[0].data[:, :56] - first[:, :56]).max() > 1
+    assert mask.data.mean() > 0.8
+    record = sr[0].metadata[PROVENANCE_KEY]
+    assert [cell["status"] for cell in record["cells"]] == ["done", "done"]
+    kept, added = np.array(record["places"])
+    assert np.abs(kept - places[1]).max() <= 0.5 / 8
+    assert np.abs(added - places[0]).max() <= 0.5 / 8
+
+    # Rows are cells of both runs, and each selects its point.
+    click(qtbot, dock, dock.measure)
+    assert len(dock.state.measured.table) == 2
+    dock.state.selected = (0,)
+    assert set(points.selected_data) == {1}
+    points.selected_data = {0}
+    assert dock.state.selected == (1,)
+
+    # Made in another way, it is a field of its own.
+    dock.main.fields["steps"].value = 4
+    click(qtbot, dock, dock.run)
+    assert "The SR field of other settings stays, in layers of its own." in dock.message.text()
+    assert [layer.name.endswith("(kept)") for layer in layers(viewer, "SR")] == [True] * 2 + [
+        False
+    ] * 2
+
+
+def test_the_psf_width_is_estimated_shown_and_forgotten(viewer, dock, qtbot):
+    add_field(viewer)
+    assert not dock.estimate.enabled
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.estimate)
+    estimate = dock.state.psf.estimate
+    assert dock.message.text().startswith("PSF width by ")
+    assert "It is filled in." in dock.message.text()
+    assert dock.state.optics.psf_sigma == estimate.sigma
+    assert float(dock.optics.fields["psf_sigma"].value) == estimate.sigma
+    assert not dock.plot.isHidden()
+    pixels = dock.state.psf.pixels
+    assert pixels.shape[2] == 4
+    assert pixels[..., :3].std() > 5
+    give(dock, ratio="4")
+    assert dock.plot.isHidden()
+    dock.lens.fields["psf"].value = "bicubic"
+    give(dock, psf_sigma="")
+    dock.lens.fields["psf"].value = "bicubic"
+    assert "has no width" in dock.estimate.native.toolTip()
 
 
 def test_a_saved_sr_field_has_its_record(viewer, dock, qtbot, tmp_path):

@@ -54,7 +54,7 @@ class CellPoints:
         places, size
             In LR pixels.
         """
-        layer = self._of_field(lr, index)
+        layer = self.of_field(lr, index)
         if layer is not None:
             if not self._edited(layer):
                 layer.selected_data = set()
@@ -81,7 +81,7 @@ class CellPoints:
         InputError
             If there is none left, or some lie outside the field.
         """
-        layer = self._of_field(lr, index)
+        layer = self.of_field(lr, index)
         if layer is None:
             return None
         places = np.array(layer.data, np.float64)
@@ -105,12 +105,13 @@ class CellPoints:
         if self.layer is not None and self._edited(self.layer):
             self.layer = None
 
-    def _edited(self, layer: Points) -> bool:
-        return not np.array_equal(np.asarray(layer.data), self._put)
-
-    def _of_field(self, lr: Image, index: int) -> Points | None:
+    def of_field(self, lr: Image, index: int) -> Points | None:
+        """Return the layer if it is of this field, and still there."""
         there = self.layer is not None and self.layer in self._viewer.layers
         return self.layer if there and self._of == (lr, index) else None
+
+    def _edited(self, layer: Points) -> bool:
+        return not np.array_equal(np.asarray(layer.data), self._put)
 
 
 def _plane_of(layer: Image) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.own_layers import say_how_it_ended
 from napari_rls.widgets.cells.run_words import (
@@ -14,22 +16,27 @@ from napari_rls.widgets.cells.run_words import (
     describe_reached,
 )
 from napari_rls.widgets.common.state import Level, Phase, RunOutcome, RunProgress
+from napari_rls.widgets.fields.chosen_cells import Which, inside_shapes, selected_points
 from napari_rls.widgets.fields.field_job import (
     FieldJob,
     FieldNews,
     News,
+    PsfNews,
     TableNews,
     patches_of,
 )
 from napari_rls.widgets.fields.field_layers import FieldLayers
-from napari_rls.widgets.fields.field_table import FieldTable, LastField
+from napari_rls.widgets.fields.field_psf import FieldPsf
+from napari_rls.widgets.fields.field_table import LastField
 from napari_rls.workflow.cells.stack import content_digest
 
 if TYPE_CHECKING:
     from napari.utils.events import Event
+    from numpy.typing import NDArray
 
     from napari_rls.models.manifest import Manifest
     from napari_rls.widgets.cells.sources import Source
+    from napari_rls.widgets.fields.chosen_cells import Chosen
     from napari_rls.workflow.cells.stack import CellStack
     from napari_rls.workflow.fields.resolve_field import FieldResult
 
@@ -48,12 +55,14 @@ class _FieldRun:
     manifest: Manifest
     find_only: bool
     ratio: float
+    made_with: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     found: int = 0
     result: FieldResult | None = None
     layers: FieldLayers | None = None
     digest: str = ""
     drawn: set[int] = field(default_factory=set)
+    kept: int = 0
 
     def record(self) -> dict[str, Any]:
         """Return the record of the run so far, whose input is the field."""
@@ -79,7 +88,7 @@ def _why_not_measured(run: _FieldRun, outcome: RunOutcome) -> str:
     return ""
 
 
-class FieldController(FieldTable):
+class FieldController(FieldPsf):
     """Turn what the user wants into runs and layers; the view only follows ``state``.
 
     Parameters
@@ -93,12 +102,16 @@ class FieldController(FieldTable):
 
     _run: _FieldRun | None = None
 
+    def choose_cells(self, which: Which) -> None:
+        """Choose which cells a run takes."""
+        self.state.which = which
+
     def find(self) -> None:
         """Find the cells of the field and show them as points."""
         self._once(lambda: self._take_field(find_only=True))
 
     def _take_on(self) -> None:
-        """Super-resolve the cells at the points or, without points, those that are found."""
+        """Super-resolve cells at the points or, without points, of those that are found."""
         self._take_field(find_only=False)
 
     def _take_field(self, *, find_only: bool) -> None:
@@ -111,18 +124,53 @@ class FieldController(FieldTable):
         origin = self._sources()
         image = self._read_field(origin)
         ratio = state.fields.optics.ratio_of(image.pixel_size_um, state.manifest.pixel_size_um)
-        places = None
+        fields = state.fields.model_copy(update={"noise": self._noise()})
+        made_with = {
+            # Where and how fast it is computed is no matter of the result.
+            "settings": state.settings.model_dump(exclude={"device", "threads", "batch_size"}),
+            "fields": fields,
+            "bundle": state.manifest.content_hash,
+        }
+        run = _FieldRun(image, origin, state.manifest, find_only, ratio, made_with)
+        places = chosen = before = None
         if find_only:
             self.points.keep_edited()
         else:
             places = self.points.places(origin[0].layer, origin[0].first_cell)
+            chosen = self._chosen(origin[0])
+        if chosen is not None:
+            if places is not None:
+                chosen(places)  # or it is said at once that none is
+            before = self._beside(run)
         self._comparison.stop()
-        self._run = _FieldRun(image, origin, state.manifest, find_only, ratio)
-        fields = state.fields.model_copy(update={"noise": self._noise()})
+        self._run = run
         self._begin("Loading the bundle")
         self._say("")
         near = self._near(origin[0])
-        self._work_on(FieldJob(image, state.settings, fields, near, places, find_only))
+        self._work_on(
+            FieldJob(image, state.settings, fields, near, places, find_only, chosen, before)
+        )
+
+    def _chosen(self, origin: Source) -> Chosen | None:
+        """Return what tells which cells a run takes; None for all."""
+        which = self.state.which
+        if which is Which.SELECTED:
+            return selected_points(self.points.of_field(origin.layer, origin.first_cell))
+        return inside_shapes(self.viewer, origin.layer) if which is Which.INSIDE else None
+
+    def _beside(self, run: _FieldRun) -> FieldResult | None:
+        """Return the earlier result that a run of some cells adds to.
+
+        One of the same field that was made in another way keeps its layers.
+        """
+        last = self._last
+        if last is None or not np.array_equal(last.result.image.lr, run.image.data[0]):
+            return None
+        if last.made_with == run.made_with:
+            return last.result
+        last.layers.keep()
+        run.notes.append("The SR field of other settings stays, in layers of its own.")
+        return None
 
     # -- a run -------------------------------------------------------------------------
 
@@ -131,14 +179,17 @@ class FieldController(FieldTable):
         if isinstance(news, TableNews):
             self._receive_table(news)
             return
+        if isinstance(news, PsfNews):
+            self._receive_psf(news)
+            return
         update = news.update
         if run is None:
             return
         if update.message:
             run.notes.append(update.message)
             self._say(" ".join(run.notes))
-        if len(update.places) and (update.step is None or news.blank is not None):
-            self._show_points(run, news)
+        if news.points is not None:
+            self._show_points(run, news.points)
         run.result = update.result or run.result
         if news.blank is not None:
             self._show_field(run, news)
@@ -154,15 +205,16 @@ class FieldController(FieldTable):
         if news.last:
             self._settle(RunOutcome.DONE)
 
-    def _show_points(self, run: _FieldRun, news: FieldNews) -> None:
-        run.found = len(news.update.places)
+    def _show_points(self, run: _FieldRun, places: NDArray[np.float64]) -> None:
+        run.found = len(places)
         size = run.manifest.hr_size / run.ratio * _RING
         first = run.origin[0]
-        self.points.show(first.layer, first.first_cell, run.image.name, news.update.places, size)
+        self.points.show(first.layer, first.first_cell, run.image.name, places, size)
 
     def _show_field(self, run: _FieldRun, news: FieldNews) -> None:
         assert news.blank is not None
         run.digest = content_digest(run.image.data)
+        run.kept, run.drawn = news.kept, set(range(news.kept))
         run.layers = FieldLayers(
             self.viewer, run.origin, run.image, run.manifest, news.blank, run.ratio, run.digest
         )
@@ -174,14 +226,16 @@ class FieldController(FieldTable):
         """Make what was reached the result."""
         run = self._run
         if run is None:
-            self._say_measured(outcome, why, level)
+            say = self._say_estimated if self._estimating else self._say_measured
+            say(outcome, why, level)
             return
         if run.find_only:
             self._say_found(run, outcome, why, level)
             return
         done = self._keep_what_was_reached(run, outcome)
         if run.result is None or not done:
-            self._say(why or f"{outcome}: no cell was super-resolved.", level)
+            stays = " Those of earlier runs stay." if run.kept else ""
+            self._say(why or f"{outcome}: no cell was super-resolved.{stays}", level)
             return
         collector, info = run.result.collector, run.result.collector.run
         assert info is not None
@@ -191,7 +245,9 @@ class FieldController(FieldTable):
             describe_cells(failed, total, "kept at the last good step"),
             describe_cells(info.unusual, total, "not to be trusted"),
         ]
-        notes = [why or f"{outcome}: {describe_reached(collector)}.", *run.notes, *doubts]
+        earlier = f"{count_cells(run.kept)} of them by earlier runs." if run.kept else ""
+        reached = f"{outcome}: {describe_reached(collector)}."
+        notes = [why or reached, earlier, *run.notes, *doubts]
         notes.append(info.intensity.words(collector.lr.channels))
         worst = Level.WARNING if level is Level.INFO and any(doubts) else level
         self._say(" ".join(filter(None, notes)), worst)
@@ -213,7 +269,7 @@ class FieldController(FieldTable):
             return False
         cells = run.result.collector.cells
         finished = [k for k, cell in enumerate(cells) if cell.status in ("done", "failed")]
-        if not finished:
+        if len(finished) <= run.kept:
             run.layers.put_back()
             return False
         run.layers.paint(patches_of(run.result, sorted(set(finished) - run.drawn)))
@@ -223,7 +279,7 @@ class FieldController(FieldTable):
             say_how_it_ended(there, outcome.lower())
         self._forget()
         measurement = dict(run.manifest.measurement)
-        self._last = LastField(run.result, run.layers, measurement)
+        self._last = LastField(run.result, run.layers, measurement, run.made_with)
         self.state.unmeasured = _why_not_measured(run, outcome)
         if run.origin[0].cell_axis is None:
             self._comparison.about(self.state.inputs, [run.layers.layers], run.manifest)

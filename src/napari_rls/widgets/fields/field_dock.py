@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from magicgui.widgets import LineEdit, PushButton
+from magicgui.widgets import ComboBox, LineEdit, PushButton
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_rls.measure.dictionary import columns_of
@@ -14,9 +14,11 @@ from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.background import soon
 from napari_rls.widgets.common.fields import ADVANCED, MAIN, SettingsForm
 from napari_rls.widgets.common.memory import settings_file
-from napari_rls.widgets.common.parts import UpAndDown, allow, folded
+from napari_rls.widgets.common.parts import UpAndDown, allow, folded, form_rows
+from napari_rls.widgets.common.plot_canvas import PlotCanvas
 from napari_rls.widgets.common.run_dock import RunWords
 from napari_rls.widgets.common.worker import launch
+from napari_rls.widgets.fields.chosen_cells import Which
 from napari_rls.widgets.fields.field_controller import FieldController
 from napari_rls.widgets.fields.field_state import FieldState
 from napari_rls.workflow.fields.field_settings import FieldSettings
@@ -35,6 +37,17 @@ RUN_TIP = (
 MEASURE_TIP = "Measure the SR cells of the last run, as the bundle suggests."
 EXPORT_TIP = "The table, all columns, as CSV, Parquet or h5ad, and its record beside it."
 COMPARE_TIP = "LR | SR, contrast linked."
+ESTIMATE_TIP = (
+    "Estimate the PSF width by the cells of the field and how sharp those are that the bundle "
+    "draws, and fill it in. It holds for cells like the bundle's."
+)
+WHICH_TIP = (
+    "All cells at the points; those inside the shapes of a Shapes layer, or inside the selected "
+    "ones; or the selected points. Results of other cells stay."
+)
+
+PLOT_SIZE = (200, 170)
+"""Pixels that the curve of the PSF width needs."""
 
 
 class FieldWidget(InputDock):
@@ -72,6 +85,10 @@ class FieldWidget(InputDock):
         self.lens = SettingsForm(("psf", "na", "wavelength_um"), Optics)
         self.detection = SettingsForm(("scout_steps", "diameter"), FieldSettings)
         self.nuclei = SettingsForm(tuple(LrNucleusSettings.model_fields), LrNucleusSettings)
+        self.estimate = PushButton(text="Estimate PSF width")
+        self.plot = PlotCanvas(PLOT_SIZE)
+        self.plot.hide()
+        self.which = ComboBox(choices=[(str(which), which) for which in Which], tooltip=WHICH_TIP)
         self.look = PushButton(text="Find cells")
         self.noise = _noise_field()
         camera = QWidget()
@@ -89,6 +106,8 @@ class FieldWidget(InputDock):
             self.picker,
             self.reading,
             self.optics,
+            self.estimate.native,
+            self.plot,
             folded(
                 "Lens, camera, nuclei and search",
                 self.lens,
@@ -104,6 +123,9 @@ class FieldWidget(InputDock):
             column.addWidget(part)
         column.addStretch()
         self.whole.addWidget(UpAndDown(self.settings_area), stretch=1)
+        runs_on = form_rows()
+        runs_on.addRow("Super-resolve", self.which.native)
+        self.whole.addLayout(runs_on)
         rows = ((self.look, self.run), (self.cancel, self.compare), (self.measure, self.export))
         self._add_below(rows, self.bar, self.message, self.table, self.device)
 
@@ -112,6 +134,8 @@ class FieldWidget(InputDock):
     def _connect(self) -> None:
         super()._connect()
         self.look.changed.connect(self.controller.find)
+        self.which.changed.connect(self.controller.choose_cells)
+        self.estimate.changed.connect(self._estimate)
         self.measure.changed.connect(self.controller.measure)
         self.export.changed.connect(self._export)
         self.table.chosen.connect(self._select)
@@ -123,13 +147,18 @@ class FieldWidget(InputDock):
         events = self.state.events
         self.follow(
             (events.fields, self._show_settings),
+            (events.fields, self._show_phase),
             (events.sizes_ratio, self._show_settings),
             (events.obstacle, self._show_phase),
             (events.lacking, self._show_phase),
             (events.unmeasured, self._show_phase),
             (events.measured, self._show_measured),
+            (events.psf, self._show_psf),
             (events.selected, self.table.select_cells),
         )
+
+    def _estimate(self) -> None:
+        self.controller.estimate_psf(self.plot.screen_now)
 
     def _select(self, cells: tuple[int, ...]) -> None:
         self.state.selected = cells
@@ -148,6 +177,12 @@ class FieldWidget(InputDock):
         self.detection.show_settings(fields)
         self.nuclei.show_settings(fields.nuclei)
 
+    def _show_psf(self) -> None:
+        psf = self.state.psf
+        self.plot.setVisible(psf is not None)
+        if psf is not None:
+            self.plot.show_pixels(psf.pixels)
+
     def _show_measured(self) -> None:
         measured = self.state.measured
         self.table.setVisible(measured is not None)
@@ -159,11 +194,19 @@ class FieldWidget(InputDock):
     def _allow(self, busy: str) -> None:
         state = self.state
         allow(self.look, busy or state.obstacle, FIND_TIP)
+        allow(self.estimate, busy or state.obstacle or self._no_width, ESTIMATE_TIP)
+        self.which.enabled = not busy
         allow(self.run, busy or state.obstacle, RUN_TIP)
         allow(self.measure, busy or state.unmeasured, MEASURE_TIP)
         nothing = "" if state.measured else "There is no table yet: measure first."
         allow(self.export, nothing, EXPORT_TIP)
         allow(self.compare, "" if state.comparing else state.lacking.compare, COMPARE_TIP)
+
+    @property
+    def _no_width(self) -> str:
+        """Why there is no width of a PSF to estimate, or nothing."""
+        psf = self.state.fields.optics.psf
+        return "" if psf == "gaussian" else f"The PSF '{psf}' has no width to estimate."
 
 
 def _noise_field() -> LineEdit:

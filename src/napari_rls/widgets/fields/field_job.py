@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from napari_rls.search.psf import PsfEstimate
     from napari_rls.search.settings import Settings
+    from napari_rls.widgets.common.plot_canvas import Screen
+    from napari_rls.widgets.fields.chosen_cells import Chosen
     from napari_rls.workflow.cells.stack import CellStack
     from napari_rls.workflow.fields.field_settings import FieldSettings
-    from napari_rls.workflow.fields.resolve_field import FieldResult, FieldUpdate
+    from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldResult, FieldUpdate
     from napari_rls.workflow.fields.sr_field import SrField
     from napari_rls.workflow.measure.measurements import Measurements
 
@@ -36,18 +40,24 @@ class FieldNews:
     ----------
     update
         What was done.
+    points
+        Where cells are (N, 2), if that is to be shown.
     blank
-        The field (C, H, W) before any cell is drawn, with the first step of the search.
+        The whole field before any cell of the run is drawn, with the first step of the search.
+    kept
+        How many cells of the result are of an earlier run, with ``blank``.
     patches
         Where cells have been finished.
     cells
-        Which these are.
+        Which these are, of the result.
     last
         Whether this is all.
     """
 
     update: FieldUpdate
-    blank: NDArray[np.float32] | None = None
+    points: NDArray[np.float64] | None = None
+    blank: Patch | None = None
+    kept: int = 0
     patches: tuple[Patch, ...] = ()
     cells: tuple[int, ...] = ()
     last: bool = False
@@ -74,6 +84,10 @@ class FieldJob:
         Where its cells are (N, 2), None to find them.
     find_only
         Whether to stop when its cells are found.
+    chosen
+        Tells which cells are searched; None for all.
+    before
+        A result of the same field and settings, whose other cells stay.
     """
 
     field: CellStack
@@ -82,6 +96,8 @@ class FieldJob:
     near: NDArray[np.float64]
     places: NDArray[np.float64] | None = None
     find_only: bool = False
+    chosen: Chosen | None = None
+    before: FieldResult | None = None
 
     def updates(self) -> Generator[FieldNews]:
         """Find cells, search, and make the parts of the SR field that change."""
@@ -89,21 +105,77 @@ class FieldJob:
         from napari_rls.workflow.super_resolve.resolver import kept_resolver
 
         resolver = FieldResolver(kept_resolver(self.settings.bundle, self.settings), self.fields)
+        if self.find_only:
+            yield from self._find(resolver)
+        elif self.chosen is None:
+            yield from self._search(resolver, self.places)
+        else:
+            places = self.places
+            if places is None:
+                places = yield from self._find(resolver)
+            mask = self.chosen(places)
+            yield from self._search(resolver, places[mask], places[~mask])
+
+    def _find(self, resolver: FieldResolver) -> Generator[FieldNews, None, NDArray[np.float64]]:
+        """Find cells and return where they are."""
         found = "looked" if self.fields.scout_steps else "found"
+        with closing(resolver.updates(self.field, near=self.near)) as updates:
+            for update in updates:
+                ended = update.stage == found and len(update.places) > 0
+                yield FieldNews(update, _to_show(update), last=ended and self.find_only)
+                if ended:
+                    return update.places
+        raise AssertionError("no cell is an error")
+
+    def _search(
+        self,
+        resolver: FieldResolver,
+        places: NDArray[np.float64] | None,
+        others: NDArray[np.float64] | None = None,
+    ) -> Generator[FieldNews]:
+        """Search cells at places, beside those of the earlier result that lie at others."""
+        from napari_rls.workflow.fields.joined_result import join_results
+
+        before, kept, intensity = self.before, np.empty(0, np.intp), None
+        if before is not None and others is not None and before.collector.run is not None:
+            kept = _at(before.cells.places, others, 1 / before.microscope.ratio)
+            intensity = before.collector.run.intensity
         begun = False
-        for update in resolver.updates(self.field, places=self.places, near=self.near):
-            if self.find_only and update.stage == found and len(update.places):
-                yield FieldNews(update, last=True)
-                return
+        every = resolver.updates(self.field, places=places, near=self.near, intensity=intensity)
+        for update in every:
             result, step = update.result, update.step
+            if result is None:
+                yield FieldNews(update, _to_show(update) if others is None else None)
+                continue
+            finished = step is not None and step.finished
+            if before is not None and len(kept):
+                # Joined where it is looked at: arrays of all cells are made anew.
+                told = not begun or finished or step is None
+                result = join_results(before, kept, result) if told else None
+            changed = replace(update, result=result)
             if result is not None and not begun:
                 begun = True
-                yield FieldNews(replace(update, step=None), blank_field(result.image))
-            if result is not None and step is not None and step.finished:
-                cells = tuple(map(int, step.cells))
-                yield FieldNews(update, None, tuple(patches_of(result, cells)), cells)
+                shown = update.places if others is None else None
+                blank = whole_field(result.image, len(kept))
+                yield FieldNews(replace(changed, step=None), shown, blank, len(kept))
+            if result is not None and step is not None and finished:
+                cells = tuple(len(kept) + int(k) for k in step.cells)
+                yield FieldNews(changed, patches=tuple(patches_of(result, cells)), cells=cells)
             else:
-                yield FieldNews(update, last=update.stage == "done")
+                yield FieldNews(changed, last=update.stage == "done")
+
+
+def _to_show(update: FieldUpdate) -> NDArray[np.float64] | None:
+    """Return where cells are found, once they are."""
+    return update.places if update.step is None and len(update.places) else None
+
+
+def _at(
+    places: NDArray[np.float64], others: NDArray[np.float64], tolerance: float
+) -> NDArray[np.intp]:
+    """Return which places (N, 2) are those of others (M, 2)."""
+    apart = np.linalg.norm(places[:, None] - others[None], axis=-1)
+    return np.flatnonzero((apart <= tolerance).any(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,16 +215,50 @@ class TableJob:
             yield TableNews(update.done, update.total, update.result)
 
 
-News = FieldNews | TableNews
+@dataclass(frozen=True, eq=False)
+class PsfNews:
+    """The width of the PSF, and its curve as pixels (H, W, 4)."""
+
+    estimate: PsfEstimate
+    pixels: NDArray[np.uint8]
+
+    @property
+    def must_show(self) -> bool:
+        """Whether it must not be left out."""
+        return True
 
 
-def blank_field(image: SrField) -> NDArray[np.float32]:
-    """Return the SR field (C, H, W) without its cells: the interpolated LR image."""
-    nothing = replace(image, sr=image.sr[:0], places=image.places[:0])
-    whole = np.empty(image.shape, np.float32)
+@dataclass(frozen=True, eq=False)
+class PsfJob:
+    """Estimates the width of the PSF by the cells of a field, and draws its curve."""
+
+    field: CellStack
+    settings: Settings
+    fields: FieldSettings
+    screen: Screen
+
+    def updates(self) -> Generator[PsfNews]:
+        """Estimate it, in one step."""
+        from napari_rls.evaluation.psf_plot import psf_plot
+        from napari_rls.workflow.fields.resolve_field import FieldResolver
+        from napari_rls.workflow.super_resolve.resolver import kept_resolver
+
+        resolver = FieldResolver(kept_resolver(self.settings.bundle, self.settings), self.fields)
+        estimate = resolver.estimate_psf([self.field])
+        yield PsfNews(estimate, self.screen.pixels(psf_plot(estimate, self.screen.look)))
+
+
+News = FieldNews | TableNews | PsfNews
+
+
+def whole_field(image: SrField, cells: int) -> Patch:
+    """Return the SR field with its first cells alone, and the interpolated LR image elsewhere."""
+    some = replace(image, sr=image.sr[:cells], places=image.places[:cells])
+    _, height, width = image.shape
+    whole, generated = np.empty(image.shape, np.float32), np.zeros((height, width), np.bool_)
     for rows, columns in image.tiles():
-        whole[:, rows, columns], _ = nothing.region(rows, columns)
-    return whole
+        whole[:, rows, columns], generated[rows, columns] = some.region(rows, columns)
+    return Patch(slice(0, height), slice(0, width), whole, generated)
 
 
 def patches_of(result: FieldResult, cells: Iterable[int]) -> Generator[Patch]:

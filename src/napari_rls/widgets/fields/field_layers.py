@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_rls.widgets.cells.own_layers import GENERATED, OwnLayers
+from napari_rls.widgets.cells.own_layers import GENERATED, OwnLayers, keep
 from napari_rls.widgets.cells.sr_layers import BRIGHT, channel_layers, placement
 from napari_rls.widgets.common.view import same_view
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
@@ -15,7 +15,6 @@ from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_rls.models.manifest import Manifest
     from napari_rls.widgets.cells.sources import Source
@@ -45,7 +44,7 @@ class FieldLayers:
     manifest
         The bundle's manifest, for names and colours.
     blank
-        The SR field (C, H, W) before its first cell.
+        The whole SR field before its first cell.
     ratio
         HR pixels along an LR pixel.
     digest
@@ -58,7 +57,7 @@ class FieldLayers:
         origin: Sequence[Source],
         field: CellStack,
         manifest: Manifest,
-        blank: NDArray[np.float32],
+        blank: Patch,
         ratio: float,
         digest: str,
     ) -> None:
@@ -67,10 +66,10 @@ class FieldLayers:
         self._channels = manifest.channel_names
         self._ratio, self._source = ratio, origin[0]
         self._name = field.name
-        self._generated = np.zeros(blank.shape[1:], np.uint8)
+        self._generated = blank.generated.astype(np.uint8)
         kind = f"SR {ratio:g}x {GENERATED}"
         self.layers = channel_layers(
-            self._own, origin, field, manifest, blank, kind, ratio, PLACEHOLDER
+            self._own, origin, field, manifest, blank.image, kind, ratio, PLACEHOLDER
         )
         self._pixels = [layer.data for layer in self.layers]
         self._contrast = [list(layer.contrast_limits) for layer in self.layers]
@@ -117,9 +116,18 @@ class FieldLayers:
         """Show the earlier result again; layers without one are taken out of the viewer."""
         self._own.put_back()
 
+    def keep(self) -> None:
+        """Rename the layers such that no later run takes them over."""
+        masks = [layer for layer in self._viewer.layers if layer.name == self._mask_name]
+        keep([*(layer for layer in self.layers if layer in self._viewer.layers), *masks])
+
+    @property
+    def _mask_name(self) -> str:
+        return f"Generated in SR {self._ratio:g}x of {self._name}"
+
     def _show_mask(self) -> None:
         """Add a hidden layer that is 1 where the image is generated."""
-        name = f"Generated in SR {self._ratio:g}x of {self._name}"
+        name = self._mask_name
         mask = self._generated.reshape(self.layers[0].data.shape)
         for layer in self._viewer.layers:
             if layer.name == name and layer.data.shape == mask.shape:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from weakref import proxy
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_rls.widgets.common.echo import Echo
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class FieldLink:
     """Points and selected cells follow each other, until :meth:`undo`.
 
-    A selected cell is brought to the middle of the view. Points that have been changed since
-    are no longer those of the table.
+    A selected cell is brought to the middle of the view. Points without a cell of the table
+    select none, and points that have been changed since are no longer those of the table.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class FieldLink:
         The layer of the cells.
     places
         Where the cells of the table are (N, 2), in LR pixels.
+    tolerance
+        How far in LR pixels a cell may lie from its point: the grid of HR pixels moves it.
     """
 
     def __init__(
@@ -41,10 +43,13 @@ class FieldLink:
         state: FieldState,
         points: Points,
         places: NDArray[np.float64],
+        tolerance: float,
     ) -> None:
         self._viewer, self._state = proxy(viewer), state
         self._points, self._places = points, places
-        self._busy = False
+        self._known = np.array(points.data, np.float64)
+        self._points_of = _nearest(places, self._known, tolerance)
+        self._echo = Echo()
         state.events.selected.connect(self._show)
         points.selected_data.events.items_changed.connect(self._follow)
 
@@ -55,31 +60,37 @@ class FieldLink:
 
     @property
     def _same(self) -> bool:
-        return np.array_equal(np.asarray(self._points.data), self._places)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Take what changes in the meantime for an answer, not for a wish."""
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
+        return np.array_equal(np.asarray(self._points.data), self._known)
 
     def _show(self, selected: tuple[int, ...]) -> None:
         """Bring the last of the selected cells into the middle of the view."""
-        if self._busy or not selected:
+        if self._echo.heard or not selected:
             return
-        with self._alone():
+        with self._echo.of_own_change():
             if self._same:
-                self._points.selected_data = set(selected)
+                self._points.selected_data = {
+                    self._points_of[cell] for cell in selected if cell in self._points_of
+                }
             dims = self._viewer.dims
             if tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1):
                 place = self._points.data_to_world(self._places[selected[-1]])
                 self._viewer.scene.camera.center = (0.0, *map(float, place))
 
     def _follow(self, _event: object = None) -> None:
-        if self._busy or not self._same:
+        if self._echo.heard or not self._same:
             return
-        with self._alone():
-            self._state.selected = tuple(sorted(map(int, self._points.selected_data)))
+        with self._echo.of_own_change():
+            chosen = set(map(int, self._points.selected_data))
+            cells = [cell for cell, point in self._points_of.items() if point in chosen]
+            self._state.selected = tuple(cells)
+
+
+def _nearest(
+    places: NDArray[np.float64], points: NDArray[np.float64], tolerance: float
+) -> dict[int, int]:
+    """Return the nearest point of every place that has one within a distance."""
+    if not len(points):
+        return {}
+    apart = np.linalg.norm(places[:, None] - points[None], axis=-1)
+    nearest = apart.argmin(axis=1)
+    return {k: int(at) for k, at in enumerate(nearest) if apart[k, at] <= tolerance}

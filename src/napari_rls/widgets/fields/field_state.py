@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from napari_rls.search.optics import Optics
 from napari_rls.widgets.cells.input_state import InputState
+from napari_rls.widgets.fields.chosen_cells import Which
 from napari_rls.workflow.fields.field_settings import FieldSettings
 
 if TYPE_CHECKING:
+    from napari_rls.widgets.fields.field_job import PsfNews
     from napari_rls.workflow.measure.measurements import Measurements
 
 NO_RESULT = "There is no result yet: super-resolve first."
@@ -20,7 +22,8 @@ class FieldState(InputState):
     """Everything that the view shows; each change is an event of ``events``.
 
     ``fields`` is how the field was seen and how its cells are found, as far as it is given, and
-    ``noise`` what of the camera's noise, as it was typed; ``sizes_ratio`` is the ratio that the
+    ``noise`` what of the camera's noise, as it was typed; ``which`` are the cells that a run
+    takes, and ``psf`` what was estimated of the field's PSF. ``sizes_ratio`` is the ratio that the
     pixel sizes of image and bundle tell, None if they do not. ``unmeasured`` tells why the cells
     of the last run cannot be measured ("" if they can), ``measured`` is their table, and
     ``selected`` are the numbers of the cells that are selected in it.
@@ -28,6 +31,8 @@ class FieldState(InputState):
 
     fields: FieldSettings = field(default_factory=FieldSettings)
     noise: str = ""
+    which: Which = Which.ALL
+    psf: PsfNews | None = None
     sizes_ratio: float | None = None
     unmeasured: str = NO_RESULT
     measured: Measurements | None = None

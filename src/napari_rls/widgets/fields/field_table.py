@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LastField:
-    """The last result, its layers, and what the bundle suggests to measure."""
+    """The last result, its layers, what the bundle suggests to measure, and how it was made."""
 
     result: FieldResult
     layers: FieldLayers
     measurement: Mapping[str, Any]
+    made_with: Mapping[str, Any]
 
 
 class FieldTable(FieldChoice):
@@ -86,8 +87,8 @@ class FieldTable(FieldChoice):
         state.selected = ()
         state.measured = result
         if self.points.layer is not None:
-            places = last.result.cells.places
-            self._link = FieldLink(self.viewer, state, self.points.layer, places)
+            places, pixel = last.result.cells.places, 1 / last.result.microscope.ratio
+            self._link = FieldLink(self.viewer, state, self.points.layer, places, pixel)
 
     def _unlink(self) -> None:
         if self._link is not None:

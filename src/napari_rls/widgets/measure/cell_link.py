@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import proxy
 
 import numpy as np
+
+from napari_rls.widgets.common.echo import Echo
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -26,7 +27,7 @@ class CellLink:
 
     def __init__(self, viewer: ViewerModel, state: MeasureState, layers: MeasureLayers) -> None:
         self._viewer, self._state, self.layers = proxy(viewer), state, layers
-        self._busy = False
+        self._echo = Echo()
         state.events.selected.connect(self._show)
         viewer.dims.events.current_step.connect(self._follow_slider)
         for layer in layers.layers.values():
@@ -42,20 +43,11 @@ class CellLink:
             layer.events.selected_label.disconnect(self._follow_label)
         self._viewer.mouse_drag_callbacks.remove(self._click)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Take what changes in the meantime for an answer, not for a wish."""
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
-
     def _show(self, selected: tuple[int, ...]) -> None:
         """Bring the last of the selected cells into view."""
-        if self._busy or not selected:
+        if self._echo.heard or not selected:
             return
-        with self._alone():
+        with self._echo.of_own_change():
             cell, dims = selected[-1], self._viewer.dims
             self._mark(cell)
             point, place = np.array(dims.point), self.layers.centre_of(cell)
@@ -65,7 +57,7 @@ class CellLink:
             self._viewer.scene.camera.center = (*(0.0,) * (3 - len(shown)), *shown)
 
     def _select(self, cell: int) -> None:
-        with self._alone():
+        with self._echo.of_own_change():
             self._state.selected = (cell,)
             self._mark(cell)
 
@@ -75,12 +67,12 @@ class CellLink:
 
     def _follow_slider(self, _event: Event | None = None) -> None:
         cell = self.layers.in_view
-        if not self._busy and cell is not None and self._state.selected[-1:] != (cell,):
+        if not self._echo.heard and cell is not None and self._state.selected[-1:] != (cell,):
             self._select(cell)
 
     def _follow_label(self, event: Event) -> None:
         cell = event.source.selected_label - 1
-        if not self._busy and 0 <= cell < len(self.layers):
+        if not self._echo.heard and 0 <= cell < len(self.layers):
             self._state.selected = (cell,)
 
     def _click(self, _viewer: ViewerModel, event: Any) -> Iterator[None]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_rls.errors import TableError
 from napari_rls.measure.assay import PlotKind
 from napari_rls.measure.columns import CELL, IMAGE, Column
+from napari_rls.widgets.common.plot_canvas import Screen
 from napari_rls.widgets.common.state import Level, Message
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ PLOTS: dict[PlotKind, str] = {
     "coverage": COVERAGE,
 }
 """What plots are called."""
-
-DPI = 100
-"""Pixels of an inch on a screen of usual density."""
-
-FONT = 8
-"""Size of texts on a screen, in points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,24 +104,6 @@ class Wish:
         return summarise_doses(self.table, self.column) if self.kind == DOSES else ()
 
 
-@dataclass(frozen=True)
-class Screen:
-    """Where a plot is shown: pixels across and down, how many to one of usual size, colours."""
-
-    width: int
-    height: int
-    ratio: float
-    paper: str
-    ink: str
-
-    @property
-    def look(self) -> Look:
-        """Colours and size of the figure."""
-        from napari_rls.evaluation.figure_style import Look
-
-        return Look(self.paper, self.ink, (self.width / DPI, self.height / DPI), FONT)
-
-
 @dataclass(frozen=True, eq=False)
 class DrawnPlot:
     """A plot as it is drawn.
@@ -154,14 +131,9 @@ class DrawnPlot:
 
 def draw(wish: Wish, screen: Screen) -> DrawnPlot:
     """Draw a plot for a screen; meant for a thread."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     try:
         plot = wish.plot(screen.look)
-        plot.figure.set_dpi(DPI * screen.ratio)
-        canvas = FigureCanvasAgg(plot.figure)
-        canvas.draw()
-        pixels = np.array(canvas.buffer_rgba(), np.uint8)
+        pixels = screen.pixels(plot.figure)
         return DrawnPlot(plot, pixels, wish.statistics())
     except TableError as error:
         return DrawnPlot(problem=str(error))

@@ -20,9 +20,9 @@ from napari_rls.text import for_qt, for_terminal
 from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.docks import Dock
 from napari_rls.widgets.common.parts import TextLabel, UpAndDown, form_rows, shorten
+from napari_rls.widgets.common.plot_canvas import PlotCanvas
 from napari_rls.widgets.common.state import Message
 from napari_rls.widgets.measure.measure_state import MeasureState, state_of
-from napari_rls.widgets.measure.plot_canvas import PlotCanvas
 from napari_rls.widgets.measure.plot_job import CONDITIONS, PLOTS, DrawnPlot, Wish, draw, save
 
 if TYPE_CHECKING:

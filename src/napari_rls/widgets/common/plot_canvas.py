@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,27 +10,68 @@ from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QImage, QMouseEvent, QPainter, QPaintEvent, QPalette, QResizeEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_rls.widgets.measure.plot_job import Screen
-
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    from napari_rls.evaluation.figure_style import Look
 
 SMALLEST = (240, 280)
 """Pixels, across and down, that axes, their names and a legend need."""
+
+
+DPI = 100
+"""Pixels of an inch on a screen of usual density."""
+
+FONT = 8
+"""Size of texts on a screen, in points."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Where a plot is shown: pixels across and down, how many to one of usual size, colours."""
+
+    width: int
+    height: int
+    ratio: float
+    paper: str
+    ink: str
+
+    @property
+    def look(self) -> Look:
+        """Colours and size of the figure."""
+        from napari_rls.evaluation.figure_style import Look
+
+        return Look(self.paper, self.ink, (self.width / DPI, self.height / DPI), FONT)
+
+    def pixels(self, figure: Figure) -> NDArray[np.uint8]:
+        """Draw a figure (H, W, 4); meant for a thread, as matplotlib takes seconds to import."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        figure.set_dpi(DPI * self.ratio)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.array(canvas.buffer_rgba(), np.uint8)
 
 
 class PlotCanvas(QWidget):
     """A picture; ``clicked`` carries a place in its pixels from the lower left corner.
 
     ``outdated`` tells that it would look different if it was drawn again.
+
+    Parameters
+    ----------
+    smallest
+        Its least width and height in pixels.
     """
 
     clicked = Signal(float, float)
     outdated = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, smallest: tuple[int, int] = SMALLEST) -> None:
         super().__init__()
-        self.setMinimumSize(*SMALLEST)
+        self._smallest = smallest
+        self.setMinimumSize(*smallest)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self._image: QImage | None = None
 
@@ -38,8 +80,8 @@ class PlotCanvas(QWidget):
         """Size and colours that a picture should have."""
         palette = self.palette()
         return Screen(
-            max(self.width(), SMALLEST[0]),
-            max(self.height(), SMALLEST[1]),
+            max(self.width(), self._smallest[0]),
+            max(self.height(), self._smallest[1]),
             self.devicePixelRatioF(),
             palette.color(QPalette.ColorRole.Window).name(),
             palette.color(QPalette.ColorRole.WindowText).name(),
