@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
 from napari_rls.errors import InputError
 from napari_rls.search.imaging import PlacedOptics
@@ -178,7 +179,8 @@ def estimate_psf(
     found = np.mean([regression(own) for regression in regressions], axis=0)
 
     grid = np.array(_GRID)
-    expected = np.interp(grid, WIDTHS, np.maximum.accumulate(np.median(told, axis=1)))
+    rising = np.maximum.accumulate(np.median(told, axis=1))
+    expected = PchipInterpolator(WIDTHS, rising)(grid)
     # The standard error of a median.
     error = 1.2533 * float(found.std()) / np.sqrt(len(found))
     # A pixel's box has the variance 1/12; the same error is a greater one of a narrow PSF.

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from field_bench import BUNDLE, drawn_field
+from qtpy.QtCore import Qt
 
 from napari_rls.search.settings import Settings
 from napari_rls.widgets.cells.sr_writer import write_sr_layers
@@ -398,6 +399,17 @@ def test_rows_and_points_select_each_other_and_the_table_is_exported(
     points.selected_data = {1}
     assert dock.state.selected == (1,)
     assert {index.row() for index in dock.table.selectedIndexes()} == {1}
+    # A click on a cell, which is in the middle of the view.
+    viewer.scene.camera.center = tuple(points.data_to_world(points.data[0]))
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center())
+    assert set(points.selected_data) == {0}
+    assert {index.row() for index in dock.table.selectedIndexes()} == {0}
+    # A tool of napari's is not disturbed.
+    points.mode = "add"
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center())
+    assert len(points.data) == 3
+    points.data = points.data[:2]
     path = tmp_path / "cells.csv"
     monkeypatch.setattr(field_dock, "ask_where", lambda *_: path)
     dock.export.native.click()

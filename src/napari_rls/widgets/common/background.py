@@ -27,8 +27,11 @@ NEEDED_SOON = (
     "matplotlib.backends.backend_qtagg",
     "torch",
     "torch._dynamo",
+    "skimage.color.colorconv",
+    "skimage.measure",
 )
-"""What takes a second or more to import; the last comes with the first optimiser."""
+"""What takes long to import: torch._dynamo comes with the first optimiser, colours with the first
+layer of labels."""
 
 
 def beside_the_window(make: Callable[[], T], follow: Callable[[], None] | None = None) -> T:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from magicgui.widgets import ComboBox, LineEdit, PushButton
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
@@ -46,8 +48,11 @@ WHICH_TIP = (
     "ones; or the selected points. Results of other cells stay."
 )
 
-PLOT_SIZE = (200, 170)
-"""Pixels that the curve of the PSF width needs."""
+PLOT_HEIGHT = 190
+"""Pixels down that the curve of the PSF width takes."""
+
+PLOT_WIDTH = 200
+"""Pixels across that it needs."""
 
 
 class FieldWidget(InputDock):
@@ -86,7 +91,8 @@ class FieldWidget(InputDock):
         self.detection = SettingsForm(("scout_steps", "diameter"), FieldSettings)
         self.nuclei = SettingsForm(tuple(LrNucleusSettings.model_fields), LrNucleusSettings)
         self.estimate = PushButton(text="Estimate PSF width")
-        self.plot = PlotCanvas(PLOT_SIZE)
+        self.plot = PlotCanvas((PLOT_WIDTH, PLOT_HEIGHT))
+        self.plot.setFixedHeight(PLOT_HEIGHT)
         self.plot.hide()
         self.which = ComboBox(choices=[(str(which), which) for which in Which], tooltip=WHICH_TIP)
         self.look = PushButton(text="Find cells")
@@ -158,7 +164,9 @@ class FieldWidget(InputDock):
         )
 
     def _estimate(self) -> None:
-        self.controller.estimate_psf(self.plot.screen_now)
+        # The plot has no size before it is shown.
+        screen = replace(self.plot.screen_now, width=self.optics.width(), height=PLOT_HEIGHT)
+        self.controller.estimate_psf(screen)
 
     def _select(self, cells: tuple[int, ...]) -> None:
         self.state.selected = cells

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 from weakref import proxy
 
 import numpy as np
@@ -17,11 +18,16 @@ if TYPE_CHECKING:
     from napari_rls.widgets.fields.field_state import FieldState
 
 
+_NO_TOOL = "pan_zoom"
+"""Mode of a layer while the mouse moves the view."""
+
+
 class FieldLink:
     """Points and selected cells follow each other, until :meth:`undo`.
 
-    A selected cell is brought to the middle of the view. Points without a cell of the table
-    select none, and points that have been changed since are no longer those of the table.
+    A selected cell is brought to the middle of the view, and a click on a cell selects it unless
+    one of napari's tools is chosen. Points without a cell of the table select none, and points
+    that have been changed since are no longer those of the table.
 
     Parameters
     ----------
@@ -52,11 +58,13 @@ class FieldLink:
         self._echo = Echo()
         state.events.selected.connect(self._show)
         points.selected_data.events.items_changed.connect(self._follow)
+        viewer.mouse_drag_callbacks.append(self._click)
 
     def undo(self) -> None:
         """Let points and selection alone again."""
         self._state.events.selected.disconnect(self._show)
         self._points.selected_data.events.items_changed.disconnect(self._follow)
+        self._viewer.mouse_drag_callbacks.remove(self._click)
 
     @property
     def _same(self) -> bool:
@@ -83,6 +91,19 @@ class FieldLink:
             chosen = set(map(int, self._points.selected_data))
             cells = [cell for cell, point in self._points_of.items() if point in chosen]
             self._state.selected = tuple(cells)
+
+    def _click(self, _viewer: ViewerModel, event: Any) -> Iterator[None]:
+        """Select the cell under the mouse, unless it was dragged or a tool is at work."""
+        yield
+        active = self._viewer.layers.selection.active
+        at_work = str(getattr(active, "mode", _NO_TOOL)) != _NO_TOOL
+        if event.type == "mouse_move" or at_work or not self._same or not len(self._known):
+            return
+        place = np.array(self._points.world_to_data(event.position[-2:]))
+        apart = np.linalg.norm(self._known - place, axis=1)
+        nearest = int(apart.argmin())
+        if apart[nearest] <= float(np.max(self._points.size)) / 2:
+            self._points.selected_data = {nearest}
 
 
 def _nearest(
