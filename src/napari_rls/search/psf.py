@@ -35,7 +35,7 @@ FEWEST: Final = 8
 """Cells below which a sentence says that they are few."""
 
 _NARROW: Final = 0.4
-"""Width below which estimates were off by more than 15 %, up to a third at 0.3."""
+"""Width below which estimates of real fields were off by more than 15 %, often by a third."""
 
 _GRID: Final = tuple(round(0.01 * k, 2) for k in range(5, 121))
 """Widths that the curve is given at."""
@@ -97,7 +97,7 @@ class PsfEstimate:
                 "tried."
             )
         if self.sigma < _NARROW:
-            said.append("So narrow a PSF is told to about a third: the pixels are wider.")
+            said.append("So narrow a PSF is hardly told, as pixels are wider than it is.")
         if self.cells < FEWEST:
             said.append(f"These are few: {FEWEST} or more tell it better.")
         if self.strangeness > _STRANGE:
