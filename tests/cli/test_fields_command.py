@@ -61,8 +61,8 @@ def test_every_field_has_its_images_and_all_cells_are_in_the_table(finished) -> 
     settings = read_table(out / "cells.parquet")[1]["settings"]
     assert 60 < settings["camera_offset"] < 140
     # Places are in LR pixels.
-    assert sr.Metadata_X.between(-0.5, 15.5).all()
-    assert sr.Metadata_Y.between(-0.5, 7.5).all()
+    assert sr.Location_Center_X.between(-0.5, 15.5).all()
+    assert sr.Location_Center_Y.between(-0.5, 7.5).all()
     for well in ("B03", "C04"):
         image = read_stack(out / "fields" / f"{well}_SR8x.ome.tif")
         assert image.data.shape == (1, 2, 64, 128)

@@ -15,7 +15,10 @@ from napari_rls.measure.intervals import TABLE_LEVEL
 
 IMAGE, CELL, WELL = "Metadata_Image", "Metadata_Cell", "Metadata_Well"
 CONDITION, DOSE = "Metadata_Condition", "Metadata_Dose"
-FILE, Y, X = "Metadata_File", "Metadata_Y", "Metadata_X"
+FILE, FIELD = "Metadata_File", "Metadata_Field"
+TIME, PLANE = "Metadata_T", "Metadata_Z"
+X, Y = "Location_Center_X", "Location_Center_Y"
+X_UM, Y_UM = f"{X}_um", f"{Y}_um"
 PIXEL_SIZE, INTERVAL = "Metadata_PixelSize_um", "Metadata_Interval"
 
 NO_NUCLEUS = "Quality_NoNucleus"
@@ -123,16 +126,30 @@ _CELL = (
         CELL,
         "Cell",
         TEXT,
-        "Name of the cell: its file and its number there; the same in every kind.",
+        "Name of the cell: its file, which image of it, and its number there; the same in every "
+        "kind.",
     ),
     _identity(FILE, "File", TEXT, "File that the crop was cut from, else the file of the images."),
     _identity(WELL, "Well", TEXT, "Well, from the crop, the plate map or the file's name."),
+    _identity(
+        FIELD, "Field", "none", "Which field of its file, from 1; only if one has several."
+    ),
+    _identity(
+        TIME, "Time", "none", "Which time point of its file, from 1; only if one has several."
+    ),
+    _identity(PLANE, "Plane", "none", "Which plane of its file, from 1; only if one has several."),
     _condition(CONDITION, "Condition", TEXT, "Condition, from the plate map or the crop."),
     _condition(DOSE, "Dose", "the plate map's", "Dose; only with a plate map that has doses."),
     _identity(
-        Y, "Y", "pixels", "Centre of the crop in its file, from the centre of the first pixel."
+        X,
+        "X",
+        "pixels",
+        "Column of the crop's centre in its file, from the centre of the first pixel: of cells in "
+        "LR fields in LR pixels, whatever kind of image the row is of.",
     ),
-    _identity(X, "X", "pixels", "The same, across."),
+    _identity(Y, "Y", "pixels", "Row of it."),
+    _identity(X_UM, "X um", "micrometres", "The column; only if the file's pixel size is known."),
+    _identity(Y_UM, "Y um", "micrometres", "The row; only if the file's pixel size is known."),
     _identity(PIXEL_SIZE, "Pixel Size um", "micrometres", "Side of a pixel of the measured image."),
     _identity(
         INTERVAL,

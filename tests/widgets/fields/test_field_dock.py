@@ -395,7 +395,7 @@ def test_rows_and_points_select_each_other_and_the_table_is_exported(
         assert set(points.selected_data) == {cell}
         centre = viewer.scene.camera.center[-2:]
         np.testing.assert_allclose(centre, points.data_to_world(points.data[cell]))
-        place = table[["Metadata_Y", "Metadata_X"]].to_numpy()[cell]
+        place = table[["Location_Center_Y", "Location_Center_X"]].to_numpy()[cell]
         np.testing.assert_allclose(lr[0].data_to_world(place), centre, atol=SCALE)
     points.selected_data = {1}
     assert dock.state.selected == (1,)

@@ -74,7 +74,10 @@ def test_a_row_per_cell_and_kind_with_the_columns_of_the_dictionary() -> None:
     np.testing.assert_allclose(table[RATIO], [2, 4, np.nan] * 2)
     settings = MeasureSettings(**found.record["settings"])
     measured = list(column_names(settings, micrometres=True))
-    identity = [name for name in IDENTITY if name != "Metadata_Dose"]
+    # What a plate map, several images in a file and places of known pixels bring.
+    further = {"Metadata_Dose", "Metadata_Field", "Metadata_T", "Metadata_Z"}
+    further |= {"Location_Center_X_um", "Location_Center_Y_um"}
+    identity = [name for name in IDENTITY if name not in further]
     assert list(table) == [*identity, *measured, *QUALITY]
     assert list(found.record["columns"]) == list(table)
     assert table["Quality_NoNucleus"].tolist() == [False, False, True] * 2
@@ -287,9 +290,27 @@ def test_crops_tell_names_places_and_conditions_to_every_kind() -> None:
     assert table["Metadata_File"].tolist()[:3] == ["B03.ome.tif", "B04.tif", "B03.ome.tif"]
     assert table["Metadata_Well"].tolist()[:3] == ["B03", "B04", "B03"]
     assert table["Metadata_Condition"].tolist()[3:] == ["control", "treated", "control"]
-    np.testing.assert_array_equal(table["Metadata_Y"][:3], [10, 1.5, 30])
-    np.testing.assert_array_equal(table["Metadata_X"][:3], [20, 2.5, 40])
+    np.testing.assert_array_equal(table["Location_Center_Y"][:3], [10, 1.5, 30])
+    np.testing.assert_array_equal(table["Location_Center_X"][:3], [20, 2.5, 40])
+    assert not [name for name in table if name.endswith("_um") and name.startswith("Location")]
     assert not table.duplicated(["Metadata_Image", "Metadata_Cell"]).any()
+
+
+def test_places_are_told_in_micrometres_of_the_file_that_crops_were_cut_from() -> None:
+    crops = (Crop("a.tif", "B03", 10.0, 20.0, "", 1.3), Crop("b.tif"))
+    # SR pixels are smaller than those of the file.
+    table = run(ImageSet("SR", stack([2.0, 3.0], crops=crops, pixel_size_um=0.1625))).table
+    np.testing.assert_allclose(table["Location_Center_X_um"], [26, np.nan])
+    np.testing.assert_allclose(table["Location_Center_Y_um"], [13, np.nan])
+    assert np.isnan(table["Location_Center_X"][1])
+
+
+def test_images_of_one_file_are_told_apart() -> None:
+    crops = (Crop("a.tif", time=1), Crop("a.tif", time=2), Crop("a.tif", time=2))
+    table = run(ImageSet("SR", stack([2.0, 3.0, 4.0], crops=crops))).table
+    assert table["Metadata_Cell"].tolist() == ["a_1#0", "a_2#0", "a_2#1"]
+    assert table["Metadata_T"].tolist() == [1, 2, 2]
+    assert "Metadata_Z" not in table
 
 
 def test_different_cells_are_refused() -> None:

@@ -141,7 +141,7 @@ def test_anndata_files_have_the_layout_of_anndata(tmp_path: Path) -> None:
             "A": [1.0, 2.0],
             "Metadata_Cell": ["a", "b"],
             "B": [3.0, np.nan],
-            "Metadata_Y": [1.0, 2.0],
+            "Location_Center_Y": [1.0, 2.0],
             "Quality_NoNucleus": [True, False],
             "Count": [1, 2],
         }
@@ -157,7 +157,7 @@ def test_anndata_files_have_the_layout_of_anndata(tmp_path: Path) -> None:
         "obs/_index": (*text, "text"),
         "obs/Count": (*array, "int64"),
         "obs/Metadata_Cell": (*text, "text"),
-        "obs/Metadata_Y": (*array, "float64"),
+        "obs/Location_Center_Y": (*array, "float64"),
         "obs/Quality_NoNucleus": (*array, "bool"),
         "uns": nothing,
         "uns/napari_rls": ("string", "0.2.0", "text"),
@@ -176,7 +176,7 @@ def test_anndata_files_have_the_layout_of_anndata(tmp_path: Path) -> None:
         assert list(file["var/unit"].asstr()) == ["pixels", ""]
         assert list(file["obs/_index"].asstr()) == ["0", "1"]
         assert file["obs"].attrs["_index"] == file["var"].attrs["_index"] == "_index"
-        others = ["Metadata_Cell", "Metadata_Y", "Quality_NoNucleus", "Count"]
+        others = ["Metadata_Cell", "Location_Center_Y", "Quality_NoNucleus", "Count"]
         assert list(file["obs"].attrs["column-order"]) == others
         assert list(file["var"].attrs["column-order"]) == ["unit", "meaning"]
 

@@ -28,7 +28,9 @@ class Crop:
     """Where a single-cell image was cut from; what is not known stays empty.
 
     ``y`` and ``x`` are the crop's centre in pixels of the source image, in the
-    convention that the centre of the first pixel is 0.
+    convention that the centre of the first pixel is 0; ``pixel_size_um`` is the side of
+    those pixels. ``field``, ``time`` and ``plane`` count from 1 which of the file's images
+    that is, where it has several.
     """
 
     file: str = ""
@@ -36,6 +38,15 @@ class Crop:
     y: float | None = None
     x: float | None = None
     condition: str = ""
+    pixel_size_um: float | None = None
+    field: int | None = None
+    time: int | None = None
+    plane: int | None = None
+
+    @property
+    def frame(self) -> tuple[int, ...]:
+        """Which image of its file it is of: the numbers that are known."""
+        return tuple(k for k in (self.field, self.time, self.plane) if k is not None)
 
 
 @dataclass(frozen=True, eq=False)

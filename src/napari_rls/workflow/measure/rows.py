@@ -11,7 +11,21 @@ from typing import Any
 import numpy as np
 
 from napari_rls.errors import InputError
-from napari_rls.measure.columns import CELL, CONDITION, DOSE, FILE, IDENTITY, WELL, X, Y
+from napari_rls.measure.columns import (
+    CELL,
+    CONDITION,
+    DOSE,
+    FIELD,
+    FILE,
+    IDENTITY,
+    PLANE,
+    TIME,
+    WELL,
+    X_UM,
+    Y_UM,
+    X,
+    Y,
+)
 from napari_rls.search.settings import METHODS
 from napari_rls.workflow.cells.plate_map import PlateMap, condition_of, guessed_wells_of
 from napari_rls.workflow.cells.stack import CellStack, Crop
@@ -69,15 +83,20 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
         for crop, file in zip(crops, files, strict=True)
     ]
     columns: dict[str, list[Any]] = {
-        CELL: _numbered([source_name(file) for file in files]),
+        CELL: _numbered(
+            [
+                "_".join([source_name(file), *map(str, crop.frame)])
+                for crop, file in zip(crops, files, strict=True)
+            ]
+        ),
         FILE: files,
         WELL: wells,
+        **_frames(crops),
         CONDITION: [crop.condition for crop in crops],
     }
     added, warnings = _from_map(plate_map, files, wells) if plate_map else ({}, ())
     columns |= added
-    columns[Y] = [np.nan if crop.y is None else crop.y for crop in crops]
-    columns[X] = [np.nan if crop.x is None else crop.x for crop in crops]
+    columns |= _places(crops)
     return Rows(columns, tuple(filter(None, (unsure_wells(guesses), *warnings))), guesses)
 
 
@@ -99,6 +118,34 @@ def source_name(name: str) -> str:
     return name
 
 
+def _frames(crops: Sequence[Crop]) -> dict[str, list[Any]]:
+    """Return the columns of which image of its file a crop is of, those that any crop tells."""
+    told = {
+        FIELD: [crop.field for crop in crops],
+        TIME: [crop.time for crop in crops],
+        PLANE: [crop.plane for crop in crops],
+    }
+    return {
+        name: values if None not in values else [np.nan if v is None else v for v in values]
+        for name, values in told.items()
+        if any(value is not None for value in values)
+    }
+
+
+def _places(crops: Sequence[Crop]) -> dict[str, list[Any]]:
+    """Return the columns of places in pixels, and in micrometres if any crop tells the size."""
+    places = {
+        X: [np.nan if crop.x is None else crop.x for crop in crops],
+        Y: [np.nan if crop.y is None else crop.y for crop in crops],
+    }
+    sizes = [np.nan if crop.pixel_size_um is None else crop.pixel_size_um for crop in crops]
+    um = {
+        name: [size * value for size, value in zip(sizes, places[of], strict=True)]
+        for name, of in ((X_UM, X), (Y_UM, Y))
+    }
+    return places | (um if np.isfinite([*um[X_UM], *um[Y_UM]]).any() else {})
+
+
 def _numbered(sources: Sequence[str]) -> list[str]:
     counts: Counter[str] = Counter()
     names = []
@@ -110,7 +157,7 @@ def _numbered(sources: Sequence[str]) -> list[str]:
 
 def _check_same(first: CellStack, other: CellStack) -> None:
     for k, pair in enumerate(zip(first.crops, other.crops, strict=True)):
-        mine, its = ((source_name(c.file), c.well, c.y, c.x) for c in pair)
+        mine, its = ((source_name(c.file), c.well, *c.frame, c.y, c.x) for c in pair)
         if mine != its:
             raise InputError(
                 f"{first.name} and {other.name} hold different cells: number {k} is from "
