@@ -131,9 +131,7 @@ _CELL = (
     ),
     _identity(FILE, "File", TEXT, "File that the crop was cut from, else the file of the images."),
     _identity(WELL, "Well", TEXT, "Well, from the crop, the plate map or the file's name."),
-    _identity(
-        FIELD, "Field", "none", "Which field of its file, from 1; only if one has several."
-    ),
+    _identity(FIELD, "Field", "none", "Which field of its file, from 1; only if one has several."),
     _identity(
         TIME, "Time", "none", "Which time point of its file, from 1; only if one has several."
     ),

@@ -313,6 +313,20 @@ def test_images_of_one_file_are_told_apart() -> None:
     assert "Metadata_Z" not in table
 
 
+def test_a_joined_table_has_all_columns_in_their_order() -> None:
+    parts = [
+        run(ImageSet("SR", stack([2.0], crops=(Crop("a.tif", plane=1),), pixel_size_um=0.5))),
+        run(ImageSet("SR", stack([2.0], crops=(Crop("b.tif", time=2),)))),
+    ]
+    table, record = join(parts)
+    assert list(table)[3:7] == ["Metadata_Well", "Metadata_T", "Metadata_Z", "Metadata_Condition"]
+    assert list(record["columns"]) == list(table)
+    assert table[["Metadata_T", "Metadata_Z"]].notna().to_numpy().tolist() == [
+        [False, True],
+        [True, False],
+    ]
+
+
 def test_different_cells_are_refused() -> None:
     one = stack([2.0, 3.0], name="a.tif", crops=(Crop("f.tif", y=1.0, x=2.0),) * 2)
     other = replace(one, name="b.tif", crops=(one.crops[0], Crop("f.tif", y=1.0, x=9.5)))

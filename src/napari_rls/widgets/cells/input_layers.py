@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.input_state import Inputs
-from napari_rls.widgets.cells.layer_facts import count_channels, layer_cells, layer_crops
+from napari_rls.widgets.cells.layer_facts import (
+    axis_names,
+    count_channels,
+    layer_cells,
+    layer_crops,
+)
 from napari_rls.widgets.cells.sources import sources
 from napari_rls.workflow.cells.pixels import as_pixels
-from napari_rls.workflow.cells.stack import (
-    CellStack,
-    fitting_factor,
-)
+from napari_rls.workflow.cells.stack import CellStack, Crop, fitting_factor
 from napari_rls.workflow.cells.usable import check_fit
 
 if TYPE_CHECKING:
@@ -64,15 +66,15 @@ def read_field(inputs: Inputs, manifest: Manifest, index: int) -> CellStack:
     found = sources(inputs.lr, inputs.separate, inputs.channels, range(index, index + 1))
     size, first = blank.data.shape[-2:], found[0].layer
     planes = [np.array(as_pixels(x.pixels, x.layer.name)).reshape(size) for x in found]
-    crops = layer_crops(first)
-    several = found[0].cell_axis is not None
+    crops, axis = layer_crops(first), found[0].cell_axis
+    crop = crops[index] if index < len(crops) else Crop(blank.name)
     return replace(
         blank,
         data=np.stack(planes)[None],
         channels=manifest.channel_names,
-        crops=crops[index : index + 1],
+        crops=(crop if axis is None else crop.of_frame(axis_names(first)[axis], index),),
         leading=None,
-        name=f"{blank.name}_{index + 1}" if several else blank.name,
+        name=blank.name if axis is None else f"{blank.name}_{index + 1}",
     )
 
 

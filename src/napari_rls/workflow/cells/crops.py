@@ -76,9 +76,7 @@ def cut_crops(
                 continue
             images.append(image[:, top : top + size, left : left + size])
             centre_y, centre_x = top + (size - 1) / 2, left + (size - 1) / 2
-            crops.append(
-                Crop(field.name, well, centre_y, centre_x, condition, field.pixel_size_um)
-            )
+            crops.append(Crop(field.name, well, centre_y, centre_x, condition, field.pixel_size_um))
     data = np.empty((len(images), field.data.shape[1], size, size), field.data.dtype)
     if images:
         np.stack(images, out=data)

@@ -48,6 +48,14 @@ class Crop:
         """Which image of its file it is of: the numbers that are known."""
         return tuple(k for k in (self.field, self.time, self.plane) if k is not None)
 
+    def of_frame(self, axis: str, index: int) -> Crop:
+        """Return it as of one image of several, which an axis T, Z or another runs over."""
+        if axis.lower() == "t":
+            return replace(self, time=index + 1)
+        if axis.lower() == "z":
+            return replace(self, plane=index + 1)
+        return replace(self, field=index + 1)
+
 
 @dataclass(frozen=True, eq=False)
 class CellStack:

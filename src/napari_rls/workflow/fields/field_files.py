@@ -46,8 +46,6 @@ class FieldFile:
         What the files that are written of it are called.
     place
         Where it is on the plate that is written; None if it is on none.
-    plane
-        Which plane or time point of several it is, as in z2.
     """
 
     path: Path
@@ -55,7 +53,6 @@ class FieldFile:
     count: int
     name: str
     place: Place | None = None
-    plane: str = ""
 
     @property
     def zarr(self) -> bool:
@@ -80,12 +77,12 @@ class FieldFile:
             crops = stack.crops[self.index : self.index + 1]
             data = stack.data[self.index : self.index + 1]
             stack = replace(stack, data=data, crops=crops)
-        if self.plane:
-            # Cells are told apart by the names of what they are in.
-            (crop,) = stack.crops or (Crop(stack.name),)
-            crop = replace(crop, file=f"{crop.file or stack.name} {self.plane}")
-            stack = replace(stack, crops=(crop,), name=f"{stack.name} {self.plane}")
-        return replace(stack, leading=None)
+        (crop,) = stack.crops or (Crop(stack.name),)
+        if self.count == 1:
+            return replace(stack, crops=(crop,), leading=None)
+        if stack.leading is not None:
+            crop = crop.of_frame(stack.leading, self.index)
+        return replace(stack, crops=(crop,), leading=None, name=self.name)
 
     def _check(self, count: int) -> None:
         if count != self.count:

@@ -70,10 +70,9 @@ class FieldList:
         return found
 
     def _add(self, path: Path, name: str, count: int) -> None:
-        planes = [str(k + 1) for k in range(count)] if count > 1 else [""]
+        numbers = [f"_{k + 1}" for k in range(count)] if count > 1 else [""]
         self.fields += [
-            FieldFile(path, k, count, "_".join(filter(None, (name, plane))), plane=plane)
-            for k, plane in enumerate(planes)
+            FieldFile(path, k, count, name + number) for k, number in enumerate(numbers)
         ]
 
     def _add_plate(self, name: str, plate: ZarrPlate) -> None:
@@ -88,9 +87,7 @@ class FieldList:
                 continue
             for k, plane in enumerate(_planes(image)):
                 place = Place(name, each.row, each.column, each.name + plane, each.acquisition)
-                self.fields.append(
-                    FieldFile(each.path, k, len(image), called + plane, place, plane)
-                )
+                self.fields.append(FieldFile(each.path, k, len(image), called + plane, place))
 
     def _add_series(self, path: Path) -> None:
         series = series_of(path)
@@ -102,7 +99,7 @@ class FieldList:
                 self.broken.append((name, error))
                 continue
             for k, plane in enumerate(_planes(image)):
-                self.fields.append(FieldFile(each, k, len(image), name + plane, plane=plane))
+                self.fields.append(FieldFile(each, k, len(image), name + plane))
 
     def _place_loose(self, plate_map: PlateMap | None) -> None:
         """Give OME-Zarr images that are on no plate a place, if the well of each is known."""

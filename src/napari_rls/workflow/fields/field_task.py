@@ -114,7 +114,7 @@ class FieldTask:
     def _updates(self, resolver: FieldResolver) -> Generator[FieldsUpdate, None, None]:
         name = self.field.name
         stack = read_field(self.field, self.channels, resolver)
-        if not stack.reading.certain:
+        if not stack.reading.certain and self.field.index == 0:
             text = " ".join([stack.reading.text, *stack.reading.warnings])
             yield FieldsUpdate(f"{name}: {text}", name)
         ratio = resolver.microscope(stack).ratio
@@ -206,13 +206,14 @@ def above_no_light(
 
 
 def read_field(field: FieldFile, channels: tuple[str, ...], resolver: FieldResolver) -> CellStack:
-    """Return a field with its channels in the bundle's order.
+    """Return a field with its channels in the bundle's order, and by the bundle's names.
 
     Raises
     ------
     InputError
         If the file cannot be used.
     """
-    stack = choose_channels(field.read(), channels, resolver.bundle.manifest.channel_names)
+    names = resolver.bundle.manifest.channel_names
+    stack = choose_channels(field.read(), channels, names)
     check_field(stack)
-    return stack
+    return replace(stack, channels=names)

@@ -399,6 +399,7 @@ class FieldResolver:
 
     def _collector(self, field: CellStack, cells: PlacedCells) -> Collector:
         source = field.crops[0] if field.crops else Crop(field.name)
+        source = replace(source, pixel_size_um=field.pixel_size_um)
         crops = tuple(replace(source, y=float(y), x=float(x)) for y, x in cells.places)
         stack = replace(field, data=cells.lr, leading="N", crops=crops)
         return Collector(stack, self.bundle.manifest.hr_size)

@@ -23,6 +23,7 @@ from napari_rls.measure.cells import (
 from napari_rls.measure.columns import (
     DENSITY_PERCENTILE,
     FLAGS,
+    IDENTITY,
     INTERVAL,
     LOG_DENSITY,
     LOOK_PERCENTILE,
@@ -174,10 +175,8 @@ def join(parts: Sequence[Measurements]) -> tuple[pd.DataFrame, dict[str, Any]]:
                 f"The files name their channels differently ({_channels(first)} and "
                 f"{_channels(part.record)}); measure them into separate tables."
             )
-    # Not every file may have a pixel size or samples; the fullest table has all columns.
-    order = max((part.table.columns for part in parts), key=len)
     table = pd.concat([part.table for part in parts], ignore_index=True)
-    table = table[[*order, *table.columns.difference(order, sort=False)]]
+    table = table[_in_order([part.table for part in parts])]
     twice = table.loc[table.duplicated([IMAGE, CELL]), CELL]
     if len(twice):
         raise InputError(
@@ -190,6 +189,20 @@ def join(parts: Sequence[Measurements]) -> tuple[pd.DataFrame, dict[str, Any]]:
     # Not every part has what the others have, as intervals.
     record[COLUMNS_KEY] = _stored(MeasureSettings.model_validate(first["settings"]), table)
     return table, record
+
+
+def _in_order(tables: Sequence[pd.DataFrame]) -> list[str]:
+    """Return the columns of all tables, in the order that one with all of them would have."""
+    # Not every file may have a pixel size, samples or time points.
+    each = [list(map(str, table.columns)) for table in tables]
+    names, fixed = list(max(each, key=len)), list(IDENTITY)
+    for name in dict.fromkeys(name for columns in each for name in columns):
+        if name in names:
+            continue
+        known = fixed[: fixed.index(name)] if name in fixed else []
+        before = [other for other in known if other in names]
+        names.insert(names.index(before[-1]) + 1 if before else len(names), name)
+    return names
 
 
 def _stored(settings: MeasureSettings, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
