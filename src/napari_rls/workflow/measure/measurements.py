@@ -195,7 +195,8 @@ def _in_order(tables: Sequence[pd.DataFrame]) -> list[str]:
     """Return the columns of all tables, in the order that one with all of them would have."""
     # Not every file may have a pixel size, samples or time points.
     each = [list(map(str, table.columns)) for table in tables]
-    names, fixed = list(max(each, key=len)), list(IDENTITY)
+    fullest, fixed = max(each, key=len), list(IDENTITY)
+    names = [*fullest]
     for name in dict.fromkeys(name for columns in each for name in columns):
         if name in names:
             continue
