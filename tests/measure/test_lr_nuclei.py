@@ -15,7 +15,8 @@ from scipy.spatial.distance import cdist
 from synthetic_cells import disc
 
 from napari_rls.errors import InputError
-from napari_rls.measure import lr_nuclei
+from napari_rls.measure import lr_image, lr_nuclei
+from napari_rls.measure.lr_blobs import Blobs
 from napari_rls.measure.lr_nuclei import FoundNuclei, LrNucleusSettings, find_lr_nuclei
 from napari_rls.measure.nuclei import find_nuclei
 
@@ -142,6 +143,35 @@ def test_tiles_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, distance = matched(whole.centres, tiled.centres, reach=0.1)
     assert len(distance) == len(whole)
     assert distance.max() < 0.01
+
+
+def test_tiles_do_not_matter_but_for_the_bins_of_otsus_threshold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(2)
+    lr = rng.poisson(lr_field(discs(places()), 4)) + rng.normal(10, 2, (SIZE // 4,) * 2)
+    # Which of 256 bins is its threshold may depend on rounding.
+    monkeypatch.setattr(Blobs, "threshold", lambda *_: 0.1)
+    monkeypatch.setattr(lr_nuclei, "_TILE", 10_000)
+    whole = found_in(lr, 4)
+    monkeypatch.setattr(lr_nuclei, "_TILE", 256)
+    monkeypatch.setattr(lr_image, "_STRIP", 1000)
+    tiled = found_in(lr, 4)
+    _, _, distance = matched(whole.centres, tiled.centres, reach=0.1)
+    assert len(distance) == len(whole) == len(tiled) > 40
+    assert distance.max() < 1e-4
+
+
+def test_the_noise_of_a_part_of_a_large_image_is_that_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lr = lr_field(discs(places(24)), 2) + np.random.default_rng(0).normal(0, 4, (SIZE // 2,) * 2)
+    whole = found_in(lr, 2)
+    monkeypatch.setattr(lr_image, "_SAMPLED", 3 * lr_image._BAND * SIZE // 4)
+    part = found_in(lr, 2)
+    _, _, distance = matched(whole.centres, part.centres, reach=0.5)
+    assert len(distance) == len(whole) == len(part)
+    assert np.median(whole.scores / part.scores) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(
