@@ -6,14 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import tifffile
 from field_bench import NOISE, bundle, drawn_field
 
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import Settings
+from napari_rls.workflow.cells import write
 from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.fields.field_files import FieldPaths, write_field
 from napari_rls.workflow.fields.field_settings import FieldSettings
+from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.run_fields import RunFields
+from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
 OPTICS = {"ratio": 8, "psf_sigma": 0.45}
 
@@ -49,3 +54,31 @@ def test_time_points_of_a_file_are_fields_of_which_rows_tell(tmp_path: Path) -> 
     cells = read_stack(out / "fields" / "B03_2_cells_SR8x.ome.tif")
     assert {(crop.file, crop.time) for crop in cells.crops} == {("B03.ome.tif", 2)}
     assert cells.channels == ("DNA", "FKHR-GFP")
+
+
+def test_images_larger_than_a_tile_are_written_tile_by_tile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = drawn_field()
+    resolver = SuperResolver(bundle(), Settings(steps=1, samples=0, threads=1))
+    of = FieldResolver(resolver, FieldSettings(optics=OPTICS, noise=NOISE, diameter=15))
+    *_, last = of.updates(drawn.lr, places=drawn.places[:2])
+    assert last.result is not None
+    image, generated = last.result.image.whole()
+    kept = []
+    for side in (48, 1024):
+        monkeypatch.setattr(write, "TILE", side)
+        monkeypatch.setattr(write, "_BIG", 100_000)
+        paths = FieldPaths.of(tmp_path / str(side), "B03", 8)
+        write_field(paths, last.result, last.result.record)
+        with tifffile.TiffFile(paths.image) as tiff:
+            assert (tiff.is_bigtiff, tiff.pages[0].is_tiled) == (side == 48, side == 48)
+        found = read_stack(paths.image)
+        assert found.channels == ("DNA", "FKHR-GFP")
+        np.testing.assert_allclose(found.data[0], image, rtol=1e-5, atol=1e-2)
+        mask = read_stack(paths.generated).data[0, 0]
+        np.testing.assert_array_equal(mask, generated)
+        assert mask.dtype == np.uint8
+        assert 0.2 < mask.mean() < 0.5
+        kept.append(found.data)
+    np.testing.assert_allclose(*kept, rtol=1e-5, atol=1e-2)

@@ -317,5 +317,6 @@ def fitting_factor(height: int, width: int, hr_size: int) -> int | None:
 def content_digest(data: NDArray[np.generic]) -> str:
     """Return the SHA-256 of an array's shape, type and values."""
     digest = hashlib.sha256(f"{data.shape} {data.dtype.newbyteorder('<').str}".encode())
-    digest.update(np.ascontiguousarray(data, data.dtype.newbyteorder("<")).tobytes())
+    plain = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
+    digest.update(plain.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

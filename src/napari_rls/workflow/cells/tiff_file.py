@@ -34,8 +34,11 @@ from napari_rls.workflow.cells.ome import (
 MAX_PAGES = 500_000
 """Planes of a file: a whole plate, cell by cell, has fewer."""
 
-MAX_RATIO = 200
-"""How many times larger than the file its pixels may be, from :data:`BIG` bytes on."""
+MAX_RATIO = 1100
+"""How many times larger than the file its pixels may be, from :data:`BIG` bytes on.
+
+A compressed image of one value, as where next to nothing of a field is generated, is 1000 times.
+"""
 
 BIG = 2**30
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,63 @@ FRAMES_KEY = "frames"
 STATISTIC_KEY = "statistic"
 """Key of the record of a file whose pixels are taken over the samples of a cell: which one."""
 
+TILE = 1024
+"""Side of the tiles of images that are made as they are written."""
+
+_BIG = 2**32 - 2**26
+"""Bytes of pixels beyond which a file is a BigTIFF: others end at 4 GiB."""
+
 _OME_LEADING = ("T", "Z")
 _OME_INTEGERS = frozenset(("int8", "int16", "int32", "uint8", "uint16", "uint32"))
+
+
+@dataclass(frozen=True, eq=False)
+class MadePixels:
+    """An image (C, y, x) whose pixels are made as they are written, as it is larger than memory.
+
+    Parameters
+    ----------
+    shape
+        Channels, rows and columns.
+    dtype
+        Of the pixels, one that OME knows.
+    make
+        Makes the part of a channel between rows and columns.
+    compress
+        Whether it is written with lossless compression, as for images of few values.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    make: Callable[[int, slice, slice], NDArray[np.generic]]
+    compress: bool = False
+
+    def tiles(self) -> Iterator[NDArray[np.generic]]:
+        """Make the image, tile by tile of a side of :data:`TILE`."""
+        channels, height, width = self.shape
+        for channel in range(channels):
+            for top in range(0, height, TILE):
+                for left in range(0, width, TILE):
+                    rows, columns = (
+                        slice(first, min(first + TILE, size))
+                        for first, size in ((top, height), (left, width))
+                    )
+                    yield self.make(channel, rows, columns).astype(self.dtype, copy=False)
+
+    def written(self) -> dict[str, Any]:
+        """Return it as what tifffile writes: an image of one tile in one piece."""
+        options: dict[str, Any] = {"compression": "zlib"} if self.compress else {}
+        if max(self.shape[1:]) <= TILE:
+            return {"data": np.stack(list(self.tiles())), **options}
+        size = math.prod(self.shape) * self.dtype.itemsize
+        return {
+            "data": self.tiles(),
+            "shape": self.shape,
+            "dtype": self.dtype,
+            "tile": (TILE, TILE),
+            "bigtiff": size > _BIG,
+            **options,
+        }
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
@@ -44,6 +101,7 @@ def write_stack(
     title: str = "",
     colours: Sequence[str] = (),
     record: Mapping[str, Any] | None = None,
+    pixels: MadePixels | None = None,
 ) -> None:
     """Write a stack as an OME-TIFF, whole or not at all.
 
@@ -64,6 +122,8 @@ def write_stack(
         Display colours of the channels, #rrggbb, or none.
     record
         Provenance: plain numbers, strings, lists and dicts.
+    pixels
+        Those of a stack without a leading axis, instead of its data.
 
     Raises
     ------
@@ -83,7 +143,7 @@ def write_stack(
         colours=tuple(colours),
         record=record,
     )
-    write_ome(path, data, metadata | {"axes": axes})
+    write_ome(path, data if pixels is None else pixels, metadata | {"axes": axes})
 
 
 def record_path(image: Path) -> Path:
@@ -104,7 +164,9 @@ def _ome_typed(data: NDArray[np.generic]) -> NDArray[np.generic]:
     return data.astype(wanted, copy=False)
 
 
-def write_ome(path: Path, data: NDArray[np.generic], metadata: Mapping[str, Any]) -> None:
+def write_ome(
+    path: Path, data: NDArray[np.generic] | MadePixels, metadata: Mapping[str, Any]
+) -> None:
     """Write pixels as an OME-TIFF with tifffile's ``metadata``, whole or not at all.
 
     Raises
@@ -113,10 +175,11 @@ def write_ome(path: Path, data: NDArray[np.generic], metadata: Mapping[str, Any]
         If the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = data.written() if isinstance(data, MadePixels) else {"data": data}
     with whole_file(path) as draft:
         try:
             tifffile.imwrite(
-                draft, data, ome=True, photometric="minisblack", metadata=dict(metadata)
+                draft, **pixels, ome=True, photometric="minisblack", metadata=dict(metadata)
             )
         except OSError as error:
             if error.errno is None:  # numpy's words for a full disk are two numbers.

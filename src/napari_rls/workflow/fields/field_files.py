@@ -18,7 +18,7 @@ from napari_rls.workflow.cells.ome_zarr import ZARR_ENDING, is_ome_zarr
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
-from napari_rls.workflow.cells.write import stem, write_stack
+from napari_rls.workflow.cells.write import MadePixels, stem, write_stack
 from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.resolve_field import FieldResult
 from napari_rls.workflow.fields.sr_zarr import Place, write_sr_zarr
@@ -237,15 +237,26 @@ def write_field(
         with whole_folder(paths.image) as draft:
             write_sr_zarr(draft, result, labels, record, intensity)
         return
-    image, generated = result.image.whole()
-    stack = replace(result.stack, data=image[None], crops=(), leading=None)
+    field = result.image
+    shape, blank = field.shape, np.zeros((), np.float32)
+    stack = replace(result.stack, data=np.broadcast_to(blank, (1, *shape)), crops=(), leading=None)
     manifest = collector.run.manifest if collector.run else None
     colours = [channel.colour for channel in manifest.channels] if manifest else []
     named = replace(stack, name=f"{collector.lr.name} SR{result.microscope.ratio:g}x")
-    mask = replace(named, data=generated[None, None].astype(np.uint8), channels=("generated",))
     write_stack(
         paths.generated,
-        mask,
+        replace(named, data=named.data[:, :1], channels=("generated",)),
         description="1 where the SR image is generated, 0 where it is the interpolated LR image.",
+        pixels=MadePixels(
+            (1, *shape[1:]),
+            np.dtype(np.uint8),
+            lambda _, rows, columns: field.generated(rows, columns),
+            compress=True,
+        ),
     )
-    write_generated(paths.image, named, record, colours)
+    pixels = MadePixels(
+        shape,
+        np.dtype(np.float32),
+        lambda c, rows, columns: field.region(rows, columns, slice(c, c + 1))[0][0],
+    )
+    write_generated(paths.image, named, record, colours, pixels)

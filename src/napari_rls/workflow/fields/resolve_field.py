@@ -15,52 +15,24 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.models.intensity import IntensityMap, choose_map
 from napari_rls.search.contained import own_process
 from napari_rls.search.imaging import PlacedOptics
-from napari_rls.search.noise import NoiseModel, estimate_noise
-from napari_rls.search.optics import USUAL_SIGMA, Psf
+from napari_rls.search.noise import NoiseModel
 from napari_rls.search.psf import PsfEstimate
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.fields.field_bundle import (
     dna_channel,
     nearest_factor,
-    nucleus_diameter,
     nucleus_settings,
 )
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.look_again import look_again
+from napari_rls.workflow.fields.microscope import Microscope, noise_of
 from napari_rls.workflow.fields.placed_cells import PlacedCells
 from napari_rls.workflow.fields.psf_of_cells import psf_of_cells
 from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
 from napari_rls.workflow.super_resolve.intensities import levels_at
 from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
-
-
-@dataclass(frozen=True, eq=False)
-class Microscope:
-    """How a field was seen, all guesses made.
-
-    ``sigma`` is the deviation of the PSF in LR pixels, ``diameter`` that of a usual nucleus in HR
-    pixels; ``assumed`` says in sentences what was neither given nor read.
-    """
-
-    ratio: float
-    sigma: float
-    psf: Psf
-    noise: NoiseModel
-    diameter: float
-    assumed: tuple[str, ...]
-
-    def record(self) -> dict[str, Any]:
-        """Return it as plain numbers, strings and lists."""
-        return {
-            "ratio": self.ratio,
-            "psf": self.psf,
-            "psf_sigma": self.sigma if self.psf == "gaussian" else None,
-            "noise": self.noise.record(),
-            "nucleus_diameter": self.diameter,
-            "assumed": list(self.assumed),
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,21 +107,6 @@ class FieldUpdate:
     result: FieldResult | None = None
 
 
-def noise_words(noise: NoiseModel, channels: Sequence[str]) -> str:
-    """Return a sentence on the noise that a field tells of itself.
-
-    Examples
-    --------
-    >>> noise_words(NoiseModel((2.0,), (100.0,), (3.0,)), ["DNA"])
-    'Noise, estimated from the images: DNA offset 100, gain 2, read noise 3.'
-    """
-    parts = zip(channels, noise.offset, noise.gain, noise.read_noise, strict=True)
-    found = "; ".join(
-        f"{n} offset {o:.4g}, gain {g:.3g}, read noise {r:.3g}" for n, o, g, r in parts
-    )
-    return f"Noise, estimated from the images: {found}."
-
-
 def check_field(field: CellStack) -> None:
     """Check that a stack is one field, of which every pixel is known.
 
@@ -211,37 +168,16 @@ class FieldResolver:
         InputError
             If the bundle's cells have no nucleus.
         """
-        optics, manifest = self.settings.optics, self.bundle.manifest
-        ratio = optics.ratio_of(field.pixel_size_um, manifest.pixel_size_um)
-        assumed = []
-        sigma = optics.sigma_in_lr_pixels(field.pixel_size_um)
+        resolver, said = self, tuple[str, ...]()
         if self.settings.estimate_psf:
             estimate = self.estimate_psf([field])
-            sigma = estimate.sigma
-            assumed.append(estimate.words())
-        if optics.psf == "gaussian" and sigma is None:
-            sigma = USUAL_SIGMA
-            assumed.append(
-                f"The PSF is not known: {sigma:g} LR pixels are assumed; give its width, or NA and "
-                "wavelength of the lens."
-            )
-        noise = self.settings.noise
-        if noise is None:
-            noise, said = self.noise([field])
-            assumed += said
-        diameter = self.settings.diameter or nucleus_diameter(self.bundle)
-        return Microscope(ratio, sigma or 0.0, optics.psf, noise, diameter, tuple(assumed))
+            resolver, said = self.with_psf(estimate.sigma), (estimate.words(),)
+        seen = Microscope.of(field, self.bundle, resolver.settings, self.resolver.settings)
+        return replace(seen, assumed=(*said, *seen.assumed))
 
     def noise(self, fields: Sequence[CellStack]) -> tuple[NoiseModel, list[str]]:
         """Estimate the noise of fields of one camera; return it with sentences on it."""
-        offset, names = self.resolver.settings.camera_offset, fields[0].channels
-        estimate = estimate_noise(
-            [image for field in fields for image in field.data],
-            psf_sigma=self.settings.optics.psf_sigma,
-            offset=None if offset is None else [offset] * len(names),
-            names=names,
-        )
-        return estimate.model, [noise_words(estimate.model, names), *estimate.doubts]
+        return noise_of(fields, self.settings, self.resolver.settings)
 
     def with_noise(self, noise: NoiseModel) -> FieldResolver:
         """Return a resolver of the same bundle and settings that knows the noise."""

@@ -17,13 +17,14 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.search.settings import Settings
 from napari_rls.version import __version__
 from napari_rls.workflow.cells.plate_map import PlateMap
+from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.fields.cluster import Workers, run_tasks
 from napari_rls.workflow.fields.field_files import FieldFile, image_files
 from napari_rls.workflow.fields.field_list import FieldList
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, read_field
 from napari_rls.workflow.fields.resolve_field import FieldResolver
-from napari_rls.workflow.fields.shared import Shared, spread
+from napari_rls.workflow.fields.shared import MOST_PIXELS, Shared, scattered, spread
 from napari_rls.workflow.fields.sr_zarr import SrPlates
 from napari_rls.workflow.measure.measurements import Measurements, join
 from napari_rls.workflow.measure.table_files import table_paths, write_table
@@ -169,15 +170,18 @@ class RunFields:
         kept = None if self.overwrite else Shared.load(path, digest)
         if kept is not None:
             return kept
-        stacks, problem = [], ""
-        for index in spread(len(fields)):
+        stacks: dict[int, CellStack] = {}
+        problem = ""
+        for index in scattered(spread(len(fields))):
             try:
-                stacks.append(read_field(fields[index], self.channels, self.resolver))
+                stacks[index] = read_field(fields[index], self.channels, self.resolver)
             except InputError as error:
                 problem = str(error)
+            if sum(stack.data[0, 0].size for stack in stacks.values()) >= MOST_PIXELS:
+                break
         if not stacks:
             raise InputError(problem)
-        shared = Shared.choose(self.resolver, stacks, digest)
+        shared = Shared.choose(self.resolver, [stacks[k] for k in sorted(stacks)], digest)
         shared.save(path)
         return shared
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,12 @@ from napari_rls.workflow.fields.resolve_field import FieldResolver
 
 MOST_FIELDS = 24
 """Fields, spread over all, that it is chosen by."""
+
+MOST_PIXELS = 24_000_000
+"""LR pixels of these fields, after which no more is read."""
+
+_MOST_CELLS = 5000
+"""Cells of these fields, about."""
 
 
 class Shared(BaseModel):
@@ -85,7 +92,8 @@ class Shared(BaseModel):
             microscope = resolver.microscope(field)
             found = resolver.find(field, microscope)
             if len(found):
-                cells.append(resolver.cut(field, found, microscope))
+                some = spread(len(found), max(1, _MOST_CELLS // len(fields)))
+                cells.append(resolver.cut(field, found[some], microscope))
         if not cells:
             raise InputError(
                 "No nucleus was found in any of the fields; look at their DNA channel and the "
@@ -126,13 +134,25 @@ class Shared(BaseModel):
         return kept if kept.digest == digest else None
 
 
-def spread(count: int) -> list[int]:
-    """Return at most :data:`MOST_FIELDS` numbers spread over 0 to ``count``.
+def spread(count: int, most: int = MOST_FIELDS) -> list[int]:
+    """Return at most so many numbers spread over 0 to ``count``.
 
     Examples
     --------
     >>> spread(3), len(spread(384))
     ([0, 1, 2], 24)
     """
-    places = np.linspace(0, count - 1, min(count, MOST_FIELDS)).round()
+    places = np.linspace(0, count - 1, min(count, most)).round()
     return [int(place) for place in np.unique(places)]
+
+
+def scattered(numbers: Sequence[int]) -> list[int]:
+    """Return numbers in an order of which every beginning is spread over all of them.
+
+    Examples
+    --------
+    >>> scattered(range(5))
+    [0, 2, 4, 1, 3]
+    """
+    golden = (math.sqrt(5) - 1) / 2
+    return [numbers[k] for k in np.argsort(np.arange(len(numbers)) * golden % 1)]

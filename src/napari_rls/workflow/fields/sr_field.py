@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from scipy import ndimage
 
 _BACKGROUND = 0.05
 """Weight of the interpolated LR image, that crops fade into it at their edges."""
+
+_ALL = slice(None)
 
 _MARGIN = 10
 """LR pixels around a region that its interpolation looks at."""
@@ -83,27 +85,30 @@ class SrField:
         weights: NDArray[np.float32] = np.outer(side, side).astype(np.float32)
         return weights
 
-    def region(self, rows: slice, columns: slice) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def region(
+        self, rows: slice, columns: slice, channels: slice = _ALL
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the image (C, y, x) of a region, and where any of it is generated (y, x).
 
         Parameters
         ----------
         rows, columns
             HR rows and columns, with a start and a stop each.
+        channels
+            Which channels; by default all.
         """
         start = np.array([rows.start, columns.start])
         shape = rows.stop - rows.start, columns.stop - columns.start
         size = self.sr.shape[-1]
-        image = np.zeros((len(self.lr), *shape), np.float32)
+        image = _BACKGROUND * self._upsampled(rows, columns, channels)
         total = np.zeros(shape, np.float32)
         corners = self._corners - start
         for k in np.flatnonzero(((corners > -size) & (corners < shape)).all(1)):
             if not np.isfinite(self.sr[k]).all():
                 continue
             there, here = zip(*map(_overlap, corners[k], shape, (size, size)), strict=True)
-            image[:, *there] += self._weights[here] * self.sr[k][:, *here]
+            image[:, *there] += self._weights[here] * self.sr[k, channels][:, *here]
             total[there] += self._weights[here]
-        image += _BACKGROUND * self._upsampled(rows, columns)
         image /= total + _BACKGROUND
         return image, total > 0
 
@@ -122,6 +127,10 @@ class SrField:
             nearest[there] = np.maximum(nearest[there], weights)
         return image
 
+    def generated(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
+        """Return where any of a region is generated (y, x)."""
+        return self.region(rows, columns, slice(0))[1]
+
     def tiles(self, side: int = 1024) -> Iterator[tuple[slice, slice]]:
         """Go through regions that tile the field."""
         _, height, width = self.shape
@@ -137,19 +146,27 @@ class SrField:
         _, height, width = self.shape
         return self.region(slice(0, height), slice(0, width))
 
-    def _upsampled(self, rows: slice, columns: slice) -> NDArray[np.float32]:
-        parts, coordinates = [], []
-        for wanted, size in zip((rows, columns), self.lr.shape[-2:], strict=True):
-            at = (np.arange(wanted.start, wanted.stop) + 0.5) / self.ratio - 0.5
-            first = max(int(np.floor(at[0])) - _MARGIN, 0)
-            parts.append(slice(first, min(int(np.ceil(at[-1])) + _MARGIN + 1, size)))
-            coordinates.append(at - first)
-        grid = np.meshgrid(*coordinates, indexing="ij")
-        found = [
-            ndimage.map_coordinates(np.asarray(c, np.float32), grid, order=3, mode="nearest")
-            for c in np.asarray(self.lr[:, *parts])
-        ]
-        return np.array(found, np.float32)
+    def _upsampled(self, rows: slice, columns: slice, channels: slice) -> NDArray[np.float32]:
+        down, across = (
+            _splines(wanted.start, wanted.stop, size, self.ratio)
+            for wanted, size in zip((rows, columns), self.lr.shape[-2:], strict=True)
+        )
+        part = np.asarray(self.lr[channels, *(each[0] for each in (down, across))], np.float32)
+        return np.asarray(down[1] @ part @ across[1].T, np.float32)
+
+
+@lru_cache(maxsize=256)
+def _splines(start: int, stop: int, size: int, ratio: float) -> tuple[slice, NDArray[np.float32]]:
+    """Return which LR pixels of so many are looked at by HR pixels, and how much each counts."""
+    at = (np.arange(start, stop) + 0.5) / ratio - 0.5
+    first = max(int(np.floor(at[0])) - _MARGIN, 0)
+    part = slice(first, min(int(np.ceil(at[-1])) + _MARGIN + 1, size))
+    # Splines of an image are those of its rows, of those of its columns.
+    counts = [
+        ndimage.map_coordinates(one, [at - first], order=3, mode="nearest")
+        for one in np.eye(part.stop - first)
+    ]
+    return part, np.array(counts, np.float32).T
 
 
 def _overlap(corner: int, shape: int, size: int) -> tuple[slice, slice]:

@@ -17,6 +17,7 @@ from napari_rls.workflow.cells.write import (
     FRAMES_KEY,
     GENERATED,
     STATISTIC_KEY,
+    MadePixels,
     record_path,
     stem,
     write_json,
@@ -61,9 +62,15 @@ def write_result(path: Path, result: Collector) -> None:
 
 
 def write_generated(
-    path: Path, stack: CellStack, record: Mapping[str, Any], colours: Sequence[str]
+    path: Path,
+    stack: CellStack,
+    record: Mapping[str, Any],
+    colours: Sequence[str],
+    pixels: MadePixels | None = None,
 ) -> None:
     """Write SR cells and the record of the run that made them, see :func:`write_result`.
+
+    ``pixels`` are those of a field, made as they are written, instead of the stack's.
 
     Raises
     ------
@@ -82,6 +89,7 @@ def write_generated(
         description=" ".join(said),
         colours=colours,
         record=record,
+        pixels=pixels,
     )
     write_json(record_path(path), record)
 
