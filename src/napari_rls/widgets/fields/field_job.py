@@ -118,7 +118,7 @@ class FieldJob:
 
     def _find(self, resolver: FieldResolver) -> Generator[FieldNews, None, NDArray[np.float64]]:
         """Find cells and return where they are."""
-        found = "looked" if self.fields.scout_steps else "found"
+        found = "looked" if resolver.scouts else "found"
         with closing(resolver.updates(self.field, near=self.near)) as updates:
             for update in updates:
                 ended = update.stage == found and len(update.places) > 0
@@ -202,6 +202,7 @@ class TableJob:
     def updates(self) -> Generator[TableNews]:
         """Measure cell by cell."""
         from napari_rls.workflow.fields.field_task import above_no_light
+        from napari_rls.workflow.fields.tiles import told_tiles
         from napari_rls.workflow.measure.image_sets import ImageSet
         from napari_rls.workflow.measure.measure_settings import measure_settings
         from napari_rls.workflow.measure.measurements import measure
@@ -212,6 +213,8 @@ class TableJob:
         if collector.run is not None:
             settings = above_no_light(settings, [sr], collector.run.intensity)
         for update in measure([sr], settings, factor=1):
+            if update.result is not None and (told := told_tiles(self.result.record)):
+                update.result.record["warnings"].append(told)
             yield TableNews(update.done, update.total, update.result)
 
 

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
 from napari_rls.models.bundle import Bundle
@@ -19,7 +18,7 @@ from napari_rls.workflow.cells.channels import shows_dna
 _DRAWN = 64
 """Generated cells whose nuclei are measured."""
 
-_known: WeakKeyDictionary[Bundle, float] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Bundle, float | None] = WeakKeyDictionary()
 
 
 def dna_channel(manifest: Manifest) -> int:
@@ -44,16 +43,11 @@ def nucleus_settings(manifest: Manifest) -> NucleusSettings:
 
 
 @torch.no_grad()
-def nucleus_diameter(bundle: Bundle) -> float:
+def nucleus_diameter(bundle: Bundle) -> float | None:
     """Return the diameter of a usual nucleus of the bundle's cells, in HR pixels.
 
     It is that of a disc of the median area of the nuclei in the centres of cells that the
-    generator draws.
-
-    Raises
-    ------
-    InputError
-        If hardly any of them has one.
+    generator draws; None if hardly any of them has one.
     """
     if bundle not in _known:
         manifest = bundle.manifest
@@ -64,12 +58,8 @@ def nucleus_diameter(bundle: Bundle) -> float:
             labels = find_nuclei(image, settings).labels
             if nucleus := central_nucleus(labels, manifest.hr_size / 8):
                 areas.append(int((labels == nucleus).sum()))
-        if len(areas) < _DRAWN / 2:
-            raise InputError(
-                f"The cells of the bundle {manifest.name} have no nucleus in their centre: fields "
-                "need a bundle of nucleus-centred crops, or the diameter of a nucleus."
-            )
-        _known[bundle] = 2 * math.sqrt(float(np.median(areas)) / math.pi)
+        many = len(areas) >= _DRAWN / 2
+        _known[bundle] = 2 * math.sqrt(float(np.median(areas)) / math.pi) if many else None
     return _known[bundle]
 
 

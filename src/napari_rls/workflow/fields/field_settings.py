@@ -43,7 +43,10 @@ class FieldSettings(Checked):
         gt=0,
         le=1000,
         title="Nucleus diameter",
-        description="Of a usual nucleus in HR pixels. Empty: that of the bundle's cells.",
+        description=(
+            "Of a usual nucleus in HR pixels. Empty: that of the bundle's cells; if they have none "
+            "in their centre, fields are run in overlapping tiles."
+        ),
     )
     scout_steps: int = Field(
         default=0,

@@ -26,6 +26,7 @@ from napari_rls.workflow.fields.resolve_field import (
     check_field,
 )
 from napari_rls.workflow.fields.shared import Shared
+from napari_rls.workflow.fields.tiles import told_tiles
 from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
 from napari_rls.workflow.measure.measurements import Measurements, measure
 from napari_rls.workflow.measure.table_files import read_table, write_table
@@ -127,7 +128,9 @@ class FieldTask:
         result: FieldResult | None = None
         for update in resolver.updates(stack, intensity=self.shared.intensity):
             result = update.result or result
-            yield FieldsUpdate(update.message, name, update)
+            # What holds for all fields has been said.
+            told = "" if update.message in self.shared.words else update.message
+            yield FieldsUpdate(told, name, update)
         assert result is not None
         finished = result
         measured = self._measured(result)
@@ -145,7 +148,7 @@ class FieldTask:
         write_or_keep(paths.image, write)
         samples = result.collector.samples is not None
         yield FieldsUpdate(
-            f"{name}: {len(result.cells)} cells.",
+            f"{name}: {len(result.cells)} {result.microscope.crops}.",
             name,
             written=tuple(paths.every(samples=samples)),
             # Label images of a whole plate are not to stay in memory.
@@ -163,8 +166,10 @@ class FieldTask:
         ]
         settings = above_no_light(self.measurement, sets, self.shared.intensity)
         for update in measure(sets, settings, plate_map=self.plate_map, factor=1):
-            if update.result is not None:
-                return update.result
+            if (measured := update.result) is not None:
+                told = told_tiles(result.record)
+                measured.record["warnings"] += [told] if told else []
+                return measured
         raise AssertionError("a measurement ends with its result")
 
     def _finished(self, paths: FieldPaths, job: dict[str, str]) -> Measurements | None:

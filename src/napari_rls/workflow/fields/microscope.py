@@ -30,14 +30,15 @@ class Microscope:
     """How a field was seen, all guesses made.
 
     ``sigma`` is the deviation of the PSF in LR pixels, ``diameter`` that of a usual nucleus in HR
-    pixels; ``assumed`` says in sentences what was neither given nor read.
+    pixels, None where there are none to look for and the field is run in tiles;
+    ``assumed`` says in sentences what was neither given nor read.
     """
 
     ratio: float
     sigma: float
     psf: Psf
     noise: NoiseModel
-    diameter: float
+    diameter: float | None
     assumed: tuple[str, ...]
 
     @classmethod
@@ -50,12 +51,11 @@ class Microscope:
         ------
         SettingsError
             If the ratio of pixel sizes is not known.
-        InputError
-            If the bundle's cells have no nucleus.
         """
         optics = settings.optics
         ratio = optics.ratio_of(field.pixel_size_um, bundle.manifest.pixel_size_um)
-        assumed = []
+        diameter = settings.diameter or nucleus_diameter(bundle)
+        assumed = [] if diameter else [_why_tiles(bundle)]
         sigma = optics.sigma_in_lr_pixels(field.pixel_size_um)
         if optics.psf == "gaussian" and sigma is None:
             sigma = USUAL_SIGMA
@@ -67,8 +67,12 @@ class Microscope:
         if noise is None:
             noise, said = noise_of([field], settings, search)
             assumed += said
-        diameter = settings.diameter or nucleus_diameter(bundle)
         return cls(ratio, sigma or 0.0, optics.psf, noise, diameter, tuple(assumed))
+
+    @property
+    def crops(self) -> str:
+        """What the crops of the field are called: cells, or tiles."""
+        return "cells" if self.diameter else "tiles"
 
     def record(self) -> dict[str, Any]:
         """Return it as plain numbers, strings and lists."""
@@ -80,6 +84,15 @@ class Microscope:
             "nucleus_diameter": self.diameter,
             "assumed": list(self.assumed),
         }
+
+
+def _why_tiles(bundle: Bundle) -> str:
+    size, name = bundle.manifest.hr_size, bundle.manifest.name
+    return (
+        f"Fields are run in overlapping tiles of {size} x {size} HR pixels, as the crops of the "
+        f"bundle {name} have no nucleus in their centre; give the diameter of a nucleus to look "
+        "for nuclei instead."
+    )
 
 
 def noise_of(

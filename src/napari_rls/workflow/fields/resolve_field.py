@@ -22,6 +22,7 @@ from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.fields.field_bundle import (
     dna_channel,
     nearest_factor,
+    nucleus_diameter,
     nucleus_settings,
 )
 from napari_rls.workflow.fields.field_settings import FieldSettings
@@ -30,6 +31,7 @@ from napari_rls.workflow.fields.microscope import Microscope, noise_of
 from napari_rls.workflow.fields.placed_cells import PlacedCells
 from napari_rls.workflow.fields.psf_of_cells import psf_of_cells
 from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
+from napari_rls.workflow.fields.tiles import TILES_KEY, tile_places
 from napari_rls.workflow.super_resolve.intensities import levels_at
 from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
@@ -77,6 +79,7 @@ class FieldResult:
             "microscope": self.microscope.record(),
             "places": self.cells.places.tolist(),
             "dropped": self.dropped.tolist(),
+            TILES_KEY: self.microscope.diameter is None,
         }
 
 
@@ -153,6 +156,16 @@ class FieldResolver:
         """The bundle."""
         return self.resolver.bundle
 
+    @property
+    def tiled(self) -> bool:
+        """Whether fields are run in tiles, as nothing is known of nuclei."""
+        return not (self.settings.diameter or nucleus_diameter(self.bundle))
+
+    @property
+    def scouts(self) -> bool:
+        """Whether nuclei are looked for again in the images of a first, short search."""
+        return bool(self.settings.scout_steps) and not self.tiled
+
     def microscope(self, field: CellStack) -> Microscope:
         """Return how a field was seen: as given, else as its file says or as it is guessed.
 
@@ -165,8 +178,6 @@ class FieldResolver:
         ------
         SettingsError
             If the ratio of pixel sizes is not known.
-        InputError
-            If the bundle's cells have no nucleus.
         """
         resolver, said = self, tuple[str, ...]()
         if self.settings.estimate_psf:
@@ -224,7 +235,13 @@ class FieldResolver:
             return psf_of_cells(self.bundle, cells, self.intensity(cells))
 
     def find(self, field: CellStack, microscope: Microscope) -> NDArray[np.float64]:
-        """Return the centres (N, 2) of nuclei in an LR field, in LR pixels, the clearest first."""
+        """Return the centres (N, 2) of nuclei in an LR field, in LR pixels, the clearest first.
+
+        Of bundles whose crops have none in their centre, those of tiles that cover the field.
+        """
+        if microscope.diameter is None:
+            height, width = field.data.shape[-2:]
+            return tile_places((height, width), self.bundle.manifest.hr_size, microscope.ratio)
         found = find_lr_nuclei(
             field.data[0, dna_channel(self.bundle.manifest)],
             ratio=microscope.ratio,
@@ -306,12 +323,13 @@ class FieldResolver:
                 "pixel sizes and the sensitivity."
             )
         spots = _nearest_first(spots, near)
-        words = "" if chosen else f"{len(spots)} nuclei found in {field.name}."
+        what = "nuclei found in" if microscope.diameter else "tiles cover"
+        words = "" if chosen else f"{len(spots)} {what} {field.name}."
         yield FieldUpdate("found", spots, words)
         cells = self.cut(field, spots, microscope)
         intensity = intensity or self.intensity([cells])
         dropped = np.empty((0, 2))
-        if self.settings.scout_steps and not chosen:
+        if self.scouts and not chosen:
             changes = {"steps": self.settings.scout_steps, "samples": 0}
             scout = self._collector(field, cells)
             for step in self._search(scout, cells, intensity, microscope, changes):
@@ -367,6 +385,7 @@ class FieldResolver:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
         """Return where nuclei are by the SR images of a first search, where none is, and words."""
         manifest = self.bundle.manifest
+        assert microscope.diameter is not None
         revised = look_again(
             sr[:, dna_channel(manifest)],
             cells.places,

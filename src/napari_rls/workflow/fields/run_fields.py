@@ -124,8 +124,9 @@ class RunFields:
             write_or_keep(path, lambda place: write_table(place, joined, record))
         written = (*table_paths(table), table.with_suffix(".parquet"))
         cells = int((joined["Metadata_Image"] == "SR").sum())
+        what = "tiles" if self.resolver.tiled else "cells"
         yield FieldsUpdate(
-            f"{cells} cells of {len(parts)} of {total} fields are in {table}.",
+            f"{cells} {what} of {len(parts)} of {total} fields are in {table}.",
             done=total,
             total=total,
             written=written,

@@ -75,6 +75,7 @@ class Shared(BaseModel):
         sizes = fields[0].pixel_size_um, resolver.bundle.manifest.pixel_size_um
         resolver.settings.optics.ratio_of(*sizes)
         words: list[str] = []
+        what = "tiles" if resolver.tiled else "cells"
         if resolver.settings.noise is None:
             # Without a ratio nothing can be done, whatever the noise.
             size = resolver.bundle.manifest.pixel_size_um
@@ -87,6 +88,7 @@ class Shared(BaseModel):
             psf = resolver.estimate_psf(fields)
             words.append(psf.words())
             resolver = resolver.with_psf(psf.sigma)
+        words = [*resolver.microscope(fields[0]).assumed, *words]
         cells = []
         for field in fields:
             microscope = resolver.microscope(field)
@@ -102,7 +104,7 @@ class Shared(BaseModel):
         chosen = resolver.intensity(cells)
         names = resolver.bundle.manifest.channel_names
         how = chosen.words(names) or "Intensities are taken as they are, as the bundle's."
-        words.append(f"{how} (By {sum(map(len, cells))} cells of {len(cells)} fields.)")
+        words.append(f"{how} (By {sum(map(len, cells))} {what} of {len(cells)} fields.)")
         assert resolver.settings.noise is not None
         return cls(
             digest=digest,
