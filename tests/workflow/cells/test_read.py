@@ -61,7 +61,36 @@ def test_imagej_hyperstack(tmp_path: Path, dtype: str) -> None:
 
 def test_imagej_pixels_are_no_unit_of_length(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", pixels(2, 8, 8), imagej=True, metadata={"axes": "CYX"})
-    assert read_stack(tmp_path / "a.tif").pixel_size_um is None
+    stack = read_stack(tmp_path / "a.tif")
+    assert stack.pixel_size_um is None
+    assert not stack.reading.unit
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"imagej": True, "resolution": (4, 4), "metadata": {"axes": "CYX", "unit": "furlong"}},
+        {
+            "ome": True,
+            "metadata": {
+                "axes": "CYX",
+                **{f"PhysicalSize{axis}": 4 for axis in "XY"},
+                **{f"PhysicalSize{axis}Unit": "furlong" for axis in "XY"},
+            },
+        },
+    ],
+)
+def test_an_unknown_unit_of_the_pixel_size_is_told(tmp_path: Path, changed: dict) -> None:
+    data = pixels(2, 8, 8)
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="minisblack", **changed)
+    stack = read_stack(tmp_path / "a.tif")
+    assert stack.pixel_size_um is None
+    assert not stack.reading.certain
+    (told,) = stack.reading.warnings
+    assert told.startswith(
+        "The pixel size of the image is given in 'furlong', which is no unit of length known here, "
+        "so that it counts for nothing: save the image with its pixel size in micrometres"
+    )
 
 
 @pytest.mark.parametrize(

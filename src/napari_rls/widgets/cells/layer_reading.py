@@ -18,7 +18,9 @@ from napari_rls.widgets.cells.layer_facts import (
     full_resolution,
     layer_wells,
     names_channel,
+    pixel_size_um,
 )
+from napari_rls.widgets.cells.layer_file import file_facts
 from napari_rls.widgets.cells.sources import sources
 from napari_rls.workflow.cells.channels import same_name
 from napari_rls.workflow.cells.reading import Reading, describe_axes
@@ -80,7 +82,14 @@ def read_layers(inputs: Inputs, manifest: Manifest) -> Reading:
         layer_wells(first.layer),
         "" if first.cell_axis is None else told_apart(names[first.cell_axis], cells),
         alike=() if inputs.separate else _alike(first.layer, inputs.channels),
+        unit=_unknown_unit(first.layer),
     )
+
+
+def _unknown_unit(layer: Image) -> str:
+    """Return the unit of a layer's file, if the pixel size is not known for it."""
+    image = file_facts(layer).image
+    return "" if image is None or pixel_size_um(layer) is not None else image.header.unit
 
 
 def fitting_bundle(

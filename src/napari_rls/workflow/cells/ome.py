@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from napari_rls.errors import JsonError, TiffError
 from napari_rls.files.json_file import first_fault, parse_json
-from napari_rls.text import for_xml
+from napari_rls.text import for_terminal, for_xml
 from napari_rls.workflow.cells.stack import CellStack, Crop
 
 PROVENANCE_KEY = "napari-rls"
@@ -41,6 +41,11 @@ _MICROMETRES = {
 }
 """Micrometres in a unit, by its name in lower case and without the s of a plural."""
 
+_NO_LENGTHS = frozenset({"pixel", "pixels", "px", "reference frame"})
+"""What stands for a unit where pixels have no known size."""
+
+_UNIT = "PhysicalSize{}Unit"
+
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 """How ImageJ writes what is not ASCII."""
 
@@ -64,13 +69,15 @@ class Header:
     """What a file says of its images; empty where it says nothing.
 
     Where napari-rls wrote the file, ``leading`` is the true name of the first axis, or
-    "" without one, and ``record`` the provenance.
+    "" without one, and ``record`` the provenance. ``unit`` is that of the pixel size, if it is
+    none that is known.
     """
 
     images: int = 1
     channels: tuple[str, ...] = ()
     colours: tuple[str, ...] = ()
     pixel_size_um: float | None = None
+    unit: str = ""
     leading: str | None = None
     crops: tuple[Crop, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -160,6 +167,10 @@ def parse_ome(xml: str) -> Header:
         channels=tuple(names) if all(names) else (),
         colours=tuple(colours) if all(colours) else (),
         pixel_size_um=_pixel_size(pixels),
+        unit=next(
+            (unit for axis in "XY" if (unit := unknown_unit(pixels.get(_UNIT.format(axis), "")))),
+            "",
+        ),
         leading=values.get("leading"),
         crops=_validate(_CROPS, values.get("crops", "[]"), "record of crops"),
         record=_validate(_RECORD, values.get("record", "{}"), "provenance"),
@@ -171,10 +182,26 @@ def in_micrometres(size: float, unit: str) -> float | None:
 
     Units are those of OME and of ImageJ, by sign or by name, as in µm, cm, inch, micrometers.
     """
-    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit)
-    name = plain.strip().replace("μ", "µ").lower()
-    scale = _MICROMETRES.get(name, _MICROMETRES.get(name.removesuffix("s")))
+    scale = _scale_of(unit)
     return size * scale if scale is not None and 0 < size < float("inf") else None
+
+
+def unknown_unit(unit: str) -> str:
+    """Return a unit that is no length known here; "" of one that is, and of pixels."""
+    plain = _plain(unit)
+    known = _scale_of(unit) is not None or plain.lower() in _NO_LENGTHS
+    return "" if known else for_terminal(plain)[:_SHOWN]
+
+
+def _scale_of(unit: str) -> float | None:
+    """Return how many micrometres a unit is, None of one that is not known."""
+    name = _plain(unit).lower()
+    return _MICROMETRES.get(name, _MICROMETRES.get(name.removesuffix("s")))
+
+
+def _plain(unit: str) -> str:
+    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit)
+    return plain.strip().replace("μ", "µ")
 
 
 def square_side(x: float | None, y: float | None) -> float | None:
@@ -364,7 +391,7 @@ def _pixel_size(pixels: ElementTree.Element) -> float | None:
             size = float(pixels.get(f"PhysicalSize{axis}", "nan"))
         except ValueError:
             return None
-        sides.append(in_micrometres(size, pixels.get(f"PhysicalSize{axis}Unit", "µm")))
+        sides.append(in_micrometres(size, pixels.get(_UNIT.format(axis), "µm")))
     return square_side(*sides)
 
 

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError, TiffError
 from napari_rls.text import name_of
-from napari_rls.workflow.cells.ome import Header, in_micrometres, parse_ome, square_side
+from napari_rls.workflow.cells.ome import (
+    Header,
+    in_micrometres,
+    parse_ome,
+    square_side,
+    unknown_unit,
+)
 from napari_rls.workflow.cells.ome_zarr import is_ome_zarr, read_zarr_record
 from napari_rls.workflow.cells.original_file import is_original, read_original
 from napari_rls.workflow.cells.reading import Reading, describe_axes
@@ -61,7 +67,8 @@ def read_stack(path: Path | str) -> CellStack:
         # After what the library says of a damaged file, which can have axes of any kind.
         stack = stack_from_array(array, axes=axes, channels=header.channels, name=name_of(path))
     crops = header.crops if len(header.crops) == len(stack) else ()
-    return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops)
+    reading = replace(stack.reading, unit=header.unit)
+    return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops, reading=reading)
 
 
 def read_record(path: Path | str) -> Mapping[str, Any]:
@@ -241,7 +248,7 @@ def _header(tiff: tifffile.TiffFile) -> Header:
     unit = str(tiff.imagej_metadata.get("unit", "pixel"))
     sides = [_imagej_side(tiff, f"{axis}Resolution", unit) for axis in "XY"]
     names = _imagej_channels(tiff.imagej_metadata)
-    return Header(channels=names, pixel_size_um=square_side(*sides))
+    return Header(channels=names, pixel_size_um=square_side(*sides), unit=unknown_unit(unit))
 
 
 def _imagej_channels(metadata: Mapping[str, Any]) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ class Reading:
         indices.
     blank
         In words, how much of the image may never have been written.
+    unit
+        That of the pixel size as the file has it, if it is none that is known.
     """
 
     axes: str = ""
@@ -60,11 +62,12 @@ class Reading:
     apart: str = ""
     alike: tuple[tuple[str, tuple[int, ...]], ...] = ()
     blank: str = ""
+    unit: str = ""
 
     @property
     def certain(self) -> bool:
         """Whether the image itself says all of it."""
-        doubted = self.unnamed or self.apart or self.masks or self.blank
+        doubted = self.unnamed or self.apart or self.masks or self.blank or self.unit
         return not (self.assumed or self.differing or self.unused or doubted)
 
     @property
@@ -127,7 +130,16 @@ class Reading:
             f"{name} holds only True and False, like a mask: the search needs intensities."
             for name in self.masks
         ]
-        return said
+        return [*said, self.unit_words] if self.unit else said
+
+    @property
+    def unit_words(self) -> str:
+        """What is to be said of the unit of the pixel size, or ""."""
+        return self.unit and (
+            f"The pixel size of the image is given in {self.unit!r}, which is no unit of length "
+            "known here, so that it counts for nothing: save the image with its pixel size in "
+            "micrometres, or go on without."
+        )
 
     def record(self) -> dict[str, Any]:
         """Return this for the record of a run."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_rls.errors import SettingsError
 from napari_rls.models.bundle import Bundle
 from napari_rls.search.noise import NoiseModel, estimate_noise
 from napari_rls.search.optics import USUAL_SIGMA, Psf
@@ -53,7 +54,7 @@ class Microscope:
             If the ratio of pixel sizes is not known.
         """
         optics = settings.optics
-        ratio = optics.ratio_of(field.pixel_size_um, bundle.manifest.pixel_size_um)
+        ratio = ratio_of(field, bundle, settings)
         diameter = settings.diameter or nucleus_diameter(bundle)
         assumed = [] if diameter else [_why_tiles(bundle)]
         sigma = optics.sigma_in_lr_pixels(field.pixel_size_um)
@@ -93,6 +94,21 @@ def _why_tiles(bundle: Bundle) -> str:
         f"bundle {name} have no nucleus in their centre; give the diameter of a nucleus to look "
         "for nuclei instead."
     )
+
+
+def ratio_of(field: CellStack, bundle: Bundle, settings: FieldSettings) -> float:
+    """Return HR pixels along an LR pixel of a field.
+
+    Raises
+    ------
+    SettingsError
+        If it is neither given nor known by the pixel sizes, of which the sentence says all.
+    """
+    try:
+        return settings.optics.ratio_of(field.pixel_size_um, bundle.manifest.pixel_size_um)
+    except SettingsError as error:
+        words = [field.reading.unit_words, str(error)]
+        raise SettingsError(" ".join(filter(None, words))) from None
 
 
 def noise_of(

@@ -17,6 +17,7 @@ from napari_rls.search.noise import NoiseModel
 from napari_rls.search.psf import PsfEstimate
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_json
+from napari_rls.workflow.fields.microscope import ratio_of
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 
 MOST_FIELDS = 24
@@ -72,14 +73,11 @@ class Shared(BaseModel):
         SettingsError
             If the ratio of pixel sizes is not known.
         """
-        sizes = fields[0].pixel_size_um, resolver.bundle.manifest.pixel_size_um
-        resolver.settings.optics.ratio_of(*sizes)
+        # Without a ratio nothing can be done, whatever the noise.
+        ratio_of(fields[0], resolver.bundle, resolver.settings)
         words: list[str] = []
         what = "tiles" if resolver.tiled else "cells"
         if resolver.settings.noise is None:
-            # Without a ratio nothing can be done, whatever the noise.
-            size = resolver.bundle.manifest.pixel_size_um
-            resolver.settings.optics.ratio_of(fields[0].pixel_size_um, size)
             noise, said = resolver.noise(fields)
             words += said
             resolver = resolver.with_noise(noise)
