@@ -251,6 +251,8 @@ def test_of_several_fields_the_one_that_is_shown_is_taken(viewer, dock, qtbot):
     assert [layer.data.shape for layer in sr] == [(1, 1, 64, 128)] * 2
     assert sr[0].data_to_world((0, 0, 0, 0))[0] == 1
     assert sr[0].metadata[PROVENANCE_KEY]["input"]["name"] == "series_2"
+    click(qtbot, dock, dock.measure)
+    assert set(dock.state.measured.table["Metadata_T"]) == {2}
 
 
 def drawn_around(viewer, lr, place: np.ndarray, *, half: float = 2.0):
