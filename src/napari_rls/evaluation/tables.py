@@ -26,10 +26,12 @@ __all__ = [
     "IMAGE",
     "KINDS",
     "WELL",
+    "by_drug",
     "dose_of",
     "in_condition",
     "kinds_of",
     "parts_of",
+    "told",
     "values_of",
     "well_means",
     "with_doses",
@@ -59,6 +61,23 @@ def dose_of(condition: object) -> float:
     except ValueError:
         return math.nan
     return dose if math.isfinite(dose) and dose >= 0 else math.nan
+
+
+def told(table: pd.DataFrame, name: str) -> pd.Series[str]:
+    """Return what is told of each row under a name such as ``drug`` or ``control``, "" if nothing.
+
+    It stands in the condition, as in ``drug=wortmannin; dose=3``, or in a column of the plate map
+    beside the condition, ``Metadata_Drug``.
+    """
+    import pandas as pd
+
+    found: pd.Series[str] = pd.Series("", table.index, dtype=object)
+    if CONDITION in table.columns:
+        found = table[CONDITION].map(lambda condition: parts_of(condition).get(name, ""))
+    column = f"Metadata_{name.capitalize()}"
+    if column in table.columns:
+        found = found.where(found != "", table[column].fillna("").astype(str).str.strip())
+    return found
 
 
 def kinds_of(table: pd.DataFrame) -> list[str]:
@@ -138,9 +157,40 @@ def with_doses(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     TableError
-        If no row has a dose, or doses are of more than one drug (``drug=...`` in the
-        condition); dose 0 may bear any drug's name.
+        If no row has a dose, or doses are of more than one drug (:func:`told`); dose 0 may
+        bear any drug's name.
     """
+    dosed = _with_doses(table)
+    drugs = _drugs(dosed)
+    if len(drugs) > 1:
+        raise TableError(
+            f"The doses are of more than one drug ({', '.join(drugs)}); give the rows of one."
+        )
+    return dosed
+
+
+def by_drug(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each drug (:func:`told`), "" where drugs are not told apart.
+
+    Rows with dose 0 of what is given in no other dose, such as a solvent, are of every drug.
+
+    Raises
+    ------
+    TableError
+        If no row has a dose.
+    """
+    dosed = _with_doses(table)
+    drugs, own = _drugs(dosed), told(dosed, "drug")
+    solvent = (dosed[DOSE] == 0) & ~own.isin(drugs)
+    # A table of controls alone has doses, but nothing that was given.
+    return {drug: table[(own == drug) | solvent] for drug in drugs or [""]}
+
+
+def _drugs(dosed: pd.DataFrame) -> list[str]:
+    return sorted(set(told(dosed, "drug")[dosed[DOSE] > 0]))
+
+
+def _with_doses(table: pd.DataFrame) -> pd.DataFrame:
     # Widgets take this module's names without waiting for pandas.
     import pandas as pd
 
@@ -150,12 +200,6 @@ def with_doses(table: pd.DataFrame) -> pd.DataFrame:
         doses = doses.where(np.isfinite(doses) & (doses >= 0))
     if CONDITION in table.columns:
         doses = doses.fillna(table[CONDITION].map(dose_of).astype(float))
-        treated = table.loc[doses > 0, CONDITION]
-        drugs = sorted({parts_of(name).get("drug", "") for name in treated.unique()})
-        if len(drugs) > 1:
-            raise TableError(
-                f"The doses are of more than one drug ({', '.join(drugs)}); give the rows of one."
-            )
     if doses.isna().all():
         raise TableError(
             "No cell has a dose; the table needs numbers in 'Metadata_Dose' or conditions such "

@@ -19,8 +19,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from napari_rls.cli.main import app
-from napari_rls.workflow.benchmark import html_page as html
 from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.report import html_page as html
 
 SMALL = ("--quick", "--factors", "4", "--cells", "3", "--max-steps", "2", "--bootstrap", "3")
 

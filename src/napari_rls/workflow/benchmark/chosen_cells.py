@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
-from napari_rls.evaluation.tables import parts_of
+from napari_rls.evaluation.controls import control_pair, members
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.manifest import Manifest
 from napari_rls.text import names_of
@@ -25,8 +25,6 @@ from napari_rls.workflow.cells.stack import CellStack, Crop, content_digest
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
 from napari_rls.workflow.cells.wells import well_of
 from napari_rls.workflow.measure.rows import source_name
-
-USUAL_PAIR = ("control=negative", "control=positive")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +132,8 @@ def pair_of_conditions(
 ) -> tuple[str, str] | str:
     """Return the negative and the positive condition, or in a sentence why there are none.
 
-    They are those asked for; else ``control=negative`` and ``control=positive`` if there are
-    such; else the only two.
+    They are those asked for; else the controls
+    (:func:`~napari_rls.evaluation.controls.control_pair`).
 
     Raises
     ------
@@ -148,22 +146,20 @@ def pair_of_conditions(
         if not all(asked):
             raise InputError("Give both --negative and --positive, or none of them.")
         for name in asked:
-            if not _members(names, name):
+            if not members(names, name):
                 raise InputError(
                     f"There is no condition {name!r}; the cells are in "
                     f"{', '.join(repr(n) for n in names[:12])}."
                 )
-        if set(_members(names, asked[0])) & set(_members(names, asked[1])):
+        if set(members(names, asked[0])) & set(members(names, asked[1])):
             raise InputError(
                 f"The conditions {asked[0]!r} and {asked[1]!r} have cells in common; name them in "
                 "full."
             )
         return asked
-    if all(_members(names, name) for name in USUAL_PAIR):
-        return USUAL_PAIR
+    if pair := control_pair(names):
+        return pair
     named = [name for name in names if name]
-    if len(named) == 2:
-        return named[0], named[1]
     if len(named) < 2:
         return (
             f"The cells are in {len(named) or 'no'} known condition{'' if len(named) == 1 else 's'}"
@@ -178,12 +174,7 @@ def pair_of_conditions(
 def is_in(stack: CellStack, condition: str) -> NDArray[np.bool_]:
     """Return which cells (N,) are in a condition, given in full or by some of its parts."""
     names = [crop.condition for crop in stack.crops]
-    return np.isin(names, _members(list(dict.fromkeys(names)), condition))
-
-
-def _members(names: Sequence[str], condition: str) -> list[str]:
-    wanted = parts_of(condition).items()
-    return [name for name in names if name and wanted <= parts_of(name).items()]
+    return np.isin(names, members(list(dict.fromkeys(names)), condition))
 
 
 def _read(

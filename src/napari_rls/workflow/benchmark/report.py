@@ -10,9 +10,9 @@ from napari_rls.evaluation.benchmark_plots import gaussianisation_plot, sensitiv
 from napari_rls.evaluation.plots import box_plot
 from napari_rls.evaluation.tables import CONDITION
 from napari_rls.search.settings import Settings
-from napari_rls.workflow.benchmark import html_page as html
 from napari_rls.workflow.benchmark.benchmark_settings import RLS
-from napari_rls.workflow.benchmark.compared_images import FACTOR
+from napari_rls.workflow.benchmark.compared_images import FACTOR, METHOD
+from napari_rls.workflow.benchmark.measures import COLUMN
 from napari_rls.workflow.benchmark.pictures import (
     ablation_picture,
     montage,
@@ -20,7 +20,6 @@ from napari_rls.workflow.benchmark.pictures import (
     samples_picture,
 )
 from napari_rls.workflow.benchmark.report_tables import (
-    condition_table,
     error_table,
     metric_table,
     other_errors,
@@ -30,6 +29,8 @@ from napari_rls.workflow.benchmark.report_tables import (
 )
 from napari_rls.workflow.benchmark.run_benchmark import Benchmark
 from napari_rls.workflow.cells.write import GENERATED
+from napari_rls.workflow.report import html_page as html
+from napari_rls.workflow.report.kind_tables import condition_table
 
 PAPER = "Gheisari & Genovesio 2024"
 
@@ -154,9 +155,16 @@ def _figure5(made: Benchmark) -> Markup:
         )
         found += error_table(made, int(str(factor)), main)
         if made.pair:
-            found += condition_table(made, int(str(factor)), main)
+            found += _conditions(made, int(str(factor)), main)
         found += other_errors(made, int(str(factor)), main)
     return found
+
+
+def _conditions(made: Benchmark, factor: int, column: str) -> Markup:
+    rows = made.tables["conditions"]
+    own = rows[(rows[FACTOR] == factor) & (rows[COLUMN] == column)]
+    caption = f"Conditions told apart by {column} at {factor}x."
+    return condition_table(own, column, caption, METHOD)
 
 
 def _table2(made: Benchmark) -> Markup:

@@ -8,14 +8,12 @@ from dataclasses import replace
 import pandas as pd
 from markupsafe import Markup
 
-from napari_rls.workflow.benchmark import html_page as html
-from napari_rls.workflow.benchmark.compared_images import FACTOR, LR, METHOD
-from napari_rls.workflow.benchmark.measures import COLUMN, GT
+from napari_rls.workflow.benchmark.compared_images import FACTOR, METHOD
+from napari_rls.workflow.benchmark.measures import COLUMN
 from napari_rls.workflow.benchmark.phenotypes import TESTED, TRAINED
 from napari_rls.workflow.benchmark.run_benchmark import Benchmark
-
-NAMES = {GT: "GT (true HR images)", LR: "LR, upsampled"}
-"""What stands for kinds of image that are no method."""
+from napari_rls.workflow.report import html_page as html
+from napari_rls.workflow.report.kind_tables import NAMES
 
 
 def metric_table(made: Benchmark, factor: int) -> Markup:
@@ -81,34 +79,6 @@ def error_table(made: Benchmark, factor: int, column: str) -> Markup:
     titles = [title for _, _, title, _ in columns]
     header = (column, *titles, "cells / wells", "cells not measurable")
     return html.table(header, body, f"Errors of {column} at {factor}x.")
-
-
-def condition_table(made: Benchmark, factor: int, column: str) -> Markup:
-    """Return how well a measurement tells the two conditions apart."""
-    rows = made.tables["conditions"]
-    own = rows[(rows[FACTOR] == factor) & (rows[COLUMN] == column)]
-    body: list[html.Row] = [
-        [
-            NAMES.get(str(row[METHOD]), str(row[METHOD])),
-            html.number(row["median_negative"]),
-            html.number(row["median_positive"]),
-            html.Cell(html.number(row["auc"]), html.interval(row["auc_low"], row["auc_high"])),
-            html.number(row["cohens_d"]),
-            html.Cell(html.number(row["z_prime"]), str(row["z_prime_problem"])),
-            f"{row['n_negative']} / {row['n_positive']}",
-        ]
-        for _, row in own.iterrows()
-    ]
-    header = (
-        column,
-        "median, negative",
-        "median, positive",
-        "AUC of single cells",
-        "Cohen's d",
-        "Z' of wells",
-        "cells, negative / positive",
-    )
-    return html.table(header, body, f"Conditions told apart by {column} at {factor}x.")
 
 
 def other_errors(made: Benchmark, factor: int, main: str) -> Markup:

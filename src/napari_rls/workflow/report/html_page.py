@@ -122,7 +122,7 @@ def _part(name: str, *values: object) -> Markup:
 def _templates() -> Environment:
     # Autoescaping by extension would leave out what ends in .jinja.
     return Environment(
-        loader=PackageLoader("napari_rls.workflow.benchmark"),
+        loader=PackageLoader("napari_rls.workflow.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
