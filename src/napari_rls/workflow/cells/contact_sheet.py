@@ -19,7 +19,7 @@ TITLE_HEIGHT = 32
 
 
 def contact_sheet(
-    rows: Mapping[str, NDArray[Any]], colours: Sequence[str], title: str
+    rows: Mapping[str, NDArray[Any]], colours: Sequence[str], title: str, tile: int = TILE
 ) -> Image.Image:
     """Draw cells as a labelled sheet.
 
@@ -33,21 +33,23 @@ def contact_sheet(
         A colour #rrggbb for each channel.
     title
         Line at the top.
+    tile
+        Side of an image in the sheet.
     """
     count = max(len(images) for images in rows.values())
     low, high = _contrast(list(rows.values()))
-    width = LABEL_WIDTH + count * (TILE + GAP)
-    sheet = Image.new("RGB", (width, TITLE_HEIGHT + len(rows) * (TILE + GAP)), "#202020")
+    width = LABEL_WIDTH + count * (tile + GAP)
+    sheet = Image.new("RGB", (width, TITLE_HEIGHT + len(rows) * (tile + GAP)), "#202020")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=14)
     draw.text((GAP, TITLE_HEIGHT / 2), title, fill="white", font=font, anchor="lm")
     for r, (label, images) in enumerate(rows.items()):
-        top = TITLE_HEIGHT + r * (TILE + GAP)
-        draw.multiline_text((GAP, top + TILE / 2), label, fill="white", font=font, anchor="lm")
+        top = TITLE_HEIGHT + r * (tile + GAP)
+        draw.multiline_text((GAP, top + tile / 2), label, fill="white", font=font, anchor="lm")
         for k, image in enumerate(images):
-            tile = _coloured((image - low) / (high - low), colours)
-            enlarged = tile.resize((TILE, TILE), Image.Resampling.NEAREST)
-            sheet.paste(enlarged, (LABEL_WIDTH + k * (TILE + GAP), top))
+            coloured = _coloured((image - low) / (high - low), colours)
+            enlarged = coloured.resize((tile, tile), Image.Resampling.NEAREST)
+            sheet.paste(enlarged, (LABEL_WIDTH + k * (tile + GAP), top))
     return sheet
 
 

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
+from napari_rls.files.json_file import read_json
 from napari_rls.files.whole_file import whole_folder
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.ome_zarr import ZARR_ENDING, is_ome_zarr
-from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
-from napari_rls.workflow.cells.write import MadePixels, stem, write_stack
+from napari_rls.workflow.cells.write import MadePixels, record_path, stem, write_stack
 from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.resolve_field import FieldResult
 from napari_rls.workflow.fields.sr_zarr import Place, write_sr_zarr
@@ -192,6 +193,15 @@ class FieldPaths:
             return paths
         plate = out / f"{at.plate}_SR{ratio:g}x.ome{ZARR_ENDING}"
         return replace(paths, image=plate / at.row / at.column / at.field)
+
+    def record(self) -> Mapping[str, Any]:
+        """Return the record of how the image was made; empty if there is none that is whole."""
+        try:
+            zarr = self.generated is None
+            record = read_record(self.image) if zarr else read_json(record_path(self.image))
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
 
     def every(self, *, samples: bool) -> Iterable[Path]:
         """Return all of them, without records."""

@@ -9,15 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from napari_rls.errors import sentence_of
-from napari_rls.files.json_file import read_json
 from napari_rls.files.outputs import write_or_keep
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.plate_map import PlateMap
-from napari_rls.workflow.cells.read import read_record
 from napari_rls.workflow.cells.stack import CellStack, content_digest
-from napari_rls.workflow.cells.write import record_path
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
 from napari_rls.workflow.fields.resolve_field import (
     FieldResolver,
@@ -53,10 +50,8 @@ class FieldsUpdate:
         Why a field has no result.
     written
         Files that are whole now.
-    measured
-        What was measured of the field, in its last update.
-    image
-        The SR image of the field, in its last update.
+    measured, files
+        What was measured of the field, and its files, in its last update.
     """
 
     message: str = ""
@@ -67,7 +62,7 @@ class FieldsUpdate:
     error: Exception | None = None
     written: tuple[Path, ...] = ()
     measured: Measurements | None = None
-    image: Path | None = None
+    files: FieldPaths | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +117,7 @@ class FieldTask:
         paths = FieldPaths.in_run(self.out, self.field, ratio)
         job = {"sha256": self.digest, "input": content_digest(stack.data)}
         if (kept := self._finished(paths, job)) is not None:
-            sentence = f"{name} is finished already."
-            yield FieldsUpdate(sentence, name, measured=kept, image=paths.image)
+            yield FieldsUpdate(f"{name} is finished already.", name, measured=kept, files=paths)
             return
         result: FieldResult | None = None
         for update in resolver.updates(stack, intensity=self.shared.intensity):
@@ -153,7 +147,7 @@ class FieldTask:
             written=tuple(paths.every(samples=samples)),
             # Label images of a whole plate are not to stay in memory.
             measured=replace(measured, labels={}),
-            image=paths.image,
+            files=paths,
         )
 
     def _measured(self, result: FieldResult) -> Measurements:
@@ -176,13 +170,9 @@ class FieldTask:
         """Return what was measured of a field whose files are there and of this very run."""
         if self.overwrite or not paths.image.exists() or not paths.table.exists():
             return None
+        if paths.record().get(JOB_KEY) != job:
+            return None
         try:
-            if self.field.zarr:
-                record: object = read_record(paths.image)
-            else:
-                record = read_json(record_path(paths.image))
-            if not isinstance(record, dict) or record.get(JOB_KEY) != job:
-                return None
             table, measured = read_table(paths.table)
         except (OSError, ValueError):
             return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from napari_rls.errors import InputError
 from napari_rls.files.outputs import check_outputs, write_or_keep
+from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.bundle import Bundle
 from napari_rls.search.settings import Settings
@@ -21,8 +22,10 @@ from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.fields.cluster import Workers, run_tasks
 from napari_rls.workflow.fields.field_files import FieldFile, image_files
 from napari_rls.workflow.fields.field_list import FieldList
+from napari_rls.workflow.fields.field_page import field_page
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, read_field
+from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.shared import MOST_PIXELS, Shared, scattered, spread
 from napari_rls.workflow.fields.sr_zarr import SrPlates
@@ -30,14 +33,17 @@ from napari_rls.workflow.measure.measurements import Measurements, join
 from napari_rls.workflow.measure.table_files import table_paths, write_table
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
+PAGE = "report.html"
+"""Name of the page among the results."""
+
 
 class RunFields:
     """The job of super-resolving and measuring the fields of a plate, or some images.
 
     Every field gets an SR image, where it is generated, its cells with their samples, and a
-    record; all cells go into one table, ``OUT/cells.csv`` and ``OUT/cells.parquet``. What is
-    there already of the same run stays as it is, and a field that cannot be used does not stop
-    the others.
+    record; all cells go into one table, ``OUT/cells.csv`` and ``OUT/cells.parquet``, and a page,
+    ``OUT/report.html``, shows what came of it. What is there already of the same run stays as it
+    is, and a field that cannot be used does not stop the others.
 
     Parameters
     ----------
@@ -94,7 +100,8 @@ class RunFields:
         files, said = image_files(given, self.out)
         table = self.out / "cells.csv"
         common = self.out / "fields" / "shared.json"
-        check_outputs([*table_paths(table), table.with_suffix(".parquet"), common])
+        page = self.out / PAGE
+        check_outputs([*table_paths(table), table.with_suffix(".parquet"), common, page])
         for sentence in said:
             yield FieldsUpdate(sentence)
         found = FieldList.of(files, self.plate_map)
@@ -109,11 +116,17 @@ class RunFields:
         for sentence in shared.words:
             yield FieldsUpdate(sentence)
         parts: dict[int, Measurements] = {}
+        finished: dict[int, FinishedField] = {}
+        left_out = [(update.field, update.message) for update in broken]
         total = len(fields) + len(broken)
         tasks = list(self._tasks(fields, shared))
         for index, update in self._told(tasks, SrPlates(found.layouts)):
-            if update.measured is not None:
+            if update.measured is not None and update.files is not None:
                 parts[index] = update.measured
+                own = update.measured.table
+                finished[index] = FinishedField(fields[index], update.files, own)
+            if update.error is not None:
+                left_out.append((update.field, update.message))
             yield replace(update, done=update.done + len(broken), total=total)
         if not parts:
             raise InputError("No field came to an end, so that there is no table.")
@@ -131,6 +144,24 @@ class RunFields:
             total=total,
             written=written,
         )
+        made = FinishedFields(
+            tuple(finished[index] for index in sorted(finished)),
+            joined,
+            record,
+            shared,
+            tuple(left_out),
+            tuple(said),
+        )
+        write_or_keep(page, lambda place: self._write_page(place, made))
+        yield FieldsUpdate(
+            f"{page} shows what came of it.", done=total, total=total, written=(page,)
+        )
+
+    def _write_page(self, path: Path, made: FinishedFields) -> None:
+        # Names of files need not be text that can be written.
+        text = field_page(made, self.resolver, self.channels)
+        with whole_file(path) as draft:
+            draft.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def _told(
         self, tasks: Sequence[FieldTask], plates: SrPlates
@@ -138,8 +169,8 @@ class RunFields:
         """Do tasks, and tell plates of every field that is whole."""
         with closing(self._run(tasks)) as updates:
             for index, update in updates:
-                if update.image is not None and (place := tasks[index].field.place) is not None:
-                    plates.add(place, update.image)
+                if update.files is not None and (place := tasks[index].field.place) is not None:
+                    plates.add(place, update.files.image)
                 yield index, update
 
     def _run(self, tasks: Sequence[FieldTask]) -> Generator[tuple[int, FieldsUpdate], None, None]:

@@ -75,7 +75,8 @@ class SrField:
         return channels, round(height * self.ratio), round(width * self.ratio)
 
     @cached_property
-    def _corners(self) -> NDArray[np.int64]:
+    def corners(self) -> NDArray[np.int64]:
+        """First HR row and column (N, 2) of the crops; they may lie outside the field."""
         return _corner_of(self.places, self.sr.shape[-1], self.ratio)
 
     @cached_property
@@ -102,7 +103,7 @@ class SrField:
         size = self.sr.shape[-1]
         image = _BACKGROUND * self._upsampled(rows, columns, channels)
         total = np.zeros(shape, np.float32)
-        corners = self._corners - start
+        corners = self.corners - start
         for k in np.flatnonzero(((corners > -size) & (corners < shape)).all(1)):
             if not np.isfinite(self.sr[k]).all():
                 continue
@@ -119,7 +120,7 @@ class SrField:
         """
         image = np.zeros(self.shape[1:], np.int32)
         nearest = np.zeros(self.shape[1:], np.float32)
-        for corner, part in zip(self._corners, labels, strict=True):
+        for corner, part in zip(self.corners, labels, strict=True):
             there, here = zip(*map(_overlap, corner, image.shape, part.shape), strict=True)
             weights = np.where(part[here] > 0, self._weights[here], 0)
             nearer = weights > nearest[there]
@@ -130,6 +131,18 @@ class SrField:
     def generated(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
         """Return where any of a region is generated (y, x)."""
         return self.region(rows, columns, slice(0))[1]
+
+    def recorded(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Return the LR pixels of a region, each as large as it is (C, y, x); NaN outside."""
+        _, *shape = self.lr.shape
+        at, inside = [], []
+        for wanted, size in zip((rows, columns), shape, strict=True):
+            pixel = np.floor((np.arange(wanted.start, wanted.stop) + 0.5) / self.ratio).astype(int)
+            inside.append((pixel >= 0) & (pixel < size))
+            at.append(pixel.clip(0, size - 1))
+        image = np.asarray(self.lr[:, at[0][:, None], at[1]], np.float32)
+        image[:, ~np.logical_and.outer(*inside)] = np.nan
+        return image
 
     def tiles(self, side: int = 1024) -> Iterator[tuple[slice, slice]]:
         """Go through regions that tile the field."""
