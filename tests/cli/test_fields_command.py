@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import tifffile
 from cli_bench import run
 from field_bench import drawn_field
+from page_bench import Page
 
 from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.write import write_stack
@@ -75,6 +77,7 @@ def test_every_field_has_its_images_and_all_cells_are_in_the_table(finished) -> 
         assert record["microscope"]["psf_sigma"] == 0.45
     printed = result.stdout.split()
     assert str(out / "cells.csv") in printed
+    assert str(out / "report.html") in printed
     assert all(Path(path).exists() for path in printed)
 
 
@@ -90,6 +93,12 @@ def test_the_same_command_goes_on_with_what_is_missing(finished, plate: Path, tm
     assert "B03 is finished already." in result.stderr
     assert "C04 is finished already." not in result.stderr
     assert (out / "cells.csv").read_bytes() == before
+    # The page is made again, with what is left out again, and is the same but for its time.
+    pages = [(folder / "report.html").read_text("utf-8") for folder in (finished[0], out)]
+    one, other = (re.sub(r"\d\d:\d\d UTC", "", page) for page in pages)
+    assert "D05.tif" in one
+    assert len(Page(one).images()) == 4
+    assert one == other
 
 
 def test_more_images_leave_those_that_are_finished(finished, plate: Path, tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ def fields(
 
     Nuclei are found in the LR image; the SR images of cells are blended into one of each field,
     OUT/fields/NAME_SR8x.ome.tif. All cells are measured into OUT/cells.csv and
-    OUT/cells.parquet, a row each for SR and for the upsampled LR image. SR pixels are generated
+    OUT/cells.parquet, a row each for SR and for the upsampled LR image, and a page,
+    OUT/report.html, shows doses, controls, pictures and what is in doubt. SR pixels are generated
     by the model, not measured. What is finished stays if the run is stopped: the same command
     goes on with the rest.
     """

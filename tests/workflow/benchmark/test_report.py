@@ -9,12 +9,12 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from benchmark_bench import hr_cells, measuring_bundle
+from page_bench import Page
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -29,32 +29,6 @@ def run(*args: object, code: int = 0) -> Result:
     result = CliRunner().invoke(app, ["benchmark", *map(str, args)])
     assert result.exit_code == code, result.output
     return result
-
-
-class Page(HTMLParser):
-    """What a page holds: tags with their attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("img", "meta"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def images(self) -> list[str]:
-        return [str(attrs["src"]) for tag, attrs in self.tags if tag == "img"]
 
 
 @pytest.fixture(scope="module")

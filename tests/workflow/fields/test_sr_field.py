@@ -86,3 +86,16 @@ def test_labels_lie_on_their_cells_and_overlaps_go_to_the_nearer_one() -> None:
     assert (image[y + 16, x + 4 : middle] == 1).all()
     assert (image[y + 16, middle : right + 28] == 2).all()
     assert image[0, 0] == 3  # of a crop that reaches over the edge
+
+
+def test_lr_pixels_are_shown_where_they_are_and_as_large() -> None:
+    lr = smooth((2, 5, 4))
+    field = SrField(lr, np.empty((0, 2, SIZE, SIZE), np.float32), np.empty((0, 2)), 8)
+    shown = field.recorded(slice(-3, 40), slice(8, 35))
+    np.testing.assert_array_equal(shown[:, 3:, :24], lr.repeat(8, 1).repeat(8, 2)[:, :, 8:])
+    assert np.isnan(shown[:, :3]).all()
+    assert np.isnan(shown[:, :, 24:]).all()
+    # 6.4 HR pixels an LR pixel: each has 6 or 7, the 32nd begins the sixth.
+    uneven = SrField(lr[:, :1].repeat(6, 1), field.sr, field.places, 6.4)
+    rows = uneven.recorded(slice(0, 26), slice(0, 25))[0, 0]
+    assert rows.tolist() == [lr[0, 0, int((k + 0.5) / 6.4)] for k in range(25)]

@@ -37,7 +37,7 @@ def field_page(
         Channels of the files in the bundle's order, as the run has them.
     """
     sections = [
-        (f"{made.headline} by dose, condition and well", responses(made) + wells(made)),
+        ("Doses, conditions and wells", responses(made) + wells(made)),
         ("Controls: Z'", controls(made)),
         ("LR against SR", lr_against_sr(made)),
         ("LR beside SR", pictures(made, resolver, channels)),

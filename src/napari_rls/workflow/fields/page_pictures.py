@@ -61,7 +61,7 @@ def pictures(made: FinishedFields, resolver: FieldResolver, channels: tuple[str,
     shown: list[_Shown] = []
     notes = []
     if len(groups) > len(places):
-        notes.append(f"{len(places)} of {len(groups)} are shown, spread over all.")
+        notes.append(f"{len(places)} of {len(groups)} conditions, or fields, are shown.")
     for number, place in enumerate(places, 1):
         label, field = groups[place]
         try:
@@ -76,7 +76,7 @@ def pictures(made: FinishedFields, resolver: FieldResolver, channels: tuple[str,
     colours = [channel.colour for channel in manifest.channels]
     drawn = ", ".join(f"{channel.name} ({channel.colour})" for channel in manifest.channels)
     contrast = f"Channels: {drawn}; one contrast for all images."
-    title = f"left: LR as recorded. Right: SR, {GENERATED}"
+    title = f"Left: LR as recorded. Right: SR, {GENERATED}"
     parts = contact_sheet({one.label: one.part for one in shown}, colours, title, tile=2 * SIDE)
     rows = {}
     for one in shown:
@@ -93,8 +93,8 @@ def pictures(made: FinishedFields, resolver: FieldResolver, channels: tuple[str,
             ),
             html.figure(
                 cells,
-                f"Cells of the same fields, drawn by chance: LR as recorded, and SR, {GENERATED}. "
-                f"{contrast}",
+                f"Cells of the same fields, drawn by chance: LR as recorded, black outside the "
+                f"field, and SR, {GENERATED}. {contrast}",
             ),
         ]
     )

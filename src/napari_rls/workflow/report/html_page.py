@@ -78,7 +78,7 @@ def figure(picture: Figure | Image.Image, caption: str) -> Markup:
     if isinstance(picture, Figure):
         picture.savefig(buffer, format="png", dpi=DPI)
     else:
-        picture.save(buffer, format="PNG", optimize=True)
+        picture.save(buffer, format="PNG")
     return _part("figure", base64.b64encode(buffer.getvalue()).decode(), caption)
 
 
