@@ -78,7 +78,7 @@ def pictures(made: FinishedFields, resolver: FieldResolver, channels: tuple[str,
     contrast = f"Channels: {drawn}; one contrast for all images."
     title = f"Left: LR as recorded. Right: SR, {GENERATED}"
     parts = contact_sheet({one.label: one.part for one in shown}, colours, title, tile=2 * SIDE)
-    rows = {}
+    rows: dict[str, NDArray[np.float32]] = {}
     for one in shown:
         rows |= {f"{one.label}\nLR": one.lr, f"{one.label}\nSR (generated)": one.sr}
     cells = contact_sheet(rows, colours, f"Cells, SR: {GENERATED}")
