@@ -43,7 +43,7 @@ def main() -> None:
     cells = cut_crops(read_stack(options.field), 64).stack
     chosen = slice(options.first, options.first + CELLS)
     cells = replace(cells, data=cells.data[chosen], crops=cells.crops[chosen])
-    viewer, widget = open_viewer(sample=False)
+    viewer, widget = open_viewer()
     viewer.window._qt_window.resize(1380, 860)
     well = options.field.name.split(".")[0]
     for entry in lr_and_gt_layers(cells, well, {}):

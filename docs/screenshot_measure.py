@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("fields", type=Path, nargs=2, metavar="WELL.ome.tif")
     options = parser.parse_args()
     cells = cells_of(options.fields)
-    viewer, widget = open_viewer(sample=False)
+    viewer, widget = open_viewer()
     viewer.window._qt_window.resize(1380, 860)
     for entry in lr_and_gt_layers(cells, "BBBC013", {}):
         viewer.add_layer(napari.layers.Layer.create(*entry))

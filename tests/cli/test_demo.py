@@ -117,7 +117,7 @@ def test_window_is_opened_where_there_is_a_display(
 ) -> None:
     demo(tiny_bundle_file)
     arguments = (python_that_notes / "arguments").read_text().split()
-    assert arguments == ["-m", "napari_rls.widgets", "--sample", "--run"]
+    assert arguments == ["-m", "napari_rls.widgets", "--field"]
     assert not (python_that_notes / "napari-rls-demo").exists()
 
 

@@ -1,17 +1,19 @@
-"""``napari-rls demo``: the main job on cells that are simulated or that the bundle draws."""
+"""``napari-rls demo``: the main job on simulated fields, or on cells that the bundle draws."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_rls.cli.options import build, options_of
+from napari_rls.cli.fields import FieldsView
+from napari_rls.cli.options import build, given, options_of
 from napari_rls.cli.reporting import (
     FAILED,
     WRONG_USAGE,
@@ -23,9 +25,19 @@ from napari_rls.cli.reporting import (
 )
 from napari_rls.errors import NO_NAPARI
 from napari_rls.files.outputs import check_outputs, write_or_keep
+from napari_rls.search.optics import USUAL_SIGMA, Optics
 from napari_rls.search.settings import Settings
-from napari_rls.workflow.cells.examples import Sample, draw_sample
+from napari_rls.workflow.cells.examples import SIMULATED_FOR, Sample, draw_sample
+from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.fields.demo_fields import (
+    DEMO_BUNDLE,
+    DEMO_STEPS,
+    DemoPlate,
+    simulate_plate,
+)
+from napari_rls.workflow.fields.field_settings import FieldSettings
+from napari_rls.workflow.measure.measure_settings import measure_settings
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.sr_files import result_stack, write_result
 
@@ -49,18 +61,21 @@ def demo(
     no_window: Annotated[
         bool, typer.Option("--no-window", help="Write files even where there is a display.")
     ] = False,
-    cells: Annotated[int, typer.Option(min=1, max=1000, help="Cells to draw.")] = 12,
+    cells: Annotated[
+        int, typer.Option(min=1, max=1000, help="Cells, in simulated fields about so many.")
+    ] = 24,
     **options: Any,
 ) -> None:
-    """Super-resolve cells that are not real: simulated ones, or drawn by the bundle itself.
+    """Super-resolve cells that are not real: simulated fields, or cells that the bundle draws.
 
-    They are simulated where the bundle is of an assay that can be simulated.
-    Opens napari with the plugin at work on them where there are napari and a display. Otherwise
-    writes the LR, SR and true images (OME-TIFF) and a contact sheet (PNG), and says where; the
-    options below, but for --no-window, are about these files.
+    Fields of two conditions are simulated where the bundle is of an assay that can be; else
+    the bundle draws cells. Opens napari with the plugin at work on a field where there are
+    napari and a display. Otherwise writes LR, SR and true images (OME-TIFF), for fields also
+    the table of their cells and the page (HTML) of the run, and a picture of all (PNG), and
+    says where; the options below, but for --no-window, are about these files.
     """
     with exit_code(WRONG_USAGE):
-        settings = build(Settings, options)
+        settings = build(Settings, {"bundle": DEMO_BUNDLE, "steps": DEMO_STEPS} | given(options))
     if out is None and not no_window and has_display() and _shown_in_napari():
         return
     folder = out or FOLDER
@@ -69,11 +84,48 @@ def demo(
 
         check_outputs([folder / SHEET])
         bundle = load_bundle(settings.bundle)
+    if assay := SIMULATED_FOR.get(bundle.manifest.name):
+        with exit_code(FAILED):
+            _fields(
+                simulate_plate(assay, cells, settings.factor, settings.seed),
+                bundle,
+                settings,
+                folder,
+            )
+        return
+    with exit_code(WRONG_USAGE):
         sample = draw_sample(bundle, cells, settings.factor, settings.seed)
     with exit_code(FAILED), kept_path():
         result = _search(sample, bundle, settings)
         for path in write_or_keep(folder, lambda place: write_demo(place, sample, result)):
             put(path)
+
+
+def _fields(plate: DemoPlate, bundle: Bundle, settings: Settings, folder: Path) -> None:
+    """Super-resolve simulated fields as ``fields`` does, and draw them beside the truth."""
+    from napari_rls.workflow.cells.contact_sheet import write_png
+    from napari_rls.workflow.fields.demo_fields import plate_picture, write_plate
+    from napari_rls.workflow.fields.run_fields import RunFields
+
+    *images, wells = write_plate(folder / "plate", plate)
+    for path in images:
+        put(path)
+    job = RunFields(
+        bundle,
+        settings.model_copy(update={"samples": 0}),
+        FieldSettings(optics=Optics(ratio=plate.ratio, psf_sigma=USUAL_SIGMA), noise=plate.noise),
+        measure_settings(None, None, {}, dict(bundle.manifest.measurement)),
+        folder / "results",
+        plate_map=PlateMap(wells),
+        overwrite=True,
+    )
+    with FieldsView() as view, closing(job.updates(images)) as updates:
+        for update in updates:
+            view.update(update)
+            for path in update.written:
+                put(path)
+    write_png(folder / SHEET, plate_picture(plate, folder / "results"))
+    put(folder / SHEET)
 
 
 def _shown_in_napari() -> bool:
@@ -82,7 +134,7 @@ def _shown_in_napari() -> bool:
         say(f"{NO_NAPARI} Writing files instead.")
         return False
     say("Opening napari ...")
-    window = [sys.executable, "-m", "napari_rls.widgets", "--sample", "--run"]
+    window = [sys.executable, "-m", "napari_rls.widgets", "--field"]
     if subprocess.run(window, check=False).returncode == 0:  # noqa: S603  our own module
         return True
     say("napari could not be opened; writing files instead.")

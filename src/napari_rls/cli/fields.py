@@ -181,7 +181,7 @@ def fields(
     with (
         exit_code(FAILED),
         on_stop(sentence),
-        _View() as view,
+        FieldsView() as view,
         closing(job.updates(images)) as updates,
     ):
         for update in updates:
@@ -193,7 +193,7 @@ def fields(
         raise typer.Exit(FAILED)
 
 
-class _View(SearchProgress):
+class FieldsView(SearchProgress):
     """Sentences, and a bar for each search of a field."""
 
     def __init__(self) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel
 
 from napari_rls.simulate import golgi, translocation
 from napari_rls.simulate.scene import SimulatedCell
@@ -41,7 +40,7 @@ class SimulatedAssay:
     colours: tuple[str, ...]
     size: int
     conditions: tuple[str, ...]
-    settings: Callable[[int], BaseModel]
+    settings: Callable[[int], golgi.GolgiSettings | translocation.TranslocationAssay]
     simulate: Callable[[str, np.random.Generator, int], SimulatedCell]
 
 

@@ -13,10 +13,8 @@ import pandas as pd
 import pytest
 import tifffile
 from napari.layers import Image, Layer
-from npe2 import PluginManifest
 from typer.testing import CliRunner, Result
 
-import napari_rls
 from napari_rls.cli.main import app
 from napari_rls.errors import InputError
 from napari_rls.models.bundle_file import read_manifest
@@ -24,7 +22,6 @@ from napari_rls.models.catalogue import find_bundle
 from napari_rls.search.settings import DEFAULT_BUNDLE
 from napari_rls.simulate.golgi import CONTROL, GolgiSettings, simulate_golgi
 from napari_rls.version import __version__
-from napari_rls.widgets.__main__ import SAMPLE
 from napari_rls.widgets.cells.guess_layers import guess
 from napari_rls.widgets.contributions.reader import get_reader
 from napari_rls.widgets.contributions.sample_data import simulated_golgi, simulated_translocation
@@ -184,12 +181,6 @@ def test_the_widget_takes_the_sample_s_lr_and_gt_layers() -> None:
     inputs = guess(images, read_manifest(find_bundle(DEFAULT_BUNDLE)))
     assert [layer.name[:2] for layer in inputs.lr] == ["LR", "LR"]
     assert [layer.name[:2] for layer in inputs.gt] == ["GT", "GT"]
-
-
-def test_the_window_s_sample_is_of_the_default_bundle_s_assay() -> None:
-    plugin = PluginManifest.from_file(Path(napari_rls.__file__).with_name("napari.yaml"))
-    assert SAMPLE == "simulated-translocation"
-    assert SAMPLE in [sample.key for sample in plugin.contributions.sample_data]
 
 
 def test_demo_cells_are_simulated_for_a_bundle_of_a_known_assay(tiny_bundle: Bundle) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PLUGIN = "napari-rls"
 
 SUPER_RESOLVE = "Super-resolve cells"
+FIELD = "Super-resolve a field"
 COMPARE = "Compare methods"
 TRAIN = "Train a bundle"
 MEASURE = "Measure cells"
