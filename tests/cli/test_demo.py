@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
@@ -48,6 +49,29 @@ def test_files_are_written_and_named(tiny_bundle_file: Path, tmp_path: Path) -> 
     width, height = LABEL_WIDTH + 2 * (TILE + GAP), TITLE_HEIGHT + 3 * (TILE + GAP)
     with Image.open(paths[3]) as sheet:
         assert sheet.size == (width, height)
+
+
+def test_fields_of_two_conditions_become_a_table_a_page_and_a_picture(tmp_path: Path) -> None:
+    fast = ["--cells", "2", "--steps", "2", "--device", "cpu"]
+    result = CliRunner().invoke(app, ["demo", *fast, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    paths = [Path(line) for line in result.stdout.split()]
+    assert all(path.exists() for path in paths)
+    assert {tmp_path / "results" / name for name in ("cells.csv", "report.html")} < set(paths)
+    assert paths[-1] == tmp_path / "demo.png"
+    table = pd.read_csv(tmp_path / "results" / "cells.csv")
+    conditions = dict(zip(table.Metadata_Well, table.Metadata_Condition, strict=True))
+    assert conditions == {"A01": "control", "A02": "nocodazole"}
+    # LR, SR and truth, a row a condition; the truth is the file's.
+    with Image.open(paths[-1]) as sheet:
+        tile = 2 * 128
+        assert sheet.size == (LABEL_WIDTH + 3 * (tile + GAP), TITLE_HEIGHT + 2 * (tile + GAP))
+        right = np.asarray(sheet)[TITLE_HEIGHT : TITLE_HEIGHT + tile : 2, -GAP - tile : -GAP : 2]
+    truth = read_stack(tmp_path / "plate" / "truth_A01.ome.tif").data[0]
+    assert np.corrcoef(right[..., 2].ravel(), truth[0].ravel())[0, 1] > 0.95
+    lr = read_stack(tmp_path / "plate" / "A01.ome.tif")
+    assert lr.data.shape == (1, 2, 16, 16)
+    assert lr.pixel_size_um == pytest.approx(2.6)
 
 
 def test_default_folder(

@@ -64,6 +64,10 @@ def open_field(cells: int = 24) -> tuple[napari.Viewer, FieldWidget]:
     widget: FieldWidget = open_dock(viewer, FIELD)
     chosen = {"bundle": DEMO_BUNDLE, "steps": DEMO_STEPS, "samples": 0}
     widget.controller.use_settings(widget.state.settings.model_copy(update=chosen))
+    levels = plate.noise.offset[0], plate.noise.gain[0], plate.noise.read_noise[0]
+    noise = ",".join(f"{level:.4g}" for level in levels)
+    widget.noise.native.setText(noise)
+    widget.controller.change_noise(noise)
     return viewer, widget
 
 

@@ -8,6 +8,7 @@ import pytest
 from field_bench import BUNDLE, drawn_field
 
 from napari_rls.search.settings import Settings
+from napari_rls.widgets import __main__ as demo_window
 from napari_rls.widgets.cells.sr_writer import write_sr_layers
 from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.state import Phase
@@ -417,3 +418,21 @@ def test_the_dock_for_cells_names_this_one(viewer):
     add_field(viewer)
     cells = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve cells")[1]
     assert "If it is a whole field, choose Super-resolve a field" in cells.message.text()
+
+
+def test_the_demo_s_field_is_super_resolved_and_measured(make_napari_viewer, monkeypatch, qtbot):
+    # A viewer that is closed after the test.
+    monkeypatch.setattr(demo_window.napari, "Viewer", make_napari_viewer)
+    viewer, widget = demo_window.open_field(cells=2)
+    assert widget.state.settings.bundle == "golgi-simulated-128"
+    assert widget.state.optics.ratio == 8
+    widget.controller.use_settings(widget.state.settings.model_copy(update={"steps": 2}))
+    demo_window.work_on(widget)
+    qtbot.waitUntil(lambda: widget.state.measured is not None, timeout=120_000)
+    qtbot.waitUntil(lambda: widget.state.phase is Phase.IDLE, timeout=10_000)
+    names = [layer.name for layer in viewer.layers]
+    assert names[:2] == [f"LR field (simulated cells, not real) {c}" for c in ("DNA", "Golgi")]
+    assert any(name.startswith("SR 8x (generated) of LR field") for name in names)
+    assert any(name.startswith("Cells of LR field") for name in names)
+    assert widget.table.isVisibleTo(widget)
+    assert not settings_file().with_name("field.json").exists()

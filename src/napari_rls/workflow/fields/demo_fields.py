@@ -39,6 +39,9 @@ GAIN, READ = 1 / 750, 0.007
 _FILLED = 0.75
 """Cells of an image for each that is tried, as some are too near to others."""
 
+_TILE = 256
+"""Least side of a field in the picture, where its pixels can be enlarged; the most is twice it."""
+
 
 @dataclass(frozen=True, eq=False)
 class DemoField:
@@ -164,4 +167,7 @@ def plate_picture(plate: DemoPlate, results: Path) -> Image.Image:
     title = (
         f"{SIMULATED_LABEL.capitalize()}. From left: LR; SR {plate.ratio:g}x, {GENERATED}; truth"
     )
-    return contact_sheet(rows, plate.colours, title, tile=min(sr.shape[-1], 512))
+    side = sr.shape[-1]
+    return contact_sheet(
+        rows, plate.colours, title, tile=min(side * max(_TILE // side, 1), 2 * _TILE)
+    )
