@@ -258,3 +258,21 @@ def test_many_wells_are_a_table_and_no_figure(tmp_path: Path) -> None:
     assert "25 wells are too many for a figure" in text
     assert "A25 - 1 of 1" in text
     assert len(page.images()) == 3
+
+
+def test_each_drug_has_a_dose_response_of_its_own(tmp_path: Path) -> None:
+    tables = [
+        rows_of(well, [value], Condition=f"drug={drug}; dose={dose:g}", Dose=dose)
+        for well, drug, dose, value in (
+            ("A01", "none", 0.0, 1.0),
+            ("A02", "<x>", 1.0, 2.0),
+            ("A03", "y", 1.0, 3.0),
+            ("A04", "y", 2.0, 4.0),
+        )
+    ]
+    _, text = page_of(made_of(tmp_path, tables))
+    one, other = text.split("Hill fit")[1:]
+    # What is given in dose 0 alone is of both.
+    assert "2 / 2 0 fewer than 4 doses" in one
+    assert "3 / 3 0 fewer than 4 doses" in other
+    assert text.index("<x> Means of wells") < text.index("y Means of wells")
