@@ -132,7 +132,9 @@ def empty_bundle(manifest: Manifest) -> Bundle:
     flow = WFlow(manifest.flow, torch.zeros(dim), torch.ones(dim)).requires_grad_(False).eval()
     encoders = build_encoders(manifest.architecture, manifest.encoder, flow.mean, flow.std)
     spec = manifest.field_encoder
-    of_fields = spec and FieldEncoder(manifest.architecture, spec.shape, flow.mean, flow.std)
+    of_fields = None
+    if spec is not None:
+        of_fields = FieldEncoder(manifest.architecture, spec.shape, flow.mean, flow.std)
     unets = build_unets(manifest)
     for network in (*encoders.values(), *unets.values(), *([of_fields] if of_fields else [])):
         network.requires_grad_(False).eval()

@@ -26,6 +26,7 @@ from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFi
 from napari_rls.workflow.fields.page_pictures import SIDE
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.shared import Shared
+from napari_rls.workflow.measure.measurements import Measurements
 from napari_rls.workflow.report.html_page import number
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
@@ -97,7 +98,9 @@ def made_of(
         }
         text = json.dumps({"microscope": seen})
         paths.image.with_name(f"field{k}_SR8x.json").write_text(text)
-        fields.append(FinishedField(FieldFile(path, 0, 1), paths, table))
+        fields.append(
+            FinishedField(FieldFile(path, 0, 1, f"field{k}"), paths, Measurements(table, {}, {}))
+        )
     shared = Shared(
         digest="", noise=NOISE, mode="bundle", low=(0, 0), high=(255, 255), words=("Shared words.",)
     )

@@ -13,6 +13,7 @@ from napari_rls.measure.columns import Column
 from napari_rls.measure.dictionary import columns_of, measurements
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths
 from napari_rls.workflow.fields.shared import Shared
+from napari_rls.workflow.measure.measurements import Measurements
 
 _NAMED = 5
 """Fields that are named where a sentence is of some."""
@@ -20,11 +21,16 @@ _NAMED = 5
 
 @dataclass(frozen=True, eq=False)
 class FinishedField:
-    """A field whose files are whole, with the rows of its cells."""
+    """A field whose files are whole, with what was measured of its cells."""
 
     file: FieldFile
     paths: FieldPaths
-    table: pd.DataFrame
+    measured: Measurements
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows of its cells."""
+        return self.measured.table
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFi
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.shared import MOST_PIXELS, Shared, scattered, spread
 from napari_rls.workflow.fields.sr_zarr import SrPlates
-from napari_rls.workflow.measure.measurements import Measurements, join
+from napari_rls.workflow.measure.measurements import join
 from napari_rls.workflow.measure.table_files import table_paths, write_table
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
@@ -98,64 +98,63 @@ class RunFields:
             If there is no image, or none can be used.
         """
         files, said = image_files(given, self.out)
-        table = self.out / "cells.csv"
         common = self.out / "fields" / "shared.json"
-        page = self.out / PAGE
-        check_outputs([*table_paths(table), table.with_suffix(".parquet"), common, page])
-        for sentence in said:
-            yield FieldsUpdate(sentence)
+        check_outputs([*self._tables, common, self._page])
         found = FieldList.of(files, self.plate_map)
-        for sentence in found.said:
-            yield FieldsUpdate(sentence)
-        fields = found.fields
         broken = [FieldsUpdate(str(error), name, error=error) for name, error in found.broken]
+        yield from map(FieldsUpdate, (*said, *found.said))
         yield from broken
-        if not fields:
+        if not found.fields:
             raise InputError("None of the images can be used.")
-        shared = self._shared(fields, common)
-        for sentence in shared.words:
-            yield FieldsUpdate(sentence)
-        parts: dict[int, Measurements] = {}
+        shared = self._shared(found.fields, common)
+        yield from map(FieldsUpdate, shared.words)
         finished: dict[int, FinishedField] = {}
         left_out = [(update.field, update.message) for update in broken]
-        total = len(fields) + len(broken)
-        tasks = list(self._tasks(fields, shared))
+        total = len(found.fields) + len(broken)
+        tasks = list(self._tasks(found.fields, shared))
         for index, update in self._told(tasks, SrPlates(found.layouts)):
             if update.measured is not None and update.files is not None:
-                parts[index] = update.measured
-                own = update.measured.table
-                finished[index] = FinishedField(fields[index], update.files, own)
+                field = found.fields[index]
+                finished[index] = FinishedField(field, update.files, update.measured)
             if update.error is not None:
                 left_out.append((update.field, update.message))
             yield replace(update, done=update.done + len(broken), total=total)
-        if not parts:
+        if not finished:
             raise InputError("No field came to an end, so that there is no table.")
-        joined, record = join([parts[index] for index in sorted(parts)])
-        for warning in dict.fromkeys(record["warnings"]):
-            yield FieldsUpdate(warning)
+        in_order = tuple(finished[index] for index in sorted(finished))
+        for update in self._ended(in_order, shared, tuple(left_out), tuple(said)):
+            yield replace(update, done=total, total=total)
+
+    @property
+    def _tables(self) -> tuple[Path, ...]:
+        """The files of the table: the table itself, its record, and the same as parquet."""
+        table = self.out / "cells.csv"
+        return (*table_paths(table), table.with_suffix(".parquet"))
+
+    @property
+    def _page(self) -> Path:
+        return self.out / PAGE
+
+    def _ended(
+        self,
+        finished: tuple[FinishedField, ...],
+        shared: Shared,
+        left_out: tuple[tuple[str, str], ...],
+        said: tuple[str, ...],
+    ) -> Generator[FieldsUpdate, None, None]:
+        """Write the table of all fields, and the page."""
+        joined, record = join([field.measured for field in finished])
+        yield from map(FieldsUpdate, dict.fromkeys(record["warnings"]))
+        table = self._tables[0]
         for path in (table, table.with_suffix(".parquet")):
             write_or_keep(path, lambda place: write_table(place, joined, record))
-        written = (*table_paths(table), table.with_suffix(".parquet"))
         cells = int((joined["Metadata_Image"] == "SR").sum())
         what = "tiles" if self.resolver.tiled else "cells"
-        yield FieldsUpdate(
-            f"{cells} {what} of {len(parts)} of {total} fields are in {table}.",
-            done=total,
-            total=total,
-            written=written,
-        )
-        made = FinishedFields(
-            tuple(finished[index] for index in sorted(finished)),
-            joined,
-            record,
-            shared,
-            tuple(left_out),
-            tuple(said),
-        )
-        write_or_keep(page, lambda place: self._write_page(place, made))
-        yield FieldsUpdate(
-            f"{page} shows what came of it.", done=total, total=total, written=(page,)
-        )
+        fields = f"{len(finished)} of {len(finished) + len(left_out)} fields"
+        yield FieldsUpdate(f"{cells} {what} of {fields} are in {table}.", written=self._tables)
+        made = FinishedFields(finished, joined, record, shared, left_out, said)
+        write_or_keep(self._page, lambda place: self._write_page(place, made))
+        yield FieldsUpdate(f"{self._page} shows what came of it.", written=(self._page,))
 
     def _write_page(self, path: Path, made: FinishedFields) -> None:
         # Names of files need not be text that can be written.
