@@ -18,6 +18,7 @@ from napari_rls.cli.reporting import Commands
 from napari_rls.cli.simulate import simulate
 from napari_rls.cli.super_resolve import super_resolve
 from napari_rls.cli.train import train
+from napari_rls.cli.train_fields import train_fields
 from napari_rls.cli.train_pix2pix import train_pix2pix
 from napari_rls.version import __version__
 
@@ -37,6 +38,7 @@ app.command()(simulate)
 app.command()(measure)
 app.command()(train)
 app.command()(train_pix2pix)
+app.command()(train_fields)
 app.command(cls=ListCommand)(benchmark)
 app.add_typer(bundles, name="bundles")
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Interval = tuple[float, float]
 
+MISFIT = 0.04
+"""Deviation of what a generator cannot draw of an LR pixel, of -1 to 1: chosen on real cells."""
+
 _Z: Final = 1.645
 """Deviations at the ends of a 90 % interval."""
 

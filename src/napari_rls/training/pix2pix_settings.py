@@ -49,7 +49,3 @@ class Pix2PixSettings(Checked):
     def rate(self, steps: int) -> float:
         """Return the step size after so many steps."""
         return self.learning_rate * min(1.0, 2 * (1 - steps / self.steps))
-
-
-MAY_CHANGE = frozenset({"device", "threads", "checkpoint_minutes", "report_steps"})
-"""Settings that a resumed training may change: they alter no random number and no weight's path."""

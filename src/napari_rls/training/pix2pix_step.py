@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.operators import DEFAULT_OPERATOR, Imaging, make_operator
 from napari_rls.training.dataset import Crops, mirrored
+from napari_rls.training.loop import Parts
 from napari_rls.training.losses import discriminator_loss, generator_loss
 from napari_rls.training.patch_discriminator import PatchDiscriminator
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
@@ -30,6 +31,14 @@ class Losses:
     discriminator: Tensor
     generator: Tensor
     l1: Tensor
+
+    def named(self) -> dict[str, Tensor]:
+        """Return them by their names in a report."""
+        return {
+            "discriminator_loss": self.discriminator,
+            "generator_loss": self.generator,
+            "l1": self.l1,
+        }
 
 
 class Pix2PixTrainer:
@@ -72,6 +81,12 @@ class Pix2PixTrainer:
         self.adam_g = torch.optim.Adam(network.parameters(), lr=rate, betas=BETAS)
         self.adam_d = torch.optim.Adam(discriminator.parameters(), lr=rate, betas=BETAS)
         self.steps = 0
+
+    @property
+    def parts(self) -> Parts:
+        """All that a checkpoint holds."""
+        networks = {"network.": self.network, "discriminator.": self.discriminator}
+        return networks, {"adam_g.": self.adam_g, "adam_d.": self.adam_d}, self.streams
 
     def step(self, crops: Crops) -> Losses:
         """Show one batch of pairs: D first, then the U-Net."""

@@ -8,8 +8,9 @@ import torch
 from field_bench import COUNTS, GAIN, NOISE, OFFSET, READ, drawn_field
 
 from napari_rls.models.intensity import IntensityMap
+from napari_rls.search.noise import MISFIT
 from napari_rls.workflow.cells.lr_field import degrade_field
-from napari_rls.workflow.fields.placed_cells import MISFIT, PlacedCells
+from napari_rls.workflow.fields.placed_cells import PlacedCells
 from napari_rls.workflow.fields.sr_field import on_hr_grid
 
 INTENSITY = IntensityMap("match", (OFFSET,) * 2, (OFFSET + 255 * COUNTS,) * 2)

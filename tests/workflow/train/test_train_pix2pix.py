@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from synthetic_cells import field
 from typer.testing import CliRunner, Result
 
-from napari_rls.cli import train_pix2pix as command
 from napari_rls.cli.main import app
+from napari_rls.cli.network_options import NetworkView
 from napari_rls.errors import BundleError
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.bundle import Bundle, load_bundle
@@ -24,7 +24,8 @@ from napari_rls.models.manifest import Intensity, Manifest, Pix2PixNetwork, Pix2
 from napari_rls.models.pix2pix import UNet, build_unets
 from napari_rls.training.discriminator import Discriminator
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
-from napari_rls.workflow.train.train_pix2pix import Pix2PixUpdate, with_network
+from napari_rls.workflow.train.network_job import NetworkUpdate
+from napari_rls.workflow.train.train_pix2pix import with_network
 
 TINY_LINE = (
     "--width 4 --width-max 8 --steps 6 --batch-size 4 --report-steps 2 --threads 1 --device cpu"
@@ -209,14 +210,14 @@ def test_stop_and_resume_makes_the_same_bundle(
 ) -> None:
     line = (fields, "--bundle", tiny_bundle_file, *TINY, "--out")
     run(*line, out(tmp_path, "through"))
-    show = command._View.update
+    show = NetworkView.update
 
-    def stop(self: command._View, update: Pix2PixUpdate) -> None:
+    def stop(self: NetworkView, update: NetworkUpdate) -> None:
         show(self, update)
         if update.step and update.step.steps == 3:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(command._View, "update", stop)
+    monkeypatch.setattr(NetworkView, "update", stop)
     stopped = run(*line, out(tmp_path, "stopped"), code=code)
     assert "the same command with --resume goes on with it" in stopped.stderr
     assert not out(tmp_path, "stopped").exists()

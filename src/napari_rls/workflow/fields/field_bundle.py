@@ -8,38 +8,15 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from napari_rls.measure.cells import MeasureSettings
-from napari_rls.measure.nuclei import NucleusSettings, central_nucleus, find_nuclei
+from napari_rls.measure.nuclei import central_nucleus, find_nuclei
 from napari_rls.models.bundle import Bundle
-from napari_rls.models.manifest import Manifest
 from napari_rls.search.settings import FACTORS
-from napari_rls.workflow.cells.channels import shows_dna
+from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
 
 _DRAWN = 64
 """Generated cells whose nuclei are measured."""
 
 _known: WeakKeyDictionary[Bundle, float | None] = WeakKeyDictionary()
-
-
-def dna_channel(manifest: Manifest) -> int:
-    """Return the bundle's channel that shows nuclei: by its name, else the first.
-
-    Examples
-    --------
-    >>> from napari_rls import load_bundle
-    >>> dna_channel(load_bundle("bbbc013-translocation-64").manifest)
-    0
-    """
-    return next((k for k, name in enumerate(manifest.channel_names) if shows_dna(name)), 0)
-
-
-def nucleus_settings(manifest: Manifest) -> NucleusSettings:
-    """Return how nuclei are found in the bundle's images."""
-    if not manifest.measurement:
-        return NucleusSettings()
-    measured = MeasureSettings.model_validate(dict(manifest.measurement)).own
-    found: NucleusSettings = measured.nucleus
-    return found
 
 
 @torch.no_grad()

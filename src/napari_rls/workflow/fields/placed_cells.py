@@ -11,14 +11,11 @@ from scipy import ndimage
 
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.imaging import PlacedOptics
-from napari_rls.search.noise import NoiseModel
+from napari_rls.search.noise import MISFIT, NoiseModel
 from napari_rls.search.optics import Psf
 
 if TYPE_CHECKING:
     from napari_rls.search.kit import Seen
-
-MISFIT = 0.04
-"""Deviation of what a generator cannot draw of an LR pixel, of -1 to 1: chosen on real cells."""
 
 _MARGIN = 3
 """LR pixels around a window that its interpolation looks at."""

@@ -18,13 +18,9 @@ from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.noise import NoiseModel
 from napari_rls.search.psf import PsfEstimate
 from napari_rls.search.settings import Settings
+from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
 from napari_rls.workflow.cells.stack import CellStack, Crop
-from napari_rls.workflow.fields.field_bundle import (
-    dna_channel,
-    nearest_factor,
-    nucleus_diameter,
-    nucleus_settings,
-)
+from napari_rls.workflow.fields.field_bundle import nearest_factor, nucleus_diameter
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.look_again import look_again
 from napari_rls.workflow.fields.microscope import Microscope, noise_of

@@ -4,82 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from napari_rls.errors import InputError
-from napari_rls.models.intensity import Levels, in_range
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest, Pix2PixNetwork, Pix2PixSpec
-from napari_rls.training.passed_on import passed_on
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
-from napari_rls.training.training_settings import TrainSettings
 from napari_rls.workflow.train.cut_crops import TrainingCrops
-from napari_rls.workflow.train.hr_images import HRImages, kept_or_cut
-from napari_rls.workflow.train.run_files import check_free, save_bundle
+from napari_rls.workflow.train.network_job import NetworkJob, NetworkUpdate, crops_of
+from napari_rls.workflow.train.run_files import save_bundle
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
     from napari_rls.models.pix2pix import UNet
-    from napari_rls.training.pix2pix import Progress
 
-_PERCENTILES = (0.1, 99.9)
-
-
-@dataclass(frozen=True)
-class Pix2PixJob:
-    """All that a network is trained of.
-
-    Parameters
-    ----------
-    hr
-        Where the HR crops come from; channels are those of the bundle, in its order.
-    bundle
-        The bundle that the network is added to: an embedded one's name, or a file.
-    settings
-        How to train.
-    out
-        The bundle to write; one that is there is replaced.
-    folder
-        The training's folder. If it holds this very training, that goes on.
-    data
-        Name of the HR crops, for the bundle's manifest.
-    """
-
-    hr: HRImages
-    bundle: str
-    settings: Pix2PixSettings
-    out: Path
-    folder: Path
-    data: str = "the user's own images"
+Pix2PixJob: TypeAlias = NetworkJob[Pix2PixSettings]
 
 
-@dataclass(frozen=True, eq=False)
-class Pix2PixUpdate:
-    """What a job has just done.
-
-    Parameters
-    ----------
-    stage
-        What it is at.
-    message
-        A sentence for people, or "".
-    step
-        Every step of training.
-    bundle
-        The bundle that was written, at the end.
-    """
-
-    stage: Literal["crops", "training", "done"]
-    message: str = ""
-    step: Progress | None = None
-    bundle: Path | None = None
-
-
-def train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
+def train_pix2pix(job: Pix2PixJob) -> Generator[NetworkUpdate, None, None]:
     """Cut crops, train on them and their degraded images, write the bundle with the network.
 
     Pairs are made by the degradation of the search, antialiased bicubic downscaling. All
@@ -105,11 +47,8 @@ def train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
     yield from contained(_train_pix2pix(job), job.settings.threads)
 
 
-def _train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
-    import torch
-
+def _train_pix2pix(job: Pix2PixJob) -> Generator[NetworkUpdate, None, None]:
     from napari_rls.models.bundle import load_bundle
-    from napari_rls.training.dataset import Crops
     from napari_rls.training.pix2pix import train
     from napari_rls.training.pix2pix_step import bicubic_l1
 
@@ -117,28 +56,16 @@ def _train_pix2pix(job: Pix2PixJob) -> Generator[Pix2PixUpdate, None, None]:
     bundle = load_bundle(job.bundle)
     manifest = bundle.manifest
     _check_factor(manifest, settings.factor)
-    check_free(job.folder)
-    shape = TrainSettings(
-        size=manifest.hr_size,
-        channels=manifest.channel_names,
-        intensity=manifest.intensity,
-        batch_size=max(settings.batch_size, 2),
-        seed=settings.seed,
-    )
-    cutting = kept_or_cut(job.hr, shape, job.folder)
-    found = yield from passed_on(cutting, lambda cut: Pix2PixUpdate("crops", cut.text))
-    yield Pix2PixUpdate("crops", found.summary())
-    _check_intensities(found.training.data, manifest)
-    crops = Crops(found.training.data, shape)
-    held_out = torch.from_numpy(crops.map.encode(found.validation.data))
-    with closing(train(crops, held_out, settings, job.folder)) as steps:
+    data = yield from crops_of(job, manifest, settings.batch_size, settings.seed)
+    held_out = data.held_out
+    with closing(train(data.crops, held_out, settings, job.folder)) as steps:
         for step in steps:
-            yield Pix2PixUpdate("training", step=step)
+            yield NetworkUpdate("training", step=step)
     assert step.report is not None
     l1 = step.report.held_out_l1, bicubic_l1(held_out, settings.factor)
-    made = with_network(bundle, step.network, _record(job, found, *l1))
+    made = with_network(bundle, step.network, _record(job, data.cut, *l1))
     save_bundle(made, job.out)
-    yield Pix2PixUpdate(
+    yield NetworkUpdate(
         "done",
         f"L1 on {len(held_out):,} held-out crops: {l1[0]:.4f}; of bicubic upsampling: {l1[1]:.4f}.",
         bundle=job.out,
@@ -176,23 +103,4 @@ def _check_factor(manifest: Manifest, factor: int) -> None:
         raise InputError(
             f"The factor {factor} does not divide the {manifest.hr_size} pixels of the bundle "
             f"{manifest.name}; give one that does."
-        )
-
-
-def _check_intensities(hr: NDArray[np.generic], manifest: Manifest) -> None:
-    """Check that crops (N, C, H, W) are in the unit that the bundle was trained in.
-
-    Raises
-    ------
-    InputError
-        If they lie outside its range, or fill almost none of it. Few pixels say nothing: the
-        brightest of many crops are much brighter than those of a single one.
-    """
-    ends = np.percentile(hr.astype(np.float32), _PERCENTILES, axis=(0, 2, 3))
-    if not in_range(Levels.of(ends.T[None, :, None]), manifest.intensity):
-        unit = manifest.intensity
-        raise InputError(
-            f"The HR images hold intensities from {hr.min():g} to {hr.max():g}, but the bundle "
-            f"{manifest.name} knows {unit.low:g} to {unit.high:g} {unit.unit}; give images in that "
-            "unit."
         )

@@ -1,0 +1,185 @@
+"""One training step of a field encoder, and everything that a step changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.field_encoder import FieldEncoder
+from napari_rls.models.frozen import FrozenSynthesis
+from napari_rls.models.manifest import FieldEncoderShape
+from napari_rls.training.cell_parts import ratio_error
+from napari_rls.training.dataset import Crops, mirrored
+from napari_rls.training.field_encoder_settings import FieldEncoderSettings
+from napari_rls.training.loop import Parts
+from napari_rls.training.microscope import Microscope, around, middle
+
+WEIGHT_DECAY = 0.01
+LARGEST_GRADIENT = 1.0
+
+_SHIFT, _FARTHEST = 1.3, 8
+"""Deviation and largest shift of a crop in pixels: a cell's centre is not known exactly."""
+
+_GAIN = 0.07
+"""Crops are made brighter or darker by this share at most."""
+
+_COARSE = (4, 8)
+"""Sides of the squares whose means are compared, beside single pixels."""
+
+_OWN, _COMMON, _RATIO = 0.02, 0.003, 0.1
+"""Weights of what a row of W+ has of its own, of w far from usual, and of the nuclear ratio."""
+
+_HELD_OUT = 256
+_HELD_OUT_RATIOS = (4.0, 8.0, 16.0)
+_HELD_OUT_SIGMA, _HELD_OUT_NOISE = 0.45, 0.02
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one step saw, as tensors: L1, error of the nuclear ratio, both deviations of W+."""
+
+    l1: Tensor
+    nuclear_ratio: Tensor
+    own: Tensor
+    common: Tensor
+
+    def named(self) -> dict[str, Tensor]:
+        """Return them by their names in a report."""
+        return dict(vars(self))
+
+
+class FieldEncoderTrainer:
+    """Network, optimiser and random streams of a training.
+
+    Parameters
+    ----------
+    settings
+        How to train.
+    bundle
+        Whose generator draws; it is left as it is.
+    parts
+        Parts of the crops' cells (N, S, S), see
+        :func:`~napari_rls.training.cell_parts.cell_parts`; None if they show no nuclei.
+    nuclear_channel
+        The channel that shows nuclei.
+    device
+        Where to compute.
+
+    Attributes
+    ----------
+    network
+        What becomes part of a bundle.
+    steps
+        Steps made.
+    """
+
+    def __init__(
+        self,
+        settings: FieldEncoderSettings,
+        bundle: Bundle,
+        parts: NDArray[np.uint8],
+        nuclear_channel: int,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.device = settings, device
+        self.cell_parts, self.nuclear_channel = torch.from_numpy(parts), nuclear_channel
+        manifest = bundle.manifest
+        self.size, self.ratios = manifest.hr_size, settings.ratios(manifest.hr_size)
+        self.synthesis = FrozenSynthesis(bundle.generator.synthesis, device=device)
+        seeds = [4 * settings.seed + k for k in range(3)]
+        names = ("place", "optics", "noise")
+        self.streams = {
+            name: torch.Generator().manual_seed(seed)
+            for name, seed in zip(names, seeds, strict=True)
+        }
+        shape = FieldEncoderShape(width=settings.width, hidden=settings.hidden)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(4 * settings.seed + 3)
+            mean, std = bundle.flow.mean.clone(), bundle.flow.std.clone()
+            network = FieldEncoder(manifest.architecture, shape, mean, std)
+        self.network = network.to(device)
+        self.adam = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
+        )
+        self.steps = 0
+
+    @property
+    def parts(self) -> Parts:
+        """All that a checkpoint holds."""
+        return {"network.": self.network}, {"adam.": self.adam}, self.streams
+
+    def step(self, crops: Crops) -> Losses:
+        """Show one batch of cells, as one microscope sees them."""
+        settings, size = self.settings, self.size
+        self.adam.param_groups[0]["lr"] = settings.rate(self.steps)
+        whole, parts = self._drawn(crops)
+        optics = Microscope.drawn(self.ratios, whole.shape[1], self.streams["optics"])
+        cells, deviation = optics.see(whole, size, self.streams["noise"])
+        hr = middle(whole, size) * 2 - 1
+        common, own = self.network.parts(cells, optics.ratio, optics.sigma, deviation)
+        images = self.synthesis(self.network.mean + self.network.std * (common[:, None] + own))
+        error = images - hr
+        l1 = error.abs().mean()
+        coarse = [F.avg_pool2d(error, side).abs().mean() for side in _COARSE]
+        ratio = ratio_error(images, hr, parts, self.nuclear_channel)
+        own_power, common_power = own.square().mean(), common.square().mean()
+        loss = l1 + sum(coarse) + _OWN * own_power + _RATIO * ratio
+        loss = loss + _COMMON * (common_power - 1).clamp(min=0)
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self.adam.step()
+        self.steps += 1
+        return Losses(*(x.detach() for x in (l1, ratio, own_power, common_power)))
+
+    def _drawn(self, crops: Crops) -> tuple[Tensor, Tensor]:
+        """Return the next crops with their surroundings, of 0 to 1, and their cells' parts."""
+        count, rng = self.settings.batch_size, self.streams["place"]
+        chosen = crops.indices(self.steps * count, count)
+        hr = (crops.batch(self.steps * count, count) + 1) / 2
+        shifts = (torch.randn(count, 2, generator=rng) * _SHIFT).round().long()
+        gain = 1 + _GAIN * (2 * torch.rand(count, 1, 1, 1, generator=rng) - 1)
+        # The parts go where their crop goes.
+        both = torch.cat([hr * gain, self.cell_parts[chosen][:, None].to(hr)], 1)
+        both = mirrored(around(both, shifts.clamp(-_FARTHEST, _FARTHEST)), rng).to(self.device)
+        return both[:, :-1], middle(both[:, -1], self.size)
+
+    @torch.no_grad()
+    def held_out_l1(self, held_out: Tensor) -> float:
+        """Return the mean absolute error on HR crops (N, C, H, W), seen by the same microscopes.
+
+        At most 256 of them are looked at.
+        """
+        errors = [
+            (self._images(cells, optics, deviation) - hr).abs().mean((1, 2, 3))
+            for hr, optics, cells, deviation in self._held_out(held_out)
+        ]
+        return float(torch.cat(errors).mean())
+
+    def _held_out(self, held_out: Tensor) -> Iterator[tuple[Tensor, Microscope, Tensor, Tensor]]:
+        rng = torch.Generator().manual_seed(0)
+        low, high = self.ratios
+        ratios = [ratio for ratio in _HELD_OUT_RATIOS if low <= ratio <= high]
+        channels = held_out.shape[1]
+        for ratio in ratios or [low]:
+            y, x = (ratio * torch.rand(2, generator=rng)).tolist()
+            noise, half = torch.full((channels,), _HELD_OUT_NOISE), torch.full((channels,), 0.5)
+            optics = Microscope(ratio, _HELD_OUT_SIGMA, (y, x), noise, half)
+            for hr in held_out[:_HELD_OUT].split(_BATCH):
+                there = hr.to(self.device)
+                yield there, optics, *optics.see(around((there + 1) / 2), self.size, rng)
+
+    def _images(self, cells: Tensor, optics: Microscope, deviation: Tensor) -> Tensor:
+        return self.synthesis(self.network(cells, optics.ratio, optics.sigma, deviation))
+
+    def finite(self) -> bool:
+        """Tell whether every weight is a finite number."""
+        return all(bool(p.isfinite().all()) for p in self.network.parameters())

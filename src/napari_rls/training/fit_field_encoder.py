@@ -1,0 +1,70 @@
+"""Train a field encoder through a frozen generator: the job behind the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Generator as Iterating
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import ConfigDict
+from torch import Tensor
+
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.field_encoder import FieldEncoder
+from napari_rls.models.part import Count
+from napari_rls.training import loop
+from napari_rls.training.cell_parts import Nuclear, cell_parts
+from napari_rls.training.dataset import Crops
+from napari_rls.training.field_encoder_settings import FieldEncoderSettings
+from napari_rls.training.field_encoder_step import FieldEncoderTrainer
+
+
+@dataclass(frozen=True)
+class Report:
+    """Means since the last report, and the error on held-out crops, of -1 to 1.
+
+    ``nuclear_ratio`` is the error of log2 of nucleus over surroundings; ``own`` and ``common``
+    are mean squares of what each row of standardised W+ has of its own, and of what all share.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    steps: Count
+    images_per_second: float
+    l1: float
+    nuclear_ratio: float
+    own: float
+    common: float
+    held_out_l1: float
+
+
+Progress: TypeAlias = loop.Progress[FieldEncoder, Report]
+
+
+def train(
+    crops: Crops,
+    held_out: Tensor,
+    settings: FieldEncoderSettings,
+    folder: Path,
+    bundle: Bundle,
+    nuclear: Nuclear,
+) -> Iterating[Progress, None, None]:
+    """Train on HR crops, as random microscopes see them; yield after every step.
+
+    See :func:`~napari_rls.training.loop.train_network`, also for what is raised. ``bundle`` is
+    the one whose generator draws, ``nuclear`` tells of the crops' nuclei.
+    """
+    parts = cell_parts(crops.data, nuclear)
+    known_by = {
+        "bundle": bundle.digest("generator.", "flow.mean", "flow.std")[:16],
+        "nuclei": f"{nuclear.channel} {nuclear.settings.model_dump_json()}",
+    }
+    return loop.train_network(
+        lambda device: FieldEncoderTrainer(settings, bundle, parts, nuclear.channel, device),
+        crops,
+        held_out,
+        settings,
+        folder,
+        loop.Kind("napari-rls-field-encoder", Report, known_by),
+    )

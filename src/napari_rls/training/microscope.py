@@ -1,0 +1,172 @@
+"""Random microscopes: HR crops as cells of LR fields, for the training of a field encoder.
+
+A crop's surroundings are not known: it goes on as its mirror image, so that there are LR pixels
+around it, as there are in a field.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from napari_rls.search.imaging import imaging_matrix
+from napari_rls.search.noise import MISFIT
+
+SIGMAS = (0.25, 0.75)
+"""Deviations of the PSF in LR pixels."""
+
+LEVELS = (0.003, 0.06)
+"""Deviations of the noise, of 0 to 1."""
+
+BRIGHT = 0.3
+"""Signal, of 0 to 1, at which Poisson noise has the deviation that its level says."""
+
+_AROUND = 5 / 8
+"""Width of what lies around a crop, of its size."""
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """How a batch of cells is seen; the noise is one of each channel.
+
+    Parameters
+    ----------
+    ratio
+        HR pixels along an LR pixel.
+    sigma
+        Deviation of the PSF in LR pixels.
+    phases
+        Where the LR grid begins along y and x, in HR pixels, from 0 to ``ratio``.
+    level
+        Deviation of the noise (C,), of 0 to 1.
+    poisson
+        Share of its variance (C,) that grows with the signal; at :data:`BRIGHT` it is that of
+        ``level``.
+    """
+
+    ratio: float
+    sigma: float
+    phases: tuple[float, float]
+    level: Tensor
+    poisson: Tensor
+
+    @classmethod
+    def drawn(cls, ratios: tuple[float, float], channels: int, rng: torch.Generator) -> Microscope:
+        """Draw one; ratio and level are uniform in their logarithms."""
+        chance = torch.rand(4 + 2 * channels, generator=rng, dtype=torch.float64)
+        ratio, sigma, y, x = chance[:4].tolist()
+        found = math.exp(_between(*map(math.log, ratios), ratio))
+        least, most = map(math.log, LEVELS)
+        return cls(
+            ratio=found,
+            sigma=_between(*SIGMAS, sigma),
+            phases=(y * found, x * found),
+            level=(least + (most - least) * chance[4 : 4 + channels]).exp().float(),
+            poisson=chance[4 + channels :].float(),
+        )
+
+    def see(self, hr: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return what a field encoder sees of HR crops with their surroundings.
+
+        Parameters
+        ----------
+        hr
+            Crops with surroundings (N, C, K, K), of 0 to 1; see :func:`around`.
+        size
+            Side S of the crops.
+        rng
+            Stream of the noise, on the CPU.
+
+        Returns
+        -------
+        cells
+            Their LR images, interpolated to the grid of the crops, (N, C, S, S) in -1 to 1.
+        deviation
+            Root mean square of the deviation of the crops' LR pixels (N, C), of -1 to 1.
+        """
+        whole = hr.shape[-1]
+        axes = [_Axis.of(whole, size, self.ratio, self.sigma, phase) for phase in self.phases]
+        rows, columns = (axis.to(hr) for axis in axes)
+        lr = rows.degrade @ hr @ columns.degrade.mT
+        level, poisson = (x.to(hr)[:, None, None] for x in (self.level, self.poisson))
+        signal = lr.clamp(min=0)
+        variance = level.square() * (poisson * signal / BRIGHT + 1 - poisson)
+        noise = torch.randn(lr.shape, generator=rng).to(hr.device)
+        cells = rows.enlarge @ (lr + variance.sqrt() * noise) @ columns.enlarge.mT
+        own = variance[..., rows.inside, columns.inside]
+        # 1 of 0 to 1 is 2 of -1 to 1.
+        return cells * 2 - 1, (4 * own + MISFIT**2).mean((2, 3)).sqrt()
+
+
+@dataclass(frozen=True, eq=False)
+class _Axis:
+    """One axis of an LR grid: D, the interpolation back, and the pixels in the crop."""
+
+    degrade: Tensor
+    enlarge: Tensor
+    inside: slice
+
+    @classmethod
+    def of(cls, whole: int, size: int, ratio: float, sigma: float, phase: float) -> _Axis:
+        margin = (whole - size) // 2
+        first = (ratio - 1) / 2 + phase - ratio
+        centres = np.arange(first, whole - 0.5, ratio)
+        centres = centres[(centres >= 0) & (centres <= whole - 1)]
+        at = (np.arange(size) + margin - centres[0]) / ratio
+        # Splines are linear in the pixels: what they make of unit vectors is their matrix.
+        units = [
+            ndimage.map_coordinates(unit, [at], order=3, mode="nearest")
+            for unit in np.eye(len(centres))
+        ]
+        held = np.flatnonzero((centres >= margin - 0.5) & (centres < margin + size - 0.5))
+        return cls(
+            _tensor(imaging_matrix(whole, centres, ratio, sigma)),
+            _tensor(np.stack(units, 1)),
+            slice(int(held[0]), int(held[-1]) + 1),
+        )
+
+    def to(self, like: Tensor) -> _Axis:
+        return _Axis(self.degrade.to(like), self.enlarge.to(like), self.inside)
+
+
+def around(crops: Tensor, shifts: Tensor | None = None) -> Tensor:
+    """Return crops (N, C, S, S) with their mirror images around them, (N, C, K, K).
+
+    Parameters
+    ----------
+    crops
+        The crops.
+    shifts
+        Whole pixels (N, 2), y and x, by which the middle of each lies beside it.
+    """
+    count, size = len(crops), crops.shape[-1]
+    margin = math.ceil(size * _AROUND)
+    places = torch.arange(-margin, size + margin)
+    if shifts is None:
+        shifts = torch.zeros(count, 2, dtype=torch.long)
+    period = 2 * (size - 1)
+    turned = (places + shifts[..., None]).remainder(period)
+    turned = torch.minimum(turned, period - turned).to(crops.device)
+    rows, columns = turned[:, 0, :, None], turned[:, 1, None, :]
+    cells = torch.arange(count, device=crops.device)[:, None, None]
+    return crops[cells, :, rows, columns].permute(0, 3, 1, 2).contiguous()
+
+
+def middle(whole: Tensor, size: int) -> Tensor:
+    """Return the crops (..., S, S) of what :func:`around` made."""
+    margin = (whole.shape[-1] - size) // 2
+    return whole[..., margin : margin + size, margin : margin + size]
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + (high - low) * share
+
+
+def _tensor(matrix: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(matrix.astype(np.float32))

@@ -1,0 +1,107 @@
+"""From HR crops to a bundle that knows how cells of LR fields look, whatever the microscope."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from napari_rls.errors import InputError
+from napari_rls.models.manifest import FORMAT_VERSION, FieldEncoderSpec, Manifest
+from napari_rls.search.levels import levels_of_crops
+from napari_rls.training.field_encoder_settings import FieldEncoderSettings
+from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
+from napari_rls.workflow.train.network_job import (
+    NetworkData,
+    NetworkJob,
+    NetworkUpdate,
+    crops_of,
+)
+from napari_rls.workflow.train.run_files import save_bundle
+
+if TYPE_CHECKING:
+    from napari_rls.models.bundle import Bundle
+    from napari_rls.models.field_encoder import FieldEncoder
+
+FieldEncoderJob: TypeAlias = NetworkJob[FieldEncoderSettings]
+
+
+def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
+    """Cut crops, train on them as random microscopes see them, write the bundle with the network.
+
+    The generator stays as it is, as does all else in the bundle, bit for bit; a field encoder
+    that it had is replaced. Closing the iteration or Ctrl-C keeps a checkpoint; the same job
+    goes on with it.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be used, is not of the bundle's intensities, or no ratio leaves three
+        LR pixels along a crop; nothing is trained then.
+    BundleError
+        If the bundle cannot be loaded.
+    SettingsError
+        If the device that was asked for is not there.
+    TrainingError
+        If the folder holds another training, training diverged, or a file cannot be
+        written.
+    """
+    from napari_rls.search.contained import contained
+
+    yield from contained(_train_fields(job), job.settings.threads)
+
+
+def _train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
+    from napari_rls.models.bundle import load_bundle
+    from napari_rls.training.cell_parts import Nuclear
+    from napari_rls.training.fit_field_encoder import train
+
+    settings = job.settings
+    bundle = load_bundle(job.bundle)
+    manifest = bundle.manifest
+    _check_ratios(manifest, settings)
+    data = yield from crops_of(job, manifest, settings.batch_size, settings.seed)
+    yield NetworkUpdate("crops", f"Looking at the nuclei of {len(data.crops):,} crops.")
+    nuclear = Nuclear(dna_channel(manifest), nucleus_settings(manifest))
+    with closing(train(data.crops, data.held_out, settings, job.folder, bundle, nuclear)) as steps:
+        for step in steps:
+            yield NetworkUpdate("training", step=step)
+    assert step.report is not None
+    l1 = step.report.held_out_l1
+    save_bundle(with_field_encoder(bundle, step.network, _record(job, data, l1)), job.out)
+    yield NetworkUpdate(
+        "done", f"L1 on {len(data.held_out):,} held-out crops: {l1:.4f}.", bundle=job.out
+    )
+
+
+def with_field_encoder(bundle: Bundle, network: FieldEncoder, record: FieldEncoderSpec) -> Bundle:
+    """Return the bundle with a field encoder in place of the one that it had."""
+    manifest = bundle.manifest.model_copy(
+        update={"format_version": FORMAT_VERSION, "field_encoder": record}
+    )
+    network = network.cpu().requires_grad_(False).eval()
+    return replace(bundle, manifest=manifest, field_encoder=network)
+
+
+def _record(job: FieldEncoderJob, data: NetworkData, l1: float) -> FieldEncoderSpec:
+    settings = job.settings
+    hr = data.crops.data
+    return FieldEncoderSpec(
+        **settings.model_dump(include={"width", "hidden", "steps", "batch_size", "seed"}),
+        images=len(data.cut.training),
+        validation=len(data.cut.validation),
+        ratios=settings.ratios(hr.shape[-1]),
+        l1=l1,
+        levels=levels_of_crops(hr, settings.seed),
+        data=job.data,
+    )
+
+
+def _check_ratios(manifest: Manifest, settings: FieldEncoderSettings) -> None:
+    low, high = settings.ratios(manifest.hr_size)
+    if low > high:
+        raise InputError(
+            f"At the ratio {low:g} fewer than three LR pixels lie along the {manifest.hr_size} "
+            f"pixels of the bundle {manifest.name}; give a ratio-low of {high:.3g} at most."
+        )
