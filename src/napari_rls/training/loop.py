@@ -314,7 +314,8 @@ class _Loop(Generic[NetworkT, ReportT]):
         now, count = time.monotonic(), len(self.losses)
         means = torch.tensor([list(seen.values()) for seen in self.losses]).mean(0).tolist()
         self._check_finite(all(map(math.isfinite, means)))
-        report = self.kind.report(
+        make: Callable[..., ReportT] = self.kind.report
+        report = make(
             steps=self.trainer.steps,
             images_per_second=count * self.settings.batch_size / max(now - self.reported, 1e-9),
             **dict(zip(self.losses[0], means, strict=True)),

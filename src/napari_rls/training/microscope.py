@@ -60,14 +60,14 @@ class Microscope:
     def drawn(cls, ratios: tuple[float, float], channels: int, rng: torch.Generator) -> Microscope:
         """Draw one; ratio and level are uniform in their logarithms."""
         chance = torch.rand(4 + 2 * channels, generator=rng, dtype=torch.float64)
-        ratio, sigma, y, x = chance[:4].tolist()
-        found = math.exp(_between(*map(math.log, ratios), ratio))
-        least, most = map(math.log, LEVELS)
+        where, wide, y, x = chance[:4].tolist()
+        ratio = _log_uniform(*ratios, where)
+        levels = [_log_uniform(*LEVELS, share) for share in chance[4 : 4 + channels].tolist()]
         return cls(
-            ratio=found,
-            sigma=_between(*SIGMAS, sigma),
-            phases=(y * found, x * found),
-            level=(least + (most - least) * chance[4 : 4 + channels]).exp().float(),
+            ratio=ratio,
+            sigma=SIGMAS[0] + (SIGMAS[1] - SIGMAS[0]) * wide,
+            phases=(y * ratio, x * ratio),
+            level=torch.tensor(levels),
             poisson=chance[4 + channels :].float(),
         )
 
@@ -164,8 +164,8 @@ def middle(whole: Tensor, size: int) -> Tensor:
     return whole[..., margin : margin + size, margin : margin + size]
 
 
-def _between(low: float, high: float, share: float) -> float:
-    return low + (high - low) * share
+def _log_uniform(low: float, high: float, share: float) -> float:
+    return float(low * (high / low) ** share)
 
 
 def _tensor(matrix: NDArray[np.float64]) -> Tensor:
