@@ -105,6 +105,7 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Trained on", f"{shown}{training.data}{kimg}"),
         *_distances(training),
         ("Flow", flow),
+        *_field_encoder(manifest),
         *[(f"Pix2Pix at {net.factor}x", _pix2pix(net)) for net in _networks(manifest)],
         *[(f"Trust at {trust.factor}x", _trust(trust)) for trust in manifest.trust],
         ("Intended use", manifest.intended_use),
@@ -115,6 +116,19 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Content hash", manifest.content_hash),
         ("File", str(path)),
     ]
+
+
+def _field_encoder(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return what starts the search of cells in LR fields, if there is such a network."""
+    spec = manifest.field_encoder
+    if spec is None:
+        return []
+    low, high = spec.ratios
+    fitted = (
+        f"ratios {low:.3g} to {high:.3g}; {spec.steps:,} steps on {spec.images:,} crops of "
+        f"{spec.data}; L1 on {spec.validation:,} held-out crops {spec.l1:.4f}"
+    )
+    return [("Field encoder", fitted)]
 
 
 def _networks(manifest: Manifest) -> tuple[Pix2PixNetwork, ...]:

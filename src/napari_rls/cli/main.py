@@ -63,9 +63,9 @@ def main(
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
     become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all.
     'fields' does all of it for whole LR images of a microscope: it finds their cells too.
-    'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images, and
-    'train-pix2pix' adds a rival of the search to one. 'benchmark' compares methods. 'demo' shows
-    it all without any data of your own.
+    'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images,
+    'train-fields' adds to one what starts the search in fields, and 'train-pix2pix' a rival of
+    the search. 'benchmark' compares methods. 'demo' shows it all without any data of your own.
     """
     # Figures are drawn into files: no window is asked for, and what the variable says of one, or
     # of a backend that is not there, does not matter.

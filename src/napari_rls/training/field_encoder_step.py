@@ -36,7 +36,6 @@ _COARSE = (4, 8)
 _OWN, _COMMON, _RATIO = 0.02, 0.003, 0.1
 """Weights of what a row of W+ has of its own, of w far from usual, and of the nuclear ratio."""
 
-_HELD_OUT = 256
 _HELD_OUT_RATIOS = (4.0, 8.0, 16.0)
 _HELD_OUT_SIGMA, _HELD_OUT_NOISE = 0.45, 0.02
 _BATCH = 64
@@ -154,10 +153,7 @@ class FieldEncoderTrainer:
 
     @torch.no_grad()
     def held_out_l1(self, held_out: Tensor) -> float:
-        """Return the mean absolute error on HR crops (N, C, H, W), seen by the same microscopes.
-
-        At most 256 of them are looked at.
-        """
+        """Return the mean absolute error on HR crops (N, C, H, W), seen by the same microscopes."""
         errors = [
             (self._images(cells, optics, deviation) - hr).abs().mean((1, 2, 3))
             for hr, optics, cells, deviation in self._held_out(held_out)
@@ -173,7 +169,7 @@ class FieldEncoderTrainer:
             y, x = (ratio * torch.rand(2, generator=rng)).tolist()
             noise, half = torch.full((channels,), _HELD_OUT_NOISE), torch.full((channels,), 0.5)
             optics = Microscope(ratio, _HELD_OUT_SIGMA, (y, x), noise, half)
-            for hr in held_out[:_HELD_OUT].split(_BATCH):
+            for hr in held_out.split(_BATCH):
                 there = hr.to(self.device)
                 yield there, optics, *optics.see(around((there + 1) / 2), self.size, rng)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -12,17 +13,16 @@ from napari_rls.models.manifest import FORMAT_VERSION, FieldEncoderSpec, Manifes
 from napari_rls.search.levels import levels_of_crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
-from napari_rls.workflow.train.network_job import (
-    NetworkData,
-    NetworkJob,
-    NetworkUpdate,
-    crops_of,
-)
+from napari_rls.workflow.train.cut_crops import TrainingCrops
+from napari_rls.workflow.train.network_job import NetworkJob, NetworkUpdate, crops_of
 from napari_rls.workflow.train.run_files import save_bundle
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
     from napari_rls.models.field_encoder import FieldEncoder
+
+_LOOKED_AT = 256
+"""Held-out crops that are looked at, at most: an image of each is drawn for several ratios."""
 
 FieldEncoderJob: TypeAlias = NetworkJob[FieldEncoderSettings]
 
@@ -63,15 +63,19 @@ def _train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     _check_ratios(manifest, settings)
     data = yield from crops_of(job, manifest, settings.batch_size, settings.seed)
     yield NetworkUpdate("crops", f"Looking at the nuclei of {len(data.crops):,} crops.")
+    # Evenly over all images, which crops stand in the order of.
+    held_out = data.held_out[:: math.ceil(len(data.held_out) / _LOOKED_AT)]
     nuclear = Nuclear(dna_channel(manifest), nucleus_settings(manifest))
-    with closing(train(data.crops, data.held_out, settings, job.folder, bundle, nuclear)) as steps:
+    with closing(train(data.crops, held_out, settings, job.folder, bundle, nuclear)) as steps:
         for step in steps:
             yield NetworkUpdate("training", step=step)
     assert step.report is not None
     l1 = step.report.held_out_l1
-    save_bundle(with_field_encoder(bundle, step.network, _record(job, data, l1)), job.out)
+    save_bundle(
+        with_field_encoder(bundle, step.network, _record(job, data.cut, len(held_out), l1)), job.out
+    )
     yield NetworkUpdate(
-        "done", f"L1 on {len(data.held_out):,} held-out crops: {l1:.4f}.", bundle=job.out
+        "done", f"L1 on {len(held_out):,} held-out crops: {l1:.4f}.", bundle=job.out
     )
 
 
@@ -84,13 +88,14 @@ def with_field_encoder(bundle: Bundle, network: FieldEncoder, record: FieldEncod
     return replace(bundle, manifest=manifest, field_encoder=network)
 
 
-def _record(job: FieldEncoderJob, data: NetworkData, l1: float) -> FieldEncoderSpec:
-    settings = job.settings
-    hr = data.crops.data
+def _record(
+    job: FieldEncoderJob, crops: TrainingCrops, held_out: int, l1: float
+) -> FieldEncoderSpec:
+    settings, hr = job.settings, crops.training.data
     return FieldEncoderSpec(
         **settings.model_dump(include={"width", "hidden", "steps", "batch_size", "seed"}),
-        images=len(data.cut.training),
-        validation=len(data.cut.validation),
+        images=len(hr),
+        validation=held_out,
         ratios=settings.ratios(hr.shape[-1]),
         l1=l1,
         levels=levels_of_crops(hr, settings.seed),
@@ -101,7 +106,8 @@ def _record(job: FieldEncoderJob, data: NetworkData, l1: float) -> FieldEncoderS
 def _check_ratios(manifest: Manifest, settings: FieldEncoderSettings) -> None:
     low, high = settings.ratios(manifest.hr_size)
     if low > high:
+        most = math.floor(high * 10) / 10
         raise InputError(
             f"At the ratio {low:g} fewer than three LR pixels lie along the {manifest.hr_size} "
-            f"pixels of the bundle {manifest.name}; give a ratio-low of {high:.3g} at most."
+            f"pixels of the bundle {manifest.name}; give a --ratio-low of {most:g} at most."
         )

@@ -1,0 +1,80 @@
+"""Random microscopes: surroundings, the LR grid, the way back to the crop's grid, noise."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_rls.search.noise import MISFIT
+from napari_rls.training.microscope import Microscope, around, middle
+
+SIZE, MARGIN = 32, 20
+
+
+def microscope(ratio: float, level: float = 0.0, poisson: float = 0.0, phase: float = 0.3):
+    parts = torch.full((2,), level), torch.full((2,), poisson)
+    return Microscope(ratio, 0.4, (phase * ratio, 0.7 * phase * ratio), *parts)
+
+
+def test_surroundings_are_the_mirror_image_of_a_shifted_crop() -> None:
+    crops = torch.rand(3, 2, SIZE, SIZE)
+    shifts = torch.tensor([[0, 0], [8, -3], [-8, 5]])
+    found = around(crops, shifts)
+    far = MARGIN + 8
+    whole = np.pad(crops.numpy(), ((0, 0), (0, 0), (far, far), (far, far)), mode="reflect")
+    for image, reference, (y, x) in zip(found, whole, shifts.tolist(), strict=True):
+        side = slice(8 + y, 8 + y + SIZE + 2 * MARGIN), slice(8 + x, 8 + x + SIZE + 2 * MARGIN)
+        np.testing.assert_array_equal(image.numpy(), reference[:, *side])
+    torch.testing.assert_close(middle(around(crops), SIZE), crops)
+
+
+@pytest.mark.parametrize("ratio", [2.5, 4.0, 10.6])
+def test_every_place_of_the_lr_image_comes_back_to_its_place(ratio: float) -> None:
+    # Pixels, PSF and cubic splines all leave a slope as it is, so that an error of place shows.
+    y, x = torch.meshgrid(*[torch.arange(SIZE + 2.0 * MARGIN)] * 2, indexing="ij")
+    whole = torch.stack([y / 100, x / 100])[None]
+    rng = torch.Generator().manual_seed(0)
+    for phase in (0.0, 0.4, 0.99):
+        cells, _ = microscope(ratio, phase=phase).see(whole, SIZE, rng)
+        torch.testing.assert_close(cells, middle(whole, SIZE) * 2 - 1, rtol=0, atol=0.02)
+
+
+def test_deviation_is_that_of_the_noise_and_of_what_no_generator_draws() -> None:
+    rng = torch.Generator().manual_seed(0)
+    flat = torch.full((1, 2, SIZE + 2 * MARGIN, SIZE + 2 * MARGIN), 0.6)
+    for poisson, times in ((0.0, 1.0), (1.0, 2.0), (0.5, 1.5)):
+        _, deviation = microscope(5.0, 0.03, poisson).see(flat, SIZE, rng)
+        expected = math.sqrt(4 * 0.03**2 * times + MISFIT**2)
+        torch.testing.assert_close(deviation, torch.full((1, 2), expected))
+
+
+def test_noise_has_the_variance_that_is_told() -> None:
+    rng = torch.Generator().manual_seed(0)
+    flat = torch.full((400, 2, SIZE + 2 * MARGIN, SIZE + 2 * MARGIN), 0.6)
+    # Centres of LR pixels lie on HR pixels, where splines give back what they go through.
+    cells, _ = microscope(5.0, 0.03, 1.0, phase=0.0).see(flat, SIZE, rng)
+    seen = cells[..., 2::5, 2::5]
+    assert seen.shape[-1] == 6
+    assert float(seen.mean()) == pytest.approx(0.2, abs=0.002)
+    assert float(seen.std()) == pytest.approx(2 * 0.03 * math.sqrt(2), rel=0.03)
+
+
+def test_only_the_stream_decides_and_nothing_lies_outside_its_range() -> None:
+    def drawn(seed: int) -> list[Microscope]:
+        rng = torch.Generator().manual_seed(seed)
+        return [Microscope.drawn((4.0, 20.0), 2, rng) for _ in range(400)]
+
+    many, ratios = drawn(0), [each.ratio for each in drawn(0)]
+    assert [each.ratio for each in many] == ratios != [each.ratio for each in drawn(1)]
+    assert 4 <= min(ratios) < 4.1
+    assert 19.5 < max(ratios) <= 20
+    assert np.median(ratios) == pytest.approx(math.sqrt(80), rel=0.1)  # of a log-uniform one
+    assert all(0 <= p < each.ratio for each in many for p in each.phases)
+    assert all(0.25 <= each.sigma <= 0.75 for each in many)
+    levels = torch.stack([each.level for each in many])
+    assert 0.003 <= levels.min() < 0.0032
+    assert 0.055 < levels.max() <= 0.06
+    assert float(levels.median()) == pytest.approx(math.sqrt(0.003 * 0.06), rel=0.15)

@@ -1,0 +1,103 @@
+"""``napari-rls train-fields``: HR images and a bundle in, the bundle with a network out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_job import write_fields
+from typer.testing import CliRunner, Result
+
+from napari_rls.cli.main import app
+from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.models.bundle_file import read_manifest
+from napari_rls.search.levels import levels_of_crops
+from napari_rls.training.discriminator import Discriminator
+from napari_rls.training.field_encoder_settings import FieldEncoderSettings
+from napari_rls.workflow.cells.read import read_stack
+
+TINY_LINE = (
+    "--width 4 --hidden 16 --steps 4 --batch-size 4 --report-steps 2 --threads 1 --device cpu"
+)
+TINY = TINY_LINE.split()
+
+
+def run(*args: object, code: int = 0, name: str = "train-fields") -> Result:
+    result = CliRunner().invoke(app, [*name.split(), *map(str, args)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> Path:
+    return write_fields(tmp_path / "fields")
+
+
+def out(tmp_path: Path, name: str = "mine") -> Path:
+    return tmp_path / f"{name}.rls.safetensors"
+
+
+def test_from_fields_to_a_bundle_with_a_network(
+    tmp_path: Path, fields: Path, tiny_bundle: Bundle
+) -> None:
+    old = out(tmp_path, "old")
+    judge = Discriminator(tiny_bundle.manifest.architecture).state_dict()
+    manifest = tiny_bundle.manifest.model_copy(update={"format_version": 2})
+    replace(tiny_bundle, manifest=manifest, discriminator=judge).save(old)
+    args = ("--bundle", old, "--out", out(tmp_path), "--data", "four fields", *TINY)
+    done = run(fields, *args)
+    assert done.stdout.split() == [str(out(tmp_path))]
+    assert "crops to train on and 3 to validate on, from 4 fields" in done.stderr
+    assert "L1 on 3 held-out crops: " in done.stderr
+    assert "images/s" in done.stderr
+
+    before, after = load_file(old), load_file(out(tmp_path))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"field_encoder"}
+    manifests = [read_manifest(path).model_dump() for path in (old, out(tmp_path))]
+    changed = {k for k in manifests[0] if manifests[0][k] != manifests[1][k]}
+    assert changed == {"format_version", "field_encoder", "content_hash"}
+
+    bundle = load_bundle(out(tmp_path))
+    spec = bundle.manifest.field_encoder
+    assert bundle.manifest.format_version == 5
+    assert (spec.steps, spec.batch_size, spec.validation, spec.data) == (4, 4, 3, "four fields")
+    assert spec.ratios == (4, pytest.approx(32 / 3))
+    crops = read_stack(tmp_path / "mine-run" / "crops-training.ome.tif").data
+    assert spec.images == len(crops)
+    assert spec.levels == levels_of_crops(crops)
+    trained = load_file(tmp_path / "mine-run" / "checkpoint.safetensors")
+    for name, tensor in bundle.field_encoder.state_dict().items():
+        torch.testing.assert_close(tensor, trained[f"network.{name}"], rtol=1e-3, atol=1e-6)
+    told = " ".join(run(out(tmp_path), name="bundles info").stdout.split())
+    assert "Field encoder ratios 4 to 10.7; 4 steps on" in told
+    assert "crops of four fields; L1 on 3 held-out crops 0." in told
+
+    again = ("--bundle", out(tmp_path), "--out", out(tmp_path, "again"), *TINY, "--hidden", 8)
+    run(fields, *again)
+    assert load_bundle(out(tmp_path, "again")).manifest.field_encoder.hidden == 8
+    resumed = run(fields, *again, "--overwrite", "--resume", "--steps", 9, code=1).stderr
+    assert "holds a training of other steps (4, now 9); resume it" in resumed
+
+
+def test_refusals(tmp_path: Path, fields: Path, tiny_bundle_file: Path) -> None:
+    line = (fields, "--bundle", tiny_bundle_file, "--out", out(tmp_path), *TINY)
+    low = " ".join(run(*line, "--ratio-low", 12, code=2).stderr.split())
+    assert "At the ratio 12 fewer than three LR pixels lie along the 32 pixels" in low
+    assert "give a --ratio-low of 10.6 at most" in low
+    order = run(*line, "--ratio-high", 3, code=2).stderr
+    assert "ratio_low must not be greater than ratio_high" in order
+    none = run(*line, "--channels", "DNA,GFP", code=2).stderr
+    assert "must tell for each channel of the bundle" in none
+    assert not list(tmp_path.glob("mine*"))
+
+
+def test_help_shows_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    text = " ".join(run("--help").stdout.split())
+    for name, info in FieldEncoderSettings.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in text
+        assert info.description in text
