@@ -15,9 +15,13 @@ from tiny_job import SETTINGS, job, write_fields
 
 from napari_rls import Settings, super_resolve
 from napari_rls.errors import TrainingError
+from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.search.contained import contained
+from napari_rls.training.cell_parts import Nuclear
 from napari_rls.training.dataset import Crops
+from napari_rls.training.field_encoder_settings import FieldEncoderSettings
+from napari_rls.training.fit_field_encoder import train as fit_field_encoder
 from napari_rls.training.pix2pix import train as train_network
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.training.run import train
@@ -60,6 +64,18 @@ def training_a_network(folder: Path, _: Bundle) -> Work:
     return train_network(Crops(data, SETTINGS), held_out, settings, folder / "run")
 
 
+def training_a_field_encoder(folder: Path, bundle: Bundle) -> Work:
+    data = np.random.default_rng(0).integers(0, 256, (20, 2, 32, 32), dtype=np.uint8)
+    settings = FieldEncoderSettings(width=4, hidden=8, steps=3, batch_size=4, threads=THEIRS)
+    crops, nuclear = (
+        Crops(data, SETTINGS.model_copy(update={"size": 32})),
+        Nuclear(0, NucleusSettings()),
+    )
+    return fit_field_encoder(
+        crops, torch.zeros(2, 2, 32, 32), settings, folder / "run", bundle, nuclear
+    )
+
+
 def comparing(folder: Path, _: Bundle) -> Work:
     bundle = measuring_bundle(folder / "tiny.rls.safetensors")
     settings = settings_of(threads=THEIRS, methods=("unregularised",), samples=0)
@@ -67,7 +83,15 @@ def comparing(folder: Path, _: Bundle) -> Work:
 
 
 @pytest.mark.parametrize(
-    "make", [searching, training, training_a_bundle, training_a_network, comparing]
+    "make",
+    [
+        searching,
+        training,
+        training_a_bundle,
+        training_a_network,
+        training_a_field_encoder,
+        comparing,
+    ],
 )
 def test_a_run_leaves_the_process_as_it_was(
     tmp_path: Path, tiny_bundle: Bundle, make: Callable[[Path, Bundle], Work]

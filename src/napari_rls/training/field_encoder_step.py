@@ -17,9 +17,9 @@ from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.manifest import FieldEncoderShape
 from napari_rls.training.cell_parts import ratio_error
 from napari_rls.training.dataset import Crops, mirrored
+from napari_rls.training.drawn_optics import DrawnOptics, around, middle
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
-from napari_rls.training.loop import Parts
-from napari_rls.training.microscope import Microscope, around, middle
+from napari_rls.training.loop_parts import Parts
 
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
@@ -120,7 +120,7 @@ class FieldEncoderTrainer:
         settings, size = self.settings, self.size
         self.adam.param_groups[0]["lr"] = settings.rate(self.steps)
         whole, parts = self._drawn(crops)
-        optics = Microscope.drawn(self.ratios, whole.shape[1], self.streams["optics"])
+        optics = DrawnOptics.drawn(self.ratios, whole.shape[1], self.streams["optics"])
         cells, deviation = optics.see(whole, size, self.streams["noise"])
         hr = middle(whole, size) * 2 - 1
         common, own = self.network.parts(cells, optics.ratio, optics.sigma, deviation)
@@ -160,7 +160,7 @@ class FieldEncoderTrainer:
         ]
         return float(torch.cat(errors).mean())
 
-    def _held_out(self, held_out: Tensor) -> Iterator[tuple[Tensor, Microscope, Tensor, Tensor]]:
+    def _held_out(self, held_out: Tensor) -> Iterator[tuple[Tensor, DrawnOptics, Tensor, Tensor]]:
         rng = torch.Generator().manual_seed(0)
         low, high = self.ratios
         ratios = [ratio for ratio in _HELD_OUT_RATIOS if low <= ratio <= high]
@@ -168,12 +168,12 @@ class FieldEncoderTrainer:
         for ratio in ratios or [low]:
             y, x = (ratio * torch.rand(2, generator=rng)).tolist()
             noise, half = torch.full((channels,), _HELD_OUT_NOISE), torch.full((channels,), 0.5)
-            optics = Microscope(ratio, _HELD_OUT_SIGMA, (y, x), noise, half)
+            optics = DrawnOptics(ratio, _HELD_OUT_SIGMA, (y, x), noise, half)
             for hr in held_out.split(_BATCH):
                 there = hr.to(self.device)
                 yield there, optics, *optics.see(around((there + 1) / 2), self.size, rng)
 
-    def _images(self, cells: Tensor, optics: Microscope, deviation: Tensor) -> Tensor:
+    def _images(self, cells: Tensor, optics: DrawnOptics, deviation: Tensor) -> Tensor:
         return self.synthesis(self.network(cells, optics.ratio, optics.sigma, deviation))
 
     def finite(self) -> bool:

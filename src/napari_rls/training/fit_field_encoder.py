@@ -18,6 +18,7 @@ from napari_rls.training.cell_parts import Nuclear, cell_parts
 from napari_rls.training.dataset import Crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.field_encoder_step import FieldEncoderTrainer
+from napari_rls.training.loop_parts import Kind
 
 
 @dataclass(frozen=True)
@@ -66,5 +67,5 @@ def train(
         held_out,
         settings,
         folder,
-        loop.Kind("napari-rls-field-encoder", Report, known_by),
+        Kind("napari-rls-field-encoder", Report, known_by),
     )

@@ -7,22 +7,22 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from collections.abc import Generator as Iterating
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_rls.errors import JsonError, TrainingError
 from napari_rls.files.json_file import parse_model, shown
 from napari_rls.files.whole_file import whole_file
-from napari_rls.models.field_notes import Device, Threads
 from napari_rls.models.part import Count, Line, Number, Part, PlainSettings
 from napari_rls.search.contained import contained
 from napari_rls.search.device import choose_device
 from napari_rls.training.dataset import Crops
 from napari_rls.training.interrupt import whole_step
+from napari_rls.training.loop_parts import Kind, LoopSettings, NetworkT, ReportT, Trainer
 from napari_rls.training.run_folder import locked, unwritable
 from napari_rls.training.state import read_state, restore_state, state_tensors
 from napari_rls.training.tensor_file import read_note, write_safely
@@ -32,110 +32,7 @@ MAY_CHANGE = frozenset({"device", "threads", "checkpoint_minutes", "report_steps
 
 _FORMAT = 1
 
-Parts = tuple[
-    Mapping[str, nn.Module], Mapping[str, torch.optim.Adam], Mapping[str, torch.Generator]
-]
-"""Networks, optimisers and random streams by the prefixes and names they are saved under."""
-
-
-class LoopReport(Protocol):
-    """A dataclass: ``steps``, ``images_per_second``, means of losses, and what is here."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def images_per_second(self) -> float:
-        """Crops shown in a second."""
-
-    @property
-    def held_out_l1(self) -> float:
-        """Mean absolute error on the held-out crops, of -1 to 1."""
-
-
-class LoopLosses(Protocol):
-    """What one step saw."""
-
-    def named(self) -> Mapping[str, Tensor]:
-        """Return the losses, a number each, by their names in a report."""
-
-
-class LoopSettings(Protocol):
-    """What the settings of a training tell the loop."""
-
-    @property
-    def steps(self) -> int:
-        """Steps of training."""
-
-    @property
-    def batch_size(self) -> int:
-        """Crops in a step."""
-
-    @property
-    def report_steps(self) -> int:
-        """Steps from one report to the next."""
-
-    @property
-    def checkpoint_minutes(self) -> float:
-        """Minutes between checkpoints."""
-
-    @property
-    def device(self) -> Device:
-        """Where to compute."""
-
-    @property
-    def threads(self) -> Threads:
-        """Threads to compute with."""
-
-    def model_dump(self, *, mode: Literal["json"], exclude: set[str]) -> dict[str, Any]:
-        """Return the settings as plain values."""
-
-
-NetworkT = TypeVar("NetworkT", bound=nn.Module)
-ReportT = TypeVar("ReportT", bound=LoopReport)
-_Trained_co = TypeVar("_Trained_co", bound=nn.Module, covariant=True)
 _Read = TypeVar("_Read")
-
-
-class Trainer(Protocol[_Trained_co]):
-    """One step of a training, and everything that a step changes."""
-
-    steps: int
-
-    @property
-    def network(self) -> _Trained_co:
-        """What is trained."""
-
-    @property
-    def parts(self) -> Parts:
-        """All that a checkpoint holds."""
-
-    def step(self, crops: Crops) -> LoopLosses:
-        """Show one batch."""
-
-    def held_out_l1(self, held_out: Tensor) -> float:
-        """Return the mean absolute error on HR crops (N, C, H, W) in -1 to 1."""
-
-    def finite(self) -> bool:
-        """Tell whether every weight is a finite number."""
-
-
-@dataclass(frozen=True)
-class Kind(Generic[ReportT]):
-    """What tells the trainings of one kind of network from others.
-
-    Parameters
-    ----------
-    key
-        Name of the note in their checkpoints.
-    report
-        What they report.
-    known_by
-        What a training is known by, beside its settings and crops.
-    """
-
-    key: str
-    report: type[ReportT]
-    known_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

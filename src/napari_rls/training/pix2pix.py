@@ -14,6 +14,7 @@ from napari_rls.models.part import Count
 from napari_rls.models.pix2pix import UNet
 from napari_rls.training import loop
 from napari_rls.training.dataset import Crops
+from napari_rls.training.loop_parts import Kind
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.training.pix2pix_step import Pix2PixTrainer
 
@@ -52,5 +53,5 @@ def train(
         held_out,
         settings,
         folder,
-        loop.Kind("napari-rls-pix2pix", Report),
+        Kind("napari-rls-pix2pix", Report),
     )

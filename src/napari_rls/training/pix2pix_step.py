@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.operators import DEFAULT_OPERATOR, Imaging, make_operator
 from napari_rls.training.dataset import Crops, mirrored
-from napari_rls.training.loop import Parts
+from napari_rls.training.loop_parts import Parts
 from napari_rls.training.losses import discriminator_loss, generator_loss
 from napari_rls.training.patch_discriminator import PatchDiscriminator
 from napari_rls.training.pix2pix_settings import Pix2PixSettings

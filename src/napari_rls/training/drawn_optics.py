@@ -32,7 +32,7 @@ _AROUND = 5 / 8
 
 
 @dataclass(frozen=True)
-class Microscope:
+class DrawnOptics:
     """How a batch of cells is seen; the noise is one of each channel.
 
     Parameters
@@ -57,7 +57,7 @@ class Microscope:
     poisson: Tensor
 
     @classmethod
-    def drawn(cls, ratios: tuple[float, float], channels: int, rng: torch.Generator) -> Microscope:
+    def drawn(cls, ratios: tuple[float, float], channels: int, rng: torch.Generator) -> DrawnOptics:
         """Draw one; ratio and level are uniform in their logarithms."""
         chance = torch.rand(4 + 2 * channels, generator=rng, dtype=torch.float64)
         where, wide, y, x = chance[:4].tolist()

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from napari_rls.search.noise import MISFIT
-from napari_rls.training.microscope import Microscope, around, middle
+from napari_rls.training.drawn_optics import DrawnOptics, around, middle
 
 SIZE, MARGIN = 32, 20
 
 
-def microscope(ratio: float, level: float = 0.0, poisson: float = 0.0, phase: float = 0.3):
+def optics(ratio: float, level: float = 0.0, poisson: float = 0.0, phase: float = 0.3):
     parts = torch.full((2,), level), torch.full((2,), poisson)
-    return Microscope(ratio, 0.4, (phase * ratio, 0.7 * phase * ratio), *parts)
+    return DrawnOptics(ratio, 0.4, (phase * ratio, 0.7 * phase * ratio), *parts)
 
 
 def test_surroundings_are_the_mirror_image_of_a_shifted_crop() -> None:
@@ -38,7 +38,7 @@ def test_every_place_of_the_lr_image_comes_back_to_its_place(ratio: float) -> No
     whole = torch.stack([y / 100, x / 100])[None]
     rng = torch.Generator().manual_seed(0)
     for phase in (0.0, 0.4, 0.99):
-        cells, _ = microscope(ratio, phase=phase).see(whole, SIZE, rng)
+        cells, _ = optics(ratio, phase=phase).see(whole, SIZE, rng)
         torch.testing.assert_close(cells, middle(whole, SIZE) * 2 - 1, rtol=0, atol=0.02)
 
 
@@ -46,7 +46,7 @@ def test_deviation_is_that_of_the_noise_and_of_what_no_generator_draws() -> None
     rng = torch.Generator().manual_seed(0)
     flat = torch.full((1, 2, SIZE + 2 * MARGIN, SIZE + 2 * MARGIN), 0.6)
     for poisson, times in ((0.0, 1.0), (1.0, 2.0), (0.5, 1.5)):
-        _, deviation = microscope(5.0, 0.03, poisson).see(flat, SIZE, rng)
+        _, deviation = optics(5.0, 0.03, poisson).see(flat, SIZE, rng)
         expected = math.sqrt(4 * 0.03**2 * times + MISFIT**2)
         torch.testing.assert_close(deviation, torch.full((1, 2), expected))
 
@@ -55,7 +55,7 @@ def test_noise_has_the_variance_that_is_told() -> None:
     rng = torch.Generator().manual_seed(0)
     flat = torch.full((400, 2, SIZE + 2 * MARGIN, SIZE + 2 * MARGIN), 0.6)
     # Centres of LR pixels lie on HR pixels, where splines give back what they go through.
-    cells, _ = microscope(5.0, 0.03, 1.0, phase=0.0).see(flat, SIZE, rng)
+    cells, _ = optics(5.0, 0.03, 1.0, phase=0.0).see(flat, SIZE, rng)
     seen = cells[..., 2::5, 2::5]
     assert seen.shape[-1] == 6
     assert float(seen.mean()) == pytest.approx(0.2, abs=0.002)
@@ -63,9 +63,9 @@ def test_noise_has_the_variance_that_is_told() -> None:
 
 
 def test_only_the_stream_decides_and_nothing_lies_outside_its_range() -> None:
-    def drawn(seed: int) -> list[Microscope]:
+    def drawn(seed: int) -> list[DrawnOptics]:
         rng = torch.Generator().manual_seed(seed)
-        return [Microscope.drawn((4.0, 20.0), 2, rng) for _ in range(400)]
+        return [DrawnOptics.drawn((4.0, 20.0), 2, rng) for _ in range(400)]
 
     many, ratios = drawn(0), [each.ratio for each in drawn(0)]
     assert [each.ratio for each in many] == ratios != [each.ratio for each in drawn(1)]

@@ -1,0 +1,117 @@
+"""What the loop of a training asks of what is trained: a step, losses, reports, what is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from napari_rls.models.field_notes import Device, Threads
+from napari_rls.training.dataset import Crops
+
+Parts = tuple[
+    Mapping[str, nn.Module], Mapping[str, torch.optim.Adam], Mapping[str, torch.Generator]
+]
+"""Networks, optimisers and random streams by the prefixes and names they are saved under."""
+
+
+class LoopReport(Protocol):
+    """A dataclass: ``steps``, ``images_per_second``, means of losses, and what is here."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def images_per_second(self) -> float:
+        """Crops shown in a second."""
+
+    @property
+    def held_out_l1(self) -> float:
+        """Mean absolute error on the held-out crops, of -1 to 1."""
+
+
+class LoopLosses(Protocol):
+    """What one step saw."""
+
+    def named(self) -> Mapping[str, Tensor]:
+        """Return the losses, a number each, by their names in a report."""
+
+
+class LoopSettings(Protocol):
+    """What the settings of a training tell the loop."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of training."""
+
+    @property
+    def batch_size(self) -> int:
+        """Crops in a step."""
+
+    @property
+    def report_steps(self) -> int:
+        """Steps from one report to the next."""
+
+    @property
+    def checkpoint_minutes(self) -> float:
+        """Minutes between checkpoints."""
+
+    @property
+    def device(self) -> Device:
+        """Where to compute."""
+
+    @property
+    def threads(self) -> Threads:
+        """Threads to compute with."""
+
+    def model_dump(self, *, mode: Literal["json"], exclude: set[str]) -> dict[str, Any]:
+        """Return the settings as plain values."""
+
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+ReportT = TypeVar("ReportT", bound=LoopReport)
+_Trained_co = TypeVar("_Trained_co", bound=nn.Module, covariant=True)
+
+
+class Trainer(Protocol[_Trained_co]):
+    """One step of a training, and everything that a step changes."""
+
+    steps: int
+
+    @property
+    def network(self) -> _Trained_co:
+        """What is trained."""
+
+    @property
+    def parts(self) -> Parts:
+        """All that a checkpoint holds."""
+
+    def step(self, crops: Crops) -> LoopLosses:
+        """Show one batch."""
+
+    def held_out_l1(self, held_out: Tensor) -> float:
+        """Return the mean absolute error on HR crops (N, C, H, W) in -1 to 1."""
+
+    def finite(self) -> bool:
+        """Tell whether every weight is a finite number."""
+
+
+@dataclass(frozen=True)
+class Kind(Generic[ReportT]):
+    """What tells the trainings of one kind of network from others.
+
+    Parameters
+    ----------
+    key
+        Name of the note in their checkpoints.
+    report
+        What they report.
+    known_by
+        What a training is known by, beside its settings and crops.
+    """
+
+    key: str
+    report: type[ReportT]
+    known_by: Mapping[str, str] = field(default_factory=dict)
