@@ -196,7 +196,8 @@ def test_planes_are_fields_of_their_own_in_one_table(tmp_path: Path) -> None:
     result = run("fields", tmp_path / "B03.ome.tif", "--out", tmp_path / "out", *OPTICS, *QUICK)
     assert "B03_2: " in result.stderr
     table = pd.read_csv(tmp_path / "out" / "cells.csv")
-    assert set(table.Metadata_File) == {"B03.ome.tif 1", "B03.ome.tif 2"}
+    assert set(table.Metadata_File) == {"B03.ome.tif"}
+    assert set(table.Metadata_Z) == {1, 2}
     assert set(table.Metadata_Well) == {"B03"}
 
 

@@ -30,12 +30,6 @@ from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.examples import SIMULATED_FOR, Sample, draw_sample
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.write import write_stack
-from napari_rls.workflow.fields.demo_fields import (
-    DEMO_BUNDLE,
-    DEMO_STEPS,
-    DemoPlate,
-    simulate_plate,
-)
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.measure.measure_settings import measure_settings
 from napari_rls.workflow.super_resolve.result import Collector
@@ -43,6 +37,7 @@ from napari_rls.workflow.super_resolve.sr_files import result_stack, write_resul
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
+    from napari_rls.workflow.fields.demo_fields import DemoPlate
 
 FOLDER, SHEET = Path("napari-rls-demo"), "demo.png"
 
@@ -75,6 +70,8 @@ def demo(
     says where; the options below, but for --no-window, are about these files.
     """
     with exit_code(WRONG_USAGE):
+        from napari_rls.workflow.fields.demo_fields import DEMO_BUNDLE, DEMO_STEPS, simulate_plate
+
         settings = build(Settings, {"bundle": DEMO_BUNDLE, "steps": DEMO_STEPS} | given(options))
     if out is None and not no_window and has_display() and _shown_in_napari():
         return
