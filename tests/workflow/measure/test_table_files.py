@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +98,16 @@ def test_an_older_file_is_replaced(tmp_path: Path, ending: str) -> None:
     read, record = read_table(path)
     assert_frame_equal(read, changed.reset_index(drop=True))
     assert record == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 elsewhere")
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_names_that_are_not_utf8(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / os.fsdecode(b"b\xff." + ending.encode())
+    write_table(path, awkward(), RECORD)
+    read, record = read_table(path)
+    assert_frame_equal(read, awkward())
+    assert record == RECORD
 
 
 def test_csv_and_parquet_are_plain_to_others(tmp_path: Path) -> None:

@@ -160,13 +160,15 @@ def _write_parquet(path: Path, table: pd.DataFrame, description: Mapping[str, An
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     text = json.dumps(description, allow_nan=False)
     metadata = {**(arrow.schema.metadata or {}), _KEY: text.encode()}
-    parquet.write_table(arrow.replace_schema_metadata(metadata), path)
+    # Names of files need not be text, which pyarrow asks for.
+    with path.open("wb") as file:
+        parquet.write_table(arrow.replace_schema_metadata(metadata), file)
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str], dict[str, Any]]:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
+    with path.open("rb") as opened, parquet.ParquetFile(opened) as file:
         metadata = file.schema_arrow.metadata or {}
         if _KEY not in metadata:
             raise ValueError("napari-rls did not write it")
