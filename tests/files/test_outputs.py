@@ -58,6 +58,7 @@ def test_places_that_are_fine_stay_empty(tmp_path: Path) -> None:
     [
         ("file.txt/a.tif", "file.txt is a file where a folder is needed; give another place."),
         ("file.txt/sub/a.tif", "file.txt is a file where a folder is needed; give another place."),
+        ("/dev/null/a.tif", "/dev/null is a file where a folder is needed; give another place."),
         ("folder", "it is a folder; choose another name."),
         ("x" * 300, "File name too long; choose another place or name."),
         ("nul\0.tif", "no name of a file here; choose another place or name."),

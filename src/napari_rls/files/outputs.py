@@ -39,7 +39,7 @@ def check_outputs(paths: Iterable[Path], needed: int = 0) -> None:
         except FileNotFoundError:
             pass
         except NotADirectoryError:
-            file = next(above for above in path.parents if above.is_file())
+            file = next(above for above in path.parents if above.exists() and not above.is_dir())
             raise InputError(
                 f"{file} is a file where a folder is needed; give another place."
             ) from None
