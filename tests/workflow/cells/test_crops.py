@@ -267,6 +267,8 @@ def test_a_plate_map_that_matches_nothing_says_so(tmp_path: Path) -> None:
         "map.csv does not tell the condition of B03, C07, field.tif; it is left empty. The map "
         "tells of A01, A02, and of none of these images."
     )
+    # Of a whole plate, fields are asked for one by one: the map may tell of others.
+    assert plate.complaint([("B03.tif", "")]).endswith("of A01, A02, and not of this image.")
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:

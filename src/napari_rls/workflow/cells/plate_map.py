@@ -120,8 +120,10 @@ class PlateMap:
             File and well of each image, the well "" where only its name can tell.
         """
         known = False
+        images = 0
         missing: dict[str, None] = {}
         for file, well in places:
+            images += 1
             entry = self.entry(file, well)
             known |= entry is not None
             if entry is None or (self._has_conditions and not condition_of(entry)):
@@ -133,7 +135,8 @@ class PlateMap:
         if known:
             return lacks
         has = listed([*self._files, *self._wells])
-        return f"{lacks} The map tells of {has}, and of none of these images."
+        these = "of none of these images" if images > 1 else "not of this image"
+        return f"{lacks} The map tells of {has}, and {these}."
 
     def dose(self, entry: Mapping[str, str]) -> float:
         """Return the dose of a row; NaN where the map tells none.
