@@ -21,19 +21,30 @@ def check_fit(stack: CellStack, manifest: Manifest, factor: int) -> None:
     InputError
         If they do not; the message says what would fit.
     """
+    check_channels(stack, manifest)
     height, width = stack.data.shape[-2:]
+    fitting = check_size(stack, manifest)
+    if fitting != factor:
+        raise InputError(
+            f"{stack.name} has cells of {height} x {width} pixels: with the bundle {manifest.name} "
+            f"the scale factor must be {fitting}, not {factor}."
+        )
+
+
+def check_channels(stack: CellStack, manifest: Manifest) -> None:
+    """Check that the stack has as many channels as the bundle.
+
+    Raises
+    ------
+    InputError
+        If it has not.
+    """
     check_channel_axis(stack.data.shape, stack.name)
     if len(stack.channels) != len(manifest.channels):
         raise InputError(
             f"{stack.name} has {len(stack.channels)} channel(s) but the bundle {manifest.name} "
             f"needs {len(manifest.channels)} ({', '.join(manifest.channel_names)}); choose which "
             "channel is which."
-        )
-    fitting = check_size(stack, manifest)
-    if fitting != factor:
-        raise InputError(
-            f"{stack.name} has cells of {height} x {width} pixels: with the bundle {manifest.name} "
-            f"the scale factor must be {fitting}, not {factor}."
         )
 
 

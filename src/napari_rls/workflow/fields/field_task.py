@@ -15,6 +15,7 @@ from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack, content_digest
+from napari_rls.workflow.cells.usable import check_channels
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
 from napari_rls.workflow.fields.resolve_field import (
     FieldResolver,
@@ -208,7 +209,9 @@ def read_field(field: FieldFile, channels: tuple[str, ...], resolver: FieldResol
     InputError
         If the file cannot be used.
     """
-    names = resolver.bundle.manifest.channel_names
+    manifest = resolver.bundle.manifest
+    names = manifest.channel_names
     stack = choose_channels(field.read(), channels, names)
+    check_channels(stack, manifest)
     check_field(stack)
     return replace(stack, channels=names)
