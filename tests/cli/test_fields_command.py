@@ -112,13 +112,20 @@ def test_more_images_leave_those_that_are_finished(finished, plate: Path, tmp_pa
     assert set(pd.read_csv(out / "cells.csv").Metadata_Well) == {"B03", "C04", "E06"}
 
 
-def test_other_settings_make_it_again(finished, plate: Path, tmp_path: Path) -> None:
+def test_results_of_other_settings_are_replaced_only_if_asked(
+    finished, plate: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
-    result = run(
-        "fields", plate / "B03.ome.tif", "--out", out, *OPTICS, *QUICK, "--lambda-c", "0.02"
-    )
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    other = ("fields", plate / "B03.ome.tif", "--out", out, *OPTICS, *QUICK, "--lambda-c", "0.02")
+    refused = run(*other, code=1).stderr
+    assert "holds results of other settings, channels, plate map, bundle or version" in refused
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    result = run(*other, "--overwrite")
     assert "finished already" not in result.stderr
+    # What was begun with it goes on without.
+    assert "B03 is finished already." in run(*other).stderr
 
 
 @pytest.mark.parametrize(
@@ -164,7 +171,7 @@ def test_a_plate_map_that_does_not_know_a_well_is_told(finished, plate: Path, tm
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
     (tmp_path / "map.csv").write_text("well,condition\nB03,control\n")
-    more = ("--plate-map", tmp_path / "map.csv", *OPTICS, *QUICK)
+    more = ("--plate-map", tmp_path / "map.csv", "--overwrite", *OPTICS, *QUICK)
     result = run("fields", plate / "C04.ome.tif", "--out", out, *more)
     assert "map.csv does not tell the condition of C04" in result.stderr
 

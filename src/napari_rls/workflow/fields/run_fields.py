@@ -43,7 +43,8 @@ class RunFields:
     Every field gets an SR image, where it is generated, its cells with their samples, and a
     record; all cells go into one table, ``OUT/cells.csv`` and ``OUT/cells.parquet``, and a page,
     ``OUT/report.html``, shows what came of it. What is there already of the same run stays as it
-    is, and a field that cannot be used does not stop the others.
+    is, what is there of another run is replaced only if asked for, and a field that cannot be
+    used does not stop the others.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ class RunFields:
         Raises
         ------
         InputError
-            If there is no image, or none can be used.
+            If there is no image, none can be used, or there are results of another run.
         """
         files, said = image_files(given, self.out)
         common = self.out / "fields" / "shared.json"

@@ -126,12 +126,25 @@ class Shared(BaseModel):
 
     @classmethod
     def load(cls, path: Path, digest: str) -> Shared | None:
-        """Return what an earlier start of the same run has chosen, if there was one."""
+        """Return what an earlier start of the same run has chosen, if there was one.
+
+        Raises
+        ------
+        InputError
+            If there are results of another run beside it.
+        """
         try:
             kept = read_model(path, cls)
         except (OSError, JsonError):
             return None
-        return kept if kept.digest == digest else None
+        if kept.digest == digest:
+            return kept
+        if any(path.parent.glob("*_SR*x.*")):
+            raise InputError(
+                f"{path.parent.parent} holds results of other settings, channels, plate map, "
+                "bundle or version; give another folder, or --overwrite to make them again."
+            )
+        return None
 
 
 def spread(count: int, most: int = MOST_FIELDS) -> list[int]:
