@@ -216,6 +216,16 @@ def test_planes_are_fields_of_their_own_in_one_table(tmp_path: Path) -> None:
     assert set(table.Metadata_Well) == {"B03"}
 
 
+def test_fields_of_one_name_are_told_before_the_search(tmp_path: Path) -> None:
+    lr = drawn_field(8.0, 1, 1).lr
+    planes = replace(lr, data=np.concatenate([lr.data, lr.data]), leading="Z")
+    write_stack(tmp_path / "in" / "B03.ome.tif", planes, description="two planes")
+    write_stack(tmp_path / "in" / "B03_1.ome.tif", lr, description="one")
+    result = run("fields", tmp_path / "in", "--out", tmp_path / "out", *OPTICS, *QUICK, code=1)
+    assert "B03.ome.tif and B03_1.ome.tif both have a field named B03_1" in result.stderr
+    assert "nuclei found" not in result.stderr
+
+
 def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     result = run("fields", tmp_path / "in", "--out", tmp_path / "out", *OPTICS, code=1)

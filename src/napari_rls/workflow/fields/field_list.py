@@ -50,7 +50,13 @@ class FieldList:
 
     @classmethod
     def of(cls, files: Sequence[Path], plate_map: PlateMap | None = None) -> FieldList:
-        """Look into files and OME-Zarr folders; no pixel of these is read."""
+        """Look into files and OME-Zarr folders; no pixel of these is read.
+
+        Raises
+        ------
+        InputError
+            If two fields have the same name.
+        """
         found = cls()
         for path in files:
             try:
@@ -67,7 +73,18 @@ class FieldList:
             except InputError as error:
                 found.broken.append((path.name, error))
         found._place_loose(plate_map)
+        found._check_names()
         return found
+
+    def _check_names(self) -> None:
+        paths: dict[str, Path] = {}
+        for each in self.fields:
+            other = paths.setdefault(each.name, each.path)
+            if other != each.path:
+                raise InputError(
+                    f"{other.name} and {each.path.name} both have a field named {each.name}, and "
+                    "what is made of them would be one; rename one."
+                )
 
     def _add(self, path: Path, name: str, count: int) -> None:
         numbers = [f"_{k + 1}" for k in range(count)] if count > 1 else [""]
