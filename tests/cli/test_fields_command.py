@@ -176,6 +176,14 @@ def test_a_plate_map_that_does_not_know_a_well_is_told(finished, plate: Path, tm
     assert "map.csv does not tell the condition of C04" in result.stderr
 
 
+def test_a_dose_that_is_none_is_told_before_the_search(plate: Path, tmp_path: Path) -> None:
+    (tmp_path / "map.csv").write_text("well,dose\nB03,150 nM\n")
+    more = ("--plate-map", tmp_path / "map.csv", *OPTICS, *QUICK)
+    result = run("fields", plate / "B03.ome.tif", "--out", tmp_path / "out", *more, code=2)
+    assert "map.csv has the dose '150 nM' in B03; doses are numbers" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_field_that_cannot_be_written_is_kept_elsewhere(plate: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "fields" / "B03_SR8x.ome.tif").mkdir(parents=True)

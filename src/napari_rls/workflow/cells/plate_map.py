@@ -159,6 +159,18 @@ class PlateMap:
             )
         return dose
 
+    def check_doses(self) -> None:
+        """Check the doses of all rows, before work that ends with them.
+
+        Raises
+        ------
+        InputError
+            If one is no number of 0 or more.
+        """
+        for entry in (*self._files.values(), *self._wells.values()):
+            if entry is not None:
+                self.dose(entry)
+
     def _named(self, file: str) -> Mapping[str, str] | None:
         """Return the row of a file by its path or the end of it, or by its name if only one has it.
 

@@ -67,6 +67,11 @@ class RunFields:
     workers
         Where fields are worked on; None: one after the other in this process, with updates of
         their searches.
+
+    Raises
+    ------
+    InputError
+        If the plate map has a dose that is none.
     """
 
     def __init__(
@@ -82,6 +87,9 @@ class RunFields:
         overwrite: bool = False,
         workers: Workers | None = None,
     ) -> None:
+        if plate_map is not None:
+            # Fields are measured after their search, which would be lost.
+            plate_map.check_doses()
         self.resolver = FieldResolver(SuperResolver(bundle, settings), fields)
         self.measurement = measurement
         self.out = out
