@@ -50,7 +50,7 @@ def test_one_image(tmp_path: Path, kind: str) -> None:
     assert stack.channels == ("DNA", "GFP")
     assert stack.pixel_size_um == pytest.approx(0.65)
     assert (stack.leading, stack.name) == (None, path.name)
-    assert stack.reading.axes == "one cell of 12 x 8 pixels, channels along axis 0 (C)"
+    assert stack.reading.axes == "one image of 12 x 8 pixels, channels along axis 0 (C)"
     assert stack.reading.certain
     assert read_record(path) == {}
 

@@ -200,7 +200,7 @@ def test_three_axes_are_one_cell_and_that_is_kept(tiny_bundle: Bundle, kind: str
     *_, two = super_resolve(CELLS[:1], tiny_bundle, SETTINGS)
     np.testing.assert_array_equal(one.sr, two.sr)
     record = one.run.reading.record()
-    assert record["axes"] == "one cell of 8 x 8 pixels, channels along axis 0"
+    assert record["axes"] == "one image of 8 x 8 pixels, channels along axis 0"
     assert record["assumed"] == list(tiny_bundle.manifest.channel_names)
 
 

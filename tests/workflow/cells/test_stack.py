@@ -72,6 +72,11 @@ def test_what_is_no_stack(array: np.ndarray, axes: str | None, message: str) -> 
         stack_from_array(array, axes=axes, name="picture")
 
 
+def test_time_points_with_planes_are_told_what_to_do() -> None:
+    with pytest.raises(InputError, match="; of time points and planes, give one of each, or a pro"):
+        stack_from_array(np.zeros((2, 3, 2, 8, 8)), axes="tzcyx", name="movie")
+
+
 def test_channel_names_are_used_if_there_is_one_each() -> None:
     array = numbered(2, 8, 8)
     assert stack_from_array(array, channels=("DNA", "GFP")).channels == ("DNA", "GFP")

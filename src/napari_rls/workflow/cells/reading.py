@@ -198,7 +198,7 @@ def describe_axes(
         return f"axis {axis} ({label})" if label.isalpha() else f"axis {axis}"
 
     size = f"{shape[-2]} x {shape[-1]} pixels"
-    words = f"one cell of {size}"
+    words = f"one image of {size}"
     if cells is not None:
         words = f"{shape[cells]} cells of {size} along {called(cells)}"
     return words if channel is None else f"{words}, channels along {called(channel)}"

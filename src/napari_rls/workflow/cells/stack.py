@@ -167,9 +167,10 @@ def stack_from_array(
     except AxesError as error:
         raise InputError(f"{name} {error}.") from None
     except ValueError:
+        more = "; of time points and planes, give one of each, or a projection"
         raise InputError(
             f"{name} has the shape {shape}; a single cell is (channel, y, x) and a stack of "
-            "cells is (N, channel, y, x)."
+            f"cells is (N, channel, y, x){more if len(shape) > 4 else ''}."
         ) from None
     kept = [axis for axis in (leading, channel) if axis is not None]
     dropped = [axis for axis in range(len(shape) - 2) if axis not in kept]

@@ -102,7 +102,8 @@ class Shared(BaseModel):
         chosen = resolver.intensity(cells)
         names = resolver.bundle.manifest.channel_names
         how = chosen.words(names) or "Intensities are taken as they are, as the bundle's."
-        words.append(f"{how} (By {sum(map(len, cells))} {what} of {len(cells)} fields.)")
+        of = f"{len(cells)} field" + ("s" if len(cells) > 1 else "")
+        words.append(f"{how} (By {sum(map(len, cells))} {what} of {of}.)")
         assert resolver.settings.noise is not None
         return cls(
             digest=digest,
