@@ -176,3 +176,27 @@ def _one_registration(request: pytest.FixtureRequest) -> Generator[None, None, N
     if "napari-rls.super_resolve" in get_app_model().commands:
         with patch.object(_npe2, "on_plugins_registered", lambda _: None):
             _initialize_plugins()
+
+
+@pytest.fixture(autouse=True)
+def _whole_thumbnails(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let thumbnails of layers own their pixels.
+
+    napari 0.9.2 gives Qt an image of bytes that nothing holds on to, and Python may use their
+    memory for something else while Qt draws them: now and then it crashes.
+    """
+    if "make_napari_viewer" not in request.fixturenames:
+        return
+    from napari._qt.containers.qt_layer_model import QtLayerListModel, ThumbnailRole
+    from qtpy.QtGui import QImage
+
+    own = QtLayerListModel.data
+
+    def data(self: QtLayerListModel, index: object, role: int) -> object:
+        if role != ThumbnailRole:
+            return own(self, index, role)
+        pixels = self.getItem(index).thumbnail
+        held, (height, width) = pixels.tobytes(), pixels.shape[:2]
+        return QImage(held, width, height, QImage.Format.Format_RGBA8888).copy()
+
+    monkeypatch.setattr(QtLayerListModel, "data", data)

@@ -18,7 +18,7 @@ from napari_rls.search.degradation import Bicubic
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.engine import Plan, State, search
 from napari_rls.search.latents import WPlus
-from napari_rls.search.objective import Objective, Reading, rls_objective
+from napari_rls.search.objective import Estimate, Objective, Reading, rls_objective
 from napari_rls.search.priors import pairwise_distance, pairwise_squares
 from napari_rls.search.schedule import step_factor
 
@@ -102,6 +102,24 @@ def test_objective_is_the_sum_of_its_terms(
     cross = pairwise_squares(ws) if reading == "sum" else pairwise_distance(ws)
     density = torch.stack([tiny_bundle.flow.log_prob(ws[n]).mean() for n in range(4)])
     assert torch.allclose(terms.total, data - 1e-4 * density + 0.01 * cross, rtol=1e-4)
+
+
+def test_an_estimate_holds_the_search_and_frees_its_rows_of_the_priors(case: Case) -> None:
+    rng = torch.Generator().manual_seed(0)
+    ws = case.start + torch.randn(case.start.shape, generator=rng)
+    scale = torch.full((ws.shape[-1],), 2.0)
+    objective = replace(case.objective, estimate=Estimate(ws, scale, pixels=64))
+    cells = torch.tensor([1, 3])
+    moved = ws[cells] + 0.5
+    image = case.synthesis(moved)
+    with_it, without = objective(moved, image, cells), case.objective(moved, image, cells)
+    # Moved alike, all rows have of their own what the estimate has: nothing is left for P_cross.
+    torch.testing.assert_close(with_it.cross, torch.zeros(2), atol=1e-5, rtol=0)
+    assert (without.cross > 1).all()
+    same = ws[cells].mean(1, keepdim=True).expand_as(moved) + 0.5
+    torch.testing.assert_close(with_it.log_density, case.density(same).mean(1))
+    far = with_it.total - with_it.data + 1e-4 * with_it.log_density
+    torch.testing.assert_close(far, torch.full((2,), 0.2 * 16 / 64 * (0.5 / 2) ** 2))
 
 
 def test_search_comes_closer_to_the_lr_image(case: Case) -> None:

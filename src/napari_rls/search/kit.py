@@ -17,6 +17,7 @@ from napari_rls.search.data_terms import Distance, Likelihood
 from napari_rls.search.degradation import Bicubic, Degradation
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
+from napari_rls.search.objective import Estimate
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
 
@@ -94,6 +95,13 @@ class Kit:
             z = batch.normal(self.settings.seed, (self.bundle.manifest.architecture.z_dim,))
             w = self.bundle.generator.mapping(z[0])
         return self.bundle.generator.broadcast(w).to(self.device)
+
+    def estimate(self, batch: Batch, first: Tensor) -> Estimate | None:
+        """Return what the start (n, L, d) of a search tells, if a field encoder found it."""
+        if self.start != "field encoder":
+            return None
+        height, width = batch.lr.shape[-2:]
+        return Estimate(first, self.bundle.flow.std.to(first), height * width)
 
     @cached_property
     def camera(self) -> CameraNoise | None:

@@ -66,7 +66,7 @@ BRGM_FAR = 16
 
 def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
     """Plan Regularized Latent Search, with any lambdas (Gheisari & Genovesio 2024)."""
-    settings = kit.settings
+    settings, first = kit.settings, kit.first_ws(batch)
     return Plan(
         objective=rls_objective(
             batch.lr,
@@ -76,8 +76,9 @@ def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
             lambda_c=settings.lambda_c,
             reading=settings.reading,
             likelihood=batch.seen.likelihood if batch.seen else None,
+            estimate=kit.estimate(batch, first),
         ),
-        latents=WPlus(kit.first_ws(batch), kit.fast),
+        latents=WPlus(first, kit.fast),
         steps=settings.steps,
         learning_rate=settings.learning_rate,
         schedule=settings.schedule,

@@ -54,6 +54,43 @@ class Terms:
     total: Tensor
 
 
+ESTIMATE_WEIGHT = 0.2
+"""Weight of the distance from an estimate at 4 x 4 LR pixels: chosen on real cells."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """W+ latents that an encoder has estimated of each cell, of real ones, and how sure it is.
+
+    What the rows of an estimate have of their own is what real cells have that random ones lack:
+    the priors P_w and P_cross, which are of random ones, are of latents without it. Far from the
+    estimate the search pays the more, the fewer LR pixels there are to tell it otherwise.
+
+    Parameters
+    ----------
+    ws
+        The estimates (N, L, d).
+    scale
+        Standard deviation of w per dimension (d,).
+    pixels
+        LR pixels of a cell.
+    """
+
+    ws: Tensor
+    scale: Tensor
+    pixels: int
+
+    @property
+    def own(self) -> Tensor:
+        """What each row has beside the mean of all (N, L, d)."""
+        return self.ws - self.ws.mean(1, keepdim=True)
+
+    def far(self, ws: Tensor, cells: Tensor) -> Tensor:
+        """Return what latents (n, L, d) pay for their distance from the estimates of cells (n,)."""
+        squares = ((ws - self.ws[cells]) / self.scale).square().mean((1, 2))
+        return squares * (ESTIMATE_WEIGHT * SCALED_AT / self.pixels)
+
+
 @dataclass(frozen=True)
 class Objective:
     """What is minimised for a batch of cells; cells do not influence each other.
@@ -74,6 +111,8 @@ class Objective:
         The prior on every latent vector; None is -P_w.
     cross
         The prior on pairs.
+    estimate
+        What is known of the latents from elsewhere, or None.
     """
 
     lr: Tensor
@@ -84,12 +123,16 @@ class Objective:
     lambda_c: float = 0.0
     single: Prior | None = None
     cross: Prior = pairwise_distance
+    estimate: Estimate | None = None
 
     def __call__(self, ws: Tensor, image: Tensor, cells: Tensor) -> Terms:
         """Return the terms for latents (n, L, d) and their images, of the LR images ``cells``."""
         own = self.degrade
         degrade = own.of(cells) if isinstance(own, PlacedOptics) else own
         data = self.data(degrade(image), self.lr[cells], cells)
+        far = 0.0 if self.estimate is None else self.estimate.far(ws, cells)
+        if self.estimate is not None:
+            ws = ws - self.estimate.own[cells]
         cross = self.cross(ws)
         weighed = self.single is None and self.lambda_w > 0
         with torch.set_grad_enabled(weighed and torch.is_grad_enabled()):
@@ -99,6 +142,7 @@ class Objective:
             total = total - self.lambda_w * (-self.single(ws) if self.single else density)
         if self.lambda_c:
             total = total + self.lambda_c * cross
+        total = total + far
         return Terms(data, density, cross, total)
 
 
@@ -111,12 +155,13 @@ def rls_objective(
     lambda_c: float,
     reading: Reading = "scaled",
     likelihood: Likelihood | None = None,
+    estimate: Estimate | None = None,
 ) -> Objective:
     """Return E(w) of Regularized Latent Search.
 
     Parameters
     ----------
-    lr, degrade, log_density, lambda_w, lambda_c
+    lr, degrade, log_density, lambda_w, lambda_c, estimate
         As :class:`Objective`.
     reading
         Normalisation of the data term and of P_cross.
@@ -133,4 +178,5 @@ def rls_objective(
         lambda_w,
         lambda_c,
         cross=pairwise_squares if reading == "sum" else pairwise_distance,
+        estimate=estimate,
     )

@@ -11,6 +11,7 @@ import tifffile
 from field_bench import NOISE, bundle, drawn_field
 
 from napari_rls.measure.cells import MeasureSettings
+from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells import write
 from napari_rls.workflow.cells.read import read_stack
@@ -21,6 +22,9 @@ from napari_rls.workflow.fields.run_fields import RunFields
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
 OPTICS = {"ratio": 8, "psf_sigma": 0.45}
+
+
+INTENSITY = IntensityMap("bundle", (100.0, 100.0), (2650.0, 2650.0))
 
 
 def job(out: Path) -> RunFields:
@@ -70,7 +74,7 @@ def test_images_larger_than_a_tile_are_written_tile_by_tile(
         monkeypatch.setattr(write, "TILE", side)
         monkeypatch.setattr(write, "_BIG", 100_000)
         paths = FieldPaths.of(tmp_path / str(side), "B03", 8)
-        write_field(paths, last.result, last.result.record)
+        write_field(paths, last.result, last.result.record, {}, INTENSITY)
         with tifffile.TiffFile(paths.image) as tiff:
             assert (tiff.is_bigtiff, tiff.pages[0].is_tiled) == (side == 48, side == 48)
         found = read_stack(paths.image)
