@@ -74,7 +74,7 @@ def put_points(dock: FieldWidget, places: np.ndarray) -> None:
 
 def test_from_an_open_field_to_sr_in_its_place(viewer, dock, qtbot):
     lr = add_field(viewer)
-    assert "one field of 8 x 16 pixels" in dock.reading.text()
+    assert "one image of 8 x 16 pixels" in dock.reading.text()
     give(dock, ratio="8")
     assert dock.message.text() == ""
     click(qtbot, dock, dock.run)
@@ -216,7 +216,7 @@ def test_a_field_of_the_size_of_a_cell_is_taken_but_a_stack_of_cells_is_not(view
     assert "The open images have the size of single cells" in dock.message.text()
     viewer.layers.remove(cells)
     viewer.add_image(np.ones((2, 32, 32), np.uint16), name="field")
-    assert "one field of 32 x 32 pixels" in dock.reading.text()
+    assert "one image of 32 x 32 pixels" in dock.reading.text()
     assert dock.run.enabled
 
 
