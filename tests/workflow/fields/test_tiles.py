@@ -90,7 +90,7 @@ def test_rows_of_tiles_are_told(bundle: Bundle, tmp_path: Path) -> None:
     assert told[0].startswith("Fields are run in overlapping tiles")
     assert sum("overlapping tiles of 32" in text for text in told) == 1
     assert any(text.startswith("Rows are overlapping tiles of fields, no single") for text in told)
-    assert told[-1].startswith("12 tiles of 1 of 1 fields are in ")
+    assert told[-2].startswith("12 tiles of 1 of 1 fields are in ")
     table, record = read_table(tmp_path / "out" / "cells.csv")
     assert len(pd.DataFrame(table)) == 24
     assert any("no single cells" in warning for warning in record["warnings"])
