@@ -67,17 +67,6 @@ if QT_PROBLEM:
         """Stand in for pytest-qt's fixture."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what shares fixtures, or the display, in one of the processes that run tests."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        windows = {"make_napari_viewer", "qtbot", "qapp"} & set(getattr(item, "fixturenames", ()))
-        name = "windows" if windows else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("canvas") and not HAS_DISPLAY:
         pytest.skip("no X server or Wayland display to render a canvas on")
