@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from napari_rls.workflow.cells.lr_field import degrade_field
     from napari_rls.workflow.cells.stack import CellStack
     from napari_rls.workflow.cells.stack import stack_from_array as cells_from_array
+    from napari_rls.workflow.fields.field_result import FieldResult, FieldUpdate
     from napari_rls.workflow.fields.field_settings import FieldSettings
-    from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldResult, FieldUpdate
+    from napari_rls.workflow.fields.resolve_field import FieldResolver
     from napari_rls.workflow.measure.measurements import Measurements
     from napari_rls.workflow.super_resolve.resolver import SuperResolver, super_resolve
     from napari_rls.workflow.super_resolve.sr_result import Result
@@ -44,9 +45,9 @@ _HOMES = {
     "BundleError": "errors",
     "CellStack": "workflow.cells.stack",
     "FieldResolver": "workflow.fields.resolve_field",
-    "FieldResult": "workflow.fields.resolve_field",
+    "FieldResult": "workflow.fields.field_result",
     "FieldSettings": "workflow.fields.field_settings",
-    "FieldUpdate": "workflow.fields.resolve_field",
+    "FieldUpdate": "workflow.fields.field_result",
     "Imaging": "search.operators",
     "InputError": "errors",
     "MeasureSettings": "measure.cells",

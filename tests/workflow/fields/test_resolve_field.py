@@ -11,8 +11,9 @@ from field_bench import COUNTS, NOISE, OFFSET, bundle, drawn_field
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.search.settings import Settings
+from napari_rls.workflow.fields.field_result import FieldUpdate
 from napari_rls.workflow.fields.field_settings import FieldSettings
-from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldUpdate
+from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
 OPTICS = {"ratio": 8, "psf_sigma": 0.45}

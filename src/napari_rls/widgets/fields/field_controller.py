@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.fields.chosen_cells import Chosen
     from napari_rls.workflow.cells.stack import CellStack
-    from napari_rls.workflow.fields.resolve_field import FieldResult
+    from napari_rls.workflow.fields.field_result import FieldResult
 
 _STAGES = {"scouting": "Looking again", "searching": "Searching"}
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from napari_rls.widgets.common.plot_canvas import Screen
     from napari_rls.widgets.fields.chosen_cells import Chosen
     from napari_rls.workflow.cells.stack import CellStack
+    from napari_rls.workflow.fields.field_result import FieldResult, FieldUpdate
     from napari_rls.workflow.fields.field_settings import FieldSettings
-    from napari_rls.workflow.fields.resolve_field import FieldResolver, FieldResult, FieldUpdate
+    from napari_rls.workflow.fields.resolve_field import FieldResolver
     from napari_rls.workflow.fields.sr_field import SrField
     from napari_rls.workflow.measure.measurements import Measurements
 

@@ -20,7 +20,7 @@ from napari_rls.widgets.fields.field_state import NO_RESULT
 
 if TYPE_CHECKING:
     from napari_rls.widgets.fields.field_layers import FieldLayers
-    from napari_rls.workflow.fields.resolve_field import FieldResult
+    from napari_rls.workflow.fields.field_result import FieldResult
     from napari_rls.workflow.measure.measurements import Measurements
 
 

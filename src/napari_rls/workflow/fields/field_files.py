@@ -21,7 +21,7 @@ from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
 from napari_rls.workflow.cells.write import MadePixels, record_path, stem, write_stack
 from napari_rls.workflow.cells.zarr_image import ZarrImage
-from napari_rls.workflow.fields.resolve_field import FieldResult
+from napari_rls.workflow.fields.field_result import FieldResult
 from napari_rls.workflow.fields.sr_zarr import Place, write_sr_zarr
 from napari_rls.workflow.super_resolve.sr_files import (
     samples_path,

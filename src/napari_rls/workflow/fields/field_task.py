@@ -17,12 +17,8 @@ from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack, content_digest
 from napari_rls.workflow.cells.usable import check_channels
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
-from napari_rls.workflow.fields.resolve_field import (
-    FieldResolver,
-    FieldResult,
-    FieldUpdate,
-    check_field,
-)
+from napari_rls.workflow.fields.field_result import FieldResult, FieldUpdate
+from napari_rls.workflow.fields.resolve_field import FieldResolver, check_field
 from napari_rls.workflow.fields.shared import Shared
 from napari_rls.workflow.fields.tiles import told_tiles
 from napari_rls.workflow.measure.image_sets import ImageSet, find_channels

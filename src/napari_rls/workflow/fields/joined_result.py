@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_rls.workflow.fields.field_result import FieldResult
 from napari_rls.workflow.fields.placed_cells import PlacedCells
-from napari_rls.workflow.fields.resolve_field import FieldResult
 from napari_rls.workflow.super_resolve.result import Collector
 
 Numbers = NDArray[np.intp]

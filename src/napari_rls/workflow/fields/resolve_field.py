@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,89 +21,17 @@ from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.fields.field_bundle import nearest_factor, nucleus_diameter
+from napari_rls.workflow.fields.field_result import FieldResult, FieldUpdate
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.look_again import look_again
 from napari_rls.workflow.fields.microscope import Microscope, noise_of
 from napari_rls.workflow.fields.placed_cells import PlacedCells
 from napari_rls.workflow.fields.psf_of_cells import psf_of_cells
 from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
-from napari_rls.workflow.fields.tiles import TILES_KEY, tile_places
+from napari_rls.workflow.fields.tiles import tile_places
 from napari_rls.workflow.super_resolve.intensities import levels_at
 from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
-
-
-@dataclass(frozen=True, eq=False)
-class FieldResult:
-    """What became of a field.
-
-    Attributes
-    ----------
-    collector
-        SR crops, samples and latents of the cells that were found, with the record of the run.
-    cells
-        The cells in their places.
-    image
-        The SR image of the field.
-    microscope
-        How the field was seen.
-    dropped
-        Places (M, 2) in LR pixels where a cell was looked for and none is.
-    """
-
-    collector: Collector
-    cells: PlacedCells
-    image: SrField
-    microscope: Microscope
-    dropped: NDArray[np.float64]
-
-    @property
-    def stack(self) -> CellStack:
-        """The SR crops, with their places in LR pixels."""
-        lr = self.collector.lr
-        size = lr.pixel_size_um
-        return replace(
-            lr,
-            data=self.collector.sr,
-            pixel_size_um=None if size is None else size / self.microscope.ratio,
-        )
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """How it was made: plain numbers, strings, lists and dicts."""
-        return self.collector.provenance() | {
-            "microscope": self.microscope.record(),
-            "places": self.cells.places.tolist(),
-            "dropped": self.dropped.tolist(),
-            TILES_KEY: self.microscope.diameter is None,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class FieldUpdate:
-    """What has just been done for a field.
-
-    Parameters
-    ----------
-    stage
-        ``found``: nuclei of the LR image; ``scouting``: the short search; ``looked``: nuclei again
-        in its images; ``searching``: the search proper; ``done``.
-    places
-        Centres (N, 2) of the cells in LR pixels, as they are known now.
-    message
-        A sentence for people, or "".
-    step
-        The update of the search, while one runs; its cells are those of ``places``.
-    result
-        What became of the field so far, from the first step of the search proper on; the last
-        update has it whole.
-    """
-
-    stage: str
-    places: NDArray[np.float64]
-    message: str = ""
-    step: Update | None = None
-    result: FieldResult | None = None
 
 
 def check_field(field: CellStack) -> None:

@@ -15,7 +15,7 @@ from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.ome_zarr import any_names, is_ome_zarr, read_plate
 from napari_rls.workflow.cells.write import GENERATED
-from napari_rls.workflow.fields.resolve_field import FieldResult
+from napari_rls.workflow.fields.field_result import FieldResult
 
 _CHUNK = 1024
 """Rows and columns that are stored together."""
