@@ -146,11 +146,23 @@ class LevelsAt(Part):
     most: tuple[Number, ...] = Field(max_length=16)
 
 
+class MisfitAt(Part):
+    """What images of estimates leave of LR pixels without noise, at a factor, (C,) each.
+
+    They are deviations, of -1 to 1, of a channel's dark LR pixels and its bright ones.
+    """
+
+    factor: _Factor
+    dark: tuple[_Error, ...] = Field(max_length=16)
+    bright: tuple[_Error, ...] = Field(max_length=16)
+
+
 class FieldEncoderSpec(FieldEncoderShape):
     """The network that estimates W+ from a cell of an LR field: its shape, and how it was fitted.
 
     ``levels`` are those of the HR crops that it was fitted to: a generator's own cells need not be
-    as bright as real ones.
+    as bright as real ones. ``misfit`` is of held-out crops: what goes beyond it in LR crops is
+    noise.
     """
 
     images: Count = Field(ge=1, description="Number of HR crops that it was fitted to.")
@@ -163,6 +175,7 @@ class FieldEncoderSpec(FieldEncoderShape):
         description="Mean absolute error of its images of the held-out crops, of -1 to 1."
     )
     levels: tuple[LevelsAt, ...] = Field(max_length=32)
+    misfit: tuple[MisfitAt, ...] = Field(default=(), max_length=32)
     data: Text = Field(description="The HR crops.")
 
     @property

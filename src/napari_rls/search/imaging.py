@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
 from napari_rls.search.optics import Psf
 
@@ -87,6 +88,37 @@ def keys_weights(hr_size: int, centres: ArrayLike, ratio: float) -> Array:
     renormalised.
     """
     return _normalised(_keys(np.arange(hr_size), centres, ratio))
+
+
+def enlarging_matrix(pixels: int, at: ArrayLike) -> Array:
+    """Return the interpolation by cubic splines of ``pixels`` LR pixels along an axis.
+
+    Beyond the first and the last pixel their values go on.
+
+    Parameters
+    ----------
+    pixels
+        LR pixels along the axis; the first is centred at 0.
+    at
+        Where values are wanted (n,), in LR pixels.
+
+    Returns
+    -------
+    ndarray
+        Weights (n, pixels), rows of sum 1.
+
+    Examples
+    --------
+    >>> enlarging_matrix(3, [0.0, 1.0]).round(6) + 0.0
+    array([[1., 0., 0.],
+           [0., 1., 0.]])
+    """
+    # Splines are linear in the pixels: what they make of unit vectors is their matrix.
+    units = [
+        ndimage.map_coordinates(unit, [np.asarray(at, np.float64)], order=3, mode="nearest")
+        for unit in np.eye(pixels)
+    ]
+    return np.stack(units, axis=-1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,8 @@ class Kit:
             assert self.bundle.field_encoder is not None
             return batch.seen.first_ws(self.bundle.field_encoder).to(self.device)
         if self.start == "encoder":
-            first = batch.lr if batch.seen is None else batch.seen.on_grid(self.settings.factor)
+            placed = batch.seen is not None and batch.seen.optics is not None
+            first = batch.seen.on_grid(self.settings.factor) if placed else batch.lr
             w = self.bundle.encoders[self.settings.factor](first.cpu())
         elif self.start == "mean":
             w = self.draws.mean_w.expand(len(batch.lr), -1)
@@ -131,26 +132,35 @@ class Seen:
 
     Parameters
     ----------
-    optics
-        D of each cell.
     deviation
         Standard deviation of the cells' LR pixels (n, C, h, w), of -1 to 1.
+    weight
+        Weight of each LR pixel (n, h, w), 0 for those that are not to be compared.
     interpolated
         The cells (n, C, S, S) on the grid of HR pixels, -1 to 1.
+    ratio, sigma
+        HR pixels along an LR pixel, and the deviation of the PSF in LR pixels.
+    optics
+        D of each cell, where it is not that of all.
     """
 
-    optics: PlacedOptics
     deviation: Tensor
+    weight: Tensor
     interpolated: Tensor
+    ratio: float
+    sigma: float
+    optics: PlacedOptics | None = None
 
     @property
     def likelihood(self) -> Likelihood:
         """The data term that knows the noise."""
-        return Likelihood(self.deviation, self.optics.share)
+        return Likelihood(self.deviation, self.weight)
 
     def to(self, device: torch.device) -> Seen:
         """Return the same on another device."""
-        return Seen(self.optics.to(device), self.deviation.to(device), self.interpolated.to(device))
+        optics = None if self.optics is None else self.optics.to(device)
+        moved = (each.to(device) for each in (self.deviation, self.weight, self.interpolated))
+        return Seen(*moved, self.ratio, self.sigma, optics)
 
     def on_grid(self, factor: int) -> Tensor:
         """Return the cells as a bundle's encoder of a factor knows LR images."""
@@ -161,7 +171,7 @@ class Seen:
         deviation = self.deviation.square().mean(dim=(2, 3)).sqrt()
         seen = (self.interpolated, deviation)
         cells, noise = (tensor.cpu() for tensor in seen)
-        estimate: Tensor = encoder(cells, self.optics.ratio, self.optics.sigma, noise)
+        estimate: Tensor = encoder(cells, self.ratio, self.sigma, noise)
         return estimate
 
 
@@ -177,7 +187,7 @@ class Batch:
     cells
         Their numbers in the run, which random numbers depend on.
     seen
-        How the microscope saw them, where that is known; else they are crops on its grid.
+        How the microscope saw them, where that is known.
     """
 
     lr: Tensor

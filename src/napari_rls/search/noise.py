@@ -99,6 +99,19 @@ class NoiseModel:
             tuple(abs(scale[c]) * self.read_noise[c] for c in each),
         )
 
+    def numbers(self, channels: Sequence[str]) -> str:
+        """Return the numbers in words, channel by channel.
+
+        Examples
+        --------
+        >>> NoiseModel((2.0,), (100.0,), (3.0,)).numbers(["DNA"])
+        'DNA offset 100, gain 2, read noise 3'
+        """
+        parts = zip(channels, self.offset, self.gain, self.read_noise, strict=True)
+        return "; ".join(
+            f"{n} offset {o:.4g}, gain {g:.3g}, read noise {r:.3g}" for n, o, g, r in parts
+        )
+
     def record(self) -> dict[str, list[float]]:
         """Return gain, offset and read noise, lists of a value a channel."""
         return {name: list(values) for name, values in asdict(self).items()}

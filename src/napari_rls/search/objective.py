@@ -8,7 +8,7 @@ w = [w_1, ..., w_L]:
     P_cross = - sum_{i<j} ||w_i - w_j||_2^2.
 
 The paper leaves open how the terms are normalised, and its lambdas only mean
-something once that is fixed. Four readings are here; see ``docs/method.md`` for
+something once that is fixed. Five readings are here; see ``docs/method.md`` for
 the evidence behind the default. The other methods have other data terms and priors,
 in the same two places: one on every latent vector, one on pairs of them.
 """
@@ -26,9 +26,11 @@ from napari_rls.search.data_terms import SCALED_AT, AbsoluteError, DataTerm, Lik
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.priors import Prior, pairwise_distance, pairwise_squares
 
-Reading = Literal["scaled", "mean", "sum", "code"]
+Reading = Literal["auto", "likelihood", "scaled", "mean", "sum", "code"]
 """Normalisation of the data term and of P_cross.
 
+``likelihood``: minus the log-likelihood of LR pixels of known noise, on the scale of ``scaled``.
+``auto``: that where LR pixels are noisy, else ``scaled``; a run settles which.
 ``mean``: mean absolute error and mean pairwise distance. ``sum``: sums of absolute errors
 and of squared distances, as printed. ``scaled``: as ``mean``, but the data term grows with
 the number of LR pixels, as the sum of a likelihood does. ``code``: as ``mean``, the data term
@@ -169,7 +171,7 @@ def rls_objective(
         The data term where the noise of LR pixels is known; P_cross is then that of ``scaled``.
     """
     pixels = lr.shape[-2] * lr.shape[-1]
-    weight = {"scaled": pixels / SCALED_AT, "code": CODE_WEIGHT}.get(reading, 1.0)
+    weight = {"mean": 1.0, "sum": 1.0, "code": CODE_WEIGHT}.get(reading, pixels / SCALED_AT)
     return Objective(
         lr,
         degrade,

@@ -69,6 +69,7 @@ OWN_METHODS: Mapping[str, Method] = {
     "rls-paper": Method(
         f"Regularized Latent Search with the published settings ({_RLS})",
         {
+            "reading": "scaled",
             "learning_rate": 0.5,
             "start": "mean",
             "posterior": "paper",
@@ -91,8 +92,8 @@ OWN_METHODS: Mapping[str, Method] = {
     ),
     "rls-plus": Method(
         "RLS+ (Gheisari & Genovesio 2023, arXiv 2311.16923)",
-        {"samples": 0},
-        ("samples",),
+        {"reading": "scaled", "samples": 0},
+        ("reading", "samples"),
         stages=("napari_rls.search.method:rls_with_own_noise", "napari_rls.search.method:refine"),
         own_generators=True,
     ),
@@ -127,17 +128,17 @@ OWN_METHODS: Mapping[str, Method] = {
     ),
     "unregularised": Method(
         f"Latent search without regularization (ablation of {_RLS})",
-        {"lambda_w": 0.0, "lambda_c": 0.0, "samples": 0},
+        {"lambda_w": 0.0, "lambda_c": 0.0, "reading": "scaled", "samples": 0},
         ("lambda_w", "lambda_c", "samples"),
     ),
     "rls-without-pw": Method(
         f"Regularized Latent Search without P_w (ablation of {_RLS})",
-        {"lambda_w": 0.0, "samples": 0},
+        {"lambda_w": 0.0, "reading": "scaled", "samples": 0},
         ("lambda_w", "samples"),
     ),
     "rls-without-pcross": Method(
         f"Regularized Latent Search without P_cross (ablation of {_RLS})",
-        {"lambda_c": 0.0},
+        {"lambda_c": 0.0, "reading": "scaled"},
         ("lambda_c",),
     ),
     "pix2pix": Method(

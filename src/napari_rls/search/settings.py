@@ -101,13 +101,15 @@ class Settings(Checked):
             "higher is more coherent, lower follows the LR image more."
         ),
     )
-    reading: Literal["scaled", "mean", "sum", "code"] = Field(
-        default="scaled",
+    reading: Literal["auto", "likelihood", "scaled", "mean", "sum", "code"] = Field(
+        default="auto",
         title="Normalisation",
         description=(
             "How the terms of RLS's objective are summed: 'scaled' weighs the LR image by its "
-            "number of pixels, so that the lambdas fit every factor and size; 'mean' does not; "
-            "'code' weighs it 5 times, as the authors' code; 'sum' takes the formula as printed."
+            "number of pixels, so that the lambdas fit every factor and size; 'likelihood' by the "
+            "noise of each, which the LR images tell if the bundle has a field encoder; 'auto' "
+            "does that where they are noisy. 'mean' does not weigh; 'code' weighs 5 times, as the "
+            "authors' code; 'sum' takes the formula as printed."
         ),
     )
     steps: int = Field(

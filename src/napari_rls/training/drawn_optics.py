@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
-from napari_rls.search.imaging import imaging_matrix
+from napari_rls.search.imaging import enlarging_matrix, imaging_matrix
 from napari_rls.search.noise import MISFIT
 
 SIGMAS = (0.25, 0.75)
@@ -119,15 +118,10 @@ class _Axis:
         centres = np.arange(first, whole - 0.5, ratio)
         centres = centres[(centres >= 0) & (centres <= whole - 1)]
         at = (np.arange(size) + margin - centres[0]) / ratio
-        # Splines are linear in the pixels: what they make of unit vectors is their matrix.
-        units = [
-            ndimage.map_coordinates(unit, [at], order=3, mode="nearest")
-            for unit in np.eye(len(centres))
-        ]
         held = np.flatnonzero((centres >= margin - 0.5) & (centres < margin + size - 0.5))
         return cls(
             _tensor(imaging_matrix(whole, centres, ratio, sigma)),
-            _tensor(np.stack(units, 1)),
+            _tensor(enlarging_matrix(len(centres), at)),
             slice(int(held[0]), int(held[-1]) + 1),
         )
 

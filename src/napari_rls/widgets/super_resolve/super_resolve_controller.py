@@ -178,7 +178,7 @@ class SuperResolveController(ResultController):
             describe_cells(failed, len(cells), "kept at the last good step"),
             describe_cells(unusual, len(cells), "not to be trusted"),
             doubt,
-            info.intensity.words(collector.lr.channels) if info else "",
+            *(info.told if info else ()),
         ]
         if outcome is RunOutcome.DONE and info is not None:
             searched = info.cells - len(info.skipped)

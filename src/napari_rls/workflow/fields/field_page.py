@@ -12,7 +12,6 @@ from napari_rls.search.presets import PRESETS
 from napari_rls.version import __version__
 from napari_rls.workflow.cells.write import GENERATED
 from napari_rls.workflow.fields.finished_fields import FinishedFields
-from napari_rls.workflow.fields.microscope import noise_numbers
 from napari_rls.workflow.fields.page_pictures import pictures
 from napari_rls.workflow.fields.page_plots import controls, lr_against_sr, responses, wells
 from napari_rls.workflow.fields.resolve_field import FieldResolver
@@ -59,7 +58,7 @@ def _lead(made: FinishedFields, resolver: FieldResolver) -> Markup:
     offset = made.record.get("settings", {}).get("camera_offset")
     failed = len(made.left_out)
     origin = "given" if resolver.settings.noise else "estimated from the images"
-    noise = noise_numbers(made.shared.noise, manifest.channel_names)
+    noise = made.shared.noise.numbers(manifest.channel_names)
     facts = (
         ("Made", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by napari-rls {__version__}"),
         ("Fields", f"{len(made.fields)}" + (f", and {failed} left out" if failed else "")),

@@ -152,12 +152,4 @@ def noise_words(noise: NoiseModel, channels: Sequence[str]) -> str:
     >>> noise_words(NoiseModel((2.0,), (100.0,), (3.0,)), ["DNA"])
     'Noise, estimated from the images: DNA offset 100, gain 2, read noise 3.'
     """
-    return f"Noise, estimated from the images: {noise_numbers(noise, channels)}."
-
-
-def noise_numbers(noise: NoiseModel, channels: Sequence[str]) -> str:
-    """Return the numbers of a noise model in words, channel by channel."""
-    parts = zip(channels, noise.offset, noise.gain, noise.read_noise, strict=True)
-    return "; ".join(
-        f"{n} offset {o:.4g}, gain {g:.3g}, read noise {r:.3g}" for n, o, g, r in parts
-    )
+    return f"Noise, estimated from the images: {noise.numbers(channels)}."

@@ -117,7 +117,8 @@ class PlacedCells:
         variance = self.noise.variance(mean) / span**2 + MISFIT**2
         deviation = torch.from_numpy(np.sqrt(variance).astype(np.float32))
         interpolated = torch.from_numpy(intensity.encode(self.upsampled[cells]))
-        return Seen(self.optics.of(torch.from_numpy(cells)), deviation, interpolated)
+        optics = self.optics.of(torch.from_numpy(cells))
+        return Seen(deviation, optics.share, interpolated, optics.ratio, optics.sigma, optics)
 
 
 def _part(field: NDArray[np.generic], first: NDArray[np.int64], side: int) -> NDArray[np.float64]:

@@ -179,7 +179,7 @@ class ResolveFiles:
             yield FileUpdate(file, "finished", f"{run.target} is finished already.")
             return
         run.check_room()
-        for words in filter(None, (search.run.intensity.words(stack.channels), search.run.doubt)):
+        for words in filter(None, (*search.run.told, search.run.doubt)):
             yield FileUpdate(file, "told", f"{file.name}: {words}")
         yield from run.updates()
         for cell, reason in search.run.skipped.items():

@@ -19,11 +19,13 @@ from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.intensity import IntensityMap, unusual_cells
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import own_process
+from napari_rls.search.crop_noise import CropView, crop_noise, is_noisy
 from napari_rls.search.degradation import Degradation
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.kit import Seen
 from napari_rls.search.networks import Networks
+from napari_rls.search.noise import NoiseModel
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.plate_map import guessed_wells_of
 from napari_rls.workflow.cells.stack import (
@@ -44,6 +46,9 @@ from napari_rls.workflow.super_resolve.sr_result import Result
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
 __all__ = ["Run", "SuperResolver", "Update", "super_resolve"]
+
+_BY_NOISE = ("auto", "likelihood")
+"""Readings that look at the noise of LR crops."""
 
 
 class SuperResolver:
@@ -206,13 +211,49 @@ class SuperResolver:
         with own_process(settings.threads):
             degrade = self._operator or operator_for(settings, manifest, stack.pixel_size_um)
             intensity = intensity_map(stack.data[usable], bundle, settings, degrade)
+            view = CropView(degrade, settings.factor, manifest.hr_size)
+            noise = self._noise(intensity.encode(stack.data[usable]), settings, view)
+        if settings.reading in _BY_NOISE:
+            reading = "scaled" if noise is None else "likelihood"
+            settings = settings.model_copy(update={"reading": reading})
         run = self._run(stack, settings, intensity, skipped, degrade.record())
         run = replace(
             run,
             strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
             scale=scale_doubt(stack.pixel_size_um, manifest, settings.factor),
         )
-        return self._search(stack, run, degrade)
+        if noise is None:
+            return self._search(stack, run, degrade)
+        span = intensity.unit_span
+        run = replace(run, noise=noise.in_unit(span.tolist(), (span + intensity.low).tolist()))
+
+        def seen(cells: NDArray[np.intp]) -> Seen:
+            return view.seen(torch.from_numpy(intensity.encode(stack.data[cells])), noise)
+
+        return self._search(stack, self._from_estimate(run), degrade, seen)
+
+    def _noise(
+        self, lr: NDArray[np.float32], settings: Settings, view: CropView
+    ) -> NoiseModel | None:
+        """Return the noise of encoded LR crops if the search is to go by it.
+
+        Raises
+        ------
+        SettingsError
+            If it must, and the bundle cannot tell it.
+        """
+        if not searches(settings) or settings.reading not in _BY_NOISE:
+            return None
+        noise = crop_noise(self.bundle, lr, view)
+        if settings.reading == "auto":
+            return noise if noise is not None and is_noisy(noise, lr) else None
+        if noise is None:
+            name = self.bundle.manifest.name
+            raise SettingsError(
+                f"The reading 'likelihood' needs a field encoder that knows {settings.factor}x, "
+                f"and the bundle {name} has none; choose 'scaled', or add one by train-fields."
+            )
+        return noise
 
     def prepare_placed(
         self,
@@ -245,10 +286,15 @@ class SuperResolver:
                 f"The method {self.settings.method} makes images of crops alone; choose another "
                 "one for fields."
             )
-        run = self._run(windows, self.settings, intensity, {}, optics.record())
-        if self.settings.start == "encoder" and self.bundle.field_encoder is not None:
-            run = replace(run, start="field encoder")
-        return self._search(windows, run, optics, seen)
+        settings = self.settings.model_copy(update={"reading": "likelihood"})
+        run = self._run(windows, settings, intensity, {}, optics.record())
+        return self._search(windows, self._from_estimate(run), optics, seen)
+
+    def _from_estimate(self, run: Run) -> Run:
+        """Return a run that starts at the estimate of the bundle's field encoder, if it has one."""
+        if run.settings.start != "encoder" or self.bundle.field_encoder is None:
+            return run
+        return replace(run, start="field encoder")
 
     def _run(
         self,

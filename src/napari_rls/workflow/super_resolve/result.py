@@ -222,6 +222,7 @@ def _run_record(run: Run) -> dict[str, Any]:
         "device": run.device,
         "precision": run.precision,
         "start": run.start,
+        "noise": run.noise.record() if run.noise else None,
         "intensity": {
             "mode": run.intensity.mode,
             "low": list(run.intensity.low),

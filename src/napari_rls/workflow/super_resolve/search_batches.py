@@ -40,8 +40,8 @@ class SearchBatches:
     degrade
         The operator D.
     seen
-        Tells of cells (n,) how the microscope saw them, where D is of each cell its own; pixels of
-        ``lr`` that are not to be compared are NaN.
+        Tells of cells (n,) how the microscope saw them, where that is known; pixels of ``lr`` that
+        are not to be compared are then NaN.
     """
 
     def __init__(
@@ -115,7 +115,9 @@ class SearchBatches:
 
     def _kit_of(self, batch: Batch) -> Kit:
         """Return the kit with D of these very cells."""
-        return self.kit if batch.seen is None else replace(self.kit, degrade=batch.seen.optics)
+        if batch.seen is None or batch.seen.optics is None:
+            return self.kit
+        return replace(self.kit, degrade=batch.seen.optics)
 
     def _states(self, batch: Batch) -> Iterator[tuple[Plan, State, bool]]:
         """Go through the stages; yield plan and state of each step and whether it is the last."""
@@ -168,7 +170,7 @@ class SearchBatches:
         """Return the update of a state; what it says of the whole run is still to be filled in."""
         image = self.kit.recorded(state.image, batch) if found else state.image
         difference = (self._kit_of(batch).degrade(image) - batch.lr).abs().mean((2, 3))
-        if batch.seen is not None:
+        if batch.seen is not None and batch.seen.optics is not None:
             # Pixels outside differ by nothing.
             difference = difference / batch.seen.optics.inside.float().mean((1, 2))[:, None]
         unreached = ~(state.reached | state.failed) & found

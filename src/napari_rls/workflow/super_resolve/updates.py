@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.models.manifest import Manifest
+from napari_rls.search.noise import NoiseModel
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.reading import Reading
 
@@ -29,7 +30,8 @@ class Run:
     searched but whose intensities no cell should have; ``operator`` is the record of D.
     ``reading`` is what the axes and channels of the LR image are taken for, ``strange`` how
     many of the cells that are searched do not look like those that the bundle knows, ``scale``
-    says in a sentence if their pixels are of another size.
+    says in a sentence if their pixels are of another size. ``noise`` is that of LR crops, in their
+    unit, if the search goes by it.
     """
 
     manifest: Manifest
@@ -46,6 +48,14 @@ class Run:
     reading: Reading = field(default_factory=Reading)
     strange: int = 0
     scale: str = ""
+    noise: NoiseModel | None = None
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Sentences on what was found of intensities and noise of the LR images."""
+        names = self.manifest.channel_names
+        noise = f"Noise, found in the images: {self.noise.numbers(names)}." if self.noise else ""
+        return tuple(filter(None, (self.intensity.words(names), noise)))
 
     @property
     def doubt(self) -> str:
