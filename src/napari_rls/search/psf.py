@@ -73,6 +73,8 @@ class PsfEstimate:
         By how many standard deviations the cells differ from those that the bundle draws.
     grid, curve
         Widths in LR pixels, and the negative log-likelihood at each, 0 at the likeliest.
+    of
+        Name of the image, if that is to be told.
     """
 
     sigma: float
@@ -81,6 +83,7 @@ class PsfEstimate:
     strangeness: float
     grid: tuple[float, ...]
     curve: tuple[float, ...]
+    of: str = ""
 
     def record(self) -> dict[str, Any]:
         """Return all of it: numbers and lists."""
@@ -115,8 +118,9 @@ class PsfEstimate:
         'PSF width by 30 cells: 0.47 LR pixels (90 %: 0.40 to 0.54).'
         """
         low, high = self.interval
+        of = f" of {self.of}" if self.of else ""
         found = (
-            f"PSF width by {self.cells} cells: {self.sigma:.2f} LR pixels "
+            f"PSF width by {self.cells} cells{of}: {self.sigma:.2f} LR pixels "
             f"(90 %: {low:.2f} to {high:.2f})."
         )
         return " ".join([found, *self.doubts])

@@ -14,6 +14,7 @@ from napari_rls.errors import SettingsError
 from napari_rls.models.bundle import Bundle
 from napari_rls.search.noise import NoiseModel, estimate_noise
 from napari_rls.search.optics import USUAL_SIGMA, Psf
+from napari_rls.search.psf import PsfEstimate
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.fields.field_bundle import nucleus_diameter
@@ -32,7 +33,8 @@ class Microscope:
 
     ``sigma`` is the deviation of the PSF in LR pixels, ``diameter`` that of a usual nucleus in HR
     pixels, None where there are none to look for and the field is run in tiles;
-    ``assumed`` says in sentences what was neither given nor read.
+    ``assumed`` says in sentences what was neither given nor read, and ``estimate`` is the estimate
+    that the deviation is of, if it is of one.
     """
 
     ratio: float
@@ -41,6 +43,7 @@ class Microscope:
     noise: NoiseModel
     diameter: float | None
     assumed: tuple[str, ...]
+    estimate: PsfEstimate | None = None
 
     @classmethod
     def of(
@@ -81,6 +84,7 @@ class Microscope:
             "ratio": self.ratio,
             "psf": self.psf,
             "psf_sigma": self.sigma if self.psf == "gaussian" else None,
+            "psf_estimate": self.estimate and self.estimate.record(),
             "noise": self.noise.record(),
             "nucleus_diameter": self.diameter,
             "assumed": list(self.assumed),

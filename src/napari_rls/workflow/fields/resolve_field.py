@@ -61,6 +61,8 @@ class FieldResolver:
         nearest to the ratio of pixel sizes.
     settings
         How fields were seen, and how their cells are found.
+    estimate
+        The estimate that the PSF width of the settings is of, None if it is of none.
 
     Examples
     --------
@@ -71,9 +73,15 @@ class FieldResolver:
     8.0
     """
 
-    def __init__(self, resolver: SuperResolver, settings: FieldSettings | None = None) -> None:
+    def __init__(
+        self,
+        resolver: SuperResolver,
+        settings: FieldSettings | None = None,
+        estimate: PsfEstimate | None = None,
+    ) -> None:
         self.resolver = resolver
         self.settings = settings or FieldSettings()
+        self.estimate = estimate
 
     @property
     def bundle(self) -> Bundle:
@@ -103,12 +111,13 @@ class FieldResolver:
         SettingsError
             If the ratio of pixel sizes is not known.
         """
-        resolver, said = self, tuple[str, ...]()
+        resolver = self
         if self.settings.estimate_psf:
-            estimate = self.estimate_psf([field])
-            resolver, said = self.with_psf(estimate.sigma), (estimate.words(),)
+            resolver = self.with_estimate(self.estimate_psf([field]))
         seen = Microscope.of(field, self.bundle, resolver.settings, self.resolver.settings)
-        return replace(seen, assumed=(*said, *seen.assumed))
+        if (estimate := resolver.estimate) is None:
+            return seen
+        return replace(seen, estimate=estimate, assumed=(estimate.words(), *seen.assumed))
 
     def noise(self, fields: Sequence[CellStack]) -> tuple[NoiseModel, list[str]]:
         """Estimate the noise of fields of one camera; return it with sentences on it."""
@@ -117,13 +126,17 @@ class FieldResolver:
     def with_noise(self, noise: NoiseModel) -> FieldResolver:
         """Return a resolver of the same bundle and settings that knows the noise."""
         settings = self.settings.model_copy(update={"noise": noise})
-        return FieldResolver(self.resolver, settings)
+        return FieldResolver(self.resolver, settings, self.estimate)
 
     def with_psf(self, sigma: float | None) -> FieldResolver:
         """Return one that is given a width in LR pixels, or none, and does not estimate it."""
         optics = self.settings.optics.model_copy(update={"psf_sigma": sigma})
         settings = self.settings.model_copy(update={"optics": optics, "estimate_psf": False})
         return FieldResolver(self.resolver, settings)
+
+    def with_estimate(self, estimate: PsfEstimate) -> FieldResolver:
+        """Return one that takes the width of an estimate, which records then tell."""
+        return FieldResolver(self.resolver, self.with_psf(estimate.sigma).settings, estimate)
 
     def estimate_psf(self, fields: Sequence[CellStack]) -> PsfEstimate:
         """Estimate the width of the PSF of fields of one microscope by their cells.
