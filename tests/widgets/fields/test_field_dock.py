@@ -332,7 +332,7 @@ def test_cells_that_are_chosen_later_add_to_the_sr_field(viewer, dock, qtbot):
     dock.main.fields["steps"].value = 4
     click(qtbot, dock, dock.run)
     assert "The SR field of other settings stays, in layers of its own." in dock.message.text()
-    assert [layer.name.endswith("(kept)") for layer in layers(viewer, "SR")] == [True] * 2 + [
+    assert [layer.name.endswith("(kept)") for layer in layers(viewer, "SR 8x")] == [True] * 2 + [
         False
     ] * 2
 

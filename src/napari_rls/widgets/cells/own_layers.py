@@ -146,6 +146,12 @@ def say_how_it_ended(layers: Sequence[Image], outcome: str) -> None:
         layer.name = layer.name.replace(GENERATED, f"({GENERATED.strip('()')}, {outcome})", 1)
 
 
+def say_it_goes_on(layers: Sequence[Image]) -> None:
+    """Take out of the names of layers how their run ended, as another one goes on with it."""
+    for layer in layers:
+        layer.name = _OUTCOME.sub(GENERATED, layer.name, count=1)
+
+
 def keep(layers: Sequence[Image]) -> None:
     """Rename layers such that no later run takes them over."""
     for layer in layers:

@@ -44,6 +44,8 @@ class SampleLayers:
         Tells whether a layer is in view at first.
     digest
         SHA-256 of the LR cells: layers of an earlier run of the same cells are taken over.
+    pixels
+        What is shown at first, (S, ...) for each SR layer; by default its own image.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class SampleLayers:
         *,
         visible: Callable[[], bool],
         digest: str = "",
+        pixels: Sequence[NDArray[np.float32]] = (),
     ) -> None:
         self._viewer = viewer
         self._sr = sr
@@ -62,7 +65,9 @@ class SampleLayers:
         self._own = OwnLayers(viewer, digest)
         self.layers: list[Image] = []
         # A cell shows its SR image, as upsampled or searched, until its samples form.
-        self._pixels = [np.repeat(np.asarray(like.data)[None], samples, 0) for like in sr]
+        self._pixels = list(pixels) or [
+            np.repeat(np.asarray(like.data)[None], samples, 0) for like in sr
+        ]
 
     def build(self) -> Iterator[Image]:
         """Make the layers that are not there yet, one at each step."""
@@ -90,9 +95,19 @@ class SampleLayers:
         for c, pixels in enumerate(self._pixels):
             flat = pixels.reshape(len(pixels), -1, *pixels.shape[-2:])
             flat[:, cells] = samples[:, :, c]
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what was drawn into the pixels."""
         for layer, pixels in zip(self.layers, self._pixels, strict=False):
             if layer.data is pixels and layer in self._viewer.layers:
                 layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def grow(self, pixels: Sequence[NDArray[np.float32]]) -> None:
+        """Show more images in layers that show some of them."""
+        for k, (layer, new) in enumerate(zip(self.layers, pixels, strict=True)):
+            if layer.data is self._pixels[k] and layer in self._viewer.layers:
+                layer.data = self._pixels[k] = new
 
     def settle(self, record: dict[str, Any]) -> None:
         """Attach the record of the run and give way to the SR layers."""
@@ -136,19 +151,32 @@ class SampleLayers:
         """Show the samples of the earlier run again, or take the layers away."""
         self._own.put_back()
 
-    def statistics(self) -> Iterator[Image]:
+    @property
+    def pixels(self) -> tuple[NDArray[np.float32], ...]:
+        """The samples (S, ...) of each channel, as they are shown."""
+        return tuple(self._pixels)
+
+    def statistics(
+        self, computed: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]] = ()
+    ) -> Iterator[Image]:
         """Show mean and standard deviation over the samples as layers in the SR layers' place.
 
         One layer at each step. The deviation of the last channel is in view, in place of the
         samples; layers that are there already keep their look.
+
+        Parameters
+        ----------
+        computed
+            Both of each channel, where they take long; else they are computed here.
         """
         own = OwnLayers(self._viewer, self._digest)
+        every = computed or ((pixels.mean(0), pixels.std(0, ddof=1)) for pixels in self._pixels)
         try:
-            for like, pixels in zip(self._sr, self._pixels, strict=True):
+            for like, (mean, deviation) in zip(self._sr, every, strict=True):
                 place = {name: getattr(like, name) for name in PLACE}
                 look = {name: getattr(like, name) for name in _LOOK}
                 yield own.make(
-                    pixels.mean(0),
+                    mean,
                     _named(like, MEAN),
                     metadata=_said_of(like, "mean of the samples"),
                     visible=False,
@@ -156,7 +184,7 @@ class SampleLayers:
                     **place,
                 )
                 yield own.make(
-                    pixels.std(0, ddof=1),
+                    deviation,
                     _named(like, DEVIATION),
                     metadata=_said_of(like, "standard deviation of the samples"),
                     colormap="inferno",

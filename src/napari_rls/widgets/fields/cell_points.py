@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,16 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.layer_facts import full_resolution
+from napari_rls.widgets.cells.sr_layers import placement
 from napari_rls.widgets.common.view import same_view
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Points
+
+    from napari_rls.widgets.cells.sources import Source
+
+Array = NDArray[np.float64]
 
 COLOUR = "#ffd43b"
 
@@ -22,7 +28,10 @@ _BORDER = 0.05
 
 
 class CellPoints:
-    """The points of one field; those of another are made anew.
+    """The points of the fields of one LR layer; those of another are made anew.
+
+    Points of a layer of several fields, such as time points, have all of its axes, so that those
+    of one are seen where it is.
 
     Parameters
     ----------
@@ -32,48 +41,57 @@ class CellPoints:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._of: tuple[Image, int] | None = None
-        self._put: NDArray[np.float64] = np.empty((0, 2))
+        self._of: Image | None = None
+        self._put: dict[int, Array] = {}
+        self._anew = False
         self.layer: Points | None = None
 
-    def show(
-        self, lr: Image, index: int, name: str, places: NDArray[np.float64], size: float
-    ) -> None:
-        """Show places (N, 2) in LR pixels over a field of a layer, as rings of a size.
+    def show(self, source: Source, name: str, places: Array, size: float) -> None:
+        """Show places (N, 2) in LR pixels over a field, as rings of a size.
 
         Points that the user has changed meanwhile stay as they are.
 
         Parameters
         ----------
-        lr
-            The layer.
-        index
-            Which field of it, where there are several.
+        source
+            Where the field is.
         name
-            What the field is called.
+            What it is called.
         places, size
             In LR pixels.
         """
-        layer = self.of_field(lr, index)
+        plane, layer, others = source.first_cell, self.layer_of(source), None
         if layer is not None:
-            if not self._edited(layer):
+            if self._anew:
+                others = self._others(layer, source)
+            elif self._edited(layer, source):
+                return
+            else:
+                data = np.concatenate([self._others(layer, source), at_plane(source, places)])
                 layer.selected_data = set()
-                layer.data = self._put = places
-            return
-        self._put = places
+                layer.data = data
+                self._put[plane] = places
+                return
+        data = at_plane(source, places)
+        if others is not None:
+            data = np.concatenate([others, data])
+        else:
+            self._put = {}
+        self._put[plane], self._anew = places, False
+        called = name if source.cell_axis is None else source.layer.name
         with same_view(self._viewer):
             self.layer = self._viewer.add_points(
-                places,
-                name=f"Cells of {name}",
+                data,
+                name=f"Cells of {called}",
                 size=size,
                 face_color="transparent",
                 border_color=COLOUR,
                 border_width=_BORDER,
-                **_plane_of(lr),
+                **_where(source),
             )
-        self._of = (lr, index)
+        self._of = source.layer
 
-    def places(self, lr: Image, index: int) -> NDArray[np.float64] | None:
+    def places(self, source: Source) -> Array | None:
         """Return the points (N, 2) of a field in LR pixels as they are now; None without a layer.
 
         Raises
@@ -81,41 +99,76 @@ class CellPoints:
         InputError
             If there is none left, or some lie outside the field.
         """
-        layer = self.of_field(lr, index)
-        if layer is None:
+        layer = self.layer_of(source)
+        if layer is None or (source.cell_axis is not None and not self.known(source)):
             return None
-        places = np.array(layer.data, np.float64)
+        places = np.array(layer.data, np.float64)[self.rows(source), -2:]
         if not len(places):
             raise InputError(
                 f"The layer {layer.name} has no points: add some, or remove it to have cells found."
             )
         # Nuclei that the edge cuts may have their centre beyond it.
-        size = np.array(full_resolution(lr).shape[-2:])
+        size = np.array(full_resolution(source.layer).shape[-2:])
         outside = int(((places < -1) | (places > size)).any(1).sum())
         if outside:
             raise InputError(
                 f"{outside} of the points of {layer.name} lie outside the field: move them into "
                 "it, or delete them."
             )
-        self._put = places
+        self._put[source.first_cell] = places
         return places
 
-    def keep_edited(self) -> None:
+    def known(self, source: Source) -> bool:
+        """Whether cells of a field were found or marked."""
+        return source.first_cell in self._put or bool(len(self.rows(source)))
+
+    def rows(self, source: Source) -> NDArray[np.intp]:
+        """Return which points of the layer are of a field."""
+        layer = self.layer_of(source)
+        if layer is None:
+            return np.empty(0, np.intp)
+        data = np.asarray(layer.data)
+        if source.cell_axis is None:
+            return np.arange(len(data))
+        return np.flatnonzero(np.round(data[:, source.cell_axis]) == source.first_cell)
+
+    def keep_edited(self, source: Source) -> None:
         """Let cells that are looked for have a layer of their own if the user has changed this."""
-        if self.layer is not None and self._edited(self.layer):
-            self.layer = None
+        layer = self.layer_of(source)
+        if layer is not None:
+            self._anew = self._edited(layer, source)
 
-    def of_field(self, lr: Image, index: int) -> Points | None:
-        """Return the layer if it is of this field, and still there."""
+    def layer_of(self, source: Source) -> Points | None:
+        """Return the layer if it is of this LR layer, and still there."""
         there = self.layer is not None and self.layer in self._viewer.layers
-        return self.layer if there and self._of == (lr, index) else None
+        return self.layer if there and self._of is source.layer else None
 
-    def _edited(self, layer: Points) -> bool:
-        return not np.array_equal(np.asarray(layer.data), self._put)
+    def _others(self, layer: Points, source: Source) -> Array:
+        """Return the points of other fields."""
+        data: Array = np.delete(np.asarray(layer.data, np.float64), self.rows(source), axis=0)
+        return data
+
+    def _edited(self, layer: Points, source: Source) -> bool:
+        now = np.asarray(layer.data)[self.rows(source), -2:]
+        put = self._put.get(source.first_cell)
+        return bool(len(now)) if put is None else not np.array_equal(now, put)
 
 
-def _plane_of(layer: Image) -> dict[str, Any]:
-    """Return scale, translation and so on of a layer's last two axes."""
+def at_plane(source: Source, places: Array) -> Array:
+    """Return places (N, 2) of a field as points of its layer of points, (N, D)."""
+    if source.cell_axis is None:
+        return places
+    points = np.zeros((len(places), source.layer.ndim))
+    points[:, source.cell_axis] = source.first_cell
+    points[:, -2:] = places
+    return points
+
+
+def _where(source: Source) -> dict[str, Any]:
+    """Return scale, translation and so on of points over a layer: all axes, or the last two."""
+    layer = source.layer
+    if source.cell_axis is not None:
+        return placement(replace(source, cells=None), 1)
     plane = [layer.ndim - 2, layer.ndim - 1]
     return {
         "scale": layer.scale[-2:],

@@ -55,6 +55,27 @@ class Selected:
 
 
 @dataclass(frozen=True, eq=False)
+class Unfinished:
+    """The cells that an earlier run has not finished.
+
+    Parameters
+    ----------
+    finished
+        Places (N, 2) of those that it has, in LR pixels.
+    tolerance
+        How far a cell may lie from its place.
+    """
+
+    finished: Array
+    tolerance: float
+
+    def __call__(self, places: Array) -> Mask:
+        """Return which places are of no finished cell."""
+        apart = np.linalg.norm(places[:, None] - self.finished[None], axis=-1)
+        return np.asarray(apart.min(axis=1, initial=np.inf) > self.tolerance)
+
+
+@dataclass(frozen=True, eq=False)
 class Inside:
     """The insides of shapes, as they were when a run began.
 
@@ -82,8 +103,8 @@ class Inside:
         return mask
 
 
-def selected_points(points: Points | None) -> Selected:
-    """Return the points that are selected.
+def selected_points(points: Points | None, rows: NDArray[np.intp]) -> Selected:
+    """Return which of the points of a field, some rows of a layer, are selected.
 
     Raises
     ------
@@ -92,12 +113,13 @@ def selected_points(points: Points | None) -> Selected:
     """
     if points is None:
         raise InputError("There are no points to select: find cells first, or add points.")
-    if not points.selected_data:
+    if not points.selected_data.intersection(rows.tolist()):
         raise InputError(
             f"No point is selected in {points.name}: select some with napari's arrow tool, or "
             "choose other cells to run."
         )
-    return Selected(tuple(sorted(map(int, points.selected_data))))
+    selected = np.isin(rows, [*points.selected_data])
+    return Selected(tuple(map(int, np.flatnonzero(selected))))
 
 
 def inside_shapes(viewer: ViewerModel, lr: Image) -> Inside:

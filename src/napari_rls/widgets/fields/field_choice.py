@@ -20,18 +20,19 @@ from napari_rls.widgets.cells.layer_facts import axis_names, cell_in_view
 from napari_rls.widgets.cells.layer_reading import read_layers
 from napari_rls.widgets.cells.sources import Source, sources
 from napari_rls.widgets.common.state import Level, Message
-from napari_rls.widgets.fields.field_job import News
+from napari_rls.widgets.fields.news import News
 from napari_rls.workflow.fields.field_settings import FieldSettings, parse_noise
 
 if TYPE_CHECKING:
     from napari_rls.models.manifest import Manifest
     from napari_rls.search.noise import NoiseModel
     from napari_rls.widgets.fields.field_state import FieldState
+    from napari_rls.widgets.fields.planes_job import Read
     from napari_rls.workflow.cells.reading import Reading
     from napari_rls.workflow.cells.stack import CellStack
 
 LARGEST = 4e9
-"""Bytes of an SR field that the window shows."""
+"""Bytes of the SR fields that the window shows."""
 
 _TOLERANCE = 0.1
 """Share by which a given ratio may differ from that of the pixel sizes without a word."""
@@ -76,6 +77,11 @@ class FieldChoice(InputController[News]):
             return
         self.check()
 
+    def choose_planes(self, every: bool) -> None:
+        """Choose whether a run takes all fields of the LR layer, or the one that is shown."""
+        self.state.every = every
+        self.check()
+
     def change_noise(self, text: str) -> None:
         """Take over what is known of the camera's noise, as it was typed."""
         self.state.noise = text
@@ -99,6 +105,7 @@ class FieldChoice(InputController[News]):
         if manifest is None:
             return None
         state.reading, state.obstacle = "", ""
+        self._note_planes()
         if not any(state.inputs.lr):
             state.sizes_ratio = None
             state.obstacle = self._nothing_chosen()
@@ -127,11 +134,28 @@ class FieldChoice(InputController[News]):
         told = f"The ratio {ratio:g} is given, but the pixel sizes of image and bundle tell"
         return [f"{told} {known:.4g}: empty the field to use that."]
 
+    def _note_planes(self) -> None:
+        """Note how many fields the LR layer holds, and along which axis."""
+        state, inputs = self.state, self.state.inputs
+        try:
+            found = sources(inputs.lr, inputs.separate, inputs.channels) if any(inputs.lr) else []
+        except (ValueError, IndexError):  # it is said elsewhere
+            found = []
+        axis = found[0].cell_axis if found else None
+        if axis is None:
+            state.planes, state.along, state.every = 1, "", False
+            return
+        name = axis_names(found[0].layer)[axis]
+        state.along = f"along {name}" if name.isalpha() else ""
+        state.planes = found[0].shape[axis]
+
     def _check_size(self, blank: CellStack, ratio: float) -> None:
         _, channels, height, width = blank.data.shape
-        if 4 * channels * height * width * ratio**2 > LARGEST:
+        planes = self.state.planes if self.state.every else 1
+        if 4 * planes * channels * height * width * ratio**2 > LARGEST:
+            each = f"{planes} times " if planes > 1 else ""
             raise InputError(
-                f"The SR image of {blank.name} would have {round(height * ratio)} x "
+                f"The SR image of {blank.name} would have {each}{round(height * ratio)} x "
                 f"{round(width * ratio)} pixels, too many to show: crop the layer, or use the "
                 "command napari-rls fields."
             )
@@ -156,7 +180,7 @@ class FieldChoice(InputController[News]):
     # -- the field ---------------------------------------------------------------------
 
     def _sources(self) -> list[Source]:
-        """Return where the channels of the field that is shown are.
+        """Return where the channels of the field that is shown are; of all fields, of the first.
 
         Raises
         ------
@@ -168,6 +192,8 @@ class FieldChoice(InputController[News]):
         axis, first = found[0].cell_axis, found[0]
         if axis is None:
             return found
+        if self.state.every:
+            return [replace(source, cells=range(1)) for source in found]
         index = cell_in_view(self.viewer, first.layer, axis)
         if index is None:
             raise InputError(
@@ -181,10 +207,10 @@ class FieldChoice(InputController[News]):
         first = self._sources()[0]
         if first.cell_axis is None:
             return ""
-        count = replace(first, cells=None).shape[first.cell_axis]
-        name = axis_names(first.layer)[first.cell_axis]
-        along, index = f" along {name}" if name.isalpha() else "", first.first_cell
-        return f"Of {count} fields{along} the one that is shown is taken: number {index}."
+        fields = f"{self.state.planes} fields {self.state.along}".strip()
+        if self.state.every:
+            return f"All {fields} are taken, one after the other."
+        return f"Of {fields} the one that is shown is taken: number {first.first_cell}."
 
     def _reading(self) -> Reading:
         """Return how the layers are read, as fields."""
@@ -192,11 +218,15 @@ class FieldChoice(InputController[News]):
         reading = read_layers(self.state.inputs, self.state.manifest)
         return replace(reading, axes=reading.axes.replace("cell", "field"), apart="")
 
-    def _read_field(self, origin: list[Source]) -> CellStack:
-        state = self.state
-        assert state.manifest is not None
-        field = read_field(state.inputs, state.manifest, origin[0].first_cell)
-        return replace(field, reading=self._reading())
+    def _reader(self) -> Read:
+        """Return what reads a field of the layers that are chosen now."""
+        inputs, manifest, reading = self.state.inputs, self.state.manifest, self._reading()
+        assert manifest is not None
+
+        def read(plane: int) -> CellStack:
+            return replace(read_field(inputs, manifest, plane), reading=reading)
+
+        return read
 
     def _near(self, layer: Source) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return which LR pixel is in the middle of the view, (2,)."""
@@ -209,14 +239,8 @@ class FieldChoice(InputController[News]):
 
     def _dims_moved(self) -> None:
         """Follow the slider where it shows another field."""
-        inputs = self.state.inputs
-        if any(inputs.lr) and self.state.reading:
-            try:
-                several = sources(inputs.lr, inputs.separate, inputs.channels)[0].cell_axis
-            except (ValueError, IndexError):
-                return
-            if several is not None:
-                self.check()
+        if self.state.planes > 1 and not self.state.every and self.state.reading:
+            self.check()
 
 
 def _ratio_of_sizes(blank: CellStack, manifest: Manifest) -> float | None:

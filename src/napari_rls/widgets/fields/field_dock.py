@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from magicgui.widgets import ComboBox, LineEdit, PushButton
+from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_rls.measure.dictionary import columns_of
@@ -42,6 +42,14 @@ COMPARE_TIP = "LR | SR, contrast linked."
 ESTIMATE_TIP = (
     "Estimate the PSF width by the cells of the field and how sharp those are that the bundle "
     "draws, and fill it in. It holds for cells like the bundle's."
+)
+EVERY_TIP = (
+    "Run all fields of the layer, such as its time points, one after the other; what is done stays "
+    "if the run is cancelled, and the next run goes on with the rest."
+)
+SAMPLES_TIP = (
+    "Show the samples of the last run over its SR field, or hide them; the slider 'sample' goes "
+    "through them."
 )
 WHICH_TIP = (
     "All cells at the points; those inside the shapes of a Shapes layer, or inside the selected "
@@ -95,7 +103,10 @@ class FieldWidget(InputDock):
         self.plot.setFixedHeight(PLOT_HEIGHT)
         self.plot.hide()
         self.which = ComboBox(choices=[(str(which), which) for which in Which], tooltip=WHICH_TIP)
+        self.every = CheckBox(text="All fields", tooltip=EVERY_TIP)
         self.look = PushButton(text="Find cells")
+        self.samples = PushButton(text="Samples")
+        self.statistics = PushButton(text="Mean and SD of samples")
         self.noise = _noise_field()
         camera = QWidget()
         row = QFormLayout(camera)
@@ -132,7 +143,13 @@ class FieldWidget(InputDock):
         runs_on = form_rows()
         runs_on.addRow("Super-resolve", self.which.native)
         self.whole.addLayout(runs_on)
-        rows = ((self.look, self.run), (self.cancel, self.compare), (self.measure, self.export))
+        self.whole.addWidget(self.every.native)
+        rows = (
+            (self.look, self.run),
+            (self.cancel, self.compare),
+            (self.samples, self.statistics),
+            (self.measure, self.export),
+        )
         self._add_below(rows, self.bar, self.message, self.table, self.device)
 
     # -- wishes of the user ------------------------------------------------------------
@@ -141,6 +158,9 @@ class FieldWidget(InputDock):
         super()._connect()
         self.look.changed.connect(self.controller.find)
         self.which.changed.connect(self.controller.choose_cells)
+        self.every.changed.connect(self.controller.choose_planes)
+        self.samples.changed.connect(self.controller.toggle_samples)
+        self.statistics.changed.connect(self.controller.show_sample_statistics)
         self.estimate.changed.connect(self._estimate)
         self.measure.changed.connect(self.controller.measure)
         self.export.changed.connect(self._export)
@@ -158,6 +178,9 @@ class FieldWidget(InputDock):
             (events.obstacle, self._show_phase),
             (events.lacking, self._show_phase),
             (events.unmeasured, self._show_phase),
+            (events.planes, self._show_planes),
+            (events.along, self._show_planes),
+            (events.every, self._show_planes),
             (events.measured, self._show_measured),
             (events.psf, self._show_psf),
             (events.selected, self.table.select_cells),
@@ -185,6 +208,17 @@ class FieldWidget(InputDock):
         self.detection.show_settings(fields)
         self.nuclei.show_settings(fields.nuclei)
 
+    def _show_all(self) -> None:
+        super()._show_all()
+        self._show_planes()
+
+    def _show_planes(self) -> None:
+        state = self.state
+        self.every.text = f"All {state.planes} fields {state.along}".strip()
+        with self.every.changed.blocked():
+            self.every.value = state.every
+        self.every.native.setVisible(state.planes > 1)
+
     def _show_psf(self) -> None:
         psf = self.state.psf
         self.plot.setVisible(psf is not None)
@@ -203,12 +237,15 @@ class FieldWidget(InputDock):
         state = self.state
         allow(self.look, busy or state.obstacle, FIND_TIP)
         allow(self.estimate, busy or state.obstacle or self._no_width, ESTIMATE_TIP)
-        self.which.enabled = not busy
+        self.which.enabled = self.every.enabled = not busy
+        lacking = state.lacking
+        allow(self.samples, busy or lacking.samples, SAMPLES_TIP)
+        allow(self.statistics, busy or lacking.samples, "As layers, of the last run's samples.")
         allow(self.run, busy or state.obstacle, RUN_TIP)
         allow(self.measure, busy or state.unmeasured, MEASURE_TIP)
         nothing = "" if state.measured else "There is no table yet: measure first."
         allow(self.export, nothing, EXPORT_TIP)
-        allow(self.compare, "" if state.comparing else state.lacking.compare, COMPARE_TIP)
+        allow(self.compare, "" if state.comparing else lacking.compare, COMPARE_TIP)
 
     @property
     def _no_width(self) -> str:

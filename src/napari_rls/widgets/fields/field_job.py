@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_rls.widgets.fields.field_patches import (
+    Patch,
+    patches_of,
+    sample_stacks,
+    whole_field,
+)
+
 if TYPE_CHECKING:
     from napari_rls.search.psf import PsfEstimate
     from napari_rls.search.settings import Settings
-    from napari_rls.widgets.common.plot_canvas import Screen
     from napari_rls.widgets.fields.chosen_cells import Chosen
     from napari_rls.workflow.cells.stack import CellStack
     from napari_rls.workflow.fields.field_result import FieldResult, FieldUpdate
     from napari_rls.workflow.fields.field_settings import FieldSettings
     from napari_rls.workflow.fields.resolve_field import FieldResolver
-    from napari_rls.workflow.fields.sr_field import SrField
-    from napari_rls.workflow.measure.measurements import Measurements
-
-
-@dataclass(frozen=True, eq=False)
-class Patch:
-    """A part of an SR field: its image (C, y, x), and where it is generated (y, x)."""
-
-    rows: slice
-    columns: slice
-    image: NDArray[np.float32]
-    generated: NDArray[np.bool_]
+    from napari_rls.workflow.fields.shared import Shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +46,16 @@ class FieldNews:
         Where cells have been finished.
     cells
         Which these are, of the result.
+    samples
+        The samples of the whole field, an array (S, H, W) a channel, when the first are there.
+    begins
+        The field, with the first news of each of several.
+    plane
+        Which of several it is.
+    fault
+        Why nothing is made of it.
+    shared
+        What all of several share, once it is known.
     last
         Whether this is all.
     """
@@ -61,6 +66,11 @@ class FieldNews:
     kept: int = 0
     patches: tuple[Patch, ...] = ()
     cells: tuple[int, ...] = ()
+    samples: tuple[NDArray[np.float32], ...] = ()
+    begins: CellStack | None = None
+    plane: int = 0
+    fault: str = ""
+    shared: Shared | None = None
     last: bool = False
 
     @property
@@ -89,6 +99,12 @@ class FieldJob:
         Tells which cells are searched; None for all.
     before
         A result of the same field and settings, whose other cells stay.
+    estimate
+        The estimate that the width of the PSF is of; None if it is of none.
+    most_samples
+        Bytes that the samples of the SR field may have; they are not drawn where they have more.
+    shared
+        What several fields share; None for one.
     """
 
     field: CellStack
@@ -99,13 +115,22 @@ class FieldJob:
     find_only: bool = False
     chosen: Chosen | None = None
     before: FieldResult | None = None
+    estimate: PsfEstimate | None = None
+    most_samples: float = 0
+    shared: Shared | None = None
 
-    def updates(self) -> Generator[FieldNews]:
-        """Find cells, search, and make the parts of the SR field that change."""
+    def resolver(self) -> FieldResolver:
+        """Return what super-resolves the field."""
         from napari_rls.workflow.fields.resolve_field import FieldResolver
         from napari_rls.workflow.super_resolve.resolver import kept_resolver
 
-        resolver = FieldResolver(kept_resolver(self.settings.bundle, self.settings), self.fields)
+        kept = kept_resolver(self.settings.bundle, self.settings)
+        resolver = FieldResolver(kept, self.fields, self.estimate)
+        return self.shared.tell(resolver) if self.shared else resolver
+
+    def updates(self) -> Generator[FieldNews]:
+        """Find cells, search, and make the parts of the SR field that change."""
+        resolver = self.resolver()
         if self.find_only:
             yield from self._find(resolver)
         elif self.chosen is None:
@@ -137,11 +162,12 @@ class FieldJob:
         """Search cells at places, beside those of the earlier result that lie at others."""
         from napari_rls.workflow.fields.joined_result import join_results
 
-        before, kept, intensity = self.before, np.empty(0, np.intp), None
+        before, kept = self.before, np.empty(0, np.intp)
+        intensity = self.shared.intensity if self.shared else None
         if before is not None and others is not None and before.collector.run is not None:
             kept = _at(before.cells.places, others, 1 / before.microscope.ratio)
             intensity = before.collector.run.intensity
-        begun = False
+        begun = sampled = False
         every = resolver.updates(self.field, places=places, near=self.near, intensity=intensity)
         for update in every:
             result, step = update.result, update.step
@@ -161,9 +187,22 @@ class FieldJob:
                 yield FieldNews(replace(changed, step=None), shown, blank, len(kept))
             if result is not None and step is not None and finished:
                 cells = tuple(len(kept) + int(k) for k in step.cells)
-                yield FieldNews(changed, patches=tuple(patches_of(result, cells)), cells=cells)
+                drawn = self._draws_samples(result)
+                patches = tuple(patches_of(result, cells, samples=drawn and sampled))
+                samples: tuple[NDArray[np.float32], ...] = ()
+                if drawn and not sampled:
+                    samples = tuple(sample_stacks(result, (*range(len(kept)), *cells)))
+                    sampled = True
+                yield FieldNews(changed, patches=patches, cells=cells, samples=samples)
             else:
                 yield FieldNews(changed, last=update.stage == "done")
+
+    def _draws_samples(self, result: FieldResult) -> bool:
+        samples = result.collector.samples
+        if samples is None:
+            return False
+        channels, height, width = result.image.shape
+        return 4 * len(samples) * channels * height * width <= self.most_samples
 
 
 def _to_show(update: FieldUpdate) -> NDArray[np.float64] | None:
@@ -177,104 +216,3 @@ def _at(
     """Return which places (N, 2) are those of others (M, 2)."""
     apart = np.linalg.norm(places[:, None] - others[None], axis=-1)
     return np.flatnonzero((apart <= tolerance).any(axis=1))
-
-
-@dataclass(frozen=True, eq=False)
-class TableNews:
-    """How many images are measured of all and, in the last one, the result."""
-
-    done: int
-    total: int
-    result: Measurements | None = None
-
-    @property
-    def must_show(self) -> bool:
-        """Whether it must not be left out."""
-        return self.result is not None
-
-
-@dataclass(frozen=True, eq=False)
-class TableJob:
-    """Measures the cells of a field, as the bundle suggests."""
-
-    result: FieldResult
-    measurement: Mapping[str, Any]
-
-    def updates(self) -> Generator[TableNews]:
-        """Measure cell by cell."""
-        from napari_rls.workflow.fields.field_task import above_no_light
-        from napari_rls.workflow.fields.tiles import told_tiles
-        from napari_rls.workflow.measure.image_sets import ImageSet
-        from napari_rls.workflow.measure.measure_settings import measure_settings
-        from napari_rls.workflow.measure.measurements import measure
-
-        collector = self.result.collector
-        sr = ImageSet("SR", self.result.stack, collector.samples, self.result.record)
-        settings = measure_settings(None, None, {}, self.measurement)
-        if collector.run is not None:
-            settings = above_no_light(settings, [sr], collector.run.intensity)
-        for update in measure([sr], settings, factor=1):
-            if update.result is not None and (told := told_tiles(self.result.record)):
-                update.result.record["warnings"].append(told)
-            yield TableNews(update.done, update.total, update.result)
-
-
-@dataclass(frozen=True, eq=False)
-class PsfNews:
-    """The width of the PSF, and its curve as pixels (H, W, 4)."""
-
-    estimate: PsfEstimate
-    pixels: NDArray[np.uint8]
-
-    @property
-    def must_show(self) -> bool:
-        """Whether it must not be left out."""
-        return True
-
-
-@dataclass(frozen=True, eq=False)
-class PsfJob:
-    """Estimates the width of the PSF by the cells of a field, and draws its curve."""
-
-    field: CellStack
-    settings: Settings
-    fields: FieldSettings
-    screen: Screen
-
-    def updates(self) -> Generator[PsfNews]:
-        """Estimate it, in one step."""
-        from napari_rls.evaluation.psf_plot import psf_plot
-        from napari_rls.workflow.fields.resolve_field import FieldResolver
-        from napari_rls.workflow.super_resolve.resolver import kept_resolver
-
-        resolver = FieldResolver(kept_resolver(self.settings.bundle, self.settings), self.fields)
-        estimate = resolver.estimate_psf([self.field])
-        yield PsfNews(estimate, self.screen.pixels(psf_plot(estimate, self.screen.look)))
-
-
-News = FieldNews | TableNews | PsfNews
-
-
-def whole_field(image: SrField, cells: int) -> Patch:
-    """Return the SR field with its first cells alone, and the interpolated LR image elsewhere."""
-    some = replace(image, sr=image.sr[:cells], places=image.places[:cells])
-    _, height, width = image.shape
-    whole, generated = np.empty(image.shape, np.float32), np.zeros((height, width), np.bool_)
-    for rows, columns in image.tiles():
-        whole[:, rows, columns], generated[rows, columns] = some.region(rows, columns)
-    return Patch(slice(0, height), slice(0, width), whole, generated)
-
-
-def patches_of(result: FieldResult, cells: Iterable[int]) -> Generator[Patch]:
-    """Make the parts of an SR field where these cells lie."""
-    image = result.image
-    _, height, width = image.shape
-    half = image.sr.shape[-1] / 2
-    for cell in cells:
-        centre = (image.places[cell] + 0.5) * image.ratio
-        rows, columns = (
-            slice(max(int(middle - half), 0), min(int(np.ceil(middle + half)), size))
-            for middle, size in zip(centre, (height, width), strict=True)
-        )
-        if rows.start < rows.stop and columns.start < columns.stop:
-            yield Patch(rows, columns, *image.region(rows, columns))

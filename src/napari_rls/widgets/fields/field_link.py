@@ -1,8 +1,8 @@
-"""Rows of the table and points of the cells select each other."""
+"""Rows of the table, points of the cells and their labels select each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import proxy
 
@@ -13,7 +13,7 @@ from napari_rls.widgets.common.echo import Echo
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Points
+    from napari.layers import Labels, Points
 
     from napari_rls.widgets.fields.field_state import FieldState
 
@@ -23,7 +23,7 @@ _NO_TOOL = "pan_zoom"
 
 
 class FieldLink:
-    """Points and selected cells follow each other, until :meth:`undo`.
+    """Points, labels and selected cells follow each other, until :meth:`undo`.
 
     A selected cell is brought to the middle of the view, and a click on a cell selects it unless
     one of napari's tools is chosen. Points without a cell of the table select none, and points
@@ -38,9 +38,11 @@ class FieldLink:
     points
         The layer of the cells.
     places
-        Where the cells of the table are (N, 2), in LR pixels.
+        Where the cells of the table are (N, D), as points of the layer.
     tolerance
         How far in LR pixels a cell may lie from its point: the grid of HR pixels moves it.
+    labels
+        Layers in which cell k of the table has the value k + 1.
     """
 
     def __init__(
@@ -50,20 +52,26 @@ class FieldLink:
         points: Points,
         places: NDArray[np.float64],
         tolerance: float,
+        labels: Sequence[Labels] = (),
     ) -> None:
         self._viewer, self._state = proxy(viewer), state
         self._points, self._places = points, places
         self._known = np.array(points.data, np.float64)
         self._points_of = _nearest(places, self._known, tolerance)
+        self._labels = tuple(labels)
         self._echo = Echo()
         state.events.selected.connect(self._show)
         points.selected_data.events.items_changed.connect(self._follow)
+        for layer in self._labels:
+            layer.events.selected_label.connect(self._follow_label)
         viewer.mouse_drag_callbacks.append(self._click)
 
     def undo(self) -> None:
         """Let points and selection alone again."""
         self._state.events.selected.disconnect(self._show)
         self._points.selected_data.events.items_changed.disconnect(self._follow)
+        for layer in self._labels:
+            layer.events.selected_label.disconnect(self._follow_label)
         self._viewer.mouse_drag_callbacks.remove(self._click)
 
     @property
@@ -79,10 +87,17 @@ class FieldLink:
                 self._points.selected_data = {
                     self._points_of[cell] for cell in selected if cell in self._points_of
                 }
+            self._mark(selected[-1])
             dims = self._viewer.dims
             if tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1):
                 place = self._points.data_to_world(self._places[selected[-1]])
-                self._viewer.scene.camera.center = (0.0, *map(float, place))
+                if len(place) > 2:
+                    point = np.array(dims.point)
+                    # The channel that is shown stays.
+                    moved = np.ptp(self._places, axis=0)[:-2] > 0
+                    point[-len(place) : -2][moved] = np.array(place)[:-2][moved]
+                    dims.point = tuple(point)
+                self._viewer.scene.camera.center = (0.0, *map(float, place[-2:]))
 
     def _follow(self, _event: object = None) -> None:
         if self._echo.heard or not self._same:
@@ -91,19 +106,51 @@ class FieldLink:
             chosen = set(map(int, self._points.selected_data))
             cells = [cell for cell, point in self._points_of.items() if point in chosen]
             self._state.selected = tuple(cells)
+            if cells:
+                self._mark(cells[-1])
+
+    def _mark(self, cell: int) -> None:
+        for layer in self._labels:
+            layer.selected_label = cell + 1
+
+    def _follow_label(self, event: Any) -> None:
+        cell = event.source.selected_label - 1
+        if not self._echo.heard and 0 <= cell < len(self._places):
+            self._state.selected = (cell,)
 
     def _click(self, _viewer: ViewerModel, event: Any) -> Iterator[None]:
         """Select the cell under the mouse, unless it was dragged or a tool is at work."""
         yield
         active = self._viewer.layers.selection.active
         at_work = str(getattr(active, "mode", _NO_TOOL)) != _NO_TOOL
-        if event.type == "mouse_move" or at_work or not self._same or not len(self._known):
+        if event.type == "mouse_move" or at_work:
             return
-        place = np.array(self._points.world_to_data(event.position[-2:]))
-        apart = np.linalg.norm(self._known - place, axis=1)
+        if label := self._label_at(event):
+            self._state.selected = (label - 1,)
+            return
+        if not self._same or not len(self._known):
+            return
+        place = np.array(self._points.world_to_data(event.position[-self._points.ndim :]))
+        apart = np.linalg.norm((self._known - place)[:, -2:], axis=1)
+        # Channels are thinner than a pixel there, and fields are one pixel apart.
+        apart[np.abs((self._known - place)[:, :-2]).max(1, initial=0) > 0.5] = np.inf
         nearest = int(apart.argmin())
         if apart[nearest] <= float(np.max(self._points.size)) / 2:
             self._points.selected_data = {nearest}
+
+    def _label_at(self, event: Any) -> int:
+        """Return the value of the label under the mouse, 0 if there is none."""
+        for layer in reversed(self._labels):
+            if layer.visible and layer in self._viewer.layers:
+                value = layer.get_value(
+                    event.position,
+                    view_direction=event.view_direction,
+                    dims_displayed=list(event.dims_displayed),
+                    world=True,
+                )
+                if value and value <= len(self._places):
+                    return int(value)
+        return 0
 
 
 def _nearest(
@@ -112,6 +159,8 @@ def _nearest(
     """Return the nearest point of every place that has one within a distance."""
     if not len(points):
         return {}
-    apart = np.linalg.norm(places[:, None] - points[None], axis=-1)
+    between = places[:, None] - points[None]
+    apart = np.linalg.norm(between[..., -2:], axis=-1)
+    apart[np.abs(between[..., :-2]).max(-1, initial=0) > 0.5] = np.inf
     nearest = apart.argmin(axis=1)
     return {k: int(at) for k, at in enumerate(nearest) if apart[k, at] <= tolerance}

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.common.state import Level, Message, RunOutcome
-from napari_rls.widgets.fields.field_job import PsfJob, PsfNews
-from napari_rls.widgets.fields.field_table import FieldTable
+from napari_rls.widgets.fields.field_samples import FieldSamples
+from napari_rls.widgets.fields.result_jobs import PsfJob, PsfNews
 from napari_rls.workflow.fields.field_settings import FieldSettings
 
 if TYPE_CHECKING:
+    from napari_rls.search.psf import PsfEstimate
     from napari_rls.widgets.common.plot_canvas import Screen
 
 
-class FieldPsf(FieldTable):
+class FieldPsf(FieldSamples):
     """Estimate the width of the PSF by the cells of the field.
 
     Parameters
@@ -25,6 +26,19 @@ class FieldPsf(FieldTable):
 
     _estimating: bool = False
     _estimated_of: tuple[Any, ...] = ()
+    _filled_in: PsfEstimate | None = None
+
+    def change_field(self, name: str, value: Any) -> None:
+        """Change how the field was seen; a width that the user changes is no longer estimated."""
+        super().change_field(name, value)
+        if self._width is None:
+            self._filled_in = None
+
+    @property
+    def _width(self) -> PsfEstimate | None:
+        """The estimate that the width is of, None if it is given by the user or not known."""
+        filled, optics = self._filled_in, self.state.fields.optics
+        return filled if filled and optics.psf_sigma == filled.sigma else None
 
     def estimate_psf(self, screen: Screen) -> None:
         """Estimate the width of the PSF; its curve is drawn for a screen."""
@@ -35,7 +49,7 @@ class FieldPsf(FieldTable):
         self._judge()
         if state.manifest is None or state.obstacle:
             raise InputError(state.obstacle or "Choose a bundle first.")
-        image = self._read_field(self._sources())
+        image = self._reader()(self._sources()[0].first_cell)
         fields = state.fields.model_copy(update={"noise": self._noise()})
         self._estimating, state.psf = True, None
         self._estimated_of = self._seen()
@@ -49,6 +63,7 @@ class FieldPsf(FieldTable):
         if state.fields.optics.na is None:
             values = state.fields.model_dump()
             values["optics"]["psf_sigma"] = news.estimate.sigma
+            self._filled_in = news.estimate
             state.fields = FieldSettings.model_validate(values)
         self._settle(RunOutcome.DONE)
 

@@ -11,7 +11,7 @@ from napari_rls.widgets.fields.chosen_cells import Which
 from napari_rls.workflow.fields.field_settings import FieldSettings
 
 if TYPE_CHECKING:
-    from napari_rls.widgets.fields.field_job import PsfNews
+    from napari_rls.widgets.fields.result_jobs import PsfNews
     from napari_rls.workflow.measure.measurements import Measurements
 
 NO_RESULT = "There is no result yet: super-resolve first."
@@ -26,7 +26,9 @@ class FieldState(InputState):
     takes, and ``psf`` what was estimated of the field's PSF. ``sizes_ratio`` is the ratio that the
     pixel sizes of image and bundle tell, None if they do not. ``unmeasured`` tells why the cells
     of the last run cannot be measured ("" if they can), ``measured`` is their table, and
-    ``selected`` are the numbers of the cells that are selected in it.
+    ``selected`` are the numbers of the cells that are selected in it. ``planes`` are how many
+    fields the LR layer holds, ``along`` tells along which axis, and ``every`` whether a run takes
+    all of them.
     """
 
     fields: FieldSettings = field(default_factory=FieldSettings)
@@ -37,6 +39,9 @@ class FieldState(InputState):
     unmeasured: str = NO_RESULT
     measured: Measurements | None = None
     selected: tuple[int, ...] = ()
+    planes: int = 1
+    along: str = ""
+    every: bool = False
 
     @property
     def optics(self) -> Optics:

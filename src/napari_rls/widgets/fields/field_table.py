@@ -1,37 +1,55 @@
-"""The table of a field's cells, without Qt: measured after a run, linked with the points."""
+"""The table of cells, without Qt: measured after a run, linked with points and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_rls.errors import InputError
 from napari_rls.measure.columns import FLAGS
 from napari_rls.widgets.cells.run_words import count_cells
 from napari_rls.widgets.common.save_table import save_table
 from napari_rls.widgets.common.state import Level, RunOutcome, RunProgress
-from napari_rls.widgets.fields.cell_points import CellPoints
+from napari_rls.widgets.common.view import same_view
+from napari_rls.widgets.fields.cell_points import CellPoints, at_plane
 from napari_rls.widgets.fields.field_choice import FieldChoice
-from napari_rls.widgets.fields.field_job import TableJob, TableNews
 from napari_rls.widgets.fields.field_link import FieldLink
 from napari_rls.widgets.fields.field_state import NO_RESULT
+from napari_rls.widgets.fields.result_jobs import TableJob, TableNews
+from napari_rls.widgets.measure.measure_layers import MeasureLayers
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.fields.field_layers import FieldLayers
+    from napari_rls.widgets.measure.measure_layers import DrawnLabels
     from napari_rls.workflow.fields.field_result import FieldResult
+    from napari_rls.workflow.fields.shared import Shared
     from napari_rls.workflow.measure.measurements import Measurements
 
 
 @dataclass(frozen=True, eq=False)
 class LastField:
-    """The last result, its layers, what the bundle suggests to measure, and how it was made."""
+    """The last result: of each field by its plane, its layers, and how it was made.
 
-    result: FieldResult
+    ``measurement`` is what the bundle suggests to measure, ``source`` the LR layer and the planes
+    that were begun, ``whole`` are the fields whose cells are all done, ``planes`` how many there
+    are, None if one was chosen, and ``shared`` is what they share.
+    """
+
+    results: Mapping[int, FieldResult]
     layers: FieldLayers
     measurement: Mapping[str, Any]
     made_with: Mapping[str, Any]
+    source: Source
+    whole: Mapping[int, FieldResult]
+    planes: int | None = None
+    shared: Shared | None = None
 
 
 class FieldTable(FieldChoice):
@@ -44,10 +62,12 @@ class FieldTable(FieldChoice):
     """
 
     _last: LastField | None = None
+    _labelled: Image | None = None
     _link: FieldLink | None = None
 
     def _open(self) -> None:
         self.points = CellPoints(self.viewer)
+        self.labels = MeasureLayers(self.viewer)
         super()._open()
 
     def measure(self) -> None:
@@ -60,7 +80,7 @@ class FieldTable(FieldChoice):
             raise InputError(self.state.unmeasured)
         self._begin("Measuring")
         self._say("")
-        self._work_on(TableJob(last.result, last.measurement))
+        self._work_on(TableJob(last.whole, last.measurement, last.source))
 
     def export(self, path: Path) -> None:
         """Write the table of the field's cells and its record."""
@@ -76,24 +96,55 @@ class FieldTable(FieldChoice):
     def _receive_table(self, news: TableNews) -> None:
         text = f"{news.done} of {news.total} images"
         self.state.progress = RunProgress(news.done / news.total, text)
-        if news.result is not None:
-            self._show_table(news.result)
+        if news.result is not None and news.labels is not None:
+            self._show_table(news.result, news.labels)
             self._settle(RunOutcome.DONE)
 
-    def _show_table(self, result: Measurements) -> None:
+    def _show_table(self, result: Measurements, labels: DrawnLabels) -> None:
         state, last = self.state, self._last
         assert last is not None
         self._unlink()
         state.selected = ()
         state.measured = result
-        if self.points.layer is not None:
-            places, pixel = last.result.cells.places, 1 / last.result.microscope.ratio
-            self._link = FieldLink(self.viewer, state, self.points.layer, places, pixel)
+        self._show_labels(last, labels)
+        points = self.points.layer_of(last.source)
+        if points is not None:
+            planes = last.whole.items()
+            places = [
+                at_plane(replace(last.source, cells=range(plane, plane + 1)), each.cells.places)
+                for plane, each in planes
+            ]
+            ratio = next(iter(last.whole.values())).microscope.ratio
+            layers = tuple(self.labels.layers.values())
+            self._link = FieldLink(
+                self.viewer, state, points, np.concatenate(places), 1 / ratio, layers
+            )
+
+    def _show_labels(self, last: LastField, labels: DrawnLabels) -> None:
+        """Show labels over the SR field, below the points, whose tools stay at hand."""
+        layers, points = self.viewer.layers, self.points.layer_of(last.source)
+        active = layers.selection.active
+        if last.source.layer is not self._labelled:
+            # Those of another LR layer stay.
+            self.labels, self._labelled = MeasureLayers(self.viewer), last.source.layer
+        with same_view(self.viewer):
+            for _ in self.labels.show(labels):
+                pass
+        if points is not None:
+            layers.move(layers.index(points), len(layers))
+        layers.selection.active = active
 
     def _unlink(self) -> None:
         if self._link is not None:
             self._link.undo()
             self._link = None
+
+    def _left_out(self) -> str:
+        """Return in a sentence which of several fields are not measured, or nothing."""
+        last = self._last
+        if last is None or last.planes is None or len(last.whole) == last.planes:
+            return ""
+        return f"Measured are the {len(last.whole)} of {last.planes} fields that are done."
 
     def _forget(self) -> None:
         """Let go of the last result and its table."""
@@ -110,8 +161,9 @@ class FieldTable(FieldChoice):
         flagged = int((measured.table[FLAGS] != "").sum())
         notes = [
             f"{outcome}: {count_cells(len(measured.table))} measured.",
+            self._left_out(),
             f"Flagged: {flagged} (column {FLAGS})." if flagged else "",
             *measured.record["warnings"],
         ]
-        doubtful = bool(measured.record["warnings"])
+        doubtful = bool(measured.record["warnings"]) or bool(self._left_out())
         self._say(" ".join(filter(None, notes)), Level.WARNING if doubtful else level)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.components import ViewerModel
 
+    from napari_rls.measure.assay import Overlay
     from napari_rls.widgets.measure.image_pairs import Images
     from napari_rls.workflow.measure.image_sets import Kind
     from napari_rls.workflow.measure.measurements import Measurements
@@ -83,25 +84,37 @@ def draw_labels(result: Measurements, images: Images) -> DrawnLabels:
     for kind in reversed([k for k in FIRST_IN_VIEW if k in result.labels]):
         for part, labels in result.labels[kind].items():
             pixels, place = _in_place(images[kind].both[1], labels)
-            layer = Labels(
+            layers[kind, part] = labels_layer(
                 pixels,
-                name=f"{kind} {overlays[part].title}",
+                overlays[part],
+                f"{kind} {overlays[part].title}",
                 metadata=metadata,
-                features=_features(result.table, kind) if part == "nucleus" else None,
-                # One colour for all: napari has others compiled first, which takes seconds.
-                colormap=CyclicLabelColormap(colors=["transparent", overlays[part].colour]),
-                opacity=1,
+                features=features_of(result.table, kind) if part == "nucleus" else None,
                 visible=kind == shown,
                 **place,
             )
-            layer.contour = 1
-            layers[kind, part] = layer
     nuclei = layers[shown, "nucleus"]
     source = images[shown].both[1]
     cell_axis = find_axes(nuclei.data.shape, axis_names(source.layer))[0]
     if source.channel_axis is None and nuclei.ndim == 3:
         cell_axis = 0
     return DrawnLabels(layers, shown, _centres(result.labels[shown]["nucleus"]), cell_axis)
+
+
+def labels_layer(
+    pixels: NDArray[np.integer[Any]], overlay: Overlay, name: str, **options: Any
+) -> Labels:
+    """Return a layer of outlines in the colour of a part of the cell."""
+    layer = Labels(
+        pixels,
+        name=name,
+        # One colour for all: napari has others compiled first, which takes seconds.
+        colormap=CyclicLabelColormap(colors=["transparent", overlay.colour]),
+        opacity=1,
+        **options,
+    )
+    layer.contour = 1
+    return layer
 
 
 class MeasureLayers:
@@ -189,7 +202,7 @@ def _refill(old: Labels, new: Labels) -> None:
     old.metadata = new.metadata
 
 
-def _features(table: pd.DataFrame, kind: str) -> pd.DataFrame:
+def features_of(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Return the rows of a kind by label value: the first is the background's."""
     import pandas as pd
 

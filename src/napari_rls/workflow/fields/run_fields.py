@@ -27,7 +27,7 @@ from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, read_field
 from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields
 from napari_rls.workflow.fields.resolve_field import FieldResolver
-from napari_rls.workflow.fields.shared import MOST_PIXELS, Shared, scattered, spread
+from napari_rls.workflow.fields.shared import Shared, some_fields
 from napari_rls.workflow.fields.sr_zarr import SrPlates
 from napari_rls.workflow.measure.measurements import join
 from napari_rls.workflow.measure.table_files import table_paths, write_table
@@ -210,18 +210,11 @@ class RunFields:
         kept = None if self.overwrite else Shared.load(path, digest)
         if kept is not None:
             return kept
-        stacks: dict[int, CellStack] = {}
-        problem = ""
-        for index in scattered(spread(len(fields))):
-            try:
-                stacks[index] = read_field(fields[index], self.channels, self.resolver)
-            except InputError as error:
-                problem = str(error)
-            if sum(stack.data[0, 0].size for stack in stacks.values()) >= MOST_PIXELS:
-                break
-        if not stacks:
-            raise InputError(problem)
-        shared = Shared.choose(self.resolver, [stacks[k] for k in sorted(stacks)], digest)
+
+        def read(index: int) -> CellStack:
+            return read_field(fields[index], self.channels, self.resolver)
+
+        shared = Shared.choose(self.resolver, some_fields(len(fields), read), digest)
         shared.save(path)
         return shared
 

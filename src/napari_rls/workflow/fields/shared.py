@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -84,8 +84,7 @@ class Shared(BaseModel):
         psf = None
         if resolver.settings.estimate_psf:
             psf = resolver.estimate_psf(fields)
-            words.append(psf.words())
-            resolver = resolver.with_psf(psf.sigma)
+            resolver = resolver.with_estimate(psf)
         words = [*resolver.microscope(fields[0]).assumed, *words]
         cells = []
         for field in fields:
@@ -118,7 +117,7 @@ class Shared(BaseModel):
     def tell(self, resolver: FieldResolver) -> FieldResolver:
         """Return a resolver of the same bundle and settings that knows noise and PSF."""
         known = resolver.with_noise(self.noise)
-        return known.with_psf(self.psf.sigma) if self.psf else known
+        return known.with_estimate(self.psf) if self.psf else known
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -146,6 +145,35 @@ class Shared(BaseModel):
                 "bundle or version; give another folder, or --overwrite to make them again."
             )
         return None
+
+
+def some_fields(count: int, read: Callable[[int], CellStack]) -> list[CellStack]:
+    """Read fields, spread over all, by which to choose what all share.
+
+    Parameters
+    ----------
+    count
+        How many there are.
+    read
+        Reads one.
+
+    Raises
+    ------
+    InputError
+        If none of them can be used.
+    """
+    found: dict[int, CellStack] = {}
+    problem = ""
+    for index in scattered(spread(count)):
+        try:
+            found[index] = read(index)
+        except InputError as error:
+            problem = str(error)
+        if sum(field.data[0, 0].size for field in found.values()) >= MOST_PIXELS:
+            break
+    if not found:
+        raise InputError(problem)
+    return [found[index] for index in sorted(found)]
 
 
 def spread(count: int, most: int = MOST_FIELDS) -> list[int]:
