@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from field_bench import BUNDLE, drawn_field
+from field_bench import drawn_field
+from field_window import SCALE, add_field, click, give, layers, put_points
 
-from napari_rls.search.settings import Settings
 from napari_rls.widgets import __main__ as demo_window
 from napari_rls.widgets.cells.sr_writer import write_sr_layers
 from napari_rls.widgets.common.memory import settings_file
@@ -18,58 +18,6 @@ from napari_rls.widgets.fields.field_dock import FieldWidget
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.fields import psf_of_cells
-
-SCALE, SHIFT = 2.6, (5.0, 7.0)
-"""Of the LR layers, the size of a pixel and where the first one lies."""
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    path = settings_file().with_name("field.json")
-    path.parent.mkdir(parents=True)
-    Settings(bundle=BUNDLE, steps=3, samples=0, threads=1).save(path)
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def dock(viewer) -> FieldWidget:
-    widget = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve a field")[1]
-    give(widget, noise="100,2,4")
-    return widget
-
-
-def give(dock: FieldWidget, **texts: str) -> None:
-    """Type into fields of the dock."""
-    fields = {**dock.optics.fields, **dock.detection.fields, "noise": dock.noise}
-    for name, text in texts.items():
-        fields[name].native.setText(text)
-        fields[name].native.editingFinished.emit()
-
-
-def add_field(viewer, **options):
-    """Open a field of two cells, a layer a channel."""
-    field = drawn_field(8.0, 1, 2).lr
-    place = {"scale": (SCALE, SCALE), "translate": SHIFT}
-    return [
-        viewer.add_image(pixels, name=f"plate {name}", **{**place, **options})
-        for name, pixels in zip(field.channels, field.data[0], strict=True)
-    ]
-
-
-def click(qtbot, dock: FieldWidget, button) -> None:
-    button.native.click()
-    assert dock.state.phase is Phase.RUNNING, dock.message.text()
-    qtbot.waitUntil(lambda: dock.state.phase is Phase.IDLE, timeout=120_000)
-
-
-def layers(viewer, start: str) -> list:
-    return [layer for layer in viewer.layers if layer.name.startswith(start)]
-
-
-def put_points(dock: FieldWidget, places: np.ndarray) -> None:
-    layer = dock.controller.points.layer
-    assert layer is not None
-    layer.data = places
 
 
 def test_from_an_open_field_to_sr_in_its_place(viewer, dock, qtbot):

@@ -49,6 +49,8 @@ class Selected:
 
     def __call__(self, places: Array) -> Mask:
         """Return which places are selected."""
+        if not self.selected:
+            raise InputError("None of the points of the field is selected.")
         mask = np.zeros(len(places), np.bool_)
         mask[list(self.selected)] = True
         return mask
@@ -113,7 +115,7 @@ def selected_points(points: Points | None, rows: NDArray[np.intp]) -> Selected:
     """
     if points is None:
         raise InputError("There are no points to select: find cells first, or add points.")
-    if not points.selected_data.intersection(rows.tolist()):
+    if not points.selected_data:
         raise InputError(
             f"No point is selected in {points.name}: select some with napari's arrow tool, or "
             "choose other cells to run."

@@ -102,7 +102,9 @@ class FieldController(FieldPsf):
         whole = self._of_all(run, job, read) if planes else self._of_one(run, job)
         self._comparison.stop()
         self._run = run
-        self._begin("Loading the bundle")
+        shared = planes and not find_only and run.shared is None
+        looks = ", looking at what the fields share" if shared else ""
+        self._begin(f"Loading the bundle{looks}")
         self._say("")
         self._work_on(whole)
 
@@ -205,6 +207,7 @@ class FieldController(FieldPsf):
             self._show_field(run, news)
         if run.layers is not None and news.samples:
             run.layers.show_samples(news.samples)
+            self._to_the_top()
         if run.layers is not None and news.cells:
             run.layers.paint(news.patches)
             run.drawn |= set(news.cells)
@@ -240,8 +243,7 @@ class FieldController(FieldPsf):
             digest,
             run.planes,
         )
-        if (rings := self.points.layer) is not None and rings in self.viewer.layers:
-            self.viewer.layers.move(self.viewer.layers.index(rings), len(self.viewer.layers))
+        if rings := self._to_the_top():
             self.viewer.layers.selection.active = rings
 
     def _conclude(self, outcome: RunOutcome, why: str, level: Level) -> None:

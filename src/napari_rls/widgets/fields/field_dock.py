@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_rls.measure.dictionary import columns_of
 from napari_rls.measure.lr_nuclei import LrNucleusSettings
@@ -141,9 +141,11 @@ class FieldWidget(InputDock):
         column.addStretch()
         self.whole.addWidget(UpAndDown(self.settings_area), stretch=1)
         runs_on = form_rows()
-        runs_on.addRow("Super-resolve", self.which.native)
+        which = QHBoxLayout()
+        which.addWidget(self.which.native, stretch=1)
+        which.addWidget(self.every.native)
+        runs_on.addRow("Super-resolve", which)
         self.whole.addLayout(runs_on)
-        self.whole.addWidget(self.every.native)
         rows = (
             (self.look, self.run),
             (self.cancel, self.compare),

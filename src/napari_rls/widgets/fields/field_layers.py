@@ -83,7 +83,7 @@ class FieldLayers:
         self._own = OwnLayers(viewer, digest)
         self._channels = manifest.channel_names
         self._ratio, self._source = ratio, origin[0]
-        self._name = field.name
+        self._name = origin[0].layer.name if planes is not None else field.name
         count = planes or 1
         self._stacks = [PlaneStack(origin[0], channel, count) for channel in blank.image]
         self._generated = PlaneStack(origin[0], blank.generated.astype(np.uint8), count)

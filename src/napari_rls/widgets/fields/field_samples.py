@@ -54,6 +54,7 @@ class FieldSamples(FieldTable):
         if news.statistics and self._computing is not None:
             for _ in self._computing.statistics(news.statistics):
                 pass
+            self._to_the_top()
             self._settle(RunOutcome.DONE)
 
     def _note_result(self) -> None:

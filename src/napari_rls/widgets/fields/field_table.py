@@ -23,7 +23,7 @@ from napari_rls.widgets.fields.result_jobs import TableJob, TableNews
 from napari_rls.widgets.measure.measure_layers import MeasureLayers
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Points
 
     from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.fields.field_layers import FieldLayers
@@ -122,7 +122,7 @@ class FieldTable(FieldChoice):
 
     def _show_labels(self, last: LastField, labels: DrawnLabels) -> None:
         """Show labels over the SR field, below the points, whose tools stay at hand."""
-        layers, points = self.viewer.layers, self.points.layer_of(last.source)
+        layers = self.viewer.layers
         active = layers.selection.active
         if last.source.layer is not self._labelled:
             # Those of another LR layer stay.
@@ -130,9 +130,16 @@ class FieldTable(FieldChoice):
         with same_view(self.viewer):
             for _ in self.labels.show(labels):
                 pass
-        if points is not None:
-            layers.move(layers.index(points), len(layers))
+        self._to_the_top()
         layers.selection.active = active
+
+    def _to_the_top(self) -> Points | None:
+        """Bring labels and, over them, points before what was added; return the points."""
+        layers, rings = self.viewer.layers, self.points.layer
+        for layer in (*self.labels.layers.values(), rings):
+            if layer is not None and layer in layers:
+                layers.move(layers.index(layer), len(layers))
+        return rings if rings is not None and rings in layers else None
 
     def _unlink(self) -> None:
         if self._link is not None:

@@ -71,7 +71,6 @@ class PlanesJob:
         nowhere = np.empty((0, 2))
         shared = self.shared
         if shared is None and not self.job.find_only:
-            yield FieldNews(FieldUpdate("found", nowhere, "What the fields share is looked at."))
             shared = self._shared()
             said = " ".join(shared.words)
             yield FieldNews(FieldUpdate("found", nowhere, said), shared=shared)
