@@ -270,6 +270,7 @@ def test_cells_that_are_chosen_later_add_to_the_sr_field(viewer, dock, qtbot):
 
     # Rows are cells of both runs, and each selects its point.
     click(qtbot, dock, dock.measure)
+    qtbot.waitUntil(lambda: dock.controller._link is not None)
     assert len(dock.state.measured.table) == 2
     dock.state.selected = (0,)
     assert set(points.selected_data) == {1}
@@ -332,6 +333,7 @@ def test_rows_and_points_select_each_other_and_the_table_is_exported(
     put_points(dock, drawn_field(8.0, 1, 2).places)
     click(qtbot, dock, dock.run)
     click(qtbot, dock, dock.measure)
+    qtbot.waitUntil(lambda: dock.controller._link is not None)
     assert dock.message.text().startswith("Done: 2 cells measured.")
     # What stands for no light is subtracted, as the command does.
     record = layers(viewer, "SR")[0].metadata[PROVENANCE_KEY]

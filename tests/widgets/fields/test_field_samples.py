@@ -11,7 +11,7 @@ from field_window import add_field, click, give, layers, put_points
 
 from napari_rls.widgets.cells.own_layers import layers_of_run
 from napari_rls.widgets.cells.sr_writer import write_sr_layers
-from napari_rls.widgets.fields import field_controller
+from napari_rls.widgets.fields import field_run, field_start
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.write import STATISTIC_KEY
 from napari_rls.workflow.fields import psf_of_cells
@@ -68,6 +68,7 @@ def test_the_button_shows_samples_and_the_other_their_mean_and_deviation(
     assert all(layer.visible for layer in layers(viewer, "SR samples"))
     click(qtbot, dock, dock.statistics)
     assert dock.message.text() == "Mean and SD of the samples are layers over the SR field."
+    qtbot.waitUntil(lambda: len(layers(viewer, "SR sd of samples")) == 2)
     each = blended(dock)
     means, deviations = layers(viewer, "SR mean of samples"), layers(viewer, "SR sd of samples")
     for channel in (0, 1):
@@ -75,7 +76,7 @@ def test_the_button_shows_samples_and_the_other_their_mean_and_deviation(
         np.testing.assert_allclose(means[channel].data, expected.mean(0), atol=1e-2)
         np.testing.assert_allclose(deviations[channel].data, expected.std(0, ddof=1), atol=1e-2)
     assert [layer.visible for layer in deviations] == [False, True]
-    assert not any(layer.visible for layer in layers(viewer, "SR samples"))
+    qtbot.waitUntil(lambda: not any(layer.visible for layer in layers(viewer, "SR samples")))
     said = deviations[0].metadata[PROVENANCE_KEY]
     assert said["generated"] is True
     assert said[STATISTIC_KEY] == "standard deviation of the samples"
@@ -91,7 +92,8 @@ def test_the_button_shows_samples_and_the_other_their_mean_and_deviation(
 
 
 def test_samples_that_are_too_large_to_show_are_told(viewer, dock, qtbot, monkeypatch):
-    monkeypatch.setattr(field_controller, "MOST_SAMPLES", 1e5)
+    for module in (field_start, field_run):
+        monkeypatch.setattr(module, "MOST_SAMPLES", 1e5)
     add_field(viewer)
     give(dock, ratio="8")
     dock.main.fields["samples"].value = SAMPLES
@@ -104,6 +106,7 @@ def test_samples_that_are_too_large_to_show_are_told(viewer, dock, qtbot, monkey
 @pytest.mark.usefixtures("sampled")
 def test_labels_lie_over_the_sr_field_and_select_their_rows(viewer, dock, qtbot):
     click(qtbot, dock, dock.measure)
+    qtbot.waitUntil(lambda: dock.controller._link is not None)
     (nuclei,) = layers(viewer, "SR nuclei of plate DNA")
     (rings,) = layers(viewer, "SR cytoplasm rings of plate DNA")
     sr = layers(viewer, "SR 8x")[0]
@@ -135,6 +138,7 @@ def test_labels_lie_over_the_sr_field_and_select_their_rows(viewer, dock, qtbot)
     # Measured again, the labels are those of now.
     before = set(viewer.layers)
     click(qtbot, dock, dock.measure)
+    qtbot.waitUntil(lambda: dock.controller._link is not None)
     assert set(viewer.layers) == before
 
 

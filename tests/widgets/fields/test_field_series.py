@@ -73,6 +73,7 @@ def test_all_fields_are_run_shown_and_measured(viewer, dock, qtbot, series, tmp_
     np.testing.assert_array_equal(saved.data[:, 0], sr[0].data[:, 0])
 
     click(qtbot, dock, dock.measure)
+    qtbot.waitUntil(lambda: dock.controller._link is not None)
     table = dock.state.measured.table
     assert [int((table["Metadata_T"] == k).sum()) for k in (1, 2, 3)] == counts
     assert table["Metadata_Cell"].is_unique

@@ -12,11 +12,11 @@ from measure_bench import RATIO, MeasureBench, iou, two_channels
 from napari.components import ViewerModel
 from widget_bench import Bench, lr_cells
 
+from napari_rls.widgets.cells.label_layers import TABLE_KEY
 from napari_rls.widgets.common.state import Level, Phase
 from napari_rls.widgets.measure.guess_images import guess_images
 from napari_rls.widgets.measure.image_pairs import Pair
 from napari_rls.widgets.measure.measure_controller import MeasureController
-from napari_rls.widgets.measure.measure_layers import TABLE_KEY
 from napari_rls.widgets.measure.measure_state import state_of
 from napari_rls.workflow.measure.table_files import read_table
 

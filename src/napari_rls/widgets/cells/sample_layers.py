@@ -105,9 +105,11 @@ class SampleLayers:
 
     def grow(self, pixels: Sequence[NDArray[np.float32]]) -> None:
         """Show more images in layers that show some of them."""
-        for k, (layer, new) in enumerate(zip(self.layers, pixels, strict=True)):
-            if layer.data is self._pixels[k] and layer in self._viewer.layers:
-                layer.data = self._pixels[k] = new
+        before, self._pixels = self._pixels, list(pixels)
+        # Layers that are not made yet will have these.
+        for layer, old, new in zip(self.layers, before, pixels, strict=False):
+            if layer.data is old and layer in self._viewer.layers:
+                layer.data = new
 
     def settle(self, record: dict[str, Any]) -> None:
         """Attach the record of the run and give way to the SR layers."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.run_controller import RunController, Soon, at_once
+from napari_rls.widgets.common.state import Level
 from napari_rls.widgets.common.worker import NewsT
 
 if TYPE_CHECKING:
@@ -46,6 +50,24 @@ class ViewerController(RunController[NewsT]):
         self._soon = soon
         self._guessing = True
         self._open()
+
+    def _in_turns(
+        self,
+        steps: Iterator[object],
+        wanted: Callable[[], bool],
+        what: str = "layers of the samples",
+    ) -> None:
+        """Show layers one after the other, as long as they are wanted; the window draws between."""
+        if not wanted():
+            return
+        try:
+            next(steps)
+        except StopIteration:
+            return
+        except Exception as error:  # noqa: BLE001 - the layers are as before
+            self._say(explain(error, what), Level.ERROR)
+            return
+        self._soon(partial(self._in_turns, steps, wanted, what))
 
     def _open(self) -> None:
         """Recall the settings, and choose among the layers that are there."""

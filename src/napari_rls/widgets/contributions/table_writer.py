@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_rls.errors import InputError
-from napari_rls.widgets.measure.measure_layers import TABLE_KEY
+from napari_rls.widgets.cells.label_layers import TABLE_KEY
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.measure.table_files import table_paths, write_table
 

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.measure.registry import registry
-from napari_rls.widgets.cells.sr_layers import placement
-from napari_rls.widgets.measure.measure_layers import (
+from napari_rls.widgets.cells.label_layers import (
     TABLE_KEY,
-    DrawnLabels,
     LabelledPart,
     features_of,
     labels_layer,
 )
+from napari_rls.widgets.cells.sr_layers import placement
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def draw_field_labels(
     labels: Sequence[Mapping[str, NDArray[np.int32]]],
     results: Mapping[int, FieldResult],
     source: Source,
-) -> DrawnLabels:
+) -> dict[LabelledPart, Labels]:
     """Return the labels of a measurement; meant for a thread, as layers take time to make.
 
     Parameters
@@ -71,4 +70,4 @@ def draw_field_labels(
             features=features_of(measured.table, "SR") if nucleus else None,
             **placement(source, ratio),
         )
-    return DrawnLabels(parts, "SR", np.empty((0, 2)), None)
+    return parts

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from napari_rls.widgets.cells.own_layers import GENERATED, OwnLayers, keep
@@ -36,6 +37,9 @@ PLACEHOLDER = {
     "generated": False,
     "note": "The LR field, interpolated (cubic), until the search has reached its cells.",
 }
+
+MASK_COLOUR = "#cc79a7"
+"""Of where an SR field is generated."""
 
 _SAMPLED = 2_000_000
 """Pixels, spread over a channel, by which its contrast is set."""
@@ -142,8 +146,11 @@ class FieldLayers:
                     paint_samples(drawn, part)
             self.samples.refresh()
 
-    def show_samples(self, stacks: Sequence[NDArray[np.float32]]) -> None:
-        """Show the samples of the field, an array (S, H, W) a channel, in hidden layers."""
+    def show_samples(self, stacks: Sequence[NDArray[np.float32]]) -> Iterator[None]:
+        """Show the samples of the field, an array (S, H, W) a channel, in hidden layers.
+
+        One layer at each step.
+        """
         if self.samples is not None:
             for stack, drawn in zip(stacks, self._drawn, strict=True):
                 drawn.plane(self._plane)[:] = stack
@@ -158,10 +165,19 @@ class FieldLayers:
             digest=self._digest,
             pixels=[drawn.shown for drawn in self._drawn],
         )
-        active = self._viewer.layers.selection.active
-        for _ in self.samples.build():
-            pass
-        self._viewer.layers.selection.active = active
+        for _ in self._in_the_back(self.samples):
+            yield
+
+    def _in_the_back(self, samples: SampleLayers) -> Iterator[None]:
+        """Make the layers of samples, none of which becomes the active one."""
+        steps = samples.build()
+        while True:
+            active = self._viewer.layers.selection.active
+            made = next(steps, None)
+            if made is None:
+                return
+            self._viewer.layers.selection.active = active
+            yield
 
     def _as_begun(self, channel: int, stack: NDArray[np.float32]) -> PlaneStack:
         """Return samples of the field that was begun last, behind those that have none."""
@@ -252,6 +268,12 @@ class FieldLayers:
                 return
         place, active = placement(self._source, self._ratio), self._viewer.layers.selection.active
         with same_view(self._viewer):
-            made: Labels = self._viewer.add_labels(mask, name=name, opacity=0.3, **place)
+            made: Labels = self._viewer.add_labels(
+                mask,
+                name=name,
+                opacity=0.3,
+                colormap=CyclicLabelColormap(colors=["transparent", MASK_COLOUR]),
+                **place,
+            )
         made.visible, self._mask = False, made
         self._viewer.layers.selection.active = active

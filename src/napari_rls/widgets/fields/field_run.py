@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_rls.workflow.fields.field_result import FieldResult
     from napari_rls.workflow.fields.shared import Shared
 
+MOST_SAMPLES = 2e9
+"""Bytes of the samples of SR fields that the window shows."""
+
 STAGES = {"scouting": "Looking again", "searching": "Searching"}
 
 
@@ -139,3 +142,17 @@ def _fields_reached(run: FieldRun, results: Sequence[FieldResult]) -> str:
     if whole < len(results):
         words += f", field {run.plane + 1} in part"
     return words
+
+
+def say_samples(last: LastField) -> str:
+    """Return in a sentence where the samples of a result are, or why they are not shown."""
+    samples = [each.collector.samples for each in last.results.values()]
+    if samples[0] is None:
+        return ""
+    shown = last.layers.samples
+    if shown is not None and shown.layers:
+        return f"The samples are in the hidden layer {shown.layers[0].name!r}."
+    return (
+        "The samples are not shown, as those of the whole field would have more than "
+        f"{MOST_SAMPLES / 1e9:g} GB: crop the layer to see them. Intervals are of them."
+    )

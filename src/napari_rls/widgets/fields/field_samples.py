@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.input_state import Lacking
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS, SampleLayers
@@ -52,10 +54,15 @@ class FieldSamples(FieldTable):
     def _receive_statistics(self, news: StatisticsNews) -> None:
         self.state.progress = RunProgress(news.done, "Mean and SD of samples")
         if news.statistics and self._computing is not None:
-            for _ in self._computing.statistics(news.statistics):
-                pass
-            self._to_the_top()
+            samples = self._computing
+            steps = self._show_statistics(samples, news)
             self._settle(RunOutcome.DONE)
+            self._in_turns(steps, lambda: self._samples is samples)
+
+    def _show_statistics(self, samples: SampleLayers, news: StatisticsNews) -> Iterator[None]:
+        for _ in samples.statistics(news.statistics):
+            self._to_the_top()
+            yield
 
     def _note_result(self) -> None:
         """Tell the view what there is to compare and to look at."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_rls.errors import InputError
 from napari_rls.measure.columns import FLAGS
+from napari_rls.widgets.cells.label_layers import LabelLayers, LabelledPart
 from napari_rls.widgets.cells.run_words import count_cells
 from napari_rls.widgets.common.save_table import save_table
 from napari_rls.widgets.common.state import Level, RunOutcome, RunProgress
@@ -20,17 +21,14 @@ from napari_rls.widgets.fields.field_choice import FieldChoice
 from napari_rls.widgets.fields.field_link import FieldLink
 from napari_rls.widgets.fields.field_state import NO_RESULT
 from napari_rls.widgets.fields.result_jobs import TableJob, TableNews
-from napari_rls.widgets.measure.measure_layers import MeasureLayers
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Points
+    from napari.layers import Image, Labels, Points
 
     from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.fields.field_layers import FieldLayers
-    from napari_rls.widgets.measure.measure_layers import DrawnLabels
     from napari_rls.workflow.fields.field_result import FieldResult
     from napari_rls.workflow.fields.shared import Shared
-    from napari_rls.workflow.measure.measurements import Measurements
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +65,7 @@ class FieldTable(FieldChoice):
 
     def _open(self) -> None:
         self.points = CellPoints(self.viewer)
-        self.labels = MeasureLayers(self.viewer)
+        self.labels = LabelLayers(self.viewer)
         super()._open()
 
     def measure(self) -> None:
@@ -97,41 +95,47 @@ class FieldTable(FieldChoice):
         text = f"{news.done} of {news.total} images"
         self.state.progress = RunProgress(news.done / news.total, text)
         if news.result is not None and news.labels is not None:
-            self._show_table(news.result, news.labels)
+            result, self.state.selected = news.result, ()
+            self._unlink()
+            self.state.measured = result
             self._settle(RunOutcome.DONE)
+            steps = self._show_labels(news.labels)
+            self._in_turns(steps, lambda: self.state.measured is result, "layers of labels")
 
-    def _show_table(self, result: Measurements, labels: DrawnLabels) -> None:
-        state, last = self.state, self._last
+    def _show_labels(self, labels: Mapping[LabelledPart, Labels]) -> Iterator[None]:
+        """Show labels over the SR field, below the points, a layer at a step, and link them."""
+        layers, last = self.viewer.layers, self._last
         assert last is not None
-        self._unlink()
-        state.selected = ()
-        state.measured = result
-        self._show_labels(last, labels)
-        points = self.points.layer_of(last.source)
-        if points is not None:
-            planes = last.whole.items()
-            places = [
-                at_plane(replace(last.source, cells=range(plane, plane + 1)), each.cells.places)
-                for plane, each in planes
-            ]
-            ratio = next(iter(last.whole.values())).microscope.ratio
-            layers = tuple(self.labels.layers.values())
-            self._link = FieldLink(
-                self.viewer, state, points, np.concatenate(places), 1 / ratio, layers
-            )
-
-    def _show_labels(self, last: LastField, labels: DrawnLabels) -> None:
-        """Show labels over the SR field, below the points, whose tools stay at hand."""
-        layers = self.viewer.layers
-        active = layers.selection.active
         if last.source.layer is not self._labelled:
             # Those of another LR layer stay.
-            self.labels, self._labelled = MeasureLayers(self.viewer), last.source.layer
+            self.labels, self._labelled = LabelLayers(self.viewer), last.source.layer
+        active = layers.selection.active
         with same_view(self.viewer):
-            for _ in self.labels.show(labels):
-                pass
-        self._to_the_top()
-        layers.selection.active = active
+            steps = self.labels.show(labels)
+            more = next(steps, self)
+        while more is None:
+            self._to_the_top()
+            layers.selection.active = active
+            yield
+            active = layers.selection.active
+            with same_view(self.viewer):
+                more = next(steps, self)
+        self._link_cells(last)
+
+    def _link_cells(self, last: LastField) -> None:
+        """Let rows, points and labels select each other."""
+        points = self.points.layer_of(last.source)
+        if points is None:
+            return
+        places = [
+            at_plane(replace(last.source, cells=range(plane, plane + 1)), each.cells.places)
+            for plane, each in last.whole.items()
+        ]
+        ratio = next(iter(last.whole.values())).microscope.ratio
+        layers = tuple(self.labels.layers.values())
+        self._link = FieldLink(
+            self.viewer, self.state, points, np.concatenate(places), 1 / ratio, layers
+        )
 
     def _to_the_top(self) -> Points | None:
         """Bring labels and, over them, points before what was added; return the points."""

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_rls.search.psf import PsfEstimate
     from napari_rls.search.settings import Settings
+    from napari_rls.widgets.cells.label_layers import LabelledPart
     from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.common.plot_canvas import Screen
-    from napari_rls.widgets.measure.measure_layers import DrawnLabels
     from napari_rls.workflow.cells.stack import CellStack
     from napari_rls.workflow.fields.field_result import FieldResult
     from napari_rls.workflow.fields.field_settings import FieldSettings
@@ -31,7 +33,7 @@ class TableNews:
     done: int
     total: int
     result: Measurements | None = None
-    labels: DrawnLabels | None = None
+    labels: Mapping[LabelledPart, Labels] | None = None
 
     @property
     def must_show(self) -> bool:

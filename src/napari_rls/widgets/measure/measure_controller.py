@@ -78,7 +78,7 @@ class MeasureController(MeasureChoice):
         state.result = result
         if state.layers is None:
             state.layers = MeasureLayers(self.viewer)
-        self._showing = state.layers.show(labels)
+        self._showing = state.layers.show_drawn(labels)
 
     def _show_next(self) -> None:
         """Show another layer, or say what was measured when all are there."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import proxy
 
 import numpy as np
-from napari.layers import Labels
-from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
-from napari_rls.measure.columns import IMAGE
 from napari_rls.measure.registry import registry
+from napari_rls.widgets.cells.label_layers import (
+    TABLE_KEY,
+    LabelLayers,
+    LabelledPart,
+    features_of,
+    labels_layer,
+)
 from napari_rls.widgets.cells.layer_facts import axis_names, cell_in_view
 from napari_rls.widgets.cells.sources import Source
 from napari_rls.widgets.cells.sr_layers import placement
@@ -21,25 +24,14 @@ from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.stack import find_axes
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from napari.components import ViewerModel
+    from napari.layers import Labels
 
-    from napari_rls.measure.assay import Overlay
     from napari_rls.widgets.measure.image_pairs import Images
     from napari_rls.workflow.measure.image_sets import Kind
     from napari_rls.workflow.measure.measurements import Measurements
 
-TABLE_KEY = "napari-rls-table"
-"""Key of the whole table in the metadata of labels layers."""
-
 FIRST_IN_VIEW: tuple[Kind, ...] = ("SR", "GT", "HR", "LR")
 """The first of these that was measured is the one whose labels are in view."""
-
-
-LabelledPart = tuple["Kind", str]
-"""Kind of image, and part of the cell that an overlay of the assay is of."""
-
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,23 +93,7 @@ def draw_labels(result: Measurements, images: Images) -> DrawnLabels:
     return DrawnLabels(layers, shown, _centres(result.labels[shown]["nucleus"]), cell_axis)
 
 
-def labels_layer(
-    pixels: NDArray[np.integer[Any]], overlay: Overlay, name: str, **options: Any
-) -> Labels:
-    """Return a layer of outlines in the colour of a part of the cell."""
-    layer = Labels(
-        pixels,
-        name=name,
-        # One colour for all: napari has others compiled first, which takes seconds.
-        colormap=CyclicLabelColormap(colors=["transparent", overlay.colour]),
-        opacity=1,
-        **options,
-    )
-    layer.contour = 1
-    return layer
-
-
-class MeasureLayers:
+class MeasureLayers(LabelLayers):
     """The labels layers of a viewer's last measurement.
 
     Parameters
@@ -126,35 +102,12 @@ class MeasureLayers:
         Where they are.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        # The state of a viewer holds these layers, and must not keep the viewer alive.
-        self._viewer = proxy(viewer)
-        self._drawn: DrawnLabels | None = None
-        self.layers: dict[LabelledPart, Labels] = {}
+    _drawn: DrawnLabels | None = None
 
-    def show(self, drawn: DrawnLabels) -> Iterator[None]:
-        """Show a measurement in the place of the last one, a layer at each step.
-
-        Layers that are there get new pixels: napari takes long to remove one and add another.
-        """
+    def show_drawn(self, drawn: DrawnLabels) -> Iterator[None]:
+        """Show a measurement in the place of the last one, a layer at each step."""
         self._drawn = drawn
-        for key in [key for key in self.layers if key not in drawn.layers]:
-            yield from self._remove(self.layers.pop(key))
-        for key, new in drawn.layers.items():
-            old = self.layers.get(key)
-            if old is not None and old in self._viewer.layers and old.ndim == new.ndim:
-                _refill(old, new)
-            else:
-                if old is not None:
-                    yield from self._remove(old)
-                self.layers[key] = new
-                self._viewer.add_layer(new)
-            yield
-
-    def _remove(self, layer: Labels) -> Iterator[None]:
-        if layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
-            yield
+        yield from self.show(drawn.layers)
 
     @property
     def nuclei(self) -> Labels:
@@ -190,28 +143,6 @@ def _in_place(
     # Small numbers go to the graphics card as they are; larger ones napari converts each time.
     small = labels.astype(np.min_scalar_type(len(labels)), copy=False)
     return small.reshape(shape), placement(source, height / source.shape[-2])
-
-
-def _refill(old: Labels, new: Labels) -> None:
-    """Give a layer what another one shows, in its place; how it looks stays."""
-    old.data = new.data
-    for name in _PLACE:
-        if not np.array_equal(getattr(old, name), getattr(new, name)):
-            setattr(old, name, getattr(new, name))
-    old.features = new.features
-    old.metadata = new.metadata
-
-
-def features_of(table: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return the rows of a kind by label value: the first is the background's."""
-    import pandas as pd
-
-    rows = table[table[IMAGE] == kind].reset_index(drop=True)
-    nothing = {"b": False, "f": np.nan}
-    background = {n: [nothing.get(column.dtype.kind, "")] for n, column in rows.items()}
-    features = pd.concat([pd.DataFrame(background), rows], ignore_index=True)
-    features.insert(0, "index", range(len(features)))
-    return features
 
 
 def _centres(nuclei: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,6 @@ from napari_rls.widgets.cells.input_controller import InputController
 from napari_rls.widgets.cells.input_state import Lacking
 from napari_rls.widgets.cells.own_layers import KEPT, keep, layers_of_run
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS, SampleLayers
-from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, Phase
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.super_resolve.sr_files import kind_of
@@ -83,18 +80,6 @@ class ResultController(InputController[Update]):
         self._comparison.stop()
         samples = self._samples
         self._in_turns(samples.statistics(), lambda: self._samples is samples)
-
-    def _in_turns(self, layers: Iterator[Image], wanted: Callable[[], bool]) -> None:
-        """Show layers one after the other, as long as they are wanted; the window draws between."""
-        if not wanted():
-            return
-        try:
-            more = next(layers, None)
-        except Exception as error:  # noqa: BLE001 - the layers are as before
-            self._say(explain(error, "layers of the samples"), Level.ERROR)
-            return
-        if more is not None:
-            self._soon(partial(self._in_turns, layers, wanted))
 
     def toggle_samples(self) -> None:
         """Bring the samples of the last run into view, over the SR image, or hide them."""
