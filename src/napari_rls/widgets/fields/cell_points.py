@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 COLOUR = "#ffd43b"
+
+FAINT = f"{COLOUR}59"
+"""Colour of rings once outlines of the cells are there."""
 
 _BORDER = 0.05
 """Width of a ring, as a share of its size."""
@@ -70,6 +74,8 @@ class CellPoints:
                 data = np.concatenate([self._others(layer, source), at_plane(source, places)])
                 layer.selected_data = set()
                 layer.data = data
+                if self._is_of(FAINT):
+                    layer.border_color = COLOUR
                 self._put[plane] = places
                 return
         data = at_plane(source, places)
@@ -117,6 +123,17 @@ class CellPoints:
             )
         self._put[source.first_cell] = places
         return places
+
+    def fade(self) -> None:
+        """Make rings faint: they are not what was measured, and would cover its outlines."""
+        if self.layer is not None and self._is_of(COLOUR):
+            self.layer.border_color = FAINT
+
+    def _is_of(self, colour: str) -> bool:
+        """Whether all rings have a colour."""
+        assert self.layer is not None
+        expected = transform_color(colour)[0]
+        return bool(np.allclose(self.layer.border_color, expected, atol=1e-3))
 
     def known(self, source: Source) -> bool:
         """Whether cells of a field were found or marked."""

@@ -199,6 +199,7 @@ class FieldController(FieldStart):
             run.layers.put_back()
             return None
         run.layers.mark(complete=outcome is RunOutcome.DONE)
+        self._to_the_top()
         if outcome is not RunOutcome.DONE:
             say_how_it_ended(run.layers.every, outcome.lower())
         self._forget()

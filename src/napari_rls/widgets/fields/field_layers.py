@@ -229,6 +229,8 @@ class FieldLayers:
             known = {**record, "channels": [channel]}
             layer.metadata = {**layer.metadata, PROVENANCE_KEY: known}
         if self.samples is not None:
+            for _ in self._in_the_back(self.samples):
+                pass
             self.samples.settle(record)
 
     def put_back(self) -> None:

@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from napari_rls.workflow.fields.shared import Shared
 
 
-FAINT = 0.35
-"""Opacity of the rings around cells once their outlines are there."""
-
-
 @dataclass(frozen=True, eq=False)
 class LastField:
     """The last result: of each field by its plane, its layers, and how it was made.
@@ -131,9 +127,7 @@ class FieldTable(FieldChoice):
         points = self.points.layer_of(last.source)
         if points is None:
             return
-        if points.opacity == 1:
-            # Rings are not what was measured, and would cover it.
-            points.opacity = FAINT
+        self.points.fade()
         places = [
             at_plane(replace(last.source, cells=range(plane, plane + 1)), each.cells.places)
             for plane, each in last.whole.items()
