@@ -137,6 +137,9 @@ class FieldTable(FieldChoice):
         self._link = FieldLink(
             self.viewer, self.state, points, np.concatenate(places), 1 / ratio, layers
         )
+        if self.state.selected:
+            # Chosen in the table while labels were being shown.
+            self.state.events.selected.emit(self.state.selected)
 
     def _to_the_top(self) -> Points | None:
         """Bring labels and, over them, points before what was added; return the points."""
