@@ -88,11 +88,11 @@ def test_stop_and_resume_equals_going_through(tiny_bundle: Bundle, tmp_path: Pat
 
 def test_another_training_is_not_resumed(tiny_bundle: Bundle, tmp_path: Path) -> None:
     run(tiny_bundle, tmp_path, stop_at=2)
-    with pytest.raises(TrainingError, match=r"training of other ratio_low \(4.0, now 5.0\)"):
+    with pytest.raises(TrainingError, match=r"other settings \(ratio_low: 4.0, now 5.0\)"):
         run(tiny_bundle, tmp_path, ratio_low=5)
     other = random_bundle(seed=1)
     nuclear = Nuclear(0, NucleusSettings())
-    with pytest.raises(TrainingError, match=r"training of other bundle \(\w+, now \w+\); resume"):
+    with pytest.raises(TrainingError, match=r"other settings \(bundle: \w+, now \w+\); resume"):
         next(train(crops(tiny_bundle), drawn(other, 4, 1), settings(), tmp_path, other, nuclear))
 
 

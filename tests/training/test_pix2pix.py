@@ -164,9 +164,9 @@ def test_stop_and_resume_equals_going_through(tmp_path: Path) -> None:
 
 def test_another_training_is_not_resumed(tmp_path: Path) -> None:
     run(tmp_path, stop_at=3)
-    with pytest.raises(TrainingError, match=r"training of other seed \(0, now 1\); resume"):
+    with pytest.raises(TrainingError, match=r"other settings \(seed: 0, now 1\); resume"):
         run(tmp_path, seed=1)
-    with pytest.raises(TrainingError, match="training of other crops"):
+    with pytest.raises(TrainingError, match=r"other settings \(other crops\)"):
         next(train(crops(7), held_out(), settings(), tmp_path))
     assert run(tmp_path, checkpoint_minutes=1)[-1].finished
     with pytest.raises(TrainingError, match="not a checkpoint that this version"):

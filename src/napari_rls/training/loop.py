@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from napari_rls.errors import JsonError, TrainingError
-from napari_rls.files.json_file import parse_model, shown
+from napari_rls.files.changes import changes, told_changes
+from napari_rls.files.json_file import parse_model
 from napari_rls.files.whole_file import whole_file
 from napari_rls.models.part import Count, Line, Number, Part, PlainSettings
 from napari_rls.search.contained import contained
@@ -257,8 +258,8 @@ class _Loop(Generic[NetworkT, ReportT]):
             ) from None
         if reasons := _differing(note.identity, self.identity):
             raise TrainingError(
-                f"{self.checkpoint.parent} holds a training of other {', '.join(reasons)}; resume "
-                "it with its own or choose another folder."
+                f"{self.checkpoint.parent} holds a training of other settings "
+                f"({told_changes(reasons)}); resume it with its own or choose another folder."
             )
         parts = self.trainer.parts
         restore_state(read_state(self.checkpoint, *parts), *parts)
@@ -267,11 +268,6 @@ class _Loop(Generic[NetworkT, ReportT]):
 
 
 def _differing(old: _Identity, new: _Identity) -> list[str]:
-    before, now = old.settings, new.settings
-    changed = [
-        f"{name} ({shown(str(before.get(name)))}, now {now.get(name)})"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
     same = {"crops": old.crops == new.crops, "intensity": old.intensity == new.intensity}
-    return changed + [name for name, kept in same.items() if not kept]
+    others = [f"other {name}" for name, kept in same.items() if not kept]
+    return [*changes(old.settings, new.settings), *others]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from napari_rls.files.changes import changes
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
 from napari_rls.models.field_notes import KIMG, PIXELS, Device, Threads
@@ -156,9 +157,4 @@ MAY_CHANGE = frozenset(
 
 def differing(old: TrainSettings, new: TrainSettings) -> list[str]:
     """Return the settings that forbid to go on with a run: 'name: old, now new'."""
-    before, now = old.model_dump(), new.model_dump()
-    return [
-        f"{name}: {before[name]}, now {now[name]}"
-        for name in before
-        if name not in MAY_CHANGE and before[name] != now[name]
-    ]
+    return changes(old.model_dump(), new.model_dump(), leave_out=MAY_CHANGE)

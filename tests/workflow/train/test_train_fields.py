@@ -80,7 +80,7 @@ def test_from_fields_to_a_bundle_with_a_network(
     run(fields, *again)
     assert load_bundle(out(tmp_path, "again")).manifest.field_encoder.hidden == 8
     resumed = run(fields, *again, "--overwrite", "--resume", "--steps", 9, code=1).stderr
-    assert "holds a training of other steps (4, now 9); resume it" in resumed
+    assert "holds a training of other settings (steps: 4, now 9); resume it" in resumed
 
 
 def test_refusals(tmp_path: Path, fields: Path, tiny_bundle_file: Path) -> None:

@@ -25,7 +25,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from napari_rls.errors import BusyError, InputError, JsonError
-from napari_rls.files.json_file import parse_json, parse_model, read_json, shown
+from napari_rls.files.changes import changes, told_changes
+from napari_rls.files.json_file import parse_json, parse_model, read_json
 from napari_rls.files.whole_file import whole_file
 from napari_rls.models.part import Checked
 from napari_rls.search.operators import DEFAULT_OPERATOR
@@ -37,7 +38,7 @@ from napari_rls.workflow.super_resolve.trace import Trace
 SUFFIX = ".unfinished"
 
 _RECORD, _LOCK, _ENDING = "run.json", "run.lock", ".batch"
-_TOLD = 5
+_IMAGE = "LR image"
 _NOT_COMPARED = ("bundle", "threads")
 """Settings of which a run is the same: the bundle is compared by its content."""
 
@@ -116,10 +117,10 @@ class Unfinished:
         old = _record_of(self.target) if self.target.exists() else {}
         if not old:
             raise InputError(f"{there[0]} exists already; {replace}.")
-        if changes := differing(old, self._record):
+        if found := differing(old, self._record):
             begun = "exists already" if old.get("complete") else "is of an unfinished run"
             raise InputError(
-                f"{self.target} {begun}; {replace} (it was made otherwise: {_told(changes)})."
+                f"{self.target} {begun}; {replace} (it was made otherwise: {told_changes(found)})."
             )
         if old.get("complete") and len(there) < len(files):
             raise InputError(
@@ -195,9 +196,9 @@ class Unfinished:
         return record
 
     def _check(self, old: Mapping[str, Any], what: str) -> None:
-        if changes := differing(old, self._record):
+        if found := differing(old, self._record):
             raise InputError(
-                f"{what} that was begun otherwise ({_told(changes)}); finish it as it was "
+                f"{what} that was begun otherwise ({told_changes(found)}); finish it as it was "
                 "begun, or give --overwrite to begin anew."
             )
 
@@ -305,19 +306,8 @@ class Unfinished:
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return in what the records of two runs differ that makes other pixels; [] if in nothing."""
     one, two = _identity(old), _identity(new)
-    names = dict.fromkeys((*one, *two))
-    return [_change(n, one.get(n), two.get(n)) for n in names if one.get(n) != two.get(n)]
-
-
-def _change(name: str, old: object, new: object) -> str:
-    if name == "LR image":
-        return "another LR image"
-    return f"{shown(name)}: {shown(str(old))}, now {shown(str(new))}"
-
-
-def _told(changes: Sequence[str]) -> str:
-    """Return changes as they are told: not more of them than help."""
-    return "; ".join([*changes[:_TOLD], *(["..."] if len(changes) > _TOLD else [])])
+    image = ["another LR image"] if one[_IMAGE] != two[_IMAGE] else []
+    return [*image, *changes(one, two, leave_out=[_IMAGE])]
 
 
 def _identity(record: Mapping[str, Any]) -> dict[str, object]:
@@ -335,7 +325,7 @@ def _identity(record: Mapping[str, Any]) -> dict[str, object]:
     # What "auto" came to is compared by itself.
     chosen = {name: record.get(name) for name in ("device", "precision", "start")}
     return {
-        "LR image": part("input").get("sha256"),
+        _IMAGE: part("input").get("sha256"),
         "bundle": f"{bundle.get('name')} ({str(bundle.get('content_hash'))[:16]})",
         **settings,
         **chosen,
