@@ -120,12 +120,92 @@ def test_results_of_other_settings_are_replaced_only_if_asked(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     other = ("fields", plate / "B03.ome.tif", "--out", out, *OPTICS, *QUICK, "--lambda-c", "0.02")
     refused = run(*other, code=1).stderr
-    assert "holds results of other settings, channels, plate map, bundle or version" in refused
+    assert "holds results that were made otherwise (lambda_c: 0.01, now 0.02)" in refused
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     result = run(*other, "--overwrite")
     assert "finished already" not in result.stderr
     # What was begun with it goes on without.
     assert "B03 is finished already." in run(*other).stderr
+
+
+def test_a_corrected_plate_map_is_joined_anew_and_nothing_is_searched(
+    finished, plate: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    before, old = read_table(out / "cells.parquet")
+    made = {path: path.read_bytes() for path in (out / "fields").iterdir()}
+    files = (plate / "B03.ome.tif", plate / "C04.ome.tif", "--out", out)
+    (tmp_path / "map.csv").write_text("well,drug,dose,Batch no\nB03,none,0,7\nC04,wortmannin,3,\n")
+    corrected = (*files, "--plate-map", tmp_path / "map.csv", *OPTICS, *QUICK)
+    told = run("fields", *corrected).stderr
+    assert told.count("is finished already.") == 2
+    sentence = (
+        "Wells, conditions and doses were joined to the rows anew by map.csv, which has changed; "
+        "SR images and measurements stay as they were made."
+    )
+    assert sentence in told
+    assert {path: path.read_bytes() for path in (out / "fields").iterdir()} == made
+    table, record = read_table(out / "cells.parquet")
+    of = {"B03": ("drug=none; dose=0; batch no=7", 0.0, "7")}
+    of["C04"] = ("drug=wortmannin; dose=3", 3.0, "")
+    for row in table.itertuples():
+        told_of = (row.Metadata_Condition, row.Metadata_Dose, row.Metadata_Batch_no)
+        assert told_of == of[row.Metadata_Well]
+    pd.testing.assert_frame_equal(
+        table.drop(columns=["Metadata_Condition", *set(table) - set(before)]),
+        before.drop(columns="Metadata_Condition"),
+    )
+    assert record["plate_maps_before"] == [old["plate_map"]]
+    assert sentence in " ".join(Page((out / "report.html").read_text("utf-8")).text)
+    assert record["columns"]["Metadata_Dose"]["kind"] == "condition"
+    # It is the same for a run that was started with this map, and for one without any.
+    fresh = run("fields", *files[:2], "--out", tmp_path / "new", *corrected[4:])
+    assert "joined to the rows anew" not in fresh.stderr
+    again, _ = read_table(tmp_path / "new" / "cells.parquet")
+    pd.testing.assert_frame_equal(again, table)
+    none = run("fields", *files, *OPTICS, *QUICK).stderr
+    assert "anew by no plate map, before by map.csv" in none
+    assert not read_table(out / "cells.parquet")[0].Metadata_Condition.any()
+
+
+def test_a_part_finished_run_goes_on_with_a_corrected_plate_map(
+    finished, plate: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    for path in (*(out / "fields").glob("C04_*"), *out.glob("cells.*"), out / "report.html"):
+        path.unlink()
+    (tmp_path / "map.csv").write_text("well,condition\nB03,solvent\nC04,drug\n")
+    files = (plate / "B03.ome.tif", plate / "C04.ome.tif")
+    maps = ("--plate-map", tmp_path / "map.csv")
+    told = run("fields", *files, "--out", out, *maps, *OPTICS, *QUICK).stderr
+    assert "B03 is finished already." in told
+    assert "C04 is finished already." not in told
+    table = pd.read_csv(out / "cells.csv")
+    assert set(zip(table.Metadata_Well, table.Metadata_Condition, strict=True)) == {
+        ("B03", "solvent"),
+        ("C04", "drug"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--ratio", "4"], "optics.ratio: 8.0, now 4.0"),
+        (["--assay", "spots"], "measurement.assay: translocation, now spots"),
+        (["--channels", "1,0"], "channels: by the bundle's names, now 1, 0"),
+        (["--noise", "90,2,4"], "noise.offset: [100.0, 100.0], now [90.0, 90.0]"),
+        (["--steps", "4", "--seed", "9"], "steps: 3, now 4; seed: 0, now 9"),
+    ],
+)
+def test_a_refused_start_names_the_settings_that_differ(
+    finished, plate: Path, args: list[str], sentence: str
+) -> None:
+    start = ("fields", plate / "B03.ome.tif", "--out", finished[0], *OPTICS, *QUICK, *args)
+    refused = run(*start, code=1).stderr
+    assert sentence in refused
+    assert "give another folder, or --overwrite to make them again." in refused
 
 
 @pytest.mark.parametrize(

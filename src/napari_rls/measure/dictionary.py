@@ -48,6 +48,11 @@ def dictionary(settings: MeasureSettings, present: Iterable[str]) -> dict[str, C
     return {name: known.get(name) or _from_plate_map(name) for name in names}
 
 
+def stored_columns(settings: MeasureSettings, present: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what the record of a table of this package says of its columns."""
+    return {name: column.stored() for name, column in dictionary(settings, present).items()}
+
+
 def measured_columns(settings: MeasureSettings, present: Iterable[str]) -> dict[str, Column]:
     """Return the columns that an assay may have, each followed by those of its spread.
 

@@ -78,6 +78,11 @@ class PlateMap:
         for row in rows:
             self._add({**row, "well": normal_well(row.get("well", ""))})
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """Name and digest, as records hold them."""
+        return {"name": self.name, "sha256": self.sha256}
+
     def find(self, file: str, well: str = "") -> tuple[str, str]:
         """Return well and condition of an image file, "" where the map does not know it.
 

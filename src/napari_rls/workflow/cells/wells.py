@@ -97,6 +97,11 @@ def wells_record(guesses: Mapping[str, WellGuess]) -> dict[str, dict[str, Any]]:
     }
 
 
+def wells_of_record(record: Mapping[str, Mapping[str, Any]]) -> dict[str, WellGuess]:
+    """Return the wells of which :func:`wells_record` has made a record."""
+    return {file: WellGuess(one["well"], tuple(one["others"])) for file, one in record.items()}
+
+
 def base_name(file: str) -> str:
     """Return the last part of a path, of any system."""
     return PureWindowsPath(file).name if "\\" in file else PurePath(file).name

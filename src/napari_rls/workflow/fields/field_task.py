@@ -13,7 +13,6 @@ from napari_rls.files.outputs import write_or_keep
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.workflow.cells.channels import choose_channels
-from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack, content_digest
 from napari_rls.workflow.cells.usable import check_channels
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
@@ -80,8 +79,6 @@ class FieldTask:
         What is measured of the cells, and how.
     channels
         Channels of the file in the bundle's order; empty: by the bundle's names.
-    plate_map
-        What was done to the wells.
     overwrite
         Whether results that are there are made again.
     """
@@ -92,7 +89,6 @@ class FieldTask:
     shared: Shared
     measurement: MeasureSettings
     channels: tuple[str, ...] = ()
-    plate_map: PlateMap | None = None
     overwrite: bool = False
 
     def updates(self, resolver: FieldResolver) -> Generator[FieldsUpdate, None, None]:
@@ -156,7 +152,7 @@ class FieldTask:
             ImageSet("SR", result.stack, result.collector.samples, result.record),
         ]
         settings = above_no_light(self.measurement, sets, self.shared.intensity)
-        for update in measure(sets, settings, plate_map=self.plate_map, factor=1):
+        for update in measure(sets, settings, factor=1):
             if (measured := update.result) is not None:
                 told = told_tiles(result.record)
                 measured.record["warnings"] += [told] if told else []

@@ -26,10 +26,11 @@ from napari_rls.workflow.fields.field_page import field_page
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, read_field
 from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields
+from napari_rls.workflow.fields.joined_table import earlier_record, joined_table
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.shared import Shared, some_fields
 from napari_rls.workflow.fields.sr_zarr import SrPlates
-from napari_rls.workflow.measure.measurements import join
+from napari_rls.workflow.measure.plate_columns import check_plate_map
 from napari_rls.workflow.measure.table_files import table_paths, write_table
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
@@ -71,7 +72,7 @@ class RunFields:
     Raises
     ------
     InputError
-        If the plate map has a dose that is none.
+        If the plate map has a dose that is none, or a column that cannot be one of the table.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class RunFields:
         workers: Workers | None = None,
     ) -> None:
         if plate_map is not None:
-            # Fields are measured after their search, which would be lost.
-            plate_map.check_doses()
+            # It is read into the table at the end, after searches that would be lost.
+            check_plate_map(plate_map)
         self.resolver = FieldResolver(SuperResolver(bundle, settings), fields)
         self.measurement = measurement
         self.out = out
@@ -152,7 +153,8 @@ class RunFields:
         said: tuple[str, ...],
     ) -> Generator[FieldsUpdate, None, None]:
         """Write the table of all fields, and the page."""
-        joined, record = join([field.measured for field in finished])
+        earlier = {} if self.overwrite else earlier_record(self._tables[1])
+        finished, joined, record = joined_table(finished, self.plate_map, earlier)
         yield from map(FieldsUpdate, dict.fromkeys(record["warnings"]))
         table = self._tables[0]
         for path in (table, table.with_suffix(".parquet")):
@@ -191,7 +193,7 @@ class RunFields:
                 yield index, replace(update, done=index)
 
     def _tasks(self, fields: Sequence[FieldFile], shared: Shared) -> Iterator[FieldTask]:
-        digest = _digest(self._settings(), shared.model_dump(mode="json"))
+        digest = _digest(shared)
         for field in fields:
             yield FieldTask(
                 field,
@@ -200,38 +202,41 @@ class RunFields:
                 shared,
                 self.measurement,
                 self.channels,
-                self.plate_map,
                 self.overwrite,
             )
 
     def _shared(self, fields: Sequence[FieldFile], path: Path) -> Shared:
         """Return what all fields share: as an earlier start has chosen it, or chosen now."""
-        digest = _digest(self._settings())
-        kept = None if self.overwrite else Shared.load(path, digest)
+        settings = self._settings()
+        kept = None if self.overwrite else Shared.load(path, settings)
         if kept is not None:
             return kept
 
         def read(index: int) -> CellStack:
             return read_field(fields[index], self.channels, self.resolver)
 
-        shared = Shared.choose(self.resolver, some_fields(len(fields), read), digest)
+        shared = Shared.choose(self.resolver, some_fields(len(fields), read), settings)
         shared.save(path)
         return shared
 
     def _settings(self) -> dict[str, Any]:
-        """Return what the results depend on, beside the images."""
-        resolver = self.resolver
+        """Return what SR images and measurements depend on, beside the images.
+
+        The plate map is none of it: it is read into the table of all fields alone.
+        """
+        resolver, manifest = self.resolver, self.resolver.bundle.manifest
         return {
-            # How many threads compute is no matter of the results.
-            "settings": resolver.resolver.settings.model_dump(mode="json", exclude={"threads"}),
-            "fields": resolver.settings.model_dump(mode="json"),
-            "measurement": self.measurement.model_dump(mode="json"),
-            "channels": list(self.channels),
-            "plate_map": self.plate_map.sha256 if self.plate_map else None,
-            "bundle": resolver.bundle.manifest.content_hash,
+            "bundle": f"{manifest.name} ({manifest.content_hash[:16]})",
+            # How many threads compute is no matter of the results; the bundle may lie elsewhere.
+            **resolver.resolver.settings.model_dump(mode="json", exclude={"threads", "bundle"}),
+            **resolver.settings.model_dump(mode="json"),
+            "measurement": self.measurement.stored(),
+            "channels": ", ".join(self.channels) or "by the bundle's names",
             "version": __version__,
         }
 
 
-def _digest(*parts: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _digest(shared: Shared) -> str:
+    """Return the digest of all that the results of a field depend on, beside its image."""
+    text = json.dumps(shared.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from napari_rls.errors import InputError, JsonError
+from napari_rls.files.changes import changes, told_changes
 from napari_rls.files.json_file import read_model
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.noise import NoiseModel
@@ -35,8 +36,8 @@ class Shared(BaseModel):
 
     Attributes
     ----------
-    digest
-        Of the settings that it was chosen with.
+    settings
+        The settings of the run.
     noise
         Noise of the LR pixels.
     mode, low, high
@@ -49,7 +50,8 @@ class Shared(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    digest: str
+    # Files of before this was kept hold no results that could be gone on with.
+    settings: dict[str, Any] = {}
     noise: NoiseModel
     mode: Literal["bundle", "match"]
     low: tuple[float, ...]
@@ -63,8 +65,10 @@ class Shared(BaseModel):
         return IntensityMap(self.mode, self.low, self.high)
 
     @classmethod
-    def choose(cls, resolver: FieldResolver, fields: Sequence[CellStack], digest: str) -> Shared:
-        """Choose it by some fields.
+    def choose(
+        cls, resolver: FieldResolver, fields: Sequence[CellStack], settings: dict[str, Any]
+    ) -> Shared:
+        """Choose it by some fields of a run of these settings.
 
         Raises
         ------
@@ -105,7 +109,7 @@ class Shared(BaseModel):
         words.append(f"{how} (By {sum(map(len, cells))} {what} of {of}.)")
         assert resolver.settings.noise is not None
         return cls(
-            digest=digest,
+            settings=settings,
             noise=resolver.settings.noise,
             mode=chosen.mode,
             low=chosen.low,
@@ -125,24 +129,25 @@ class Shared(BaseModel):
         write_json(path, self.model_dump(mode="json"))
 
     @classmethod
-    def load(cls, path: Path, digest: str) -> Shared | None:
-        """Return what an earlier start of the same run has chosen, if there was one.
+    def load(cls, path: Path, settings: Mapping[str, Any]) -> Shared | None:
+        """Return what an earlier start of a run of these settings has chosen, if there was one.
 
         Raises
         ------
         InputError
-            If there are results of another run beside it.
+            If there are results of another run beside it; the message says in what it differs.
         """
         try:
             kept = read_model(path, cls)
         except (OSError, JsonError):
             return None
-        if kept.digest == digest:
+        found = changes(kept.settings, settings)
+        if not found:
             return kept
         if any(path.parent.glob("*_SR*x.*")):
             raise InputError(
-                f"{path.parent.parent} holds results of other settings, channels, plate map, "
-                "bundle or version; give another folder, or --overwrite to make them again."
+                f"{path.parent.parent} holds results that were made otherwise "
+                f"({told_changes(found)}); give another folder, or --overwrite to make them again."
             )
         return None
 

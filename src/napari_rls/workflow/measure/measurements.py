@@ -38,7 +38,7 @@ from napari_rls.measure.columns import (
     UNUSUAL_INTENSITY,
     summary_columns,
 )
-from napari_rls.measure.dictionary import COLUMNS_KEY, dictionary
+from napari_rls.measure.dictionary import COLUMNS_KEY, stored_columns
 from napari_rls.measure.intervals import summarise
 from napari_rls.models.trust import Correction, Domain
 from napari_rls.workflow.cells.plate_map import PlateMap
@@ -156,7 +156,7 @@ def measure(
         *_interrupted(table, sets),
     ]
     record[WELLS_KEY] = wells_record(rows.wells)
-    record[COLUMNS_KEY] = _stored(settings, table)
+    record[COLUMNS_KEY] = stored_columns(settings, table.columns)
     yield MeasureUpdate(done, total, Measurements(table, labels, record))
 
 
@@ -187,7 +187,9 @@ def join(parts: Sequence[Measurements]) -> tuple[pd.DataFrame, dict[str, Any]]:
         record[name] = [entry for part in parts for entry in part.record[name]]
     record[WELLS_KEY] = {f: guess for part in parts for f, guess in part.record[WELLS_KEY].items()}
     # Not every part has what the others have, as intervals.
-    record[COLUMNS_KEY] = _stored(MeasureSettings.model_validate(first["settings"]), table)
+    record[COLUMNS_KEY] = stored_columns(
+        MeasureSettings.model_validate(first["settings"]), table.columns
+    )
     return table, record
 
 
@@ -204,11 +206,6 @@ def _in_order(tables: Sequence[pd.DataFrame]) -> list[str]:
         before = [other for other in known if other in names]
         names.insert(names.index(before[-1]) + 1 if before else len(names), name)
     return names
-
-
-def _stored(settings: MeasureSettings, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return what the record of a table says of its columns."""
-    return {n: column.stored() for n, column in dictionary(settings, table.columns).items()}
 
 
 def quality_columns(

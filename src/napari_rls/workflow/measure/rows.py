@@ -14,10 +14,8 @@ from napari_rls.errors import InputError
 from napari_rls.measure.columns import (
     CELL,
     CONDITION,
-    DOSE,
     FIELD,
     FILE,
-    IDENTITY,
     PLANE,
     TIME,
     WELL,
@@ -27,9 +25,10 @@ from napari_rls.measure.columns import (
     Y,
 )
 from napari_rls.search.settings import METHODS
-from napari_rls.workflow.cells.plate_map import PlateMap, condition_of, guessed_wells_of
+from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells_of
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.wells import WellGuess, told_wells, unsure_wells
+from napari_rls.workflow.measure.plate_columns import plate_columns
 
 _KIND = re.compile(
     rf"(?:[ _-](?:LR|HR|GT|SR)(?:\d+x)?|[ _-]SR\d+x_(?:{'|'.join(METHODS)})"
@@ -94,10 +93,10 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
         **_frames(crops),
         CONDITION: [crop.condition for crop in crops],
     }
-    added, warnings = _from_map(plate_map, files, wells) if plate_map else ({}, ())
+    added, complaint = plate_columns(plate_map, files, wells) if plate_map else ({}, "")
     columns |= added
     columns |= _places(crops)
-    return Rows(columns, tuple(filter(None, (unsure_wells(guesses), *warnings))), guesses)
+    return Rows(columns, tuple(filter(None, (unsure_wells(guesses), complaint))), guesses)
 
 
 def wells_told(stacks: Sequence[CellStack], plate_map: PlateMap | None) -> list[str]:
@@ -169,38 +168,3 @@ def _check_same(first: CellStack, other: CellStack) -> None:
 def _place(crop: Crop) -> str:
     where = "" if crop.y is None or crop.x is None else f" at y {crop.y:g}, x {crop.x:g}"
     return f"{crop.file or crop.well or 'an unknown file'}{where}"
-
-
-def _from_map(
-    plate_map: PlateMap, files: Sequence[str], wells: Sequence[str]
-) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
-    """Return the columns that a plate map gives, and a complaint of wells that it lacks."""
-    names = _added_names(plate_map)
-    entries = [plate_map.entry(file, well) for file, well in zip(files, wells, strict=True)]
-    columns: dict[str, list[Any]] = {
-        WELL: [e["well"] or w if e else w for e, w in zip(entries, wells, strict=True)],
-        CONDITION: [condition_of(e) if e else "" for e in entries],
-    }
-    if plate_map.has_doses:
-        columns[DOSE] = [plate_map.dose(e) if e else np.nan for e in entries]
-    for name, column in names.items():
-        columns[column] = [e[name] if e else "" for e in entries]
-    complaint = plate_map.complaint(dict.fromkeys(zip(files, wells, strict=True)))
-    return columns, (complaint,) if complaint else ()
-
-
-def _added_names(plate_map: PlateMap) -> dict[str, str]:
-    """Return the table's columns for the map's other columns, by the map's names."""
-    taken = {name.lower() for name in IDENTITY}
-    columns: dict[str, str] = {}
-    for name in plate_map.others:
-        plain = re.sub(r"\W+", "_", name).strip("_")
-        column = f"Metadata_{plain[:1].upper()}{plain[1:]}"
-        if not plain or column.lower() in taken:
-            raise InputError(
-                f"The column {name!r} of {plate_map.name} cannot become {column} in the table, "
-                "which has such a column already; rename it."
-            )
-        taken.add(column.lower())
-        columns[name] = column
-    return columns

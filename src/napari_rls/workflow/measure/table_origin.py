@@ -13,6 +13,7 @@ from napari_rls.measure.cells import MeasureSettings
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import content_digest
 from napari_rls.workflow.measure.image_sets import ImageSet
+from napari_rls.workflow.measure.plate_columns import MAP_KEY
 
 GENERATED_WARNING = (
     "Rows of the kind SR are measured on pixels that a model has generated, not on recorded ones."
@@ -40,7 +41,7 @@ def table_record(
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": settings.stored(),
         "lr_factor": factor,
-        "plate_map": {"name": plate_map.name, "sha256": plate_map.sha256} if plate_map else None,
+        MAP_KEY: plate_map.origin if plate_map else None,
         "images": [
             _source(s, {"dna": dna, "signal": signal}, settings.of)
             for s, (dna, signal) in zip(sets, channels, strict=True)
