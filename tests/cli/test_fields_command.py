@@ -247,6 +247,41 @@ def test_the_width_of_the_psf_is_estimated_by_all_fields(
         assert record["operator"]["sigma"] == kept["psf"]["sigma"]
 
 
+def test_cells_with_saturated_pixels_are_flagged_and_told(plate: Path, tmp_path: Path) -> None:
+    lr = drawn_field(8.0, 1, 2).lr
+    pixels = lr.data.copy()
+    # Two pixels of the left cell, as a camera of 12 bits ends; nothing else comes near.
+    assert pixels.max() < 4000
+    pixels[0, 1, 3, 3:5] = 4095
+    write_stack(tmp_path / "B03.ome.tif", replace(lr, data=pixels), description="a field")
+    files = (tmp_path / "B03.ome.tif", plate / "C04.ome.tif")
+    out = tmp_path / "out"
+    told = run("fields", *files, "--out", out, *OPTICS, *QUICK).stderr
+    table = pd.read_csv(out / "cells.csv", keep_default_na=False)
+    left = (table.Metadata_Well == "B03") & (table.Location_Center_X < 8)
+    assert 0 < left.sum() < len(table)
+    assert (table.Quality_Saturated == left).all()
+    assert set(table.Metadata_Image[left]) == {"LR", "SR"}
+    assert table.Quality_Flags.str.contains("Saturated").eq(left).all()
+    flagged, cells = left.sum() // 2, (table.Metadata_Well == "B03").sum() // 2
+    assert (
+        f"B03: {flagged} of {cells} cells have saturated LR pixels in their windows (flag "
+        "Saturated; FKHR-GFP from 4095 on)"
+    ) in told
+    sentence = f"{flagged} of {len(table) // 2} cells have saturated LR pixels in their windows"
+    assert sentence in told
+    assert sentence in " ".join(Page((out / "report.html").read_text("utf-8")).text)
+    # Measuring the cells again tells it too.
+    again = tmp_path / "again.csv"
+    run("measure", out / "fields" / "B03_cells_SR8x.ome.tif", "--out", again)
+    assert pd.read_csv(again).Quality_Saturated.sum() == flagged
+    # A level of one's own.
+    brightest = str(drawn_field(8.0, 1, 2).lr.data.max())
+    own = ("--out", tmp_path / "own", "--saturation", brightest)
+    run("fields", plate / "C04.ome.tif", *own, *OPTICS, *QUICK)
+    assert pd.read_csv(tmp_path / "own" / "cells.csv").Quality_Saturated.any()
+
+
 def test_a_plate_map_that_does_not_know_a_well_is_told(finished, plate: Path, tmp_path: Path):
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import Field, create_model
 
 from napari_rls.cli.measure import CHOICES, known_assay
 from napari_rls.cli.options import build, given, options_of, search_settings
@@ -43,6 +44,18 @@ _SEARCH = (
 _FINDING = ("diameter", "scout_steps")
 """Settings of how cells are found that are options."""
 
+_Saturation = create_model(
+    "_Saturation",
+    saturation=(
+        float | None,
+        Field(
+            default=None,
+            description="Grey level of LR pixels at and above which one is saturated.",
+        ),
+    ),
+)
+"""What of the measurement is an option, in words for fields."""
+
 _FLAGS = {"wavelength_um": "wavelength"}
 """What options of the optics are called, where not as their setting."""
 
@@ -52,6 +65,7 @@ ESTIMATE = "estimate"
 
 @options_of(Optics, only=("ratio", "na", "wavelength_um"), flags=_FLAGS)
 @options_of(FieldSettings, only=_FINDING)
+@options_of(_Saturation, defaults={"saturation": "the most that pixel type or camera tells"})
 @options_of(Settings, only=_SEARCH)
 def fields(
     images: Annotated[
@@ -144,6 +158,7 @@ def fields(
         optics = {name: options.pop(name) for name in Optics.model_fields if name in options}
         if psf not in (None, ESTIMATE):
             optics["psf_sigma"] = psf
+        light = given({"saturation": options.pop("saturation")})
         finding = given({name: options.pop(name) for name in _FINDING})
         settings = search_settings(settings_file, options)
         microscope = Optics.parse(given(optics), "options")
@@ -165,7 +180,7 @@ def fields(
                 FieldSettings,
                 {"optics": microscope, "noise": known, "estimate_psf": psf == ESTIMATE, **finding},
             ),
-            measure_settings(assay, None, {}, usual or None),
+            measure_settings(assay, None, light, usual or None),
             out,
             channels=wanted,
             plate_map=plate,

@@ -163,7 +163,9 @@ _TRUST = (
     _flag(
         SATURATED,
         "Saturated",
-        "A pixel of nucleus, ring or spots reaches the level of saturation; no if none is set.",
+        "A pixel of nucleus, ring or spots reaches the level of saturation; no if none is set. Of "
+        "cells in fields: a pixel of the LR window does, or has the most that its type or camera "
+        "tells.",
     ),
     _flag(
         NOT_FINITE,

@@ -23,6 +23,7 @@ from napari_rls.workflow.cells.write import MadePixels, record_path, stem, write
 from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.field_result import FieldResult
 from napari_rls.workflow.fields.sr_zarr import Place, write_sr_zarr
+from napari_rls.workflow.measure.measurements import SATURATION_KEY
 from napari_rls.workflow.super_resolve.sr_files import (
     samples_path,
     write_generated,
@@ -239,7 +240,8 @@ def write_field(
         If a file cannot be written.
     """
     collector = result.collector
-    write_result(paths.cells, collector)
+    kept = {key: record[key] for key in (SATURATION_KEY,) if key in record}
+    write_result(paths.cells, collector, kept)
     if collector.samples is not None:
         write_samples(samples_path(paths.cells), collector)
     if paths.generated is None:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.fields.microscope import Microscope
 from napari_rls.workflow.fields.placed_cells import PlacedCells
+from napari_rls.workflow.fields.saturation import Saturation
 from napari_rls.workflow.fields.sr_field import SrField
 from napari_rls.workflow.fields.tiles import TILES_KEY
+from napari_rls.workflow.measure.measurements import SATURATION_KEY
 from napari_rls.workflow.super_resolve.resolver import Update
 from napari_rls.workflow.super_resolve.result import Collector
 
@@ -52,6 +54,10 @@ class FieldResult:
             pixel_size_um=None if size is None else size / self.microscope.ratio,
         )
 
+    def saturation(self, level: float | None = None) -> Saturation:
+        """Look for saturated LR pixels, from a level on or by :func:`saturation_level`."""
+        return Saturation.of(self.image.lr, self.cells.lr, level)
+
     @property
     def record(self) -> dict[str, Any]:
         """How it was made: plain numbers, strings, lists and dicts."""
@@ -59,6 +65,7 @@ class FieldResult:
             "microscope": self.microscope.record(),
             "places": self.cells.places.tolist(),
             "dropped": self.dropped.tolist(),
+            SATURATION_KEY: self.saturation().record(),
             TILES_KEY: self.microscope.diameter is None,
         }
 

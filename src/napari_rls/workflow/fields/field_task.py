@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ from napari_rls.workflow.fields.resolve_field import FieldResolver, check_field
 from napari_rls.workflow.fields.shared import Shared
 from napari_rls.workflow.fields.tiles import told_tiles
 from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
-from napari_rls.workflow.measure.measurements import Measurements, measure
+from napari_rls.workflow.measure.measurements import SATURATION_KEY, Measurements, measure
 from napari_rls.workflow.measure.table_files import read_table, write_table
 
 JOB_KEY = "job"
@@ -120,7 +121,9 @@ class FieldTask:
             yield FieldsUpdate(told, name, update)
         assert result is not None
         finished = result
-        measured = self._measured(result)
+        saturation = result.saturation(self.measurement.saturation)
+        record = result.record | {SATURATION_KEY: saturation.record(), JOB_KEY: job}
+        measured = self._measured(result, record)
 
         def write(image: Path) -> None:
             places = paths
@@ -128,12 +131,13 @@ class FieldTask:
                 beside = FieldPaths.of(image.parent, name, ratio, zarr=self.field.zarr)
                 places = replace(beside, image=image)
             write_table(places.table, measured.table, measured.record)
-            record = finished.record | {JOB_KEY: job}
             labels = measured.labels.get("SR", {})
             write_field(places, finished, record, labels, self.shared.intensity)
 
         write_or_keep(paths.image, write)
         samples = result.collector.samples is not None
+        if words := saturation.words(stack.channels):
+            yield FieldsUpdate(f"{name}: {words}", name)
         yield FieldsUpdate(
             f"{name}: {len(result.cells)} {result.microscope.crops}.",
             name,
@@ -143,18 +147,18 @@ class FieldTask:
             files=paths,
         )
 
-    def _measured(self, result: FieldResult) -> Measurements:
+    def _measured(self, result: FieldResult, record: dict[str, Any]) -> Measurements:
         upsampled = replace(
             result.stack, data=result.cells.upsampled, name=f"{result.stack.name} upsampled"
         )
         sets = [
-            ImageSet("LR", upsampled),
-            ImageSet("SR", result.stack, result.collector.samples, result.record),
+            ImageSet("LR", upsampled, record={SATURATION_KEY: record[SATURATION_KEY]}),
+            ImageSet("SR", result.stack, result.collector.samples, record),
         ]
         settings = above_no_light(self.measurement, sets, self.shared.intensity)
         for update in measure(sets, settings, factor=1):
             if (measured := update.result) is not None:
-                told = told_tiles(result.record)
+                told = told_tiles(record)
                 measured.record["warnings"] += [told] if told else []
                 return measured
         raise AssertionError("a measurement ends with its result")

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from napari_rls.files.json_file import read_json
+from napari_rls.measure.columns import IMAGE, SATURATED
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.fields.finished_fields import FinishedField
+from napari_rls.workflow.fields.saturation import saturation_words
 from napari_rls.workflow.measure.measurements import join
 from napari_rls.workflow.measure.plate_columns import MAP_KEY, with_plate_map
 from napari_rls.workflow.measure.table_record import described
@@ -44,6 +46,9 @@ def joined_table(
         If the fields do not go into one table, or the plate map cannot be used.
     """
     table, record = with_plate_map(*join([field.measured for field in fields]), plate_map)
+    sr = table[table[IMAGE] == "SR"]
+    if saturated := int(sr[SATURATED].sum()):
+        record["warnings"].append(saturation_words(saturated, len(sr)))
     before = list(earlier.get(MAPS_BEFORE, ()))
     if earlier and earlier.get(MAP_KEY) != record[MAP_KEY]:
         before.append(earlier.get(MAP_KEY))

@@ -33,6 +33,7 @@ from napari_rls.measure.columns import (
     POOR_FIT,
     QUALITY,
     RESIDUAL_PERCENTILE,
+    SATURATED,
     SEARCH_FAILED,
     UNFINISHED,
     UNUSUAL_INTENSITY,
@@ -51,6 +52,9 @@ from napari_rls.workflow.measure.rows import Rows, rows_of
 from napari_rls.workflow.measure.table_origin import table_record
 from napari_rls.workflow.measure.trust_levels import Known, judge_cells, known_of
 from napari_rls.workflow.super_resolve.result import FAILED_STATUS, UNFINISHED_STATUS
+
+SATURATION_KEY = "saturation"
+"""Key of records of fields' cells: those of which LR pixels are saturated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,8 +248,10 @@ def quality_columns(
     status = np.array([cell.get("status", otherwise) for cell in found], np.str_)
     residuals = [cell.get("lr_residual") or [np.nan] for cell in found]
     densities = [cell.get("log_density") for cell in found]
+    saturated = record.get(SATURATION_KEY, {}).get("cells", ())
     verdict = judge_cells(images, record, domain)
     return {
+        SATURATED: np.isin(np.arange(cells), saturated),
         UNFINISHED: np.isin(status, UNFINISHED_STATUS),
         SEARCH_FAILED: np.isin(status, FAILED_STATUS),
         UNUSUAL_INTENSITY: np.isin(np.arange(cells), _unusual(record)),
@@ -343,7 +349,8 @@ def _frame(
     size = images.stack.pixel_size_um
     flags = [cell.flags for cell in cells]
     quality: dict[str, NDArray[Any]] = {n: np.array([f[n] for f in flags]) for n in flags[0]}
-    quality |= quality_columns(images.record, images.stack.data, domain)
+    told = quality_columns(images.record, images.stack.data, domain)
+    quality |= told | {SATURATED: quality[SATURATED] | told[SATURATED]}
     raised = [name for name, column in quality.items() if column.dtype == np.bool_]
     named = [
         ";".join(QUALITY[name].flag for name in raised if quality[name][k]) for k in range(count)

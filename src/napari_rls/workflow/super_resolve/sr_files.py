@@ -46,10 +46,11 @@ def result_stack(result: Collector) -> CellStack:
     )
 
 
-def write_result(path: Path, result: Collector) -> None:
+def write_result(path: Path, result: Collector, notes: Mapping[str, Any] | None = None) -> None:
     """Write the SR cells of a run, finished or not, as OME-TIFF and the record beside it.
 
     The record is ``path`` with the suffix ``.json``. Cells that were not reached are NaN.
+    ``notes`` are added to the record.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def write_result(path: Path, result: Collector) -> None:
     """
     manifest = result.run.manifest if result.run else None
     colours = [channel.colour for channel in manifest.channels] if manifest else []
-    write_generated(path, result_stack(result), result.provenance(), colours)
+    write_generated(path, result_stack(result), result.provenance() | dict(notes or {}), colours)
 
 
 def write_generated(
