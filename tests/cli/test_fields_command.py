@@ -136,7 +136,9 @@ def test_a_corrected_plate_map_is_joined_anew_and_nothing_is_searched(
     before, old = read_table(out / "cells.parquet")
     made = {path: path.read_bytes() for path in (out / "fields").iterdir()}
     files = (plate / "B03.ome.tif", plate / "C04.ome.tif", "--out", out)
-    (tmp_path / "map.csv").write_text("well,drug,dose,Batch no\nB03,none,0,7\nC04,wortmannin,3,\n")
+    # A column that is called otherwise, too.
+    text = "well,drug,Dose_uM,Batch no\nB03,none,0,7\nC04,wortmannin,3,\n"
+    (tmp_path / "map.csv").write_text(text)
     corrected = (*files, "--plate-map", tmp_path / "map.csv", *OPTICS, *QUICK)
     told = run("fields", *corrected).stderr
     assert told.count("is finished already.") == 2
@@ -145,6 +147,7 @@ def test_a_corrected_plate_map_is_joined_anew_and_nothing_is_searched(
         "SR images and measurements stay as they were made."
     )
     assert sentence in told
+    assert "Columns of map.csv are taken: 'dose_um' for the dose (in um)." in told
     assert {path: path.read_bytes() for path in (out / "fields").iterdir()} == made
     table, record = read_table(out / "cells.parquet")
     of = {"B03": ("drug=none; dose=0; batch no=7", 0.0, "7")}

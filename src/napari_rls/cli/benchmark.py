@@ -143,7 +143,7 @@ def benchmark(
             plate_map=plate,
             classifier=classifier_hr or (),
         )
-    for told in told_readings(cells.readings):
+    for told in (*(plate.said if plate else ()), *told_readings(cells.readings)):
         say(told)
     say(f"{len(cells.hr)} of {len(cells.pool)} cells.")
     known = (*cells.pool.crops, *(cells.classifier.crops if cells.classifier else ()))

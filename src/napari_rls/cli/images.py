@@ -86,7 +86,8 @@ def crops(
         names = names_of([file.absolute() for file in files])
         guesses = guessed_wells(names, plate)
         complaint = plate.complaint([(name, "") for name in names]) if plate else ""
-        for told in filter(None, (left, *told_wells(guesses), complaint)):
+        taken = plate.said if plate else ()
+        for told in filter(None, (left, *taken, *told_wells(guesses), complaint)):
             say(told)
     cuts: list[CropCut] = []
     found: list[str] = []

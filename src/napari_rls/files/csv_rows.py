@@ -29,7 +29,9 @@ _NAMELESS = re.compile(r"unnamed: \d+(\.\d+)?")
 """What pandas calls a column without a name."""
 
 
-def read_rows(data: bytes, wanted: Collection[str]) -> list[Mapping[str, str]]:
+def read_rows(
+    data: bytes, wanted: Collection[str], also: Collection[str] = ()
+) -> list[Mapping[str, str]]:
     """Return the rows of a table, by the names of its columns in lower case.
 
     The separator is the comma, the semicolon or the tab, whichever finds a wanted column in
@@ -43,6 +45,8 @@ def read_rows(data: bytes, wanted: Collection[str]) -> list[Mapping[str, str]]:
         The table: UTF-8, or UTF-16 with a byte order mark.
     wanted
         Names of columns of which there must be one.
+    also
+        Other names that do as well, of which no message tells.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def read_rows(data: bytes, wanted: Collection[str]) -> list[Mapping[str, str]]:
         raise CsvError(f"it has more than {MAX_BYTES:,} bytes")
     text = _decoded(data)
     try:
-        separator, above = _header(text, wanted)
+        separator, above = _header(text, wanted, also)
         lines = islice(_lines(text, separator), above, None)
         _, header = next(lines)
         names = ["" if _NAMELESS.fullmatch(name.lower()) else name.lower() for name in header]
@@ -84,14 +88,14 @@ def _decoded(data: bytes) -> str:
     return text
 
 
-def _header(text: str, wanted: Collection[str]) -> tuple[str, int]:
+def _header(text: str, wanted: Collection[str], also: Collection[str]) -> tuple[str, int]:
     """Return the separator, and how many lines stand above the names of the columns."""
     for separator in _SEPARATORS:
         first = islice(_lines(text, separator, strict=False), _TITLES + 1)
         for above, (_, entries) in enumerate(first):
             if len(entries) > MAX_COLUMNS:
                 raise CsvError(f"it has {len(entries):,} columns, more than {MAX_COLUMNS}")
-            if set(wanted) & {entry.lower() for entry in entries}:
+            if {*wanted, *also} & {entry.lower() for entry in entries}:
                 return separator, above
     names = " or ".join(repr(name) for name in wanted)
     raise CsvError(f"none of its first lines has a column {names}")

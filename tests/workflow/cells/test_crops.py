@@ -257,6 +257,62 @@ def test_plate_maps_as_people_have_them(tmp_path: Path, text: str) -> None:
     assert plate.others == ("drug",)
 
 
+@pytest.mark.parametrize(
+    ("header", "entries", "taken"),
+    [
+        ("Well,Compound,Dose_uM", "B3,x,3", "'dose_um' for the dose (in um), 'compound' for the"),
+        ("well,treatment,Concentration (nM)", "B3,x,3", "'concentration (nm)' for the dose (in nm"),
+        ("Metadata_Well,Metadata_Drug,Metadata_Dose", "B03,x,3", "'metadata_well' for the well, "),
+        ("well;drug;conc", "B3;x;3", "'conc' for the dose."),
+        ("Well ID\tDrug Name\tfinal conc. [µg/mL]", "B3\tx\t3", "for the dose (in µg/ml)"),
+        ("filename,drug,dosage", "B03.tif,x,3", "'filename' for the file, 'dosage' for the dose"),
+    ],
+)
+def test_columns_of_other_names_are_taken_for_what_they_mean(
+    tmp_path: Path, header: str, entries: str, taken: str
+) -> None:
+    plate = plate_map(tmp_path, f"{header}\n{entries}\n")
+    assert plate.find("B03.tif") == ("B03", "drug=x; dose=3") or not plate.others
+    entry = plate.entry("B03.tif")
+    assert entry is not None
+    assert (entry["drug"], plate.dose(entry)) == ("x", 3.0)
+    (said,) = plate.said
+    assert said.startswith("Columns of map.csv are taken: ")
+    assert taken in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "doses"),
+    [
+        (
+            "well,Dose_uM,Dose_nM\nA1,1,1000\n",
+            (
+                "map.csv has 2 columns that may be the dose, 'dose_um' and 'dose_nm', of which none is "
+                "taken for it; call the one that is meant 'dose'."
+            ),
+            False,
+        ),
+        (
+            "well,concentration\nA1,150 nM\n",
+            (
+                "The column 'concentration' of map.csv is not taken for the dose, as '150 nM' is no "
+                "number of 0 or more without a unit."
+            ),
+            False,
+        ),
+        ("well,dose,concentration\nA1,1,high\n", "", True),
+        ("well,drug,note\nA1,x,y\n", "", False),
+    ],
+)
+def test_columns_that_may_mean_several_things_are_not_taken(
+    tmp_path: Path, text: str, said: str, doses: bool
+) -> None:
+    plate = plate_map(tmp_path, text)
+    assert plate.said == ((said,) if said else ())
+    assert plate.has_doses is doses
+    assert not plate.taken
+
+
 def test_a_plate_map_that_matches_nothing_says_so(tmp_path: Path) -> None:
     plate = plate_map(tmp_path, "well,drug\nA1,x\nA2,y\n")
     assert plate.complaint([("A01.tif", ""), ("A02.tif", "")]) == ""

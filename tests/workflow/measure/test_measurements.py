@@ -455,7 +455,7 @@ def test_a_plate_map_gives_conditions_doses_and_other_columns(tmp_path: Path) ->
     assert table["Metadata_Well"].tolist() == ["A01", "B03", "A12"]
     assert table["Metadata_Condition"].tolist() == ["control", "hit", ""]
     np.testing.assert_array_equal(table["Metadata_Dose"], [0, 0.5, np.nan])
-    assert table["Metadata_Drug_name"].tolist() == ["none", "µ-X", ""]
+    assert table["Metadata_Drug"].tolist() == ["none", "µ-X", ""]
     assert table["Metadata_Row"].tolist() == ["A", "B", ""]
     assert found.record["warnings"] == [
         "plate.csv does not tell the condition of A12; it is left empty."

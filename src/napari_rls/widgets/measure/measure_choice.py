@@ -134,7 +134,8 @@ class MeasureChoice(ViewerController[MeasureNews]):
         with suppress(InputError):
             plate_map = PlateMap(self.state.plate_map) if self.state.plate_map else None
         guesses = {} if layer is None else layer_wells(layer, plate_map)
-        told = (*told_wells(guesses), told_names(self.state.images))
+        taken = plate_map.said if plate_map else ()
+        told = (*taken, *told_wells(guesses), told_names(self.state.images))
         self.state.notes = " ".join(filter(None, told))
 
     def _crops(self) -> list[Crop]:

@@ -77,7 +77,7 @@ def benchmark_record(made: Benchmark) -> dict[str, Any]:
             "conditions": list(dict.fromkeys(crop.condition for crop in cells.hr.crops)),
             "files": list(dict.fromkeys(crop.file for crop in cells.hr.crops)),
             "read": {name: reading.record() for name, reading in cells.readings},
-            "plate_map": {"name": plate.name, "sha256": plate.sha256} if plate else None,
+            "plate_map": plate.origin if plate else None,
         },
         "pair": list(made.pair) if made.pair else None,
         "intensity": {

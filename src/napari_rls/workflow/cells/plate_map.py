@@ -8,18 +8,26 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from napari_rls.errors import CsvError, InputError
 from napari_rls.files.csv_rows import MAX_BYTES, read_rows
 from napari_rls.files.json_file import shown
 from napari_rls.text import name_of
+from napari_rls.workflow.cells.map_columns import (
+    CONDITION,
+    DOSE,
+    FILE,
+    PLACES,
+    WELL,
+    Meanings,
+    dose_of,
+)
 from napari_rls.workflow.cells.stack import Crop
 from napari_rls.workflow.cells.wells import WellGuess, base_name, guess_well, listed, normal_well
 
-_CONDITION, _DOSE = "condition", "dose"
-_NAMING = ("well", "file")
-_PLACE = frozenset(("well", "file", "row", "column"))
-_KNOWN = frozenset(("well", "file", _CONDITION, _DOSE))
+_PLACE = frozenset((WELL, FILE, "row", "column"))
+_KNOWN = frozenset((WELL, FILE, CONDITION, DOSE))
 
 
 class PlateMap:
@@ -29,8 +37,9 @@ class PlateMap:
     :func:`~napari_rls.files.csv_rows.read_rows`. The table needs a column ``well`` or
     ``file``; capitals do not matter. The condition is the column ``condition`` if there is
     one, otherwise all other columns but ``row`` and ``column``, as in
-    ``drug=wortmannin; dose=3``; empty entries are left out. A file is known by its name,
-    and by the folders above it where several rows have the name.
+    ``drug=wortmannin; dose=3``; empty entries are left out. Columns of other usual names, as
+    ``Concentration (nM)`` for the dose, are taken for what they mean, and :attr:`said` says so.
+    A file is known by its name, and by the folders above it where several rows have the name.
 
     Parameters
     ----------
@@ -41,6 +50,9 @@ class PlateMap:
     ----------
     name, sha256
         Name and digest of the file.
+    taken, said
+        Columns of other names by what they are taken for, and sentences that say so; what may be
+        several is not taken.
     others
         Names of the columns besides well, file, condition and dose.
     has_doses
@@ -57,7 +69,7 @@ class PlateMap:
         try:
             with path.open("rb") as file:
                 content = file.read(MAX_BYTES + 1)
-            rows = read_rows(content, _NAMING)
+            rows = read_rows(content, tuple(PLACES), sum(PLACES.values(), ()))
         except FileNotFoundError:
             raise InputError(f"There is no plate map {path}.") from None
         except OSError as error:
@@ -68,9 +80,12 @@ class PlateMap:
             raise InputError(f"{path.name} cannot be read as a plate map: {error}.") from None
         self.name = name_of(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
+        meant = Meanings.of(rows, self.name)
+        self.taken, self.said = meant.taken, meant.said
+        rows = [meant.renamed(row) for row in rows]
         columns = list(rows[0]) if rows else []
         self.others = tuple(name for name in columns if name not in _KNOWN)
-        self.has_doses = _DOSE in columns
+        self.has_doses = DOSE in columns
         self._has_conditions = not set(columns) <= _PLACE
         self._wells: dict[str, Mapping[str, str] | None] = {}
         self._files: dict[str, Mapping[str, str]] = {}
@@ -79,9 +94,10 @@ class PlateMap:
             self._add({**row, "well": normal_well(row.get("well", ""))})
 
     @property
-    def origin(self) -> dict[str, str]:
-        """Name and digest, as records hold them."""
-        return {"name": self.name, "sha256": self.sha256}
+    def origin(self) -> dict[str, Any]:
+        """Name, digest, and what columns were taken for what, as records hold them."""
+        taken = {"taken": dict(self.taken)} if self.taken else {}
+        return {"name": self.name, "sha256": self.sha256, **taken}
 
     def find(self, file: str, well: str = "") -> tuple[str, str]:
         """Return well and condition of an image file, "" where the map does not know it.
@@ -151,12 +167,9 @@ class PlateMap:
         InputError
             If it is no number of 0 or more.
         """
-        text = entry.get(_DOSE, "")
-        try:
-            dose = float(text or "nan")
-        except ValueError:
-            dose = -1.0
-        if dose < 0 or math.isinf(dose):
+        text = entry.get(DOSE, "")
+        dose = dose_of(text)
+        if text and math.isnan(dose):
             raise InputError(
                 f"{self.name} has the dose {shown(text)!r} in "
                 f"{shown(entry['well'] or entry.get('file', ''))}; doses are numbers of 0 or "
@@ -211,8 +224,8 @@ class PlateMap:
 
 def condition_of(entry: Mapping[str, str]) -> str:
     """Return the condition that a row of a plate map tells, see :class:`PlateMap`."""
-    if _CONDITION in entry:
-        return entry[_CONDITION]
+    if CONDITION in entry:
+        return entry[CONDITION]
     rest = {name: value for name, value in entry.items() if name not in _PLACE and value}
     return "; ".join(f"{name}={value}" for name, value in rest.items())
 

@@ -108,6 +108,7 @@ class RunFields:
             If there is no image, none can be used, or there are results of another run.
         """
         files, said = image_files(given, self.out)
+        said += self.plate_map.said if self.plate_map else ()
         common = self.out / "fields" / "shared.json"
         check_outputs([*self._tables, common, self._page])
         found = FieldList.of(files, self.plate_map)

@@ -100,11 +100,11 @@ def rows_of(stacks: Sequence[CellStack], plate_map: PlateMap | None = None) -> R
 
 
 def wells_told(stacks: Sequence[CellStack], plate_map: PlateMap | None) -> list[str]:
-    """Return sentences that say which wells the rows of images will have by names of files."""
+    """Return sentences on what rows will have by the map's columns and by names of files."""
     guesses: dict[str, WellGuess] = {}
     for stack in stacks:
         guesses |= guessed_wells_of(stack.crops, stack.name, plate_map)
-    return told_wells(guesses)
+    return [*(plate_map.said if plate_map else ()), *told_wells(guesses)]
 
 
 def source_name(name: str) -> str:

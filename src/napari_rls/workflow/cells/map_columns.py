@@ -1,0 +1,131 @@
+"""What the columns of a plate map mean that are called otherwise than its own words for it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from napari_rls.files.json_file import shown
+
+WELL, FILE, CONDITION, DOSE = "well", "file", "condition", "dose"
+_DRUG, _CONTROL = "drug", "control"
+
+_VARIANTS = {
+    WELL: ("wellid", "wellname", "wellposition", "wellpos"),
+    FILE: ("filename", "imagefile", "imagefilename"),
+    CONDITION: ("conditions", "conditionname"),
+    DOSE: (
+        *("doses", "dosage", "concentration", "conc"),
+        *(f"{what}{how}" for what in ("drug", "compound", "treatment", "final")
+          for how in ("dose", "concentration", "conc")),
+    ),
+    _DRUG: (
+        *("drugs", "compound", "compounds", "treatment", "substance"),
+        *("drugname", "compoundname", "treatmentname"),
+    ),
+    _CONTROL: ("controls", "controltype", "ctrl"),
+}  # fmt: skip
+"""Names of columns by their meaning, without signs and a unit."""
+
+PLACES = {WELL: ("metadata_well", "well_id", "well id"), FILE: ("metadata_file", "filename")}
+"""Other names of the columns by which a table is known for a plate map."""
+
+_PREFIX = "metadata_"
+_UNIT = re.compile(
+    r"[\s_]*[(\[]\s*(?P<within>[^)\]]+?)\s*[)\]]$|"
+    r"[\s_]+(?P<behind>[pnuµμm]?m|molar|[pnuµμm]?g[/_ ]?(?:per[_ ])?m?l|%|percent)$"
+)
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """What columns are taken for.
+
+    Attributes
+    ----------
+    taken
+        Columns by what they are taken for.
+    said
+        Sentences on what was taken for what, and on what was not.
+    """
+
+    taken: Mapping[str, str]
+    said: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, str]], source: str) -> Meanings:
+        """Look for what columns mean; one that has the plain name goes before all others.
+
+        Parameters
+        ----------
+        rows
+            The table, by names of columns in lower case.
+        source
+            Name of its file, for sentences.
+
+        Examples
+        --------
+        >>> rows = [{"well": "A1", "compound": "x", "concentration (nm)": "3"}]
+        >>> dict(Meanings.of(rows, "map.csv").taken)
+        {'dose': 'concentration (nm)', 'drug': 'compound'}
+        """
+        columns = list(rows[0]) if rows else []
+        taken: dict[str, str] = {}
+        refused: list[str] = []
+        for meaning, variants in _VARIANTS.items():
+            found = [name for name in columns if _plain(name) in (meaning, *variants)]
+            if meaning in columns or not found:
+                continue
+            if len(found) > 1:
+                named = " and ".join(shown(repr(name)) for name in found)
+                refused.append(
+                    f"{source} has {len(found)} columns that may be the {meaning}, {named}, of "
+                    f"which none is taken for it; call the one that is meant {meaning!r}."
+                )
+            elif meaning == DOSE and (wrong := _no_dose(rows, found[0])) is not None:
+                refused.append(
+                    f"The column {shown(repr(found[0]))} of {source} is not taken for the dose, as "
+                    f"{shown(repr(wrong))} is no number of 0 or more without a unit."
+                )
+            else:
+                taken[meaning] = found[0]
+        words = [f"{shown(repr(name))} for the {m}{_unit(name)}" for m, name in taken.items()]
+        said = [f"Columns of {source} are taken: {', '.join(words)}."] if words else []
+        return cls(taken, (*said, *refused))
+
+    def renamed(self, row: Mapping[str, str]) -> dict[str, str]:
+        """Return a row with its columns by what they mean."""
+        names = {column: meaning for meaning, column in self.taken.items()}
+        return {names.get(name, name): entry for name, entry in row.items()}
+
+
+def _plain(name: str) -> str:
+    """Return a column's name without the prefix of CellProfiler, a unit and signs."""
+    return re.sub(r"[\W_]+", "", _UNIT.sub("", name.removeprefix(_PREFIX)))
+
+
+def _unit(name: str) -> str:
+    found = _UNIT.search(name)
+    return f" (in {shown(found['within'] or found['behind'])})" if found else ""
+
+
+def _no_dose(rows: Sequence[Mapping[str, str]], column: str) -> str | None:
+    """Return the first entry of a column that is no dose; None if all are, or are empty."""
+    return next((row[column] for row in rows if math.isnan(dose_of(row[column], 0.0))), None)
+
+
+def dose_of(text: str, empty: float = math.nan) -> float:
+    """Return the dose that an entry tells, NaN if it is no finite number of 0 or more.
+
+    Examples
+    --------
+    >>> dose_of("0.5"), dose_of("5 nM"), dose_of("", 0.0)
+    (0.5, nan, 0.0)
+    """
+    try:
+        dose = float(text) if text else empty
+    except ValueError:
+        return math.nan
+    return dose if math.isfinite(dose) and dose >= 0 else math.nan
