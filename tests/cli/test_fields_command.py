@@ -330,6 +330,27 @@ def test_fields_that_cannot_be_used_do_not_stop_the_others(plate: Path, tmp_path
     assert set(pd.read_csv(tmp_path / "out" / "cells.csv").Metadata_Well) == {"B03"}
 
 
+def test_what_holds_for_many_files_is_said_once(tmp_path: Path) -> None:
+    image = drawn_field(8.0, 1, 1).lr.data[0]
+    for well in ("B03", "B04", "C05_D06"):
+        tifffile.imwrite(tmp_path / f"{well}.tif", image, photometric="minisblack")
+    (tmp_path / "map.csv").write_text("well,condition\nB03,control\n")
+    out = tmp_path / "out"
+    more = ("--plate-map", tmp_path / "map.csv", *OPTICS, *QUICK)
+    told = run("fields", *sorted(tmp_path.glob("*.tif")), "--out", out, *more).stderr
+    assert told.count("3 files like B03.tif: Read as one image") == told.count("Read as") == 1
+    for sentence in (
+        "Wells, from the names of files: B03 (B03.tif), B04 (B04.tif), D06 (C05_D06.tif).",
+        "Names with more than one well are taken so: C05_D06.tif as D06, not C05;",
+        "map.csv does not tell the condition of B04, D06; it is left empty.",
+    ):
+        assert told.count(sentence) == 1
+        assert told.index(sentence) < told.index("nuclei found")
+    record = read_table(out / "cells.parquet")[1]
+    assert sum("does not tell the condition" in text for text in record["warnings"]) == 1
+    assert sum("more than one well" in text for text in record["warnings"]) == 1
+
+
 def test_planes_are_fields_of_their_own_in_one_table(tmp_path: Path) -> None:
     lr = drawn_field(8.0, 1, 1).lr
     planes = replace(lr, data=np.concatenate([lr.data, np.roll(lr.data, 1)]), leading="Z")

@@ -18,6 +18,7 @@ from zarr_bench import write_image, write_plate
 
 from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.write import write_stack
+from napari_rls.workflow.fields.field_files import FieldFile
 
 OPTIONS = (
     "--ratio", "8", "--psf", "0.45", "--noise", "100,2,4", "--steps", "2", "--samples", "0",
@@ -166,6 +167,22 @@ def test_single_images_of_known_wells_become_a_plate(tmp_path: Path) -> None:
     assert "of 3 of 3 fields are in" in again.stderr
     alone = run("fields", root, "--out", tmp_path / "out", *OPTIONS, code=1)
     assert "plate_SR8x.ome.zarr is left out: its pixels are generated" in alone.stderr
+
+
+def test_planes_of_time_points_are_named_after_both(tmp_path: Path) -> None:
+    frames = np.stack([np.stack([pixels(t + z) for z in (0, 1)]) for t in (0, 2)])
+    stored = frames.swapaxes(1, 2)
+    path = write_image(tmp_path / "time.ome.zarr", stored, axes="tczyx", size=None, window=True)
+    result = run("fields", path, "--out", tmp_path / "out", *OPTIONS)
+    assert result.stderr.count("4 planes (2 time points of 2 planes) is taken for") == 1
+    made = sorted(p.name for p in (tmp_path / "out" / "fields").glob("*.ome.zarr"))
+    assert made == [f"time_t{t}z{z}_SR8x.ome.zarr" for t in (1, 2) for z in (1, 2)]
+    table = pd.read_parquet(tmp_path / "out" / "cells.parquet")
+    found = table[["Metadata_T", "Metadata_Z"]].drop_duplicates().values.tolist()
+    assert found == [[1, 1], [1, 2], [2, 1], [2, 2]]
+    for index, expected in enumerate(frames.reshape(4, *frames.shape[2:])):
+        read = FieldFile(path, index, 4, "time").read()
+        np.testing.assert_array_equal(read.data[0], expected)
 
 
 def test_single_images_of_unknown_wells_are_written_one_by_one(tmp_path: Path) -> None:

@@ -287,16 +287,16 @@ def test_columns_of_other_names_are_taken_for_what_they_mean(
         (
             "well,Dose_uM,Dose_nM\nA1,1,1000\n",
             (
-                "map.csv has 2 columns that may be the dose, 'dose_um' and 'dose_nm', of which none is "
-                "taken for it; call the one that is meant 'dose'."
+                "map.csv has 2 columns that may be the dose, 'dose_um' and 'dose_nm', of which "
+                "none is taken for it; call the one that is meant 'dose'."
             ),
             False,
         ),
         (
             "well,concentration\nA1,150 nM\n",
             (
-                "The column 'concentration' of map.csv is not taken for the dose, as '150 nM' is no "
-                "number of 0 or more without a unit."
+                "The column 'concentration' of map.csv is not taken for the dose, as '150 nM' "
+                "is no number of 0 or more without a unit."
             ),
             False,
         ),

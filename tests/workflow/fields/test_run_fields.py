@@ -15,7 +15,7 @@ from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells import write
 from napari_rls.workflow.cells.read import read_stack
-from napari_rls.workflow.fields.field_files import FieldPaths, write_field
+from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.run_fields import RunFields
@@ -58,6 +58,34 @@ def test_time_points_of_a_file_are_fields_of_which_rows_tell(tmp_path: Path) -> 
     cells = read_stack(out / "fields" / "B03_2_cells_SR8x.ome.tif")
     assert {(crop.file, crop.time) for crop in cells.crops} == {("B03.ome.tif", 2)}
     assert cells.channels == ("DNA", "FKHR-GFP")
+
+
+def test_planes_of_time_points_are_fields_of_which_rows_tell_both(tmp_path: Path) -> None:
+    image = drawn_field(8.0, 1, 1).lr.data[0]
+    frames = np.stack([[np.roll(image, 2 * t + z, axis=-1) for z in (0, 1)] for t in range(3)])
+    tifffile.imwrite(
+        tmp_path / "B03.ome.tif",
+        frames,
+        ome=True,
+        photometric="minisblack",
+        metadata={"axes": "TZCYX", "Channel": {"Name": ["DNA", "FKHR-GFP"]}},
+    )
+    out = tmp_path / "out"
+    told = [update.message for update in job(out).updates([tmp_path / "B03.ome.tif"])]
+    assert (
+        len([text for text in told if "6 planes (3 time points of 2 planes) is taken" in text]) == 1
+    )
+    table = pd.read_csv(out / "cells.csv")
+    found = table[["Metadata_T", "Metadata_Z"]].drop_duplicates().values.tolist()
+    assert found == [[t, z] for t in (1, 2, 3) for z in (1, 2)]
+    assert (out / "fields" / "B03_t2z1_SR8x.ome.tif").exists()
+    # Each is the plane that it says: rolled by so much.
+    cells = read_stack(out / "fields" / "B03_t3z2_cells_SR8x.ome.tif")
+    assert {(crop.file, crop.time, crop.plane) for crop in cells.crops} == {("B03.ome.tif", 3, 2)}
+    for index, (t, z) in enumerate((t, z) for t in range(3) for z in range(2)):
+        read = FieldFile(tmp_path / "B03.ome.tif", index, 6, "B03").read()
+        np.testing.assert_array_equal(read.data[0], frames[t, z])
+        assert read.crops[0].frame == (t + 1, z + 1)
 
 
 def test_images_larger_than_a_tile_are_written_tile_by_tile(

@@ -35,7 +35,7 @@ _UNNAMED_AXES = "QI"
 """tifffile's letters for an axis of which the file says nothing."""
 
 
-def read_stack(path: Path | str) -> CellStack:
+def read_stack(path: Path | str, *, frames: bool = False) -> CellStack:
     """Read the images of a file with all that the file says of them.
 
     A TIFF or OME-TIFF file, or with the extra ``microscope`` a LIF, CZI or ND2 file, with
@@ -43,7 +43,8 @@ def read_stack(path: Path | str) -> CellStack:
 
     Files of cells (N, C, y, x) or (C, y, x), and of whole fields, read alike; the
     leading axis may have any name. Channel names, pixel size and the crop records
-    that napari-rls writes come along.
+    that napari-rls writes come along. With ``frames``, planes of several time points are
+    fields of their own.
 
     Raises
     ------
@@ -53,11 +54,13 @@ def read_stack(path: Path | str) -> CellStack:
     """
     path = Path(path)
     if is_ome_zarr(path):
-        return ZarrImage.open(path).read()
+        return ZarrImage.open(path, frames=frames).read()
     if is_original(path):
         array, axes, header = read_original(path)
         return replace(
-            stack_from_array(array, axes=axes, channels=header.channels, name=name_of(path)),
+            stack_from_array(
+                array, axes=axes, channels=header.channels, name=name_of(path), frames=frames
+            ),
             pixel_size_um=header.pixel_size_um,
         )
     with open_tiff(path) as tiff:
@@ -65,8 +68,10 @@ def read_stack(path: Path | str) -> CellStack:
         stack = _own_stack(array, header, name_of(path))
     if stack is None:
         # After what the library says of a damaged file, which can have axes of any kind.
-        stack = stack_from_array(array, axes=axes, channels=header.channels, name=name_of(path))
-    crops = header.crops if len(header.crops) == len(stack) else ()
+        stack = stack_from_array(
+            array, axes=axes, channels=header.channels, name=name_of(path), frames=frames
+        )
+    crops = header.crops if len(header.crops) == len(stack) else stack.crops
     reading = replace(stack.reading, unit=header.unit)
     return replace(stack, pixel_size_um=header.pixel_size_um, crops=crops, reading=reading)
 

@@ -122,15 +122,19 @@ class Reading:
                 f"Each of its {self.apart} is taken for a cell or field of its own; if that is "
                 "wrong, give one of each, or a projection."
             )
-        if self.blank:
-            said.append(
-                f"{self.blank} of the image hold nothing: see that it was written to its end."
-            )
+        said += [self.blank_words] if self.blank else []
         said += [
             f"{name} holds only True and False, like a mask: the search needs intensities."
             for name in self.masks
         ]
         return [*said, self.unit_words] if self.unit else said
+
+    @property
+    def blank_words(self) -> str:
+        """What is to be said of parts that may never have been written, or ""."""
+        return self.blank and (
+            f"{self.blank} of the image hold nothing: see that it was written to its end."
+        )
 
     @property
     def unit_words(self) -> str:

@@ -124,6 +124,7 @@ def stack_from_array(
     axes: Sequence[str] | None = None,
     channels: Sequence[str] = (),
     name: str = "image",
+    frames: bool = False,
 ) -> CellStack:
     """Make a stack of (C, y, x) or (N, C, y, x) pixels; the leading axis may have any name.
 
@@ -139,6 +140,8 @@ def stack_from_array(
         Names of the channels, if known.
     name
         Name of the source, for messages.
+    frames
+        Whether planes of time points, with axes named T and Z, are cells or fields of their own.
 
     Raises
     ------
@@ -152,8 +155,10 @@ def stack_from_array(
     >>> len(cells), cells.channels
     (3, ('DNA', 'GFP'))
     """
-    shape = array.shape
     names = list(axes) if axes is not None else [""] * array.ndim
+    if frames and (both := frame_axes(array.shape, names)):
+        return _of_frames(array, names, both, channels, name)
+    shape = array.shape
     if array.size == 0:
         raise InputError(f"{name} is empty (shape {shape}); choose an image with pixels.")
     if array.dtype.kind not in "biuf":
@@ -190,6 +195,37 @@ def stack_from_array(
             apart="" if manifold is None else told_apart(names[manifold], cells),
         ),
     )
+
+
+def frame_axes(shape: Sequence[int], axes: Sequence[str]) -> tuple[int, ...]:
+    """Return the axes of time points and of planes, in this order, if an image has both."""
+    names = [axis.strip().lower() for axis in axes]
+    found = tuple(names.index(letter) for letter in "tz" if letter in names)
+    return found if len(found) == 2 and all(shape[axis] > 1 for axis in found) else ()
+
+
+def _of_frames(
+    array: NDArray[np.generic],
+    names: Sequence[str],
+    both: tuple[int, ...],
+    channels: Sequence[str],
+    name: str,
+) -> CellStack:
+    """Return the planes of all time points, one time point after the other."""
+    times, planes = (array.shape[axis] for axis in both)
+    rest = [axis for axis in range(array.ndim) if axis not in both]
+    joined = array.transpose(*both, *rest)
+    joined = joined.reshape(times * planes, *joined.shape[2:])
+    stack = stack_from_array(
+        joined, axes=["TZ", *(names[axis] for axis in rest)], channels=channels, name=name
+    )
+    apart = f"{times * planes} planes ({times} time points of {planes} planes)"
+    crops = tuple(
+        Crop(name, time=time + 1, plane=plane + 1)
+        for time in range(times)
+        for plane in range(planes)
+    )
+    return replace(stack, crops=crops, reading=replace(stack.reading, apart=apart))
 
 
 def told_apart(axis: str, count: int) -> str:

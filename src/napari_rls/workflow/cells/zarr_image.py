@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_rls.errors import TiffError
 from napari_rls.workflow.cells.ome import in_micrometres, square_side
 from napari_rls.workflow.cells.ome_zarr import is_ome_zarr, metadata_of, read_plate, told, zarr_name
-from napari_rls.workflow.cells.stack import CellStack, Crop, find_axes, stack_from_array
+from napari_rls.workflow.cells.stack import CellStack, Crop, find_axes, frame_axes, stack_from_array
 from napari_rls.workflow.cells.tiff_file import check_size
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ class ZarrImage:
     array: zarr.Array[Any]
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, frames: bool = False) -> Self:
         """Read what an image says of itself.
+
+        With ``frames``, planes of several time points are fields of their own.
 
         Raises
         ------
@@ -71,6 +73,7 @@ class ZarrImage:
                 axes=axes,
                 channels=_channels(ome),
                 name=name,
+                frames=frames,
             )
             layout = replace(layout, pixel_size_um=_pixel_size(scales))
         return cls(path, layout, axes, found)
@@ -86,22 +89,29 @@ class ZarrImage:
         InputError
             If they cannot be read, or nothing was written of a channel.
         """
-        leading, _ = find_axes(self.array.shape, self.axes)
+        frames = frame_axes(self.array.shape, self.axes)
+        leading = frames or tuple(
+            axis for axis in find_axes(self.array.shape, self.axes)[:1] if axis is not None
+        )
         with told(self.path):
             where = [slice(None)] * self.array.ndim
-            if index is not None and leading is not None:
-                where[leading] = slice(index, index + 1)
+            if index is not None and leading:
+                at = np.unravel_index(index, [self.array.shape[axis] for axis in leading])
+                for axis, k in zip(leading, at, strict=True):
+                    where[axis] = slice(int(k), int(k) + 1)
             count = len(self) if index is None else 1
             shape = (count, *self.layout.data.shape[1:])
             check_size(math.prod(shape) * self.array.dtype.itemsize, None)
             pixels = np.asarray(self.array[tuple(where)])
-            data = stack_from_array(pixels, axes=self.axes).data.reshape(shape)
+            data = stack_from_array(pixels, axes=self.axes, frames=bool(frames)).data.reshape(shape)
             blank = self._blank(data)
-        crop = Crop(self.layout.name, well=self._well())
+        known = self.layout.crops or (Crop(self.layout.name),) * len(self)
+        chosen = known if index is None else known[index : index + 1]
+        well = self._well()
         return replace(
             self.layout,
             data=data,
-            crops=(crop,) * count,
+            crops=tuple(replace(crop, well=well) for crop in chosen),
             reading=replace(self.layout.reading, blank=blank),
         )
 

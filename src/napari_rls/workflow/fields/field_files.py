@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,11 @@ class FieldFile:
             If the file cannot be used.
         """
         if self.zarr:
-            image = ZarrImage.open(self.path)
+            image = ZarrImage.open(self.path, frames=True)
             self._check(len(image))
             stack = image.read(self.index)
         else:
-            stack = read_stack(self.path)
+            stack = _whole(self.path) if self.count > 1 else read_stack(self.path)
             self._check(len(stack))
             crops = stack.crops[self.index : self.index + 1]
             data = stack.data[self.index : self.index + 1]
@@ -82,13 +83,24 @@ class FieldFile:
         (crop,) = stack.crops or (Crop(stack.name),)
         if self.count == 1:
             return replace(stack, crops=(crop,), leading=None)
-        if stack.leading is not None:
+        if stack.leading is not None and not crop.frame:
             crop = crop.of_frame(stack.leading, self.index)
         return replace(stack, crops=(crop,), leading=None, name=self.name)
 
     def _check(self, count: int) -> None:
         if count != self.count:
             raise InputError(f"{self.path} has changed since the run began; start it again.")
+
+
+def _whole(path: Path) -> CellStack:
+    """Return a file of several fields, which is read once while its fields are worked on."""
+    changed = path.stat() if path.exists() else None
+    return _kept(path, changed and (changed.st_mtime_ns, changed.st_size))
+
+
+@lru_cache(maxsize=1)
+def _kept(path: Path, _changed: tuple[int, int] | None) -> CellStack:
+    return read_stack(path, frames=True)
 
 
 def image_files(given: Sequence[Path], out: Path | None = None) -> tuple[list[Path], list[str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from napari_rls.workflow.cells.ome_zarr import (
 )
 from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.reading import Reading, told_readings
+from napari_rls.workflow.cells.stack import CellStack, Crop
+from napari_rls.workflow.cells.wells import told_wells
 from napari_rls.workflow.cells.write import stem
 from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.field_files import FieldFile
@@ -41,27 +45,48 @@ class FieldList:
         What cannot be read: its name, and why.
     said
         Sentences on what is left out.
+    readings
+        What files, or images of plates, were taken for, by their names.
+    places
+        File and well of each field, the well "" where only the file's name can tell it.
     """
 
     fields: list[FieldFile] = field(default_factory=list)
     layouts: dict[str, PlateLayout] = field(default_factory=dict)
     broken: list[tuple[str, InputError]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    readings: list[tuple[str, Reading]] = field(default_factory=list)
+    places: dict[tuple[str, str], None] = field(default_factory=dict)
+    _chosen: Callable[[CellStack], CellStack] = field(default=lambda stack: stack)
 
     @classmethod
-    def of(cls, files: Sequence[Path], plate_map: PlateMap | None = None) -> FieldList:
+    def of(
+        cls,
+        files: Sequence[Path],
+        chosen: Callable[[CellStack], CellStack],
+        plate_map: PlateMap | None = None,
+    ) -> FieldList:
         """Look into files and OME-Zarr folders; no pixel of these is read.
+
+        Parameters
+        ----------
+        files
+            The files.
+        chosen
+            Returns an image with the channels that are used.
+        plate_map
+            What was done to the wells.
 
         Raises
         ------
         InputError
             If two fields have the same name.
         """
-        found = cls()
+        found = cls(_chosen=chosen)
         for path in files:
             try:
                 if not is_ome_zarr(path):
-                    found._add(path, stem(path), len(read_stack(path)))
+                    found._add(path, stem(path), read_stack(path, frames=True))
                 elif read_zarr_record(path).get("generated"):
                     found.said.append(
                         f"{path.name} is left out: its pixels are generated, not measured."
@@ -76,6 +101,20 @@ class FieldList:
         found._check_names()
         return found
 
+    def told(self, plate_map: PlateMap | None) -> list[str]:
+        """Return what to say before a run: how files were read, which wells, what no map tells."""
+        guesses = guessed_wells([file for file, well in self.places if not well], plate_map)
+        complaint = plate_map.complaint(self.places) if plate_map else ""
+        words = [*told_readings(self.readings), *told_wells(guesses)]
+        return [*words, *([complaint] if complaint else [])]
+
+    def _note(self, name: str, image: CellStack, crop: Crop) -> None:
+        """Keep what an image was taken for, and its place."""
+        self.places[crop.file or image.name, crop.well] = None
+        # An image that cannot be used is told when its turn comes.
+        with suppress(InputError):
+            self.readings.append((name, self._chosen(image).reading))
+
     def _check_names(self) -> None:
         paths: dict[str, Path] = {}
         for each in self.fields:
@@ -86,10 +125,13 @@ class FieldList:
                     "what is made of them would be one; rename one."
                 )
 
-    def _add(self, path: Path, name: str, count: int) -> None:
-        numbers = [f"_{k + 1}" for k in range(count)] if count > 1 else [""]
+    def _add(self, path: Path, name: str, stack: CellStack) -> None:
+        self._note(path.name, stack, stack.crops[0] if stack.crops else Crop())
+        several = len(stack) > 1
+        numbers = _frames(stack) or [f"{k + 1}" if several else "" for k in range(len(stack))]
         self.fields += [
-            FieldFile(path, k, count, name + number) for k, number in enumerate(numbers)
+            FieldFile(path, k, len(stack), _called(name, number))
+            for k, number in enumerate(numbers)
         ]
 
     def _add_plate(self, name: str, plate: ZarrPlate) -> None:
@@ -98,25 +140,28 @@ class FieldList:
         for each in plate.fields:
             called = f"{name}_{each.well}_{each.name}"
             try:
-                image = ZarrImage.open(each.path)
+                image = ZarrImage.open(each.path, frames=True)
             except InputError as error:
                 self.broken.append((called, error))
                 continue
+            self._note(called, image.layout, Crop(well=each.well))
             for k, plane in enumerate(_planes(image)):
                 place = Place(name, each.row, each.column, each.name + plane, each.acquisition)
-                self.fields.append(FieldFile(each.path, k, len(image), called + plane, place))
+                named = _called(called, plane)
+                self.fields.append(FieldFile(each.path, k, len(image), named, place))
 
     def _add_series(self, path: Path) -> None:
         series = series_of(path)
         for each in series:
             name = stem(path) + (f"_{each.name}" if len(series) > 1 else "")
             try:
-                image = ZarrImage.open(each)
+                image = ZarrImage.open(each, frames=True)
             except InputError as error:
                 self.broken.append((name, error))
                 continue
+            self._note(name, image.layout, Crop())
             for k, plane in enumerate(_planes(image)):
-                self.fields.append(FieldFile(each, k, len(image), name + plane))
+                self.fields.append(FieldFile(each, k, len(image), _called(name, plane)))
 
     def _place_loose(self, plate_map: PlateMap | None) -> None:
         """Give OME-Zarr images that are on no plate a place, if the well of each is known."""
@@ -143,8 +188,20 @@ def _planes(image: ZarrImage) -> list[str]:
     """Return what the fields of an image are called behind its name, as z1, z2; "" for one."""
     if len(image) == 1:
         return [""]
+    if both := _frames(image.layout):
+        return both
     letter = (image.layout.leading or "n")[0].lower()
     return [f"{letter}{k + 1}" for k in range(len(image))]
+
+
+def _frames(stack: CellStack) -> list[str]:
+    """Return what planes of several time points are called, as t1z2; empty if there are none."""
+    crops = [crop for crop in stack.crops if crop.time is not None and crop.plane is not None]
+    return [f"t{crop.time}z{crop.plane}" for crop in crops] if len(crops) == len(stack) else []
+
+
+def _called(name: str, part: str) -> str:
+    return f"{name}_{part}" if part else name
 
 
 def _well_of(each: FieldFile, plate_map: PlateMap | None) -> str:

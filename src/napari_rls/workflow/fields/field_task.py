@@ -104,9 +104,9 @@ class FieldTask:
     def _updates(self, resolver: FieldResolver) -> Generator[FieldsUpdate, None, None]:
         name = self.field.name
         stack = read_field(self.field, self.channels, resolver)
-        if not stack.reading.certain and self.field.index == 0:
-            text = " ".join([stack.reading.text, *stack.reading.warnings])
-            yield FieldsUpdate(f"{name}: {text}", name)
+        # How files are read was said before of all; this shows only once pixels are read.
+        if blank := stack.reading.blank_words:
+            yield FieldsUpdate(f"{name}: {blank}", name)
         ratio = resolver.microscope(stack).ratio
         paths = FieldPaths.in_run(self.out, self.field, ratio)
         job = {"sha256": self.digest, "input": content_digest(stack.data)}

@@ -17,6 +17,7 @@ from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.bundle import Bundle
 from napari_rls.search.settings import Settings
 from napari_rls.version import __version__
+from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.fields.cluster import Workers, run_tasks
@@ -111,12 +112,14 @@ class RunFields:
         said += self.plate_map.said if self.plate_map else ()
         common = self.out / "fields" / "shared.json"
         check_outputs([*self._tables, common, self._page])
-        found = FieldList.of(files, self.plate_map)
+        found = FieldList.of(files, self._chosen, self.plate_map)
         broken = [FieldsUpdate(str(error), name, error=error) for name, error in found.broken]
         yield from map(FieldsUpdate, (*said, *found.said))
         yield from broken
         if not found.fields:
             raise InputError("None of the images can be used.")
+        told = found.told(self.plate_map)
+        yield from map(FieldsUpdate, told)
         shared = self._shared(found.fields, common)
         yield from map(FieldsUpdate, shared.words)
         finished: dict[int, FinishedField] = {}
@@ -134,7 +137,13 @@ class RunFields:
             raise InputError("No field came to an end, so that there is no table.")
         in_order = tuple(finished[index] for index in sorted(finished))
         for update in self._ended(in_order, shared, tuple(left_out), tuple(said)):
-            yield replace(update, done=total, total=total)
+            # What holds for all fields was said before.
+            if update.message not in told:
+                yield replace(update, done=total, total=total)
+
+    def _chosen(self, image: CellStack) -> CellStack:
+        """Return an image with the bundle's channels."""
+        return choose_channels(image, self.channels, self.resolver.bundle.manifest.channel_names)
 
     @property
     def _tables(self) -> tuple[Path, ...]:
