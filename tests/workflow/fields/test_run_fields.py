@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 from field_bench import NOISE, bundle, drawn_field
 
+from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.settings import Settings
@@ -86,6 +88,26 @@ def test_planes_of_time_points_are_fields_of_which_rows_tell_both(tmp_path: Path
         read = FieldFile(tmp_path / "B03.ome.tif", index, 6, "B03").read()
         np.testing.assert_array_equal(read.data[0], frames[t, z])
         assert read.crops[0].frame == (t + 1, z + 1)
+
+
+def test_a_run_that_does_not_fit_on_the_disk_is_told_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 100_000
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    lr = drawn_field(8.0, 1, 2).lr  # SR: 2 channels of 64 x 128 pixels of 4 bytes
+    for well in ("B03", "B04"):
+        write.write_stack(tmp_path / f"{well}.ome.tif", lr, description="a field")
+    files = [tmp_path / "B03.ome.tif", tmp_path / "B04.ome.tif"]
+    out = tmp_path / "out"
+    assert any("cells of 1 of 1" in update.message for update in job(out).updates(files[:1]))
+    refused = "The results take about 131 kB, and 100 kB are free on the disk"
+    with pytest.raises(InputError, match=refused):
+        list(job(tmp_path / "other").updates(files))
+    assert not list((tmp_path / "other").rglob("*.tif"))
+    # What is there needs no more space.
+    assert any("cells of 2 of 2" in update.message for update in job(out).updates(files))
 
 
 def test_images_larger_than_a_tile_are_written_tile_by_tile(

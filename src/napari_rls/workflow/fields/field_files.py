@@ -49,6 +49,8 @@ class FieldFile:
         What the files that are written of it are called.
     place
         Where it is on the plate that is written; None if it is on none.
+    shape, pixel_size_um
+        Its rows and columns, and the side of a pixel in micrometres if known.
     """
 
     path: Path
@@ -56,11 +58,21 @@ class FieldFile:
     count: int
     name: str
     place: Place | None = None
+    shape: tuple[int, int] = (0, 0)
+    pixel_size_um: float | None = None
 
     @property
     def zarr(self) -> bool:
         """Whether it is an OME-Zarr, as what is written of it is then."""
         return is_ome_zarr(self.path)
+
+    @classmethod
+    def of(
+        cls, path: Path, image: CellStack, index: int, name: str, place: Place | None = None
+    ) -> FieldFile:
+        """Return one of the fields of an image."""
+        height, width = image.data.shape[-2:]
+        return cls(path, index, len(image), name, place, (height, width), image.pixel_size_um)
 
     def read(self) -> CellStack:
         """Read the field, (1, C, h, w).
@@ -224,6 +236,19 @@ class FieldPaths:
             self.cells,
             *([samples_path(self.cells)] if samples else []),
         )
+
+
+def sr_bytes(field: FieldFile, channels: int, ratio: float) -> int:
+    """Return about how many bytes the SR image of a field takes, without what is compressed.
+
+    Examples
+    --------
+    >>> sr_bytes(FieldFile(Path("B03.tif"), 0, 1, "B03", shape=(1000, 1000)), 2, 8)
+    512000000
+    """
+    height, width = (round(side * ratio) for side in field.shape)
+    # An OME-Zarr has its image in levels of half the size too, which are a third of it.
+    return channels * height * width * 4 * (4 if field.zarr else 3) // 3
 
 
 def write_field(

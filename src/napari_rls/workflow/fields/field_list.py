@@ -130,8 +130,7 @@ class FieldList:
         several = len(stack) > 1
         numbers = _frames(stack) or [f"{k + 1}" if several else "" for k in range(len(stack))]
         self.fields += [
-            FieldFile(path, k, len(stack), _called(name, number))
-            for k, number in enumerate(numbers)
+            FieldFile.of(path, stack, k, _called(name, number)) for k, number in enumerate(numbers)
         ]
 
     def _add_plate(self, name: str, plate: ZarrPlate) -> None:
@@ -148,7 +147,7 @@ class FieldList:
             for k, plane in enumerate(_planes(image)):
                 place = Place(name, each.row, each.column, each.name + plane, each.acquisition)
                 named = _called(called, plane)
-                self.fields.append(FieldFile(each.path, k, len(image), named, place))
+                self.fields.append(FieldFile.of(each.path, image.layout, k, named, place))
 
     def _add_series(self, path: Path) -> None:
         series = series_of(path)
@@ -161,7 +160,7 @@ class FieldList:
                 continue
             self._note(name, image.layout, Crop())
             for k, plane in enumerate(_planes(image)):
-                self.fields.append(FieldFile(each, k, len(image), _called(name, plane)))
+                self.fields.append(FieldFile.of(each, image.layout, k, _called(name, plane)))
 
     def _place_loose(self, plate_map: PlateMap | None) -> None:
         """Give OME-Zarr images that are on no plate a place, if the well of each is known."""

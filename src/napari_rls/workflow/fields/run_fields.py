@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_rls.errors import InputError
+from napari_rls.errors import InputError, SettingsError
 from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.cells import MeasureSettings
@@ -21,7 +21,12 @@ from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.fields.cluster import Workers, run_tasks
-from napari_rls.workflow.fields.field_files import FieldFile, image_files
+from napari_rls.workflow.fields.field_files import (
+    FieldFile,
+    FieldPaths,
+    image_files,
+    sr_bytes,
+)
 from napari_rls.workflow.fields.field_list import FieldList
 from napari_rls.workflow.fields.field_page import field_page
 from napari_rls.workflow.fields.field_settings import FieldSettings
@@ -106,7 +111,8 @@ class RunFields:
         Raises
         ------
         InputError
-            If there is no image, none can be used, or there are results of another run.
+            If there is no image, none can be used, there are results of another run, or too
+            little space for SR images.
         """
         files, said = image_files(given, self.out)
         said += self.plate_map.said if self.plate_map else ()
@@ -120,6 +126,7 @@ class RunFields:
             raise InputError("None of the images can be used.")
         told = found.told(self.plate_map)
         yield from map(FieldsUpdate, told)
+        check_outputs([common], self._needed(found.fields))
         shared = self._shared(found.fields, common)
         yield from map(FieldsUpdate, shared.words)
         finished: dict[int, FinishedField] = {}
@@ -201,6 +208,19 @@ class RunFields:
         for index, task in enumerate(tasks):
             for update in task.updates(self.resolver):
                 yield index, replace(update, done=index)
+
+    def _needed(self, fields: Sequence[FieldFile]) -> int:
+        """Return about how many bytes the SR images take that are not there yet."""
+        manifest, needed = self.resolver.bundle.manifest, 0
+        for field in fields:
+            # A ratio that is not known is told when it is needed.
+            with suppress(SettingsError):
+                ratio = self.resolver.settings.optics.ratio_of(
+                    field.pixel_size_um, manifest.pixel_size_um
+                )
+                if not FieldPaths.in_run(self.out, field, ratio).image.exists():
+                    needed += sr_bytes(field, len(manifest.channels), ratio)
+        return needed
 
     def _tasks(self, fields: Sequence[FieldFile], shared: Shared) -> Iterator[FieldTask]:
         digest = _digest(shared)
