@@ -10,7 +10,8 @@ import numpy as np
 from napari_rls.errors import InputError, TiffError
 from napari_rls.widgets.cells.layer_file import file_facts
 from napari_rls.workflow.cells.channels import same_name
-from napari_rls.workflow.cells.ome import PROVENANCE_KEY, square_side
+from napari_rls.workflow.cells.lengths import square_side
+from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.pixels import as_pixels
 from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells_of
 from napari_rls.workflow.cells.reading import WELLS_KEY

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError, TiffError
 from napari_rls.text import for_terminal, name_of
-from napari_rls.workflow.cells.ome import Header, square_side
+from napari_rls.workflow.cells.lengths import square_side
+from napari_rls.workflow.cells.ome import Header
 from napari_rls.workflow.cells.stack import check_positions
 from napari_rls.workflow.cells.tiff_file import check_is_file, check_size
 

@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError, TiffError
 from napari_rls.text import name_of
-from napari_rls.workflow.cells.ome import (
-    Header,
-    in_micrometres,
-    parse_ome,
-    square_side,
-    unknown_unit,
-)
+from napari_rls.workflow.cells.lengths import in_micrometres, square_side, unknown_unit
+from napari_rls.workflow.cells.ome import Header, parse_ome
 from napari_rls.workflow.cells.ome_zarr import is_ome_zarr, read_zarr_record
 from napari_rls.workflow.cells.original_file import is_original, read_original
 from napari_rls.workflow.cells.reading import Reading, describe_axes

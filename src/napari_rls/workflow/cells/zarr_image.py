@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_rls.errors import TiffError
-from napari_rls.workflow.cells.ome import in_micrometres, square_side
+from napari_rls.workflow.cells.lengths import in_micrometres, square_side
 from napari_rls.workflow.cells.ome_zarr import is_ome_zarr, metadata_of, read_plate, told, zarr_name
 from napari_rls.workflow.cells.stack import CellStack, Crop, find_axes, frame_axes, stack_from_array
 from napari_rls.workflow.cells.tiff_file import check_size
