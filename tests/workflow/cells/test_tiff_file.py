@@ -17,7 +17,8 @@ import pytest
 import tifffile
 
 from napari_rls.errors import InputError
-from napari_rls.workflow.cells.ome import check_entities, parse_ome
+from napari_rls.workflow.cells.ome import parse_ome
+from napari_rls.workflow.cells.ome_files import check_entities
 from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.tiff_file import BIG, one_of_each_set
 from napari_rls.workflow.measure.image_files import read_images

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError, TiffError
 from napari_rls.text import byte_count, for_terminal
-from napari_rls.workflow.cells.ome import (
+from napari_rls.workflow.cells.ome_files import (
     check_beside,
     check_entities,
     check_ome,
