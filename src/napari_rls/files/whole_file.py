@@ -51,10 +51,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     OSError
         If the folder cannot be written to or the disk is full; it names ``path``.
     """
-    _sweep_once(path.parent.absolute())
-    folder, lock = _claimed(path)
-    draft = folder / _DRAFT
-    try:
+    with _drafted(path) as draft:
         mode = _made(draft)
         yield draft
         _flush(draft, os.O_RDWR)
@@ -65,13 +62,6 @@ def whole_file(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             draft.chmod(mode & 0o777)
         _rename(draft, path)
-    except OSError as error:
-        named = _named(error, draft, path)
-        if named is error:
-            raise
-        raise named from error
-    finally:
-        _remove(folder, lock)
     if os.name == "posix":
         # The file is there, whether or not this folder can be flushed.
         with suppress(OSError):
@@ -89,10 +79,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     OSError
         If the folder cannot be written to or the disk is full; it names ``path``.
     """
-    _sweep_once(path.parent.absolute())
-    folder, lock = _claimed(path)
-    draft, before = folder / _DRAFT, folder / _BEFORE
-    try:
+    with _drafted(path) as draft:
+        before = draft.with_name(_BEFORE)
         yield draft
         if path.is_dir():
             _rename(path, before)
@@ -102,6 +90,16 @@ def whole_folder(path: Path) -> Iterator[Path]:
             if before.exists():
                 _rename(before, path)
             raise
+
+
+@contextmanager
+def _drafted(path: Path) -> Iterator[Path]:
+    """Give the path of a draft in a locked folder of its own, which goes with the block."""
+    _sweep_once(path.parent.absolute())
+    folder, lock = _claimed(path)
+    draft = folder / _DRAFT
+    try:
+        yield draft
     except OSError as error:
         named = _named(error, draft, path)
         if named is error:
