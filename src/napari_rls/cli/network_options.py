@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from napari_rls.cli.options import build
-from napari_rls.cli.reporting import Bars, say
+from napari_rls.cli.reporting import (
+    FAILED,
+    WRONG_USAGE,
+    Bars,
+    exit_code,
+    kept_path,
+    put,
+    say,
+)
+from napari_rls.cli.resumable import check_bundle, check_run, kept, wrong_usage
 from napari_rls.errors import InputError
 from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.models.bundle_file import SUFFIX, read_manifest
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.text import duration
+from napari_rls.training.loop_settings import LoopSettings
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from napari_rls.training.loop import Progress
     from napari_rls.workflow.train.hr_images import HRImages
-    from napari_rls.workflow.train.network_job import NetworkUpdate
+    from napari_rls.workflow.train.network_job import NetworkJob, NetworkUpdate
+
+SettingsT = TypeVar("SettingsT", bound=LoopSettings)
 
 Images = Annotated[
     list[str],
@@ -74,39 +90,95 @@ Data = Annotated[str, typer.Option(help="Name of the HR images, for the bundle's
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the bundle.")]
 
 
-def run_folder(run: Path | None, out: Path) -> Path:
-    """Return the folder of a run: the one given, or that beside the bundle to write."""
-    return run or out.with_name(out.name.removesuffix(SUFFIX) + "-run")
+@dataclass(frozen=True)
+class Given:
+    """What each of these commands is given, beside the settings of its network."""
+
+    images: Images
+    bundle: BundleName
+    out: Out
+    channels: ChannelSources = ""
+    validation: Validation = None
+    run: Run = None
+    resume: Resume = False
+    dna_channel: DnaChannel = ""
+    data: Data = "the user's own images"
+    overwrite: Overwrite = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run: the one given, or that beside the bundle to write."""
+        return self.run or self.out.with_name(self.out.name.removesuffix(SUFFIX) + "-run")
+
+    def hr_images(self, options: Mapping[str, Any]) -> HRImages:
+        """Return where the HR crops of the bundle come from; ``options`` say how nuclei are found.
+
+        Raises
+        ------
+        InputError
+            If ``channels`` does not tell of each of the bundle's channels.
+        SettingsError
+            If an option of how nuclei are found cannot be used.
+        """
+        from napari_rls.workflow.train.hr_images import HRImages
+
+        nuclei = {k: v for k, v in options.items() if k in NucleusSettings.model_fields}
+        return HRImages(
+            tuple(self.images),
+            tuple(self.validation or ()),
+            sources=_sources(self.channels, self.bundle),
+            dna_channel=self.dna_channel or _dna(self.bundle),
+            nuclei=build(NucleusSettings, nuclei),
+        )
 
 
-def hr_images(
-    images: Sequence[str],
-    validation: Sequence[str] | None,
-    *,
-    bundle: str,
-    channels: str,
-    dna_channel: str,
+def network_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the arguments of :class:`Given`, which it takes as the first of its own."""
+    parameters = inspect.signature(Given, eval_str=True).parameters
+
+    @functools.wraps(command)
+    def wrapper(**options: Any) -> None:
+        command(Given(**{name: options.pop(name) for name in parameters}), **options)
+
+    rest = inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)
+    wrapper.__signature__ = inspect.Signature([*parameters.values(), rest])  # type: ignore[attr-defined]
+    return wrapper
+
+
+def train(
+    name: str,
+    settings: type[SettingsT],
+    work: Callable[[NetworkJob[SettingsT]], Generator[NetworkUpdate, None, None]],
+    given: Given,
     options: Mapping[str, Any],
-) -> HRImages:
-    """Return where the HR crops of a bundle come from, of what the command was given.
+) -> None:
+    """Train a network of a name, show how far it is, and write the bundle that it is added to."""
+    folder = given.folder
+    with exit_code(WRONG_USAGE):
+        from napari_rls.workflow.train.network_job import NetworkJob
 
-    Raises
-    ------
-    InputError
-        If ``channels`` does not tell of each of the bundle's channels.
-    SettingsError
-        If an option of how nuclei are found cannot be used.
-    """
-    from napari_rls.workflow.train.hr_images import HRImages
-
-    nuclei = {k: v for k, v in options.items() if k in NucleusSettings.model_fields}
-    return HRImages(
-        tuple(images),
-        tuple(validation or ()),
-        sources=_sources(channels, bundle),
-        dna_channel=dna_channel or _dna(bundle),
-        nuclei=build(NucleusSettings, nuclei),
-    )
+        own = {k: v for k, v in options.items() if k in settings.model_fields}
+        job = NetworkJob(
+            hr=given.hr_images(options),
+            bundle=given.bundle,
+            settings=build(settings, own),
+            out=given.out,
+            folder=folder,
+            data=given.data,
+        )
+        check_bundle(given.out, overwrite=given.overwrite)
+        check_run(folder, resume=given.resume)
+    with (
+        exit_code(FAILED),
+        wrong_usage(),
+        kept_path(),
+        kept(folder),
+        NetworkView(name) as view,
+        closing(work(job)) as updates,
+    ):
+        for update in updates:
+            view.update(update)
+    put(given.out)
 
 
 def _sources(channels: str, bundle: str) -> tuple[str, ...]:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from napari_rls.models.field_notes import Device, Threads
-from napari_rls.models.part import Checked
+from napari_rls.training.loop_settings import LoopSettings
 
 _WARM_UP = 100
 """Steps until the step size is whole; a short training takes a tenth of its steps."""
 
 
-class FieldEncoderSettings(Checked):
+class FieldEncoderSettings(LoopSettings):
     """All that determines the training of a field encoder, beside bundle and HR crops."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ratio_low: float = Field(
         default=4.0, ge=1.5, le=256, description="Least ratio of pixel sizes to be trained for."
@@ -29,7 +26,6 @@ class FieldEncoderSettings(Checked):
     )
     width: int = Field(default=32, ge=2, le=512, description="Feature maps of the first layer.")
     hidden: int = Field(default=384, ge=1, le=8192, description="Width of the last two layers.")
-    steps: int = Field(default=6000, ge=1, le=10_000_000, description="Steps of training.")
     batch_size: int = Field(default=32, ge=1, le=512, description="Crops in a step.")
     learning_rate: float = Field(
         default=1e-3,
@@ -37,16 +33,6 @@ class FieldEncoderSettings(Checked):
         le=0.1,
         description="Step size of AdamW; it falls to 0 as half a cosine.",
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of every random stream.")
-    device: Device = "auto"
-    threads: Threads = 0
-    checkpoint_minutes: float = Field(
-        default=2.0, gt=0, le=1440, description="Minutes between checkpoints."
-    )
-    report_steps: int = Field(
-        default=250, ge=1, le=1_000_000, description="Steps from one look at held-out crops to the "
-        "next.",
-    )  # fmt: skip
 
     @model_validator(mode="after")
     def _ratios_ordered(self) -> FieldEncoderSettings:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
+
+from napari_rls.errors import TrainingError
+
+Step = TypeVar("Step")
 
 _ASKING = [
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -79,3 +83,36 @@ def whole_step() -> Iterator[None]:
             signal.signal(number, handler)
     for number, frame in received:
         ours[number](number, frame)
+
+
+def kept_steps(
+    going: Callable[[], bool], step: Callable[[], Step], keep: Callable[[], None]
+) -> Generator[Step, None, None]:
+    """Make whole steps and yield what each gives; keep what was reached, however it ends.
+
+    Parameters
+    ----------
+    going
+        Whether there is another step.
+    step
+        Makes one.
+    keep
+        Keeps what was reached, but for a training that went wrong in itself.
+
+    Raises
+    ------
+    TrainingError
+        What a step raises.
+    """
+    broken = False
+    try:
+        while going():
+            with whole_step():
+                done = step()
+            yield done
+    except TrainingError:
+        broken = True
+        raise
+    finally:
+        if not broken:
+            keep()

@@ -22,8 +22,9 @@ from napari_rls.models.part import Count, Line, Number, Part, PlainSettings
 from napari_rls.search.contained import contained
 from napari_rls.search.device import choose_device
 from napari_rls.training.dataset import Crops
-from napari_rls.training.interrupt import whole_step
-from napari_rls.training.loop_parts import Kind, LoopSettings, NetworkT, ReportT, Trainer
+from napari_rls.training.interrupt import kept_steps
+from napari_rls.training.loop_parts import Kind, NetworkT, ReportT, Trainer
+from napari_rls.training.loop_settings import LoopSettings
 from napari_rls.training.run_folder import locked, unwritable
 from napari_rls.training.state import read_state, restore_state, state_tensors
 from napari_rls.training.tensor_file import read_note, write_safely
@@ -166,20 +167,14 @@ class _Loop(Generic[NetworkT, ReportT]):
         self.began = self.saved = self.reported = time.monotonic()
 
     def run(self) -> Iterating[Progress[NetworkT, ReportT], None, None]:
-        broken = False
-        try:
-            if self.trainer.steps == self.settings.steps:
-                yield self._progress(self.reports[-1] if self.reports else None)
-            while self.trainer.steps < self.settings.steps:
-                with whole_step():
-                    done = self._step()
-                yield done
-        except TrainingError:
-            broken = True
-            raise
-        finally:
-            if not broken and self.saved_steps != self.trainer.steps and self.trainer.finite():
-                self._save()
+        trainer, planned = self.trainer, self.settings.steps
+        if trainer.steps == planned:
+            yield self._progress(self.reports[-1] if self.reports else None)
+        yield from kept_steps(lambda: trainer.steps < planned, self._step, self._keep)
+
+    def _keep(self) -> None:
+        if self.saved_steps != self.trainer.steps and self.trainer.finite():
+            self._save()
 
     def _step(self) -> Progress[NetworkT, ReportT]:
         trainer, settings = self.trainer, self.settings

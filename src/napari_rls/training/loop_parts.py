@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from napari_rls.models.field_notes import Device, Threads
 from napari_rls.training.dataset import Crops
 
 Parts = tuple[
@@ -37,37 +36,6 @@ class LoopLosses(Protocol):
 
     def named(self) -> Mapping[str, Tensor]:
         """Return the losses, a number each, by their names in a report."""
-
-
-class LoopSettings(Protocol):
-    """What the settings of a training tell the loop."""
-
-    @property
-    def steps(self) -> int:
-        """Steps of training."""
-
-    @property
-    def batch_size(self) -> int:
-        """Crops in a step."""
-
-    @property
-    def report_steps(self) -> int:
-        """Steps from one report to the next."""
-
-    @property
-    def checkpoint_minutes(self) -> float:
-        """Minutes between checkpoints."""
-
-    @property
-    def device(self) -> Device:
-        """Where to compute."""
-
-    @property
-    def threads(self) -> Threads:
-        """Threads to compute with."""
-
-    def model_dump(self, *, mode: Literal["json"], exclude: set[str]) -> dict[str, Any]:
-        """Return the settings as plain values."""
 
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from napari_rls.models.field_notes import Device, Threads
-from napari_rls.models.part import Checked
+from napari_rls.training.loop_settings import LoopSettings
 
 
-class Pix2PixSettings(Checked):
+class Pix2PixSettings(LoopSettings):
     """All that determines a Pix2Pix training, beside the HR crops.
 
     Weights, step size and Adam's moments are those of Isola et al. 2017, sections 3.3 and
     6.2; widths and length are chosen for small crops and a CPU.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     factor: int = Field(default=8, ge=2, le=256, description="HR size divided by LR size.")
     width: int = Field(
@@ -24,7 +21,6 @@ class Pix2PixSettings(Checked):
     width_max: int = Field(
         default=64, ge=1, le=1024, description="Feature maps of a level at most."
     )
-    steps: int = Field(default=6000, ge=1, le=10_000_000, description="Steps of training.")
     batch_size: int = Field(default=16, ge=1, le=512, description="Pairs in a step.")
     learning_rate: float = Field(
         default=2e-4,
@@ -35,16 +31,6 @@ class Pix2PixSettings(Checked):
     l1_weight: float = Field(
         default=100.0, ge=0, le=1e6, description="Weight of L1 beside the adversarial loss."
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of every random stream.")
-    device: Device = "auto"
-    threads: Threads = 0
-    checkpoint_minutes: float = Field(
-        default=2.0, gt=0, le=1440, description="Minutes between checkpoints."
-    )
-    report_steps: int = Field(
-        default=250, ge=1, le=1_000_000, description="Steps from one look at held-out crops to the "
-        "next.",
-    )  # fmt: skip
 
     def rate(self, steps: int) -> float:
         """Return the step size after so many steps."""

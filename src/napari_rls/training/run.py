@@ -24,7 +24,7 @@ from napari_rls.training.checkpoint import (
     save_checkpoint,
 )
 from napari_rls.training.dataset import Crops
-from napari_rls.training.interrupt import whole_step
+from napari_rls.training.interrupt import kept_steps
 from napari_rls.training.means import Means
 from napari_rls.training.record import Recorder
 from napari_rls.training.run_folder import Report, RunFolder, Score
@@ -187,18 +187,11 @@ class _Loop:
         self.saved_images = trainer.images if place.checkpoint.exists() else -1
 
     def progress(self) -> Iterating[Progress, None, None]:
-        broken = False
-        try:
-            while self.trainer.images < self.planned:
-                with whole_step():
-                    done = self._step()
-                yield done
-        except TrainingError:
-            broken = True
-            raise
-        finally:
-            if not broken and self.saved_images != self.trainer.images and self.trainer.finite():
-                save_checkpoint(self.place.checkpoint, self.trainer)
+        yield from kept_steps(lambda: self.trainer.images < self.planned, self._step, self._keep)
+
+    def _keep(self) -> None:
+        if self.saved_images != self.trainer.images and self.trainer.finite():
+            save_checkpoint(self.place.checkpoint, self.trainer)
 
     def _step(self) -> Progress:
         settings, trainer = self.settings, self.trainer

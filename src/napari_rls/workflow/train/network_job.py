@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import functools
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from napari_rls.errors import InputError
 from napari_rls.models.intensity import Levels, in_range
 from napari_rls.models.manifest import Manifest
+from napari_rls.training.loop_settings import LoopSettings
 from napari_rls.training.passed_on import passed_on
 from napari_rls.training.training_settings import TrainSettings
 from napari_rls.workflow.train.cut_crops import TrainingCrops
@@ -20,14 +23,17 @@ from napari_rls.workflow.train.hr_images import HRImages, kept_or_cut
 from napari_rls.workflow.train.run_files import check_free
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from napari_rls.training.dataset import Crops
     from napari_rls.training.loop import Progress
+    from napari_rls.training.loop_parts import LoopReport
 
 _PERCENTILES = (0.1, 99.9)
 
-SettingsT = TypeVar("SettingsT")
+SettingsT = TypeVar("SettingsT", bound=LoopSettings)
+NetworkT = TypeVar("NetworkT", bound="nn.Module")
+ReportT = TypeVar("ReportT", bound="LoopReport")
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,49 @@ class NetworkData:
     cut: TrainingCrops
     crops: Crops
     held_out: Tensor
+
+
+Work: TypeAlias = Callable[[NetworkJob[SettingsT]], Generator[NetworkUpdate, None, None]]
+
+
+def network_training(work: Work[SettingsT]) -> Work[SettingsT]:
+    """Let the work of a job compute with the threads of its settings, apart from other work.
+
+    All else in the bundle stays as it is, bit for bit. Closing the iteration or Ctrl-C keeps a
+    checkpoint; the same job goes on with it.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be used, or is not of the bundle's intensities; nothing is trained
+        then.
+    BundleError
+        If the bundle cannot be loaded.
+    SettingsError
+        If the device that was asked for is not there.
+    TrainingError
+        If the folder holds another training, training diverged, or a file cannot be
+        written.
+    """
+
+    @functools.wraps(work)
+    def contained_work(job: NetworkJob[SettingsT]) -> Generator[NetworkUpdate, None, None]:
+        from napari_rls.search.contained import contained
+
+        yield from contained(work(job), job.settings.threads)
+
+    return contained_work
+
+
+def trained(
+    steps: Generator[Progress[NetworkT, ReportT], None, None],
+) -> Generator[NetworkUpdate, None, tuple[NetworkT, ReportT]]:
+    """Go through the steps of a training; return the network, and the report of the last step."""
+    with closing(steps):
+        for step in steps:
+            yield NetworkUpdate("training", step=step)
+    assert step.report is not None
+    return step.network, step.report
 
 
 def crops_of(

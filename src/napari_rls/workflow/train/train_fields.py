@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,7 +13,13 @@ from napari_rls.search.levels import levels_of_crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
 from napari_rls.workflow.train.cut_crops import TrainingCrops
-from napari_rls.workflow.train.network_job import NetworkJob, NetworkUpdate, crops_of
+from napari_rls.workflow.train.network_job import (
+    NetworkJob,
+    NetworkUpdate,
+    crops_of,
+    network_training,
+    trained,
+)
 from napari_rls.workflow.train.run_files import save_bundle
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ _LOOKED_AT = 256
 FieldEncoderJob: TypeAlias = NetworkJob[FieldEncoderSettings]
 
 
+@network_training
 def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     """Cut crops, train on them as random microscopes see them, write the bundle with the network.
 
@@ -37,22 +43,9 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     Raises
     ------
     InputError
-        If an image cannot be used, is not of the bundle's intensities, or no ratio leaves three
-        LR pixels along a crop; nothing is trained then.
-    BundleError
-        If the bundle cannot be loaded.
-    SettingsError
-        If the device that was asked for is not there.
-    TrainingError
-        If the folder holds another training, training diverged, or a file cannot be
-        written.
+        If no ratio leaves three LR pixels along a crop. What else is raised, see
+        :func:`~napari_rls.workflow.train.network_job.network_training`.
     """
-    from napari_rls.search.contained import contained
-
-    yield from contained(_train_fields(job), job.settings.threads)
-
-
-def _train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     from napari_rls.models.bundle import load_bundle
     from napari_rls.training.cell_parts import Nuclear
     from napari_rls.training.fit_field_encoder import train
@@ -66,13 +59,12 @@ def _train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     # Evenly over all images, which crops stand in the order of.
     held_out = data.held_out[:: math.ceil(len(data.held_out) / _LOOKED_AT)]
     nuclear = Nuclear(dna_channel(manifest), nucleus_settings(manifest))
-    with closing(train(data.crops, held_out, settings, job.folder, bundle, nuclear)) as steps:
-        for step in steps:
-            yield NetworkUpdate("training", step=step)
-    assert step.report is not None
-    l1 = step.report.held_out_l1
+    network, report = yield from trained(
+        train(data.crops, held_out, settings, job.folder, bundle, nuclear)
+    )
+    l1 = report.held_out_l1
     save_bundle(
-        with_field_encoder(bundle, step.network, _record(job, data.cut, len(held_out), l1)), job.out
+        with_field_encoder(bundle, network, _record(job, data.cut, len(held_out), l1)), job.out
     )
     yield NetworkUpdate(
         "done", f"L1 on {len(held_out):,} held-out crops: {l1:.4f}.", bundle=job.out

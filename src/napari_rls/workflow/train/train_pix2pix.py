@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,7 +10,13 @@ from napari_rls.errors import InputError
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest, Pix2PixNetwork, Pix2PixSpec
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.workflow.train.cut_crops import TrainingCrops
-from napari_rls.workflow.train.network_job import NetworkJob, NetworkUpdate, crops_of
+from napari_rls.workflow.train.network_job import (
+    NetworkJob,
+    NetworkUpdate,
+    crops_of,
+    network_training,
+    trained,
+)
 from napari_rls.workflow.train.run_files import save_bundle
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 Pix2PixJob: TypeAlias = NetworkJob[Pix2PixSettings]
 
 
+@network_training
 def train_pix2pix(job: Pix2PixJob) -> Generator[NetworkUpdate, None, None]:
     """Cut crops, train on them and their degraded images, write the bundle with the network.
 
@@ -32,22 +38,9 @@ def train_pix2pix(job: Pix2PixJob) -> Generator[NetworkUpdate, None, None]:
     Raises
     ------
     InputError
-        If an image cannot be used, is not of the bundle's intensities, or the factor does
-        not divide the HR size; nothing is trained then.
-    BundleError
-        If the bundle cannot be loaded.
-    SettingsError
-        If the device that was asked for is not there.
-    TrainingError
-        If the folder holds another training, training diverged, or a file cannot be
-        written.
+        If the factor does not divide the HR size. What else is raised, see
+        :func:`~napari_rls.workflow.train.network_job.network_training`.
     """
-    from napari_rls.search.contained import contained
-
-    yield from contained(_train_pix2pix(job), job.settings.threads)
-
-
-def _train_pix2pix(job: Pix2PixJob) -> Generator[NetworkUpdate, None, None]:
     from napari_rls.models.bundle import load_bundle
     from napari_rls.training.pix2pix import train
     from napari_rls.training.pix2pix_step import bicubic_l1
@@ -58,12 +51,9 @@ def _train_pix2pix(job: Pix2PixJob) -> Generator[NetworkUpdate, None, None]:
     _check_factor(manifest, settings.factor)
     data = yield from crops_of(job, manifest, settings.batch_size, settings.seed)
     held_out = data.held_out
-    with closing(train(data.crops, held_out, settings, job.folder)) as steps:
-        for step in steps:
-            yield NetworkUpdate("training", step=step)
-    assert step.report is not None
-    l1 = step.report.held_out_l1, bicubic_l1(held_out, settings.factor)
-    made = with_network(bundle, step.network, _record(job, data.cut, *l1))
+    network, report = yield from trained(train(data.crops, held_out, settings, job.folder))
+    l1 = report.held_out_l1, bicubic_l1(held_out, settings.factor)
+    made = with_network(bundle, network, _record(job, data.cut, *l1))
     save_bundle(made, job.out)
     yield NetworkUpdate(
         "done",
