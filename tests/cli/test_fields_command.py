@@ -211,6 +211,16 @@ def test_a_refused_start_names_the_settings_that_differ(
     assert "give another folder, or --overwrite to make them again." in refused
 
 
+def test_results_of_which_nothing_tells_the_settings_are_not_replaced(
+    finished, plate: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    (out / "fields" / "shared.json").write_text('{"digest": "an older version"}')
+    start = ("fields", plate / "B03.ome.tif", "--out", out, *OPTICS, *QUICK)
+    assert "made otherwise (shared.json cannot be read)" in run(*start, code=1).stderr
+
+
 @pytest.mark.parametrize(
     ("args", "code", "sentence"),
     [

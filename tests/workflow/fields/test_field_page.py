@@ -102,7 +102,12 @@ def made_of(
             FinishedField(FieldFile(path, 0, 1, f"field{k}"), paths, Measurements(table, {}, {}))
         )
     shared = Shared(
-        noise=NOISE, mode="bundle", low=(0, 0), high=(255, 255), words=("Shared words.",)
+        settings={},
+        noise=NOISE,
+        mode="bundle",
+        low=(0, 0),
+        high=(255, 255),
+        words=("Shared words.",),
     )
     joined = pd.concat(tables, ignore_index=True)
     return FinishedFields(tuple(fields), joined, record or {}, shared, **more)

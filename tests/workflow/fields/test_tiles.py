@@ -87,7 +87,8 @@ def test_rows_of_tiles_are_told(bundle: Bundle, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "C07.tif", field().data[0], photometric="minisblack")
     job = RunFields(bundle, QUICK, FIELDS, MEASURED, tmp_path / "out")
     told = [update.message for update in job.updates([tmp_path / "C07.tif"]) if update.message]
-    assert told[0].startswith("Fields are run in overlapping tiles")
+    tiles = [k for k, text in enumerate(told) if text.startswith("Fields are run in overlapping")]
+    assert tiles[0] < next(k for k, text in enumerate(told) if "tiles cover" in text)
     assert sum("overlapping tiles of 32" in text for text in told) == 1
     assert any(text.startswith("Rows are overlapping tiles of fields, no single") for text in told)
     assert told[-2].startswith("12 tiles of 1 of 1 fields are in ")

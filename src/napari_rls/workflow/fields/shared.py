@@ -50,8 +50,7 @@ class Shared(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # Files of before this was kept hold no results that could be gone on with.
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any]
     noise: NoiseModel
     mode: Literal["bundle", "match"]
     low: tuple[float, ...]
@@ -139,11 +138,14 @@ class Shared(BaseModel):
         """
         try:
             kept = read_model(path, cls)
-        except (OSError, JsonError):
+        except OSError:
             return None
-        found = changes(kept.settings, settings)
-        if not found:
-            return kept
+        except JsonError:
+            found = [f"{path.name} cannot be read"]
+        else:
+            found = changes(kept.settings, settings)
+            if not found:
+                return kept
         if any(path.parent.glob("*_SR*x.*")):
             raise InputError(
                 f"{path.parent.parent} holds results that were made otherwise "
