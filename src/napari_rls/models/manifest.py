@@ -283,6 +283,9 @@ class Manifest(Part):
             ends = levels.least, levels.dark, levels.bright, levels.most
             if any(len(end) != len(self.channels) for end in ends):
                 raise ValueError("the field encoder's levels need a number for each channel")
+        for misfit in self.field_encoder.misfit if self.field_encoder else ():
+            if not len(misfit.dark) == len(misfit.bright) == len(self.channels):
+                raise ValueError("the field encoder's misfit needs a number for each channel")
         factors = self.pix2pix.factors if self.pix2pix else ()
         for factor in factors:
             if self.architecture.resolution % factor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -17,7 +17,7 @@ from napari_rls.search.data_terms import Distance, Likelihood
 from napari_rls.search.degradation import Bicubic, Degradation
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
-from napari_rls.search.objective import Estimate
+from napari_rls.search.objective import CROP_FREE, CROP_WEIGHT, Estimate
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
 
@@ -87,8 +87,11 @@ class Kit:
             assert self.bundle.field_encoder is not None
             return batch.seen.first_ws(self.bundle.field_encoder).to(self.device)
         if self.start == "encoder":
-            placed = batch.seen is not None and batch.seen.optics is not None
-            first = batch.seen.on_grid(self.settings.factor) if placed else batch.lr
+            seen = batch.seen
+            if seen is None or seen.optics is None:
+                first = batch.lr
+            else:
+                first = seen.on_grid(self.settings.factor)
             w = self.bundle.encoders[self.settings.factor](first.cpu())
         elif self.start == "mean":
             w = self.draws.mean_w.expand(len(batch.lr), -1)
@@ -102,7 +105,10 @@ class Kit:
         if self.start != "field encoder":
             return None
         height, width = batch.lr.shape[-2:]
-        return Estimate(first, self.bundle.flow.std.to(first), height * width)
+        scale = self.bundle.flow.std.to(first)
+        if batch.seen is None or batch.seen.optics is None:
+            return Estimate(first, scale, height * width, CROP_WEIGHT, CROP_FREE)
+        return Estimate(first, scale, height * width)
 
     @cached_property
     def camera(self) -> CameraNoise | None:
@@ -158,9 +164,13 @@ class Seen:
 
     def to(self, device: torch.device) -> Seen:
         """Return the same on another device."""
-        optics = None if self.optics is None else self.optics.to(device)
-        moved = (each.to(device) for each in (self.deviation, self.weight, self.interpolated))
-        return Seen(*moved, self.ratio, self.sigma, optics)
+        return replace(
+            self,
+            deviation=self.deviation.to(device),
+            weight=self.weight.to(device),
+            interpolated=self.interpolated.to(device),
+            optics=None if self.optics is None else self.optics.to(device),
+        )
 
     def on_grid(self, factor: int) -> Tensor:
         """Return the cells as a bundle's encoder of a factor knows LR images."""

@@ -59,6 +59,14 @@ class Terms:
 ESTIMATE_WEIGHT = 0.2
 """Weight of the distance from an estimate at 4 x 4 LR pixels: chosen on real cells."""
 
+CROP_WEIGHT = 0.1
+CROP_FREE = 0.25
+"""The same, and the share that is free of the priors, for crops of noisy LR images.
+
+An estimate is near the mean of what a cell may look like, and images near it, though they measure
+well, are smoother than any cell. Chosen on real cells by KID and the error of what is measured.
+"""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -76,21 +84,27 @@ class Estimate:
         Standard deviation of w per dimension (d,).
     pixels
         LR pixels of a cell.
+    weight
+        Weight of the distance from an estimate at 4 x 4 LR pixels.
+    free
+        Share of what the rows of an estimate have of their own that is free of the priors.
     """
 
     ws: Tensor
     scale: Tensor
     pixels: int
+    weight: float = ESTIMATE_WEIGHT
+    free: float = 1.0
 
     @property
     def own(self) -> Tensor:
-        """What each row has beside the mean of all (N, L, d)."""
-        return self.ws - self.ws.mean(1, keepdim=True)
+        """What the priors leave out of each row (N, L, d): what it has beside the mean of all."""
+        return self.free * (self.ws - self.ws.mean(1, keepdim=True))
 
     def far(self, ws: Tensor, cells: Tensor) -> Tensor:
         """Return what latents (n, L, d) pay for their distance from the estimates of cells (n,)."""
         squares = ((ws - self.ws[cells]) / self.scale).square().mean((1, 2))
-        return squares * (ESTIMATE_WEIGHT * SCALED_AT / self.pixels)
+        return squares * (self.weight * SCALED_AT / self.pixels)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class PlanesJob:
     def _shared(self) -> Shared:
         from napari_rls.workflow.fields.shared import Shared, some_fields
 
-        return Shared.choose(self.job.resolver(), some_fields(self.count, self.read), "")
+        return Shared.choose(self.job.resolver(), some_fields(self.count, self.read), {})
 
     def _left_out(self, job: FieldJob, plane: int, why: str) -> FieldNews:
         """Return what is to be told of a field of which nothing is made."""

@@ -12,7 +12,6 @@ from napari_rls.models.manifest import FORMAT_VERSION, FieldEncoderSpec, Manifes
 from napari_rls.search.levels import levels_of_crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
-from napari_rls.workflow.train.cut_crops import TrainingCrops
 from napari_rls.workflow.train.network_job import (
     NetworkJob,
     NetworkUpdate,
@@ -23,6 +22,8 @@ from napari_rls.workflow.train.network_job import (
 from napari_rls.workflow.train.run_files import save_bundle
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_rls.models.bundle import Bundle
     from napari_rls.models.field_encoder import FieldEncoder
 
@@ -62,37 +63,44 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     network, report = yield from trained(
         train(data.crops, held_out, settings, job.folder, bundle, nuclear)
     )
-    l1 = report.held_out_l1
-    save_bundle(
-        with_field_encoder(bundle, network, _record(job, data.cut, len(held_out), l1)), job.out
-    )
-    yield NetworkUpdate(
-        "done", f"L1 on {len(held_out):,} held-out crops: {l1:.4f}.", bundle=job.out
-    )
-
-
-def with_field_encoder(bundle: Bundle, network: FieldEncoder, record: FieldEncoderSpec) -> Bundle:
-    """Return the bundle with a field encoder in place of the one that it had."""
-    manifest = bundle.manifest.model_copy(
-        update={"format_version": FORMAT_VERSION, "field_encoder": record}
-    )
-    network = network.cpu().requires_grad_(False).eval()
-    return replace(bundle, manifest=manifest, field_encoder=network)
-
-
-def _record(
-    job: FieldEncoderJob, crops: TrainingCrops, held_out: int, l1: float
-) -> FieldEncoderSpec:
-    settings, hr = job.settings, crops.training.data
-    return FieldEncoderSpec(
+    record = FieldEncoderSpec(
         **settings.model_dump(include={"width", "hidden", "steps", "batch_size", "seed"}),
-        images=len(hr),
-        validation=held_out,
-        ratios=settings.ratios(hr.shape[-1]),
-        l1=l1,
-        levels=levels_of_crops(hr, settings.seed),
+        images=len(data.crops),
+        validation=len(held_out),
+        ratios=settings.ratios(manifest.hr_size),
+        l1=report.held_out_l1,
+        levels=levels_of_crops(data.cut.training.data, settings.seed),
         data=job.data,
     )
+    save_bundle(with_field_encoder(bundle, network, record, held_out), job.out)
+    words = f"L1 on {len(held_out):,} held-out crops: {record.l1:.4f}."
+    yield NetworkUpdate("done", words, bundle=job.out)
+
+
+def with_field_encoder(
+    bundle: Bundle, network: FieldEncoder, record: FieldEncoderSpec, held_out: Tensor
+) -> Bundle:
+    """Return the bundle with a field encoder in place of the one that it had.
+
+    Parameters
+    ----------
+    bundle
+        The bundle.
+    network, record
+        The encoder and what is known of it; what it leaves of LR pixels is added here.
+    held_out
+        HR crops (N, C, S, S), of -1 to 1, that it was not fitted to.
+    """
+    from napari_rls.search.crop_noise import misfit_of_crops
+
+    network = network.cpu().requires_grad_(False).eval()
+    misfit = misfit_of_crops(bundle, network, held_out, record.ratios)
+    changes = {
+        "format_version": FORMAT_VERSION,
+        "field_encoder": record.model_copy(update={"misfit": misfit}),
+    }
+    manifest = bundle.manifest.model_copy(update=changes)
+    return replace(bundle, manifest=manifest, field_encoder=network)
 
 
 def _check_ratios(manifest: Manifest, settings: FieldEncoderSettings) -> None:
