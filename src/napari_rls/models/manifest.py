@@ -147,14 +147,10 @@ class LevelsAt(Part):
 
 
 class MisfitAt(Part):
-    """What images of estimates leave of LR pixels without noise, at a factor, (C,) each.
-
-    They are deviations, of -1 to 1, of a channel's dark LR pixels and its bright ones.
-    """
+    """What images of estimates leave of LR pixels without noise: deviations (C,), of -1 to 1."""
 
     factor: _Factor
-    dark: tuple[_Error, ...] = Field(max_length=16)
-    bright: tuple[_Error, ...] = Field(max_length=16)
+    deviation: tuple[_Error, ...] = Field(max_length=16)
 
 
 class FieldEncoderSpec(FieldEncoderShape):
@@ -284,7 +280,7 @@ class Manifest(Part):
             if any(len(end) != len(self.channels) for end in ends):
                 raise ValueError("the field encoder's levels need a number for each channel")
         for misfit in self.field_encoder.misfit if self.field_encoder else ():
-            if not len(misfit.dark) == len(misfit.bright) == len(self.channels):
+            if len(misfit.deviation) != len(self.channels):
                 raise ValueError("the field encoder's misfit needs a number for each channel")
         factors = self.pix2pix.factors if self.pix2pix else ()
         for factor in factors:

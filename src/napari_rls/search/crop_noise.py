@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from napari_rls.search.noise import MISFIT, NoiseModel
 MOST: Final = 256
 """Crops that are looked at, at most, evenly over all."""
 
-NOISY: Final = 0.04
+NOISY: Final = 0.06
 """Deviation of noise, of -1 to 1, from which a search goes by it: chosen on real cells."""
 
 _BATCH: Final = 32
@@ -35,29 +35,19 @@ _BATCH: Final = 32
 _FIRST: Final = 0.08
 """Deviation of LR pixels, of -1 to 1, that the encoder is told before one is known."""
 
-_ROBUST: Final = 1.4826
-"""Deviation of normal numbers over the median of their absolute values."""
+_SHARE: Final = 0.3
+"""Share of crops of which less is left than of the one that is taken for the noise of all.
+
+Noise is the same in all of them, what it is not differs: structure that is drawn wrongly, hot
+pixels, debris.
+"""
+
+_DRAWN: Final = 2000
+"""Crops of normal numbers that tell what is low by chance."""
 
 _PSF_RANGE: Final = (0.45, 0.75)
 """PSF widths in LR pixels that encoders are told: they have seen no wider ones, and of sharper
 images they know best what they look like with the usual width."""
-
-_ENDS: Final = (0.05, 0.95)
-"""Quantiles of what is expected of LR pixels, between which in the middle bright ones begin."""
-
-_FEWEST: Final = 32
-"""Bright LR pixels without which noise is taken not to depend on the signal."""
-
-
-class Remains(NamedTuple):
-    """What estimates leave of LR pixels, (C, 2): of a channel's dark ones and its bright ones.
-
-    ``level`` is the median of what is expected of them, ``deviation`` that of the rest, by its
-    median absolute value, which outliers hardly change; both of -1 to 1.
-    """
-
-    level: NDArray[np.float64]
-    deviation: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +89,7 @@ class CropView:
         size = self.hr_size // self.factor
         at = (np.arange(self.hr_size) + 0.5) / self.factor - 0.5
         enlarge = torch.from_numpy(enlarging_matrix(size, at)).to(lr)
-        # Of the neighbourhood: a pixel's own noise must not tell how much of it is noise.
-        near = torch.nn.functional.avg_pool2d(lr, 3, 1, 1, count_include_pad=False)
-        variance = noise.variance(near) + MISFIT**2
+        variance = noise.variance(lr) + MISFIT**2
         return Seen(
             variance.sqrt(),
             torch.ones_like(lr[:, 0]),
@@ -114,6 +102,7 @@ class CropView:
 def crop_noise(bundle: Bundle, lr: NDArray[np.floating], view: CropView) -> NoiseModel | None:
     """Estimate the noise of LR crops (N, C, h, w), in units of -1 to 1.
 
+    It is the same for all signals: crops are too few pixels to tell what of it is that of photons.
     The estimate is made twice, as the encoder wants to know the noise too.
 
     Returns
@@ -124,46 +113,46 @@ def crop_noise(bundle: Bundle, lr: NDArray[np.floating], view: CropView) -> Nois
     spec, encoder = bundle.manifest.field_encoder, bundle.field_encoder
     if spec is None or encoder is None:
         return None
-    low, high = spec.ratios
     misfit = misfit_at(spec.misfit, view.factor)
+    low, high = spec.ratios
     if misfit is None or not low <= view.factor <= high:
         return None
     some = torch.from_numpy(np.asarray(lr[:: -(-len(lr) // MOST)], np.float32))
-    noise = _same_everywhere(_FIRST, some.shape[1])
+    deviation = np.full(some.shape[1], _FIRST)
     for _ in range(2):
-        found = remains(bundle, encoder, some, view, noise)
-        noise = _line(found.level, np.maximum(found.deviation**2 - misfit**2, 0))
-    return noise
+        left = remains(bundle, encoder, some, view, _constant(deviation))
+        deviation = np.sqrt((left**2 - misfit**2).clip(0))
+    return _constant(deviation)
 
 
-def is_noisy(noise: NoiseModel, lr: NDArray[np.floating]) -> bool:
-    """Tell whether LR crops (N, C, h, w), of -1 to 1, are noisier than their images are uncertain.
-
-    That is where the root mean square of a channel's noise is above :data:`NOISY`.
-    """
-    variance = noise.variance(np.asarray(lr, np.float32)).mean((0, 2, 3))
-    return bool((variance > NOISY**2).any())
+def is_noisy(noise: NoiseModel) -> bool:
+    """Tell whether a channel's noise, of -1 to 1, is above :data:`NOISY`."""
+    return max(noise.read_noise) > NOISY
 
 
 @torch.no_grad()
 def remains(
     bundle: Bundle, encoder: FieldEncoder, lr: Tensor, view: CropView, noise: NoiseModel
-) -> Remains:
-    """Return what an encoder's estimates leave of LR crops (N, C, h, w), of -1 to 1."""
+) -> NDArray[np.float64]:
+    """Return what an encoder's estimates leave of LR crops (N, C, h, w), deviations (C,).
+
+    It is by the median absolute value of the crop of which less is left than of 70 % of them, over
+    what that is of normal numbers: of few pixels it is by chance low.
+    """
     expected = torch.cat(
         [
             view.degrade(bundle.generator.synthesis(view.seen(part, noise).first_ws(encoder)))
             for part in lr.split(_BATCH)
         ]
     )
-    levels, deviations = [], []
-    for c in range(lr.shape[1]):
-        means, rest = expected[:, c].numpy(), (lr - expected)[:, c].numpy()
-        bright = means > np.quantile(means, _ENDS).mean()
-        halves = (~bright, bright) if bright.sum() >= _FEWEST else (~bright, ~bright)
-        levels.append([float(np.median(means[half])) for half in halves])
-        deviations.append([_ROBUST * float(np.median(np.abs(rest[half]))) for half in halves])
-    return Remains(np.array(levels), np.array(deviations))
+    rest = (lr - expected).abs().flatten(2).numpy()
+    by_chance = _typical(np.abs(np.random.default_rng(0).normal(size=(_DRAWN, rest.shape[2]))))
+    return _typical(rest) / by_chance
+
+
+def _typical(rest: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the median (...) over pixels that a share of the crops (N, ..., pixels) is below."""
+    return np.quantile(np.median(rest, axis=-1), _SHARE, axis=0).astype(np.float64)
 
 
 def misfit_of_crops(
@@ -175,20 +164,19 @@ def misfit_of_crops(
     that are powers of 2 within the ratios that it knows.
     """
     size = hr.shape[-1]
-    quiet = _same_everywhere(0.0, hr.shape[1])
     found = []
     for factor in (2**k for k in range(1, size.bit_length() - 1)):
         if size % factor or not ratios[0] <= factor <= ratios[1]:
             continue
         view = CropView(Bicubic(factor), factor, size)
-        left = remains(bundle, encoder, view.degrade(hr), view, quiet).deviation
-        dark, bright = left.T.tolist()
-        found.append(MisfitAt(factor=factor, dark=tuple(dark), bright=tuple(bright)))
+        quiet = _constant(np.zeros(hr.shape[1]))
+        left = remains(bundle, encoder, view.degrade(hr), view, quiet)
+        found.append(MisfitAt(factor=factor, deviation=tuple(left.tolist())))
     return tuple(found)
 
 
 def misfit_at(known: tuple[MisfitAt, ...], factor: int) -> NDArray[np.float64] | None:
-    """Return the misfit (C, 2) of dark and bright LR pixels at a factor, or None.
+    """Return the misfit (C,) at a factor, or None.
 
     Between two factors it follows from both, over their logarithm.
     """
@@ -196,19 +184,10 @@ def misfit_at(known: tuple[MisfitAt, ...], factor: int) -> NDArray[np.float64] |
         return None
     each = sorted(known, key=lambda one: one.factor)
     places = np.log([one.factor for one in each])
-    values = np.array([[one.dark, one.bright] for one in each]).transpose(2, 1, 0)
-    channels = [[np.interp(np.log(factor), places, half) for half in c] for c in values]
-    return np.array(channels, np.float64)
+    channels = np.transpose([one.deviation for one in each])
+    return np.array([np.interp(np.log(factor), places, channel) for channel in channels])
 
 
-def _same_everywhere(deviation: float, channels: int) -> NoiseModel:
-    return NoiseModel((0.0,) * channels, (0.0,) * channels, (deviation,) * channels)
-
-
-def _line(level: NDArray[np.float64], variance: NDArray[np.float64]) -> NoiseModel:
-    """Return the noise whose variances (C, 2) at two levels are these; it grows with the signal."""
-    (dark, bright), (least, most) = level.T, variance.T
-    grows = (most > least) & (bright > dark)
-    gain = np.where(grows, (most - least) / np.where(grows, bright - dark, 1), 0)
-    floor = np.where(grows, least, (least + most) / 2)
-    return NoiseModel(tuple(gain.tolist()), tuple(dark.tolist()), tuple(np.sqrt(floor).tolist()))
+def _constant(deviation: NDArray[np.float64]) -> NoiseModel:
+    channels = len(deviation)
+    return NoiseModel((0.0,) * channels, (-1.0,) * channels, tuple(deviation.tolist()))

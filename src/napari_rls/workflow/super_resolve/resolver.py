@@ -246,7 +246,7 @@ class SuperResolver:
             return None
         noise = crop_noise(self.bundle, lr, view)
         if settings.reading == "auto":
-            return noise if noise is not None and is_noisy(noise, lr) else None
+            return noise if noise is not None and is_noisy(noise) else None
         if noise is None:
             name = self.bundle.manifest.name
             raise SettingsError(

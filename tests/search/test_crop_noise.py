@@ -1,0 +1,155 @@
+"""Noise of LR crops against the truth, and searches that go by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_rls import Settings, SuperResolver
+from napari_rls.errors import SettingsError
+from napari_rls.models.bundle import Bundle, load_bundle
+from napari_rls.models.manifest import MisfitAt
+from napari_rls.search.crop_noise import CropView, crop_noise, is_noisy, misfit_at
+from napari_rls.search.degradation import Bicubic, Compose, GaussianBlur, SaltAndPepper, Widefield
+from napari_rls.search.noise import MISFIT, NoiseModel
+from napari_rls.workflow.cells.crops import cut_crops
+from napari_rls.workflow.cells.read import read_stack
+
+Images = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Bundle:
+    return load_bundle("bbbc013-translocation-64")
+
+
+@pytest.fixture(scope="module")
+def hr(data_folder: Path) -> Images:
+    """Real crops (80, 2, 64, 64) of a well that no network has seen, -1 to 1."""
+    field = read_stack(data_folder / "bbbc013" / "B05.ome.tif")
+    crops = cut_crops(field, 64).stack.data[:80]
+    return (crops / 127.5 - 1).astype(np.float32)
+
+
+def degraded(hr: Images, factor: int) -> Images:
+    found: Images = Bicubic(factor)(torch.from_numpy(hr)).numpy()
+    return found
+
+
+def noisy(lr: Images, sigma: float) -> Images:
+    noise = np.random.default_rng(0).standard_normal(lr.shape)
+    return (lr + sigma * noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("factor", [4, 8, 16])
+@pytest.mark.parametrize("sigma", [0.06, 0.1])
+def test_noise_of_real_crops_is_found(
+    hr: Images, embedded: Bundle, factor: int, sigma: float
+) -> None:
+    lr = noisy(degraded(hr, factor), sigma)
+    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64))
+    assert found is not None
+    np.testing.assert_allclose(found.read_noise, sigma, rtol=0.25)
+    assert is_noisy(found)
+
+
+@pytest.mark.parametrize("factor", [4, 8, 16])
+@pytest.mark.parametrize("spoilt", [False, True], ids=["clean", "salt and pepper"])
+def test_structure_and_outliers_are_no_noise(
+    hr: Images, embedded: Bundle, factor: int, spoilt: bool
+) -> None:
+    lr = degraded(hr, factor)
+    if spoilt:
+        lr = SaltAndPepper(0.05)(torch.from_numpy(lr)).numpy()
+    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64))
+    assert found is not None
+    assert not is_noisy(found)
+
+
+def test_a_bundle_without_a_field_encoder_tells_no_noise(tiny_bundle: Bundle) -> None:
+    lr = np.zeros((2, 2, 4, 4), np.float32)
+    assert crop_noise(tiny_bundle, lr, CropView(Bicubic(4), 4, 16)) is None
+
+
+def test_nor_does_one_at_a_factor_that_it_has_not_seen(embedded: Bundle) -> None:
+    lr = np.zeros((2, 2, 2, 2), np.float32)
+    assert crop_noise(embedded, lr, CropView(Bicubic(32), 32, 64)) is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "sigma"),
+    [
+        (Bicubic(8), 0.45),
+        (Widefield(8, 0.6), 0.6),
+        (Widefield(8, 2.0), 0.75),
+        (Compose((GaussianBlur(4), Widefield(8, 0.4))), 0.64),
+    ],
+    ids=["sharper than a usual lens", "a lens", "wider than any seen", "two blurs"],
+)
+def test_the_width_of_an_operator(operator: Bicubic, sigma: float) -> None:
+    assert CropView(operator, 8, 64).sigma == pytest.approx(sigma, abs=0.02)
+
+
+def test_crops_on_the_grid_of_the_generator() -> None:
+    lr = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype(np.float32)
+    noise = NoiseModel((0.0,), (0.0,), (0.1,))
+    seen = CropView(Bicubic(4), 4, 32).seen(torch.from_numpy(lr), noise)
+    at = (np.arange(32) + 0.5) / 4 - 0.5
+    grid = np.meshgrid(at, at, indexing="ij")
+    for k in range(2):
+        expected = ndimage.map_coordinates(lr[k, 0], grid, order=3, mode="nearest")
+        np.testing.assert_allclose(seen.interpolated[k, 0].numpy(), expected, atol=1e-4)
+    assert seen.deviation.numpy() == pytest.approx(np.hypot(0.1, MISFIT))
+    assert (seen.ratio, seen.optics) == (4.0, None)
+
+
+def test_misfit_between_two_factors() -> None:
+    known = tuple(MisfitAt(factor=f, deviation=(v, 0.1)) for f, v in ((16, 0.03), (4, 0.01)))
+    assert misfit_at((), 8) is None
+    np.testing.assert_allclose(misfit_at(known, 8), [0.02, 0.1])
+    np.testing.assert_allclose(misfit_at(known, 32), [0.03, 0.1])
+
+
+QUICK = Settings(factor=16, samples=0, steps=30, threads=1, device="cpu", precision="float32")
+
+
+def counts(lr: Images) -> Images:
+    """The bundle's unit, 0 to 255."""
+    return (lr + 1) * 127.5
+
+
+def test_noisy_crops_are_searched_by_the_likelihood(hr: Images, embedded: Bundle) -> None:
+    lr = counts(noisy(degraded(hr[:16], 16), 0.1))
+    result = SuperResolver(embedded, QUICK).run(lr)
+    record = result.record
+    assert record["settings"]["reading"] == "likelihood"
+    assert record["start"] == "field encoder"
+    np.testing.assert_allclose(record["noise"]["read_noise"], 12.75, rtol=0.4)
+    plain = SuperResolver(embedded, QUICK.model_copy(update={"reading": "scaled"})).run(lr)
+
+    def error(sr: Images) -> float:
+        return float(np.abs(sr - counts(hr[:16])).mean())
+
+    assert error(result.sr) < 0.9 * error(plain.sr)
+
+
+def test_clean_crops_are_searched_as_ever(hr: Images, embedded: Bundle) -> None:
+    lr = counts(degraded(hr[:8], 16))
+    quick = QUICK.model_copy(update={"steps": 3})
+    result = SuperResolver(embedded, quick).run(lr)
+    plain = SuperResolver(embedded, quick.model_copy(update={"reading": "scaled"})).run(lr)
+    assert result.record["settings"]["reading"] == "scaled"
+    assert result.record["noise"] is None
+    np.testing.assert_array_equal(result.sr, plain.sr)
+
+
+def test_a_likelihood_that_cannot_be_had(tiny_bundle: Bundle) -> None:
+    lr = np.random.default_rng(0).uniform(0, 255, (2, 2, 8, 8))
+    settings = Settings(factor=4, steps=1, samples=0, reading="likelihood")
+    with pytest.raises(SettingsError, match="needs a field encoder that knows 4x, and the bundle"):
+        SuperResolver(tiny_bundle, settings).run(lr)
