@@ -31,8 +31,13 @@ class AbsoluteError:
         return error.sum(1) if self.summed else error.mean(1) * self.weight
 
 
-LIKELIHOOD_SCALE = 0.1
-"""What :class:`Likelihood` is multiplied with, so that usual lambdas hold: chosen on real cells."""
+FIELD_SCALE = 0.1
+CROP_SCALE = 0.03
+"""What :class:`Likelihood` is multiplied with, so that usual lambdas hold: chosen on real cells.
+
+Of crops it is less, for images that look like cells: nothing but the priors keeps them so there,
+where searches in fields stay near an estimate.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,19 @@ class Likelihood:
         camera and what the generator cannot draw.
     weight
         Weight of every LR pixel (N, h, w), 0 for those that are not to be compared.
+    scale
+        What the sum is multiplied with.
     """
 
     deviation: Tensor
     weight: Tensor
+    scale: float = FIELD_SCALE
 
     def __call__(self, degraded: Tensor, lr: Tensor, cells: Tensor) -> Tensor:
         """Return the error (n,)."""
         residual = (degraded - lr) / self.deviation[cells]
         loss = ((1 + residual.square()).sqrt() - 1).mean(1) * self.weight[cells]
-        return loss.flatten(1).sum(1) * (LIKELIHOOD_SCALE / SCALED_AT)
+        return loss.flatten(1).sum(1) * (self.scale / SCALED_AT)
 
 
 @dataclass(frozen=True)

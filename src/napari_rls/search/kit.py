@@ -13,13 +13,14 @@ from napari_rls.models.camera import CameraNoise
 from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
-from napari_rls.search.data_terms import Distance, Likelihood
+from napari_rls.search.data_terms import CROP_SCALE, FIELD_SCALE, Distance, Likelihood
 from napari_rls.search.degradation import Bicubic, Degradation
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
-from napari_rls.search.objective import CROP_FREE, CROP_WEIGHT, Estimate
+from napari_rls.search.objective import Estimate
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
+from napari_rls.search.turns import TURNS, Turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,15 +101,20 @@ class Kit:
             w = self.bundle.generator.mapping(z[0])
         return self.bundle.generator.broadcast(w).to(self.device)
 
+    @torch.no_grad()
     def estimate(self, batch: Batch, first: Tensor) -> Estimate | None:
-        """Return what the start (n, L, d) of a search tells, if a field encoder found it."""
-        if self.start != "field encoder":
+        """Return what the start (n, L, d) of a search in a field tells, if an encoder found it."""
+        seen, encoder = batch.seen, self.bundle.field_encoder
+        if self.start != "field encoder" or encoder is None or seen is None or seen.optics is None:
             return None
         height, width = batch.lr.shape[-2:]
         scale = self.bundle.flow.std.to(first)
-        if batch.seen is None or batch.seen.optics is None:
-            return Estimate(first, scale, height * width, CROP_WEIGHT, CROP_FREE)
-        return Estimate(first, scale, height * width)
+        # An encoder is wrong in another way of each turned image: the mean is nearer to the truth.
+        images = self.exact(first)
+        for turn in TURNS[1:]:
+            ws = seen.turned(turn).first_ws(encoder).to(self.device)
+            images = images + turn.back(self.exact(ws))
+        return Estimate(first, images / len(TURNS), scale, height * width)
 
     @cached_property
     def camera(self) -> CameraNoise | None:
@@ -160,7 +166,8 @@ class Seen:
     @property
     def likelihood(self) -> Likelihood:
         """The data term that knows the noise."""
-        return Likelihood(self.deviation, self.weight)
+        scale = CROP_SCALE if self.optics is None else FIELD_SCALE
+        return Likelihood(self.deviation, self.weight, scale)
 
     def to(self, device: torch.device) -> Seen:
         """Return the same on another device."""
@@ -175,6 +182,10 @@ class Seen:
     def on_grid(self, factor: int) -> Tensor:
         """Return the cells as a bundle's encoder of a factor knows LR images."""
         return Bicubic(factor)(self.interpolated)
+
+    def turned(self, turn: Turn) -> Seen:
+        """Return what an encoder sees of the turned cells; D and deviation stay as they are."""
+        return replace(self, interpolated=turn(self.interpolated))
 
     def first_ws(self, encoder: FieldEncoder) -> Tensor:
         """Return the W+ latents (n, L, d) that an encoder estimates."""

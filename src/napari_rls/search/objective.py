@@ -21,6 +21,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_rls.search.data_terms import SCALED_AT, AbsoluteError, DataTerm, Likelihood
 from napari_rls.search.imaging import PlacedOptics
@@ -56,16 +57,14 @@ class Terms:
     total: Tensor
 
 
-ESTIMATE_WEIGHT = 0.2
+ESTIMATE_WEIGHT = 13.0
 """Weight of the distance from an estimate at 4 x 4 LR pixels: chosen on real cells."""
 
-CROP_WEIGHT = 0.1
-CROP_FREE = 0.25
-"""The same, and the share that is free of the priors, for crops of noisy LR images.
+IMAGE_WEIGHT = 8.0
+"""Weight of the distance from the image of estimates at 4 x 4 LR pixels: chosen on real cells."""
 
-An estimate is near the mean of what a cell may look like, and images near it, though they measure
-well, are smoother than any cell. Chosen on real cells by KID and the error of what is measured.
-"""
+IMAGE_FLOOR, IMAGE_SLOPE = 0.04, 0.1
+"""Deviation of a dark pixel of that image, of -1 to 1, and what it grows by with its light."""
 
 
 @dataclass(frozen=True)
@@ -80,31 +79,38 @@ class Estimate:
     ----------
     ws
         The estimates (N, L, d).
+    image
+        Images (N, C, S, S) in -1 to 1 that cells are expected to have, such as the mean of those
+        of several estimates, which no latents need to draw.
     scale
         Standard deviation of w per dimension (d,).
     pixels
         LR pixels of a cell.
-    weight
-        Weight of the distance from an estimate at 4 x 4 LR pixels.
-    free
-        Share of what the rows of an estimate have of their own that is free of the priors.
     """
 
     ws: Tensor
+    image: Tensor
     scale: Tensor
     pixels: int
-    weight: float = ESTIMATE_WEIGHT
-    free: float = 1.0
 
     @property
     def own(self) -> Tensor:
-        """What the priors leave out of each row (N, L, d): what it has beside the mean of all."""
-        return self.free * (self.ws - self.ws.mean(1, keepdim=True))
+        """What each row has beside the mean of all (N, L, d)."""
+        return self.ws - self.ws.mean(1, keepdim=True)
 
-    def far(self, ws: Tensor, cells: Tensor) -> Tensor:
-        """Return what latents (n, L, d) pay for their distance from the estimates of cells (n,)."""
+    def far(self, ws: Tensor, image: Tensor, cells: Tensor) -> Tensor:
+        """Return what latents (n, L, d) and their images pay for the distance from the estimates.
+
+        A pixel may be off by :data:`IMAGE_FLOOR` and :data:`IMAGE_SLOPE` of its light, so that dim
+        surroundings count as much as a bright nucleus.
+        """
         squares = ((ws - self.ws[cells]) / self.scale).square().mean((1, 2))
-        return squares * (self.weight * SCALED_AT / self.pixels)
+        expected = self.image[cells]
+        deviation = IMAGE_FLOOR + IMAGE_SLOPE * (expected + 1).clamp(min=0)
+        # Of means over 2 x 2 pixels: which of them has the light is not known.
+        apart = F.avg_pool2d((image - expected) / deviation, 2).square().mean((1, 2, 3))
+        weighed = ESTIMATE_WEIGHT * squares + IMAGE_WEIGHT * apart
+        return weighed * (SCALED_AT / self.pixels) ** 2
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ class Objective:
         own = self.degrade
         degrade = own.of(cells) if isinstance(own, PlacedOptics) else own
         data = self.data(degrade(image), self.lr[cells], cells)
-        far = 0.0 if self.estimate is None else self.estimate.far(ws, cells)
+        far = 0.0 if self.estimate is None else self.estimate.far(ws, image, cells)
         if self.estimate is not None:
             ws = ws - self.estimate.own[cells]
         cross = self.cross(ws)

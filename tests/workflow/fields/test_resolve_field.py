@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from field_bench import COUNTS, NOISE, OFFSET, bundle, drawn_field
 
 from napari_rls.errors import InputError, SettingsError
+from napari_rls.search.kit import Batch, Kit
+from napari_rls.search.networks import Networks
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.fields.field_result import FieldUpdate
 from napari_rls.workflow.fields.field_settings import FieldSettings
@@ -143,3 +146,40 @@ def test_methods_that_draw_at_once_are_for_crops() -> None:
                 drawn_field().lr, places=drawn_field().places
             )
         )
+
+
+def test_a_search_from_an_estimate_is_short_unless_steps_are_given() -> None:
+    plain = FieldResolver(SuperResolver(bundle(), Settings(samples=0))).resolver.settings
+    assert (plain.steps, plain.learning_rate) == (40, 0.05)
+    given = FieldResolver(SuperResolver(bundle(), Settings(steps=7))).resolver.settings
+    assert (given.steps, given.learning_rate) == (7, 0.05)
+    from_mean = FieldResolver(SuperResolver(bundle(), Settings(start="mean"))).resolver.settings
+    assert (from_mean.steps, from_mean.learning_rate) == (200, 0.2)
+
+
+def test_the_expected_image_is_the_mean_of_what_turned_cells_are_estimated_as() -> None:
+    of = resolver(steps=1)
+    field, places = drawn_field().lr, drawn_field().places[:2]
+    microscope = of.microscope(field)
+    cells = of.cut(field, places, microscope)
+    intensity = of.intensity([cells])
+    seen = cells.seen(np.arange(2), intensity)
+    settings = of.resolver.settings
+    networks = Networks(bundle())
+    kit = Kit(networks, settings, "field encoder", seen.optics, lambda *_: torch.zeros(2))
+    lr = torch.from_numpy(intensity.encode(cells.lr)).nan_to_num(0)
+    batch = Batch(lr, (0, 1), seen)
+    estimate = kit.estimate(batch, kit.first_ws(batch))
+    assert estimate is not None
+    expected = torch.zeros_like(estimate.image)
+    encoder = bundle().field_encoder
+    with torch.no_grad():
+        for mirrored in (False, True):
+            for k in range(4):
+                image = torch.rot90(seen.interpolated, k, (2, 3))
+                image = image.flip(2) if mirrored else image
+                ws = replace(seen, interpolated=image).first_ws(encoder)
+                drawn = bundle().generator.synthesis(ws)
+                drawn = drawn.flip(2) if mirrored else drawn
+                expected += torch.rot90(drawn, -k, (2, 3)) / 8
+    torch.testing.assert_close(estimate.image, expected, atol=2e-4, rtol=0)

@@ -20,7 +20,11 @@ from napari_rls.search.psf import PsfEstimate
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
 from napari_rls.workflow.cells.stack import CellStack, Crop
-from napari_rls.workflow.fields.field_bundle import nearest_factor, nucleus_diameter
+from napari_rls.workflow.fields.field_bundle import (
+    nearest_factor,
+    nucleus_diameter,
+    search_settings,
+)
 from napari_rls.workflow.fields.field_result import FieldResult, FieldUpdate
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.look_again import look_again
@@ -79,7 +83,7 @@ class FieldResolver:
         settings: FieldSettings | None = None,
         estimate: PsfEstimate | None = None,
     ) -> None:
-        self.resolver = resolver
+        self.resolver = resolver.with_settings(search_settings(resolver.bundle, resolver.settings))
         self.settings = settings or FieldSettings()
         self.estimate = estimate
 
