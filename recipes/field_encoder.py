@@ -1,11 +1,12 @@
-"""Add a field encoder to ``bbbc013-translocation-64``, as it comes with the package.
+"""Add a field encoder to an embedded bundle, as it comes with the package.
 
-    python recipes/field_encoder.py DATA OUT.rls.safetensors
+    python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors
+    python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors
 
 DATA is a folder of BBBC013v1 as two-channel TIFF files (DNA, FKHR-GFP) named by well,
 A01.ome.tif to H12.ome.tif; rows A, D, E, G and H are used, which the generator was trained on,
-and row B to look at. Everything is seeded. Ctrl-C keeps a checkpoint; the same command goes on
-with it.
+and row B to look at. CELLS is the folder of simulated cells that ``golgi_simulated_128.py`` makes.
+Everything is seeded. Ctrl-C keeps a checkpoint; the same command goes on with it.
 """
 
 from __future__ import annotations
@@ -18,24 +19,36 @@ from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.train.hr_images import HRImages
 from napari_rls.workflow.train.train_fields import FieldEncoderJob, train_fields
 
-BUNDLE = "bbbc013-translocation-64"
 ROWS, HELD_OUT = "ADEGH", "B"
-SETTINGS = FieldEncoderSettings(steps=6000, threads=1, device="cpu")
+RECIPES = {
+    "bbbc013-translocation-64": (
+        FieldEncoderSettings(steps=6000, threads=1, device="cpu"),
+        [f"{row}*.tif" for row in ROWS],
+        f"{HELD_OUT}*.tif",
+        f"BBBC013v1, rows {', '.join(ROWS)}",
+    ),
+    "golgi-simulated-128": (
+        FieldEncoderSettings(
+            steps=5000, batch_size=16, ratio_high=40, start=False, threads=1, device="cpu"
+        ),
+        ["training.ome.tif"],
+        "validation.ome.tif",
+        "simulated cells of napari-rls",
+    ),
+}
 
 
 def main() -> None:
     """Train the network and write the bundle; go on with what is there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", type=Path, help="folder of A01.ome.tif to H12.ome.tif")
+    parser.add_argument("bundle", choices=[*RECIPES], help="bundle to add it to")
+    parser.add_argument("data", type=Path, help="folder of its HR images")
     parser.add_argument("out", type=Path, help="bundle to write, NAME.rls.safetensors")
     given = parser.parse_args()
     folder = given.out.with_name(given.out.name.removesuffix(SUFFIX) + "-run")
-    hr = HRImages(
-        tuple(str(given.data / f"{row}*.tif") for row in ROWS),
-        (str(given.data / f"{HELD_OUT}*.tif"),),
-    )
-    data = f"BBBC013v1, rows {', '.join(ROWS)}"
-    job = FieldEncoderJob(hr, BUNDLE, SETTINGS, given.out, folder, data)
+    settings, images, held_out, data = RECIPES[given.bundle]
+    hr = HRImages(tuple(str(given.data / one) for one in images), (str(given.data / held_out),))
+    job = FieldEncoderJob(hr, given.bundle, settings, given.out, folder, data)
     try:
         for update in train_fields(job):
             if update.message:

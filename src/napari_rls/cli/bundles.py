@@ -128,7 +128,8 @@ def _field_encoder(manifest: Manifest) -> list[tuple[str, str]]:
         f"ratios {low:.3g} to {high:.3g}; {spec.steps:,} steps on {spec.images:,} crops of "
         f"{spec.data}; L1 on {spec.validation:,} held-out crops {spec.l1:.4f}"
     )
-    return [("Field encoder", fitted)]
+    no_start = "" if spec.start else "; for noise and brightness alone, no search starts at it"
+    return [("Field encoder", fitted + no_start)]
 
 
 def _networks(manifest: Manifest) -> tuple[Pix2PixNetwork, ...]:

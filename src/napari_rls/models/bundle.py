@@ -56,6 +56,12 @@ class Bundle:
     field_encoder: FieldEncoder | None = None
 
     @property
+    def starting_encoder(self) -> FieldEncoder | None:
+        """The field encoder, if searches start at its estimates."""
+        spec = self.manifest.field_encoder
+        return self.field_encoder if spec is not None and spec.start else None
+
+    @property
     def reference(self) -> str:
         """What settings call it: where it came from, or else its name."""
         return self.source or self.manifest.name

@@ -158,7 +158,7 @@ class FieldEncoderSpec(FieldEncoderShape):
 
     ``levels`` are those of the HR crops that it was fitted to: a generator's own cells need not be
     as bright as real ones. ``misfit`` is of held-out crops: what goes beyond it in LR crops is
-    noise.
+    noise. Without ``start`` that is all that it is for: no search starts at its estimates.
     """
 
     images: Count = Field(ge=1, description="Number of HR crops that it was fitted to.")
@@ -172,6 +172,7 @@ class FieldEncoderSpec(FieldEncoderShape):
     )
     levels: tuple[LevelsAt, ...] = Field(max_length=32)
     misfit: tuple[MisfitAt, ...] = Field(default=(), max_length=32)
+    start: bool = True
     data: Text = Field(description="The HR crops.")
 
     @property

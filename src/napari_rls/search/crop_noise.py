@@ -27,7 +27,7 @@ from napari_rls.search.noise import MISFIT, NoiseModel
 MOST: Final = 256
 """Crops that are looked at, at most, evenly over all."""
 
-NOISY: Final = 0.06
+NOISY: Final = 0.05
 """Deviation of noise, of -1 to 1, from which a search goes by it: chosen on real cells."""
 
 _BATCH: Final = 32
@@ -152,7 +152,8 @@ def remains(
 
 def _typical(rest: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the median (...) over pixels that a share of the crops (N, ..., pixels) is below."""
-    return np.quantile(np.median(rest, axis=-1), _SHARE, axis=0).astype(np.float64)
+    of_crops = np.median(rest, axis=-1)
+    return np.asarray(np.quantile(of_crops, _SHARE, axis=0), np.float64)
 
 
 def misfit_of_crops(

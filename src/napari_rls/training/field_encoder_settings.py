@@ -34,6 +34,15 @@ class FieldEncoderSettings(LoopSettings):
         description="Step size of AdamW; it falls to 0 as half a cosine.",
     )
 
+    start: bool = Field(
+        default=True,
+        description=(
+            "Searches start at its estimates and stay near them in fields; without, it only tells "
+            "noise and brightness of LR images. Leave it out where cells have small spots that LR "
+            "images do not show: estimates have none."
+        ),
+    )
+
     @model_validator(mode="after")
     def _ratios_ordered(self) -> FieldEncoderSettings:
         if self.ratio_low > self.ratio_high:

@@ -67,7 +67,7 @@ def search_settings(bundle: Bundle, settings: Settings) -> Settings:
     >>> search_settings(bundle, Settings()).steps, search_settings(bundle, Settings(steps=9)).steps
     (40, 9)
     """
-    if bundle.field_encoder is None or settings.method != "rls" or settings.start != "encoder":
+    if bundle.starting_encoder is None or settings.method != "rls" or settings.start != "encoder":
         return settings
     given = settings.model_fields_set
     return settings.model_copy(update={k: v for k, v in FROM_ESTIMATE.items() if k not in given})

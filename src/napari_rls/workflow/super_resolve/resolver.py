@@ -291,8 +291,8 @@ class SuperResolver:
         return self._search(windows, self._from_estimate(run), optics, seen)
 
     def _from_estimate(self, run: Run) -> Run:
-        """Return a run that starts at the estimate of the bundle's field encoder, if it has one."""
-        if run.settings.start != "encoder" or self.bundle.field_encoder is None:
+        """Return a run that starts at the estimate of the bundle's field encoder, if it is to."""
+        if run.settings.start != "encoder" or self.bundle.starting_encoder is None:
             return run
         return replace(run, start="field encoder")
 

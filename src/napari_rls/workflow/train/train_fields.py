@@ -64,7 +64,7 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
         train(data.crops, held_out, settings, job.folder, bundle, nuclear)
     )
     record = FieldEncoderSpec(
-        **settings.model_dump(include={"width", "hidden", "steps", "batch_size", "seed"}),
+        **settings.model_dump(include={"width", "hidden", "steps", "batch_size", "seed", "start"}),
         images=len(data.crops),
         validation=len(held_out),
         ratios=settings.ratios(manifest.hr_size),
