@@ -128,17 +128,17 @@ OWN_METHODS: Mapping[str, Method] = {
     ),
     "unregularised": Method(
         f"Latent search without regularization (ablation of {_RLS})",
-        {"lambda_w": 0.0, "lambda_c": 0.0, "reading": "scaled", "samples": 0},
+        {"lambda_w": 0.0, "lambda_c": 0.0, "samples": 0},
         ("lambda_w", "lambda_c", "samples"),
     ),
     "rls-without-pw": Method(
         f"Regularized Latent Search without P_w (ablation of {_RLS})",
-        {"lambda_w": 0.0, "reading": "scaled", "samples": 0},
+        {"lambda_w": 0.0, "samples": 0},
         ("lambda_w", "samples"),
     ),
     "rls-without-pcross": Method(
         f"Regularized Latent Search without P_cross (ablation of {_RLS})",
-        {"lambda_c": 0.0, "reading": "scaled"},
+        {"lambda_c": 0.0},
         ("lambda_c",),
     ),
     "pix2pix": Method(

@@ -69,6 +69,10 @@ def test_from_fields_to_a_bundle_with_a_network(
     crops = read_stack(tmp_path / "mine-run" / "crops-training.ome.tif").data
     assert spec.images == len(crops)
     assert spec.levels == levels_of_crops(crops)
+    # An encoder of 4 steps leaves much of crops without noise.
+    assert [misfit.factor for misfit in spec.misfit] == [4, 8]
+    assert min(min(misfit.deviation) for misfit in spec.misfit) > 0.02
+    assert bundle.starting_encoder is bundle.field_encoder
     trained = load_file(tmp_path / "mine-run" / "checkpoint.safetensors")
     for name, tensor in bundle.field_encoder.state_dict().items():
         torch.testing.assert_close(tensor, trained[f"network.{name}"], rtol=1e-3, atol=1e-6)
@@ -77,8 +81,13 @@ def test_from_fields_to_a_bundle_with_a_network(
     assert "crops of four fields; L1 on 3 held-out crops 0." in told
 
     again = ("--bundle", out(tmp_path), "--out", out(tmp_path, "again"), *TINY, "--hidden", 8)
+    again = (*again, "--no-start")
     run(fields, *again)
-    assert load_bundle(out(tmp_path, "again")).manifest.field_encoder.hidden == 8
+    other = load_bundle(out(tmp_path, "again"))
+    assert other.manifest.field_encoder.hidden == 8
+    assert other.starting_encoder is None
+    told = " ".join(run(out(tmp_path, "again"), name="bundles info").stdout.split())
+    assert "for noise and brightness alone, no search starts at it" in told
     resumed = run(fields, *again, "--overwrite", "--resume", "--steps", 9, code=1).stderr
     assert "holds a training of other settings (steps: 4, now 9); resume it" in resumed
 
