@@ -108,6 +108,14 @@ def test_crops_on_the_grid_of_the_generator() -> None:
     assert (seen.ratio, seen.optics) == (4.0, None)
 
 
+@pytest.mark.parametrize("factor", [8, 16])
+def test_crops_of_no_cells_are_searched_as_ever(embedded: Bundle, factor: int) -> None:
+    lr = np.random.default_rng(0).uniform(0, 255, (3, 2, 64 // factor, 64 // factor))
+    result = SuperResolver(embedded, Settings(steps=5, samples=0, device="cpu")).run(lr)
+    assert result.record["settings"]["reading"] == "scaled"
+    assert {cell["status"] for cell in result.record["cells"]} == {"done"}
+
+
 def test_misfit_between_two_factors() -> None:
     known = tuple(MisfitAt(factor=f, deviation=(v, 0.1)) for f, v in ((16, 0.03), (4, 0.01)))
     assert misfit_at((), 8) is None
@@ -148,8 +156,15 @@ def test_clean_crops_are_searched_as_ever(hr: Images, embedded: Bundle) -> None:
     np.testing.assert_array_equal(result.sr, plain.sr)
 
 
+def test_rivals_do_not_go_by_the_noise(hr: Images, embedded: Bundle) -> None:
+    lr = counts(noisy(degraded(hr[:4], 16), 0.1))
+    for method in ("pulse", "brgm", "rls-paper"):
+        quick = Settings.parse({"method": method, "factor": 16, "steps": 1, "samples": 0})
+        assert SuperResolver(embedded, quick).prepare(lr).run.noise is None
+
+
 def test_a_likelihood_that_cannot_be_had(tiny_bundle: Bundle) -> None:
     lr = np.random.default_rng(0).uniform(0, 255, (2, 2, 8, 8))
     settings = Settings(factor=4, steps=1, samples=0, reading="likelihood")
-    with pytest.raises(SettingsError, match="needs a field encoder that knows 4x, and the bundle"):
+    with pytest.raises(SettingsError, match="it has no field encoder that knows 4x and such noise"):
         SuperResolver(tiny_bundle, settings).run(lr)

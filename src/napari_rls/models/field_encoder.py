@@ -23,6 +23,9 @@ _SIDE = 32
 _USUAL = (3.0, 0.5, -2.5)
 """log2 of the ratio, PSF width and log of the noise that are taken as 0."""
 
+NOISIEST = 0.25
+"""Deviation of LR pixels, of -1 to 1, above which a network has seen none in its training."""
+
 _SIGMA_STEP = 0.25
 """PSF width in LR pixels that is taken as 1."""
 
@@ -104,4 +107,4 @@ class FieldEncoder(nn.Module):
         usual_ratio, usual_sigma, usual_noise = _USUAL
         optics = (math.log2(ratio) - usual_ratio, (sigma - usual_sigma) / _SIGMA_STEP)
         same = deviation.new_tensor(optics).expand(len(deviation), 2)
-        return torch.cat([same, deviation.clamp(min=1e-6).log() - usual_noise], 1)
+        return torch.cat([same, deviation.clamp(1e-6, NOISIEST).log() - usual_noise], 1)

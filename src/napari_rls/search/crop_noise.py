@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_rls.models.bundle import Bundle
-from napari_rls.models.field_encoder import FieldEncoder
+from napari_rls.models.field_encoder import NOISIEST, FieldEncoder
 from napari_rls.models.manifest import MisfitAt
 from napari_rls.search.degradation import Bicubic, Operator
 from napari_rls.search.imaging import enlarging_matrix
@@ -108,7 +108,8 @@ def crop_noise(bundle: Bundle, lr: NDArray[np.floating], view: CropView) -> Nois
     Returns
     -------
     NoiseModel or None
-        None where the bundle has no field encoder, or none that knows the factor.
+        None where the bundle has no field encoder, none that knows the factor, or none that has
+        seen such noise: the crops may be no images of its cells.
     """
     spec, encoder = bundle.manifest.field_encoder, bundle.field_encoder
     if spec is None or encoder is None:
@@ -122,7 +123,7 @@ def crop_noise(bundle: Bundle, lr: NDArray[np.floating], view: CropView) -> Nois
     for _ in range(2):
         left = remains(bundle, encoder, some, view, _constant(deviation))
         deviation = np.sqrt((left**2 - misfit**2).clip(0))
-    return _constant(deviation)
+    return _constant(deviation) if deviation.max() <= NOISIEST else None
 
 
 def is_noisy(noise: NoiseModel) -> bool:

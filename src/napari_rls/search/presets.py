@@ -102,6 +102,7 @@ OWN_METHODS: Mapping[str, Method] = {
         {
             "lambda_w": 0.0,
             "lambda_c": 0.05,
+            "reading": "scaled",
             "steps": 100,
             "learning_rate": 0.4,
             "schedule": "one-cycle",
@@ -116,6 +117,7 @@ OWN_METHODS: Mapping[str, Method] = {
         {
             "lambda_w": 100.0,
             "lambda_c": 0.1,
+            "reading": "scaled",
             "steps": 501,
             "learning_rate": 0.1,
             "schedule": "constant",

@@ -250,8 +250,9 @@ class SuperResolver:
         if noise is None:
             name = self.bundle.manifest.name
             raise SettingsError(
-                f"The reading 'likelihood' needs a field encoder that knows {settings.factor}x, "
-                f"and the bundle {name} has none; choose 'scaled', or add one by train-fields."
+                f"The reading 'likelihood' needs the noise of LR crops, which the bundle {name} "
+                f"cannot tell: it has no field encoder that knows {settings.factor}x and such "
+                "noise; choose 'scaled', or add one by train-fields."
             )
         return noise
 
