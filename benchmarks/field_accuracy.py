@@ -128,11 +128,11 @@ class Score:
         """The row of the table."""
         cells = pd.DataFrame(self.cells, columns=["well", "sr", "hr"]).dropna()
         error = cells["sr"] - cells["hr"]
-        groups = [cells["sr"][cells["well"].isin(wells)].to_numpy() for wells in (LOW, HIGH)]
+        low, high = (cells["sr"][cells["well"].isin(wells)].to_numpy() for wells in (LOW, HIGH))
         return (
             f"recall {self.met / self.inner:.3f}, false {self.false / self.found:.3f}, "
             f"{len(cells)} cells: error of log2 ratio {error.abs().median():.3f}, "
-            f"r {cells['sr'].corr(cells['hr']):.3f}, AUC {auc(*groups)[0]:.3f}; "
+            f"r {cells['sr'].corr(cells['hr']):.3f}, AUC {auc(low, high)[0]:.3f}; "
             f"too large by {error[cells['hr'] < 0.3].median():.2f} below 0.3 and by "
             f"{error[cells['hr'] > 1.5].median():.2f} above 1.5"
         )
@@ -141,8 +141,8 @@ class Score:
 def inside(places: Array) -> NDArray[np.bool_]:
     """Tell which places (N, 2) have their whole crop in the part."""
     edge = (SIZE - 1) / 2
-    kept: NDArray[np.bool_] = ((places >= edge) & (places <= SIDE - 1 - edge)).all(1)
-    return kept
+    kept = (places >= edge) & (places <= SIDE - 1 - edge)
+    return np.asarray(kept.all(axis=1), np.bool_)
 
 
 if __name__ == "__main__":
