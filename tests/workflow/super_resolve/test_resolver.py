@@ -189,11 +189,13 @@ def test_cells_unlike_the_bundles_are_told_before_the_search(
         return run.doubt
 
     assert doubt(own) == ""
-    # 8-bit images of a camera with an offset lie in the bundle's range.
+    # 8-bit images of a camera with an offset lie in the bundle's range; what its encoder leaves of
+    # them is taken for noise.
     assert doubt(own + 20) == (
         "12 of 12 cells do not look like those that the bundle bbbc013-translocation-64 knows "
-        "(brightness, contrast, how light is spread): if their camera or exposure is another, "
-        "choose the intensities 'match'; else their SR images are not to be trusted."
+        "(brightness, contrast, how light is spread): that may be their noise, which the search "
+        "knows; if their camera or exposure is another, choose the intensities 'match'; else "
+        "their SR images are not to be trusted."
     )
     assert doubt(own + 20, intensity="match") == ""
     assert "or the pixel size is another, their SR" in doubt(255 - own, intensity="match")

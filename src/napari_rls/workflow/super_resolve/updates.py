@@ -69,7 +69,7 @@ class Run:
             else "if the stain, the kind of cell or the pixel size is another,"
         )
         if self.noise is not None:
-            remedy = "that may be their noise, which the search knows; if it is anything else,"
+            remedy = f"that may be their noise, which the search knows; {remedy}"
         looks = (
             f"{self.strange} of {searched} cells do not look like those that the bundle "
             f"{self.manifest.name} knows (brightness, contrast, how light is spread): {remedy} "
