@@ -52,7 +52,7 @@ def test_noise_of_real_crops_is_found(
     hr: Images, embedded: Bundle, factor: int, sigma: float, error: float
 ) -> None:
     lr = noisy(degraded(hr, factor), sigma)
-    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64))
+    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2))
     assert found is not None
     np.testing.assert_allclose(found.read_noise, sigma, rtol=error)
     assert is_noisy(found)
@@ -66,19 +66,19 @@ def test_structure_and_outliers_are_no_noise(
     lr = degraded(hr, factor)
     if spoilt:
         lr = SaltAndPepper(0.05)(torch.from_numpy(lr)).numpy()
-    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64))
+    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2))
     assert found is not None
     assert not is_noisy(found)
 
 
 def test_a_bundle_without_a_field_encoder_tells_no_noise(tiny_bundle: Bundle) -> None:
     lr = np.zeros((2, 2, 4, 4), np.float32)
-    assert crop_noise(tiny_bundle, lr, CropView(Bicubic(4), 4, 16)) is None
+    assert crop_noise(tiny_bundle, lr, CropView(Bicubic(4), 4, 16, 2)) is None
 
 
 def test_nor_does_one_at_a_factor_that_it_has_not_seen(embedded: Bundle) -> None:
     lr = np.zeros((2, 2, 2, 2), np.float32)
-    assert crop_noise(embedded, lr, CropView(Bicubic(32), 32, 64)) is None
+    assert crop_noise(embedded, lr, CropView(Bicubic(32), 32, 64, 2)) is None
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def test_nor_does_one_at_a_factor_that_it_has_not_seen(embedded: Bundle) -> None
     ids=["sharper than a usual lens", "a lens", "wider than any seen", "two blurs"],
 )
 def test_the_width_of_an_operator(operator: Bicubic, sigma: float) -> None:
-    assert CropView(operator, 8, 64).sigma == pytest.approx(sigma, abs=0.02)
+    assert CropView(operator, 8, 64, 3).sigma == pytest.approx(sigma, abs=0.02)
 
 
 def test_crops_on_the_grid_of_the_generator() -> None:
     lr = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype(np.float32)
     noise = NoiseModel((0.0,), (0.0,), (0.1,))
-    seen = CropView(Bicubic(4), 4, 32).seen(torch.from_numpy(lr), noise)
+    seen = CropView(Bicubic(4), 4, 32, 1).seen(torch.from_numpy(lr), noise)
     at = (np.arange(32) + 0.5) / 4 - 0.5
     grid = np.meshgrid(at, at, indexing="ij")
     for k in range(2):

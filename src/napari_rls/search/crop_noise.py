@@ -62,26 +62,30 @@ class CropView:
         HR pixels along an LR pixel.
     hr_size
         HR pixels along a crop.
+    channels
+        Channels of a crop; D may treat each in its own way.
     """
 
     degrade: Operator
     factor: int
     hr_size: int
+    channels: int
 
     @cached_property
     def sigma(self) -> float:
         """Deviation in LR pixels of a Gaussian PSF whose pixels blur as much as D does.
 
-        D adds the variance of its kernel to a parabola; that of a square pixel is 1/12. Encoders
-        are told 0.45 to 0.75.
+        D adds the variance of its kernel, here the mean of all channels', to a parabola; that of a
+        square pixel is 1/12. Encoders are told 0.45 to 0.75.
         """
         x = (torch.arange(self.hr_size, dtype=torch.float32) + 0.5) / self.factor
         x = x - x.mean()
         middle = self.hr_size // self.factor // 2
         with torch.no_grad():
-            image = torch.stack([x, x.square()])[None, :, None].expand(1, 2, self.hr_size, -1)
-            line, parabola = self.degrade(image)[0, :, middle, middle].tolist()
-        variance = max(parabola - line**2 - 1 / 12, 0.0)
+            images = torch.stack([x, x.square()])[:, None, None]
+            images = images.expand(2, self.channels, self.hr_size, -1)
+            line, parabola = self.degrade(images)[:, :, middle, middle].double()
+        variance = max(float((parabola - line**2).mean()) - 1 / 12, 0.0)
         return float(np.clip(np.sqrt(variance), *_PSF_RANGE))
 
     def seen(self, lr: Tensor, noise: NoiseModel) -> Seen:
@@ -170,7 +174,7 @@ def misfit_of_crops(
     for factor in (2**k for k in range(1, size.bit_length() - 1)):
         if size % factor or not ratios[0] <= factor <= ratios[1]:
             continue
-        view = CropView(Bicubic(factor), factor, size)
+        view = CropView(Bicubic(factor), factor, size, hr.shape[1])
         quiet = _constant(np.zeros(hr.shape[1]))
         left = remains(bundle, encoder, view.degrade(hr), view, quiet)
         found.append(MisfitAt(factor=factor, deviation=tuple(left.tolist())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import proxy
 
@@ -26,6 +26,21 @@ TABLE_KEY = "napari-rls-table"
 
 LabelledPart = tuple["Kind", str]
 """Kind of image, and part of the cell that an overlay of the assay is of."""
+
+
+def label_at(viewer: ViewerModel, layers: Iterable[Labels], event: Any) -> int:
+    """Return the value of the first of some layers that shows a label under the mouse, or 0."""
+    for layer in layers:
+        if layer.visible and layer in viewer.layers:
+            value = layer.get_value(
+                event.position,
+                view_direction=event.view_direction,
+                dims_displayed=list(event.dims_displayed),
+                world=True,
+            )
+            if value:
+                return int(value)
+    return 0
 
 
 def labels_layer(

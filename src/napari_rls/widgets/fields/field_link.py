@@ -9,6 +9,7 @@ from weakref import proxy
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_rls.widgets.cells.label_layers import label_at
 from napari_rls.widgets.common.echo import Echo
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ class FieldLink:
         at_work = str(getattr(active, "mode", _NO_TOOL)) != _NO_TOOL
         if event.type == "mouse_move" or at_work:
             return
-        if label := self._label_at(event):
+        label = label_at(self._viewer, reversed(self._labels), event)
+        if 0 < label <= len(self._places):
             self._state.selected = (label - 1,)
             return
         if not self._same or not len(self._known):
@@ -137,20 +139,6 @@ class FieldLink:
         nearest = int(apart.argmin())
         if apart[nearest] <= float(np.max(self._points.size)) / 2:
             self._points.selected_data = {nearest}
-
-    def _label_at(self, event: Any) -> int:
-        """Return the value of the label under the mouse, 0 if there is none."""
-        for layer in reversed(self._labels):
-            if layer.visible and layer in self._viewer.layers:
-                value = layer.get_value(
-                    event.position,
-                    view_direction=event.view_direction,
-                    dims_displayed=list(event.dims_displayed),
-                    world=True,
-                )
-                if value and value <= len(self._places):
-                    return int(value)
-        return 0
 
 
 def _nearest(

@@ -8,6 +8,7 @@ from weakref import proxy
 
 import numpy as np
 
+from napari_rls.widgets.cells.label_layers import label_at
 from napari_rls.widgets.common.echo import Echo
 
 if TYPE_CHECKING:
@@ -80,14 +81,5 @@ class CellLink:
         yield
         if event.type == "mouse_move":
             return
-        for layer in self.layers.layers.values():
-            if layer.visible and layer in self._viewer.layers:
-                value = layer.get_value(
-                    event.position,
-                    view_direction=event.view_direction,
-                    dims_displayed=list(event.dims_displayed),
-                    world=True,
-                )
-                if value:
-                    self._state.selected = (int(value) - 1,)
-                    return
+        if label := label_at(self._viewer, self.layers.layers.values(), event):
+            self._state.selected = (label - 1,)

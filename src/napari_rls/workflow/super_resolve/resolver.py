@@ -19,19 +19,14 @@ from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.intensity import IntensityMap, unusual_cells
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import own_process
-from napari_rls.search.crop_noise import CropView, crop_noise, is_noisy
 from napari_rls.search.degradation import Degradation
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.kit import Seen
 from napari_rls.search.networks import Networks
-from napari_rls.search.noise import NoiseModel
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.plate_map import guessed_wells_of
-from napari_rls.workflow.cells.stack import (
-    CellStack,
-    fitting_factor,
-)
+from napari_rls.workflow.cells.stack import CellStack, fitting_factor
 from napari_rls.workflow.cells.usable import check_fit, scale_doubt, unusable_cells
 from napari_rls.workflow.super_resolve.intensities import (
     check_operator,
@@ -40,15 +35,13 @@ from napari_rls.workflow.super_resolve.intensities import (
     operator_for,
 )
 from napari_rls.workflow.super_resolve.lr_cells import Pixels, cells_for
+from napari_rls.workflow.super_resolve.noisy_crops import noisy_crops, settled
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.search_run import Search, searches
 from napari_rls.workflow.super_resolve.sr_result import Result
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
 __all__ = ["Run", "SuperResolver", "Update", "super_resolve"]
-
-_BY_NOISE = ("auto", "likelihood")
-"""Readings that look at the noise of LR crops."""
 
 
 class SuperResolver:
@@ -211,50 +204,18 @@ class SuperResolver:
         with own_process(settings.threads):
             degrade = self._operator or operator_for(settings, manifest, stack.pixel_size_um)
             intensity = intensity_map(stack.data[usable], bundle, settings, degrade)
-            view = CropView(degrade, settings.factor, manifest.hr_size)
-            noise = self._noise(intensity.encode(stack.data[usable]), settings, view)
-        if settings.reading in _BY_NOISE:
-            reading = "scaled" if noise is None else "likelihood"
-            settings = settings.model_copy(update={"reading": reading})
+            noisy = noisy_crops(stack.data, usable, bundle, settings, intensity, degrade)
+        settings = settled(settings, noisy)
         run = self._run(stack, settings, intensity, skipped, degrade.record())
         run = replace(
             run,
             strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
             scale=scale_doubt(stack.pixel_size_um, manifest, settings.factor),
         )
-        if noise is None:
+        if noisy is None:
             return self._search(stack, run, degrade)
-        span = intensity.unit_span
-        run = replace(run, noise=noise.in_unit(span.tolist(), (span + intensity.low).tolist()))
-
-        def seen(cells: NDArray[np.intp]) -> Seen:
-            return view.seen(torch.from_numpy(intensity.encode(stack.data[cells])), noise)
-
-        return self._search(stack, self._from_estimate(run), degrade, seen)
-
-    def _noise(
-        self, lr: NDArray[np.float32], settings: Settings, view: CropView
-    ) -> NoiseModel | None:
-        """Return the noise of encoded LR crops if the search is to go by it.
-
-        Raises
-        ------
-        SettingsError
-            If it must, and the bundle cannot tell it.
-        """
-        if not searches(settings) or settings.reading not in _BY_NOISE:
-            return None
-        noise = crop_noise(self.bundle, lr, view)
-        if settings.reading == "auto":
-            return noise if noise is not None and is_noisy(noise) else None
-        if noise is None:
-            name = self.bundle.manifest.name
-            raise SettingsError(
-                f"The reading 'likelihood' needs the noise of LR crops, which the bundle {name} "
-                f"cannot tell: it has no field encoder that knows {settings.factor}x and such "
-                "noise; choose 'scaled', or add one by train-fields."
-            )
-        return noise
+        run = self._from_estimate(replace(run, noise=noisy.noise))
+        return self._search(stack, run, degrade, noisy.seen)
 
     def prepare_placed(
         self,
