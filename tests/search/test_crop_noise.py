@@ -137,7 +137,11 @@ def test_noisy_crops_are_searched_by_the_likelihood(hr: Images, embedded: Bundle
     record = result.record
     assert record["settings"]["reading"] == "likelihood"
     assert record["start"] == "field encoder"
-    np.testing.assert_allclose(record["noise"]["read_noise"], 12.75, rtol=0.4)
+    dna, gfp = record["noise"]["read_noise"]
+    np.testing.assert_allclose((dna, gfp), 12.75, rtol=0.4)
+    found = f"DNA {dna:.3g}, FKHR-GFP {gfp:.3g}"
+    (told,) = SuperResolver(embedded, QUICK).prepare(lr).run.told
+    assert told == f"The search goes by the noise of the images, found as {found} (SD)."
     plain = SuperResolver(embedded, QUICK.model_copy(update={"reading": "scaled"})).run(lr)
 
     def error(sr: Images) -> float:

@@ -54,8 +54,12 @@ class Run:
     def told(self) -> tuple[str, ...]:
         """Sentences on what was found of intensities and noise of the LR images."""
         names = self.manifest.channel_names
-        noise = f"Noise, found in the images: {self.noise.numbers(names)}." if self.noise else ""
-        return tuple(filter(None, (self.intensity.words(names), noise)))
+        found = [self.intensity.words(names)]
+        if self.noise is not None:
+            each = zip(names, self.noise.read_noise, strict=True)
+            noise = ", ".join(f"{name} {deviation:.3g}" for name, deviation in each)
+            found.append(f"The search goes by the noise of the images, found as {noise} (SD).")
+        return tuple(filter(None, found))
 
     @property
     def doubt(self) -> str:
