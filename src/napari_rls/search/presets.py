@@ -93,7 +93,7 @@ OWN_METHODS: Mapping[str, Method] = {
     "rls-plus": Method(
         "RLS+ (Gheisari & Genovesio 2023, arXiv 2311.16923)",
         {"reading": "scaled", "samples": 0},
-        ("reading", "samples"),
+        ("samples",),
         stages=("napari_rls.search.method:rls_with_own_noise", "napari_rls.search.method:refine"),
         own_generators=True,
     ),
