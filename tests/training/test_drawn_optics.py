@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_rls.search.noise import MISFIT
-from napari_rls.training.drawn_optics import DrawnOptics, around, middle
+from napari_rls.training.drawn_optics import DrawnOptics, around, margin_of, middle
 
 SIZE, MARGIN = 32, 20
 
@@ -22,13 +22,24 @@ def optics(ratio: float, level: float = 0.0, poisson: float = 0.0, phase: float 
 def test_surroundings_are_the_mirror_image_of_a_shifted_crop() -> None:
     crops = torch.rand(3, 2, SIZE, SIZE)
     shifts = torch.tensor([[0, 0], [8, -3], [-8, 5]])
-    found = around(crops, shifts)
+    found = around(crops, SIZE, shifts)
     far = MARGIN + 8
     whole = np.pad(crops.numpy(), ((0, 0), (0, 0), (far, far), (far, far)), mode="reflect")
     for image, reference, (y, x) in zip(found, whole, shifts.tolist(), strict=True):
         side = slice(8 + y, 8 + y + SIZE + 2 * MARGIN), slice(8 + x, 8 + x + SIZE + 2 * MARGIN)
         np.testing.assert_array_equal(image.numpy(), reference[:, *side])
-    torch.testing.assert_close(middle(around(crops), SIZE), crops)
+    torch.testing.assert_close(middle(around(crops, SIZE), SIZE), crops)
+
+
+def test_surroundings_that_are_known_are_taken_and_mirrored_beyond() -> None:
+    assert margin_of(SIZE) == MARGIN
+    wide = torch.rand(2, 2, SIZE + 2 * MARGIN, SIZE + 2 * MARGIN)
+    torch.testing.assert_close(around(wide, SIZE), wide)
+    shifted = around(wide, SIZE, torch.tensor([[3, -2], [0, 0]]))
+    torch.testing.assert_close(shifted[1], wide[1])
+    torch.testing.assert_close(shifted[0, :, :-3, 2:], wide[0, :, 3:, :-2])
+    torch.testing.assert_close(shifted[0, :, -3:, 2:], wide[0, :, -4:-1, :-2].flip(1))
+    torch.testing.assert_close(middle(shifted, SIZE)[0], wide[0, :, 23 : 23 + SIZE, 18 : 18 + SIZE])
 
 
 @pytest.mark.parametrize("ratio", [2.5, 4.0, 10.6])

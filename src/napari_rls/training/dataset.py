@@ -28,6 +28,8 @@ class Crops:
         HR crops (N, C, H, W) of any real type, in the intensities of ``settings``.
     settings
         The run's settings: size, channels, intensities, seed.
+    margin
+        Pixels around each crop that the data may hold too.
 
     Raises
     ------
@@ -35,8 +37,8 @@ class Crops:
         If the crops do not fit the settings, are too few, or are not finite.
     """
 
-    def __init__(self, data: NDArray[np.generic], settings: TrainSettings) -> None:
-        _check(data, settings)
+    def __init__(self, data: NDArray[np.generic], settings: TrainSettings, margin: int = 0) -> None:
+        _check(data, settings, margin)
         self.data = data
         self.seed = settings.seed
         low, high = settings.intensity.low, settings.intensity.high
@@ -71,9 +73,10 @@ class Crops:
         return int(self._order[place])
 
 
-def _check(data: NDArray[np.generic], settings: TrainSettings) -> None:
+def _check(data: NDArray[np.generic], settings: TrainSettings, margin: int) -> None:
     expected = (len(settings.channels), settings.size, settings.size)
-    if data.ndim != 4 or data.shape[1:] != expected:
+    wide = (expected[0], *(side + 2 * margin for side in expected[1:]))
+    if data.ndim != 4 or data.shape[1:] not in (expected, wide):
         raise TrainingError(
             f"The crops have the shape {data.shape}; these settings need "
             f"(N, {', '.join(map(str, expected))}): cut them at this size or change the settings."

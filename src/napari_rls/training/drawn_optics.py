@@ -1,13 +1,14 @@
 """Random microscopes: HR crops as cells of LR fields, for the training of a field encoder.
 
-A crop's surroundings are not known: it goes on as its mirror image, so that there are LR pixels
-around it, as there are in a field.
+There are LR pixels around a crop, as there are in a field: of its surroundings where they are
+known, else of its mirror image.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ LEVELS = (0.003, 0.06)
 
 BRIGHT = 0.3
 """Signal, of 0 to 1, at which Poisson noise has the deviation that its level says."""
+
+ImagesT = TypeVar("ImagesT", Tensor, NDArray[np.generic])
 
 _AROUND = 5 / 8
 """Width of what lies around a crop, of its size."""
@@ -129,22 +132,30 @@ class _Axis:
         return _Axis(self.degrade.to(like), self.enlarge.to(like), self.inside)
 
 
-def around(crops: Tensor, shifts: Tensor | None = None) -> Tensor:
-    """Return crops (N, C, S, S) with their mirror images around them, (N, C, K, K).
+def margin_of(size: int) -> int:
+    """Return how many pixels around a crop of a size are looked at."""
+    return math.ceil(size * _AROUND)
+
+
+def around(crops: Tensor, size: int, shifts: Tensor | None = None) -> Tensor:
+    """Return crops with their surroundings (N, C, K, K), K = size + 2 :func:`margin_of` size.
 
     Parameters
     ----------
     crops
-        The crops.
+        The crops (N, C, M, M), with as much around each, or less, or nothing; beyond that they go
+        on as their mirror image.
+    size
+        Side S of the crops.
     shifts
         Whole pixels (N, 2), y and x, by which the middle of each lies beside it.
     """
-    count, size = len(crops), crops.shape[-1]
-    margin = math.ceil(size * _AROUND)
-    places = torch.arange(-margin, size + margin)
+    count, side = len(crops), crops.shape[-1]
+    margin = margin_of(size)
+    places = torch.arange(-margin, size + margin) + (side - size) // 2
     if shifts is None:
         shifts = torch.zeros(count, 2, dtype=torch.long)
-    period = 2 * (size - 1)
+    period = 2 * (side - 1)
     turned = (places + shifts[..., None]).remainder(period)
     turned = torch.minimum(turned, period - turned).to(crops.device)
     rows, columns = turned[:, 0, :, None], turned[:, 1, None, :]
@@ -152,8 +163,8 @@ def around(crops: Tensor, shifts: Tensor | None = None) -> Tensor:
     return crops[cells, :, rows, columns].permute(0, 3, 1, 2).contiguous()
 
 
-def middle(whole: Tensor, size: int) -> Tensor:
-    """Return the crops (..., S, S) of what :func:`around` made."""
+def middle(whole: ImagesT, size: int) -> ImagesT:
+    """Return the crops (..., S, S) of images with as much on all sides around them."""
     margin = (whole.shape[-1] - size) // 2
     return whole[..., margin : margin + size, margin : margin + size]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -24,16 +25,19 @@ class FieldEncoderSettings(LoopSettings):
         le=256,
         description="Largest ratio; an LR pixel is at most a third of the crop all the same.",
     )
-    width: int = Field(default=32, ge=2, le=512, description="Feature maps of the first layer.")
-    hidden: int = Field(default=384, ge=1, le=8192, description="Width of the last two layers.")
+    width: int = Field(default=64, ge=2, le=512, description="Feature maps of the first layer.")
+    hidden: int = Field(default=512, ge=1, le=8192, description="Width of the last two layers.")
     batch_size: int = Field(default=32, ge=1, le=512, description="Crops in a step.")
     learning_rate: float = Field(
-        default=1e-3,
+        default=7e-4,
         gt=0,
         le=0.1,
         description="Step size of AdamW; it falls to 0 as half a cosine.",
     )
-
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Arithmetic of the generator; the network itself is always in float32.",
+    )
     start: bool = Field(
         default=True,
         description=(

@@ -15,6 +15,7 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.manifest import FieldEncoderShape
+from napari_rls.search.device import choose_dtype
 from napari_rls.training.cell_parts import ratio_error
 from napari_rls.training.dataset import Crops, mirrored
 from napari_rls.training.drawn_optics import DrawnOptics, around, middle
@@ -33,7 +34,7 @@ _GAIN = 0.07
 _COARSE = (4, 8)
 """Sides of the squares whose means are compared, beside single pixels."""
 
-_OWN, _COMMON, _RATIO = 0.02, 0.003, 0.1
+_OWN, _COMMON, _RATIO = 0.02, 0.003, 0.2
 """Weights of what a row of W+ has of its own, of w far from usual, and of the nuclear ratio."""
 
 _HELD_OUT_RATIOS = (4.0, 8.0, 16.0)
@@ -92,7 +93,8 @@ class FieldEncoderTrainer:
         self.cell_parts, self.nuclear_channel = torch.from_numpy(parts), nuclear_channel
         manifest = bundle.manifest
         self.size, self.ratios = manifest.hr_size, settings.ratios(manifest.hr_size)
-        self.synthesis = FrozenSynthesis(bundle.generator.synthesis, device=device)
+        dtype = choose_dtype(settings.precision, bundle.generator, device)
+        self.synthesis = FrozenSynthesis(bundle.generator.synthesis, dtype, device)
         seeds = [4 * settings.seed + k for k in range(3)]
         names = ("place", "optics", "noise")
         self.streams = {
@@ -147,15 +149,17 @@ class FieldEncoderTrainer:
         shifts = (torch.randn(count, 2, generator=rng) * _SHIFT).round().long()
         gain = 1 + _GAIN * (2 * torch.rand(count, 1, 1, 1, generator=rng) - 1)
         # The parts go where their crop goes.
-        both = torch.cat([hr * gain, self.cell_parts[chosen][:, None].to(hr)], 1)
-        both = mirrored(around(both, shifts.clamp(-_FARTHEST, _FARTHEST)), rng).to(self.device)
+        parts = F.pad(self.cell_parts[chosen][:, None], [(hr.shape[-1] - self.size) // 2] * 4)
+        both = torch.cat([hr * gain, parts.to(hr)], 1)
+        both = around(both, self.size, shifts.clamp(-_FARTHEST, _FARTHEST))
+        both = mirrored(both, rng).to(self.device)
         return both[:, :-1], middle(both[:, -1], self.size)
 
     @torch.no_grad()
     def held_out_l1(self, held_out: Tensor) -> float:
         """Return the mean absolute error on HR crops (N, C, H, W), seen by the same microscopes."""
         errors = [
-            (self._images(cells, optics, deviation) - hr).abs().mean((1, 2, 3))
+            (self._images(cells, optics, deviation) - middle(hr, self.size)).abs().mean((1, 2, 3))
             for hr, optics, cells, deviation in self._held_out(held_out)
         ]
         return float(torch.cat(errors).mean())
@@ -171,7 +175,7 @@ class FieldEncoderTrainer:
             optics = DrawnOptics(ratio, _HELD_OUT_SIGMA, (y, x), noise, half)
             for hr in held_out.split(_BATCH):
                 there = hr.to(self.device)
-                yield there, optics, *optics.see(around((there + 1) / 2), self.size, rng)
+                yield there, optics, *optics.see(around((there + 1) / 2, self.size), self.size, rng)
 
     def _images(self, cells: Tensor, optics: DrawnOptics, deviation: Tensor) -> Tensor:
         return self.synthesis(self.network(cells, optics.ratio, optics.sigma, deviation))

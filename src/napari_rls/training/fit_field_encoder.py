@@ -16,6 +16,7 @@ from napari_rls.models.part import Count
 from napari_rls.training import loop
 from napari_rls.training.cell_parts import Nuclear, cell_parts
 from napari_rls.training.dataset import Crops
+from napari_rls.training.drawn_optics import middle
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.field_encoder_step import FieldEncoderTrainer
 from napari_rls.training.loop_parts import Kind
@@ -56,7 +57,7 @@ def train(
     See :func:`~napari_rls.training.loop.train_network`, also for what is raised. ``bundle`` is
     the one whose generator draws, ``nuclear`` tells of the crops' nuclei.
     """
-    parts = cell_parts(crops.data, nuclear)
+    parts = cell_parts(middle(crops.data, bundle.manifest.hr_size), nuclear)
     known_by = {
         "bundle": bundle.digest("generator.", "flow.mean", "flow.std")[:16],
         "nuclei": f"{nuclear.channel} {nuclear.settings.model_dump_json()}",

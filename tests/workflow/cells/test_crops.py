@@ -49,6 +49,23 @@ def test_crop_is_what_the_field_holds_at_its_centre(size: int) -> None:
         np.testing.assert_array_equal(image, source.data[0, :, rows, columns])
 
 
+def test_crop_with_its_surroundings_mirrored_beyond_the_field() -> None:
+    source, size, margin = stack(), 32, 20
+    known, wide = (cut_crops(source, size, margin=pixels) for pixels in (0, margin))
+    assert wide.at_border == known.at_border
+    assert wide.stack.crops == known.stack.crops
+    inner = slice(margin, margin + size)
+    np.testing.assert_array_equal(wide.stack.data[:, :, inner, inner], known.stack.data)
+    far = ((0, 0), (margin, margin), (margin, margin))
+    whole = np.pad(source.data[0], far, mode="reflect")
+    for image, crop in zip(wide.stack.data, wide.stack.crops, strict=True):
+        rows, columns = (
+            slice(int(k - (size - 1) / 2), int(k - (size - 1) / 2) + size + 2 * margin)
+            for k in (crop.y, crop.x)
+        )
+        np.testing.assert_array_equal(image, whole[:, rows, columns])
+
+
 def test_crops_keep_what_is_known() -> None:
     cut = cut_crops(stack(), 32).stack
     assert {(crop.file, crop.well, crop.condition) for crop in cut.crops} == {

@@ -219,6 +219,19 @@ def test_images_of_the_crops_size_are_crops_already(tmp_path: Path) -> None:
     assert (made.at_border, made.training.pixel_size_um) == (0, 0.2)
 
 
+def test_crops_among_fields_get_their_mirror_image_as_surroundings(tmp_path: Path) -> None:
+    folder = write_fields(tmp_path / "fields")
+    ready = np.random.default_rng(0).integers(0, 255, (2, 16, 16), dtype=np.uint8)
+    write(folder / "z.tif", ready)
+    made = crops(folder, validation="z.tif", margin=10)
+    assert made.training.data.shape[2:] == (36, 36)
+    reference = np.pad(ready, ((0, 0), (10, 10), (10, 10)), mode="reflect")
+    np.testing.assert_array_equal(made.validation.data, reference[None])
+    np.testing.assert_array_equal(
+        made.training.data[:, :, 10:26, 10:26], crops(folder, validation="z.tif").training.data
+    )
+
+
 def test_intensities_that_are_given_stay(tmp_path: Path) -> None:
     folder = write_fields(tmp_path / "fields")
     given = Intensity(low=10, high=90, unit="counts")

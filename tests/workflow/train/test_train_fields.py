@@ -68,7 +68,9 @@ def test_from_fields_to_a_bundle_with_a_network(
     assert spec.ratios == (4, pytest.approx(32 / 3))
     crops = read_stack(tmp_path / "mine-run" / "crops-training.ome.tif").data
     assert spec.images == len(crops)
-    assert spec.levels == levels_of_crops(crops)
+    # They have 20 pixels of their surroundings on every side.
+    assert crops.shape[-2:] == (72, 72)
+    assert spec.levels == levels_of_crops(crops[..., 20:52, 20:52])
     # An encoder of 4 steps leaves much of crops without noise.
     assert [misfit.factor for misfit in spec.misfit] == [4, 8]
     assert min(min(misfit.deviation) for misfit in spec.misfit) > 0.02

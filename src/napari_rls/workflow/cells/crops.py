@@ -32,6 +32,7 @@ def cut_crops(
     dna_channel: int = 0,
     settings: NucleusSettings | None = None,
     plate_map: PlateMap | None = None,
+    margin: int = 0,
 ) -> CropCut:
     """Cut a crop around every nucleus whose crop lies fully inside the field.
 
@@ -47,11 +48,13 @@ def cut_crops(
         How nuclei are found.
     plate_map
         Well and condition of the files; without it the well is taken from the file name.
+    margin
+        Pixels around each crop that are cut too; beyond the field's border its mirror image.
 
     Returns
     -------
     CropCut
-        Crops (M, C, size, size) of the field's type, M possibly 0.
+        Crops (M, C, K, K) of the field's type, K = size + 2 margin, M possibly 0.
 
     Raises
     ------
@@ -68,16 +71,18 @@ def cut_crops(
     if plate_map:
         well, condition = plate_map.find(field.name, known)
     images, crops, at_border = [], [], 0
+    side = size + 2 * margin
     for image in field.data:
+        wide = np.pad(image, ((0, 0), *[(margin, margin)] * 2), mode="reflect") if margin else image
         for y, x in find_nuclei(image[dna_channel], settings).centroids:
             top, left = round(y - (size - 1) / 2), round(x - (size - 1) / 2)
             if top < 0 or left < 0 or top + size > height or left + size > width:
                 at_border += 1
                 continue
-            images.append(image[:, top : top + size, left : left + size])
+            images.append(wide[:, top : top + side, left : left + side])
             centre_y, centre_x = top + (size - 1) / 2, left + (size - 1) / 2
             crops.append(Crop(field.name, well, centre_y, centre_x, condition, field.pixel_size_um))
-    data = np.empty((len(images), field.data.shape[1], size, size), field.data.dtype)
+    data = np.empty((len(images), field.data.shape[1], side, side), field.data.dtype)
     if images:
         np.stack(images, out=data)
     stack = replace(field, data=data, leading="N", crops=tuple(crops))

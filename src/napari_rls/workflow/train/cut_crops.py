@@ -39,7 +39,7 @@ class TrainingCrops:
     Parameters
     ----------
     training, validation
-        Nucleus-centred crops (N, C, size, size) in the files' unit.
+        Nucleus-centred crops (N, C, K, K) in the files' unit; K is the size, or wider by a margin.
     files
         Number of fields.
     at_border
@@ -74,6 +74,7 @@ def prepare(
     sources: Sequence[str] = (),
     dna_channel: str = "0",
     nuclei: NucleusSettings | None = None,
+    margin: int = 0,
 ) -> Generator[Cutting, None, TrainingCrops]:
     """Cut the crops of a training run, split by field; yield what every field gave.
 
@@ -97,6 +98,9 @@ def prepare(
         Channel of ``settings`` that shows nuclei, by name or by index from 0.
     nuclei
         How nuclei are found.
+    margin
+        Pixels around each crop that are cut too. Images that are crops already have none; among
+        others they get their mirror image.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def prepare(
                 (number - 1) / len(every),
             )
         cut = _ready(field, settings.size) or cut_crops(
-            field, settings.size, dna_channel=dna, settings=nuclei
+            field, settings.size, dna_channel=dna, settings=nuclei, margin=margin
         )
         bad = unusable_cells(cut.stack) if len(cut.stack) else {}
         good = [k for k in range(len(cut.stack)) if k not in bad]
@@ -147,7 +151,7 @@ def prepare(
         )
     if len(ways) > 1:
         yield from (Cutting(sentence, 1.0) for sentence in told_readings(readings))
-    crops = join(cuts, name="training crops")
+    crops = join(_of_one_side(cuts), name="training crops")
     names = [crop.file for crop in crops.crops]
     _check_number(len(crops), settings.batch_size)
     held_out = apart or _held_out(names, settings.seed)
@@ -199,6 +203,18 @@ def _ready(field: CellStack, size: int) -> CropCut | None:
         return None
     crops = (Crop(field.name),) * len(field)
     return CropCut(replace(field, leading="N", crops=crops), at_border=0)
+
+
+def _of_one_side(cuts: Sequence[CellStack]) -> list[CellStack]:
+    """Return the crops as wide as the widest, with their mirror images around them."""
+    side = max(cut.data.shape[-1] for cut in cuts)
+
+    def widened(cut: CellStack) -> CellStack:
+        margin = (side - cut.data.shape[-1]) // 2
+        around = ((0, 0), (0, 0), (margin, margin), (margin, margin))
+        return replace(cut, data=np.pad(cut.data, around, mode="reflect")) if margin else cut
+
+    return [widened(cut) for cut in cuts]
 
 
 def _held_out(names: Sequence[str], seed: int) -> set[str]:

@@ -45,7 +45,7 @@ class HRImages:
 
 
 def kept_or_cut(
-    source: HRImages, settings: TrainSettings, folder: Path
+    source: HRImages, settings: TrainSettings, folder: Path, margin: int = 0
 ) -> Generator[Cutting, None, TrainingCrops]:
     """Return the crops that the folder keeps of these very images, or cut and keep them.
 
@@ -58,6 +58,8 @@ def kept_or_cut(
         :func:`~napari_rls.workflow.train.cut_crops.prepare`.
     folder
         The run's folder.
+    margin
+        Pixels around each crop that are cut too.
 
     Raises
     ------
@@ -77,6 +79,7 @@ def kept_or_cut(
         **settings.model_dump(include={"size", "channels", "seed", "intensity"}),
         "dna_channel": source.dna_channel,
         "nuclei": source.nuclei.model_dump(),
+        "margin": margin,
     }
     digest = inputs_digest(fields, apart, words)
     kept = kept_crops(folder, digest)
@@ -90,6 +93,7 @@ def kept_or_cut(
         sources=() if source.pattern else source.sources,
         dna_channel=source.dna_channel,
         nuclei=source.nuclei,
+        margin=margin,
     )
     keep_crops(folder, crops, digest)
     return crops

@@ -139,9 +139,11 @@ def trained(
 
 
 def crops_of(
-    job: NetworkJob[Any], manifest: Manifest, batch_size: int, seed: int
+    job: NetworkJob[Any], manifest: Manifest, batch_size: int, seed: int, margin: int = 0
 ) -> Generator[NetworkUpdate, None, NetworkData]:
     """Cut the crops of a job, or take those that its folder keeps; say what they are.
+
+    Where they are cut of fields, ``margin`` pixels around each are cut too.
 
     Raises
     ------
@@ -162,11 +164,11 @@ def crops_of(
         batch_size=max(batch_size, 2),
         seed=seed,
     )
-    cutting = kept_or_cut(job.hr, shape, job.folder)
+    cutting = kept_or_cut(job.hr, shape, job.folder, margin)
     found = yield from passed_on(cutting, lambda cut: NetworkUpdate("crops", cut.text))
     yield NetworkUpdate("crops", found.summary())
     _check_intensities(found.training.data, manifest)
-    crops = Crops(found.training.data, shape)
+    crops = Crops(found.training.data, shape, margin)
     return NetworkData(found, crops, torch.from_numpy(crops.map.encode(found.validation.data)))
 
 

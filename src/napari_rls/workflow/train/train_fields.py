@@ -49,13 +49,16 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     """
     from napari_rls.models.bundle import load_bundle
     from napari_rls.training.cell_parts import Nuclear
+    from napari_rls.training.drawn_optics import margin_of, middle
     from napari_rls.training.fit_field_encoder import train
 
     settings = job.settings
     bundle = load_bundle(job.bundle)
     manifest = bundle.manifest
     _check_ratios(manifest, settings)
-    data = yield from crops_of(job, manifest, settings.batch_size, settings.seed)
+    size = manifest.hr_size
+    margin = margin_of(size)
+    data = yield from crops_of(job, manifest, settings.batch_size, settings.seed, margin)
     yield NetworkUpdate("crops", f"Looking at the nuclei of {len(data.crops):,} crops.")
     # Evenly over all images, which crops stand in the order of.
     held_out = data.held_out[:: math.ceil(len(data.held_out) / _LOOKED_AT)]
@@ -67,12 +70,12 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
         **settings.model_dump(include={"width", "hidden", "steps", "batch_size", "seed", "start"}),
         images=len(data.crops),
         validation=len(held_out),
-        ratios=settings.ratios(manifest.hr_size),
+        ratios=settings.ratios(size),
         l1=report.held_out_l1,
-        levels=levels_of_crops(data.cut.training.data, settings.seed),
+        levels=levels_of_crops(middle(data.cut.training.data, size), settings.seed),
         data=job.data,
     )
-    save_bundle(with_field_encoder(bundle, network, record, held_out), job.out)
+    save_bundle(with_field_encoder(bundle, network, record, middle(held_out, size)), job.out)
     words = f"L1 on {len(held_out):,} held-out crops: {record.l1:.4f}."
     yield NetworkUpdate("done", words, bundle=job.out)
 
