@@ -1,8 +1,9 @@
 """Where the search of a cell in an LR field starts: an estimate of W+ from what a microscope saw.
 
 One network serves any ratio of pixel sizes, place on the pixel grid, PSF and noise: it sees the
-LR image, interpolated to the grid of the HR crop, and is told of the rest. It is fitted through
-the frozen generator to HR crops that were degraded at random, so no paired data are needed.
+LR image, interpolated to the grid of the HR crop, and is told of the rest. Of these it draws the
+expected image, and of that it estimates W+. It is fitted to HR crops that were degraded at random,
+W+ through the frozen generator, so no paired data are needed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_rls.models.architecture import Architecture
+from napari_rls.models.expected_image import SIDE, ExpectedImage
 from napari_rls.models.manifest import FieldEncoderShape
-
-_SIDE = 32
-"""Side in pixels of what the first convolution sees."""
 
 _USUAL = (3.0, 0.5, -2.5)
 """log2 of the ratio, PSF width and log of the noise that are taken as 0."""
@@ -54,12 +53,15 @@ class FieldEncoder(nn.Module):
         self.register_buffer("std", std, persistent=False)
         channels, width = architecture.image_channels, shape.width
         known = channels + 2
+        self.image: ExpectedImage | None = None
+        if shape.image_width:
+            self.image = ExpectedImage(channels, architecture.resolution, known, shape.image_width)
         widths = [channels + known, width, width * 3 // 2, width * 2, width * 3]
         convolutions: list[nn.Module] = []
         for k, (before, after) in enumerate(itertools.pairwise(widths)):
             convolutions += [nn.Conv2d(before, after, 3, 1 if k == 0 else 2, 1), nn.GELU()]
         self.convolutions = nn.Sequential(*convolutions, nn.Flatten())
-        seen = widths[-1] * (_SIDE // 8) ** 2 + known
+        seen = widths[-1] * (SIDE // 8) ** 2 + known
         self.layers = nn.Sequential(
             nn.Linear(seen, shape.hidden),
             nn.GELU(),
@@ -87,16 +89,33 @@ class FieldEncoder(nn.Module):
             Root mean square of the standard deviation of the cells' LR pixels (N, C), of -1
             to 1.
         """
-        standardised, own = self.parts(cells, ratio, sigma, deviation)
-        return self.mean + self.std * (standardised[:, None] + own)
+        expected = self.expected(cells, ratio, sigma, deviation)
+        return self.ws(*self.parts(expected, ratio, sigma, deviation))
+
+    def ws(self, common: Tensor, own: Tensor) -> Tensor:
+        """Return the W+ latents (N, L, d) of their :meth:`parts`."""
+        return self.mean + self.std * (common[:, None] + own)
+
+    def expected(self, cells: Tensor, ratio: float, sigma: float, deviation: Tensor) -> Tensor:
+        """Return the images (N, C, S, S) that the cells are expected to have, of -1 to 1.
+
+        They are ``cells`` if the network draws none; see :meth:`forward` for the parameters.
+        """
+        if self.image is None:
+            return cells
+        image: Tensor = self.image(cells, self._known(ratio, sigma, deviation))
+        return image
 
     def parts(
-        self, cells: Tensor, ratio: float, sigma: float, deviation: Tensor
+        self, expected: Tensor, ratio: float, sigma: float, deviation: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return what all rows share (N, d) and what each adds (N, L, d), standardised."""
+        """Return what all rows of W+ share (N, d) and what each adds (N, L, d), standardised.
+
+        They are estimated of :meth:`expected` images, and of what else is known.
+        """
         known = self._known(ratio, sigma, deviation)
-        maps = known[:, :, None, None].expand(-1, -1, _SIDE, _SIDE)
-        image = F.adaptive_avg_pool2d(cells, _SIDE)
+        maps = known[:, :, None, None].expand(-1, -1, SIDE, SIDE)
+        image = F.adaptive_avg_pool2d(expected, SIDE)
         features = self.convolutions(torch.cat([image, maps], 1))
         hidden = self.layers(torch.cat([features, known], 1))
         own: Tensor = self.own(hidden)

@@ -130,6 +130,9 @@ class FieldEncoderShape(Part):
 
     width: int = Field(default=32, ge=2, le=512, description="Feature maps of the first layer.")
     hidden: int = Field(default=384, ge=1, le=8192, description="Width of the last two layers.")
+    image_width: int = Field(
+        default=0, ge=0, le=512, description="Feature maps of the expected image; 0: it draws none."
+    )
 
 
 class LevelsAt(Part):
@@ -178,7 +181,7 @@ class FieldEncoderSpec(FieldEncoderShape):
     @property
     def shape(self) -> FieldEncoderShape:
         """The same without what the fit found."""
-        return FieldEncoderShape(width=self.width, hidden=self.hidden)
+        return FieldEncoderShape(**self.model_dump(include={*FieldEncoderShape.model_fields}))
 
 
 class Pix2PixNetwork(Part):

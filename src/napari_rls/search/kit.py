@@ -110,10 +110,14 @@ class Kit:
         height, width = batch.lr.shape[-2:]
         scale = self.bundle.flow.std.to(first)
         # An encoder is wrong in another way of each turned image: the mean is nearer to the truth.
-        images = self.exact(first)
-        for turn in TURNS[1:]:
-            ws = seen.turned(turn).first_ws(encoder).to(self.device)
-            images = images + turn.back(self.exact(ws))
+        images = torch.zeros((), device=self.device)
+        for turn in TURNS:
+            turned = seen.turned(turn)
+            if encoder.image is None:
+                image = self.exact(turned.first_ws(encoder).to(self.device))
+            else:
+                image = turned.expected(encoder).to(self.device)
+            images = images + turn.back(image)
         return Estimate(first, images / len(TURNS), scale, height * width)
 
     @cached_property
@@ -189,11 +193,17 @@ class Seen:
 
     def first_ws(self, encoder: FieldEncoder) -> Tensor:
         """Return the W+ latents (n, L, d) that an encoder estimates."""
-        deviation = self.deviation.square().mean(dim=(2, 3)).sqrt()
-        seen = (self.interpolated, deviation)
-        cells, noise = (tensor.cpu() for tensor in seen)
-        estimate: Tensor = encoder(cells, self.ratio, self.sigma, noise)
+        estimate: Tensor = encoder(*self._for_encoder)
         return estimate
+
+    def expected(self, encoder: FieldEncoder) -> Tensor:
+        """Return the images (n, C, S, S) that an encoder expects, of -1 to 1."""
+        return encoder.expected(*self._for_encoder)
+
+    @property
+    def _for_encoder(self) -> tuple[Tensor, float, float, Tensor]:
+        deviation = self.deviation.square().mean(dim=(2, 3)).sqrt()
+        return self.interpolated.cpu(), self.ratio, self.sigma, deviation.cpu()
 
 
 @dataclass(frozen=True)

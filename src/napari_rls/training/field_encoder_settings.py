@@ -25,11 +25,17 @@ class FieldEncoderSettings(LoopSettings):
         le=256,
         description="Largest ratio; an LR pixel is at most a third of the crop all the same.",
     )
-    width: int = Field(default=64, ge=2, le=512, description="Feature maps of the first layer.")
-    hidden: int = Field(default=512, ge=1, le=8192, description="Width of the last two layers.")
+    width: int = Field(default=32, ge=2, le=512, description="Feature maps of the first layer.")
+    hidden: int = Field(default=384, ge=1, le=8192, description="Width of the last two layers.")
+    image_width: int = Field(
+        default=32,
+        ge=0,
+        le=512,
+        description="Feature maps of the network that draws the expected image; 0: without it.",
+    )
     batch_size: int = Field(default=32, ge=1, le=512, description="Crops in a step.")
     learning_rate: float = Field(
-        default=7e-4,
+        default=1e-3,
         gt=0,
         le=0.1,
         description="Step size of AdamW; it falls to 0 as half a cosine.",

@@ -34,7 +34,7 @@ _GAIN = 0.07
 _COARSE = (4, 8)
 """Sides of the squares whose means are compared, beside single pixels."""
 
-_OWN, _COMMON, _RATIO = 0.02, 0.003, 0.2
+_OWN, _COMMON, _RATIO = 0.02, 0.003, 0.3
 """Weights of what a row of W+ has of its own, of w far from usual, and of the nuclear ratio."""
 
 _HELD_OUT_RATIOS = (4.0, 8.0, 16.0)
@@ -44,9 +44,10 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Losses:
-    """What one step saw, as tensors: L1, error of the nuclear ratio, both deviations of W+."""
+    """What one step saw, as tensors: both L1, error of the nuclear ratio, both powers of W+."""
 
     l1: Tensor
+    expected_l1: Tensor
     nuclear_ratio: Tensor
     own: Tensor
     common: Tensor
@@ -101,7 +102,7 @@ class FieldEncoderTrainer:
             name: torch.Generator().manual_seed(seed)
             for name, seed in zip(names, seeds, strict=True)
         }
-        shape = FieldEncoderShape(width=settings.width, hidden=settings.hidden)
+        shape = FieldEncoderShape(**settings.model_dump(include={*FieldEncoderShape.model_fields}))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(4 * settings.seed + 3)
             mean, std = bundle.flow.mean.clone(), bundle.flow.std.clone()
@@ -110,6 +111,10 @@ class FieldEncoderTrainer:
         self.adam = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
         )
+        # Neither of both shortens the steps of the other.
+        drawing = [] if network.image is None else [*network.image.parameters()]
+        others = [p for name, p in network.named_parameters() if not name.startswith("image.")]
+        self.clipped = [group for group in (drawing, others) if group]
         self.steps = 0
 
     @property
@@ -125,21 +130,32 @@ class FieldEncoderTrainer:
         optics = DrawnOptics.drawn(self.ratios, whole.shape[1], self.streams["optics"])
         cells, deviation = optics.see(whole, size, self.streams["noise"])
         hr = middle(whole, size) * 2 - 1
-        common, own = self.network.parts(cells, optics.ratio, optics.sigma, deviation)
-        images = self.synthesis(self.network.mean + self.network.std * (common[:, None] + own))
+        seen = optics.ratio, optics.sigma, deviation
+        with torch.autocast(self.device.type, torch.bfloat16, self.synthesis.dtype != hr.dtype):
+            expected = self.network.expected(cells, *seen).to(hr)
+        common, own = self.network.parts(expected.detach(), *seen)
+        loss, l1, ratio = self._apart(self.synthesis(self.network.ws(common, own)), hr, parts)
+        own_power, common_power = own.square().mean(), common.square().mean()
+        loss = loss + _OWN * own_power + _COMMON * (common_power - 1).clamp(min=0)
+        expected_l1 = torch.zeros(())
+        if self.network.image is not None:
+            blurred, expected_l1, _ = self._apart(expected, hr, parts)
+            loss = loss + blurred
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in self.clipped:
+            nn.utils.clip_grad_norm_(group, LARGEST_GRADIENT)
+        self.adam.step()
+        self.steps += 1
+        return Losses(*(x.detach() for x in (l1, expected_l1, ratio, own_power, common_power)))
+
+    def _apart(self, images: Tensor, hr: Tensor, parts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return how far images are from HR crops in all, their L1, and the ratio's error."""
         error = images - hr
         l1 = error.abs().mean()
         coarse = [F.avg_pool2d(error, side).abs().mean() for side in _COARSE]
         ratio = ratio_error(images, hr, parts, self.nuclear_channel)
-        own_power, common_power = own.square().mean(), common.square().mean()
-        loss = l1 + sum(coarse) + _OWN * own_power + _RATIO * ratio
-        loss = loss + _COMMON * (common_power - 1).clamp(min=0)
-        self.adam.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-        self.adam.step()
-        self.steps += 1
-        return Losses(*(x.detach() for x in (l1, ratio, own_power, common_power)))
+        return l1 + sum(coarse) + _RATIO * ratio, l1, ratio
 
     def _drawn(self, crops: Crops) -> tuple[Tensor, Tensor]:
         """Return the next crops with their surroundings, of 0 to 1, and their cells' parts."""

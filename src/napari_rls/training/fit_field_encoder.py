@@ -26,8 +26,10 @@ from napari_rls.training.loop_parts import Kind
 class Report:
     """Means since the last report, and the error on held-out crops, of -1 to 1.
 
-    ``nuclear_ratio`` is the error of log2 of nucleus over surroundings; ``own`` and ``common``
-    are mean squares of what each row of standardised W+ has of its own, and of what all share.
+    ``l1`` is of the images drawn of W+, ``expected_l1`` of the expected ones, 0 without them;
+    ``nuclear_ratio`` is the error of log2 of nucleus over surroundings in the former; ``own`` and
+    ``common`` are mean squares of what each row of standardised W+ has of its own, and of what all
+    share.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -35,6 +37,7 @@ class Report:
     steps: Count
     images_per_second: float
     l1: float
+    expected_l1: float
     nuclear_ratio: float
     own: float
     common: float

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_rls.errors import InputError
-from napari_rls.models.manifest import FORMAT_VERSION, FieldEncoderSpec, Manifest
+from napari_rls.models.manifest import FORMAT_VERSION, FieldEncoderShape, FieldEncoderSpec, Manifest
 from napari_rls.search.levels import levels_of_crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 256
 """Held-out crops that are looked at, at most: an image of each is drawn for several ratios."""
+
+_RECORDED = {"steps", "batch_size", "seed", "start"}
 
 FieldEncoderJob: TypeAlias = NetworkJob[FieldEncoderSettings]
 
@@ -67,7 +69,7 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
         train(data.crops, held_out, settings, job.folder, bundle, nuclear)
     )
     record = FieldEncoderSpec(
-        **settings.model_dump(include={"width", "hidden", "steps", "batch_size", "seed", "start"}),
+        **settings.model_dump(include={*FieldEncoderShape.model_fields} | _RECORDED),
         images=len(data.crops),
         validation=len(held_out),
         ratios=settings.ratios(size),
