@@ -22,14 +22,20 @@ from napari_rls.workflow.train.train_fields import FieldEncoderJob, train_fields
 ROWS, HELD_OUT = "ADEGH", "B"
 RECIPES = {
     "bbbc013-translocation-64": (
-        FieldEncoderSettings(steps=12000, threads=1, device="cpu", report_steps=1000),
+        FieldEncoderSettings(steps=14000, threads=1, device="cpu", report_steps=1000),
         [f"{row}*.tif" for row in ROWS],
         f"{HELD_OUT}*.tif",
         f"BBBC013v1, rows {', '.join(ROWS)}",
     ),
     "golgi-simulated-128": (
         FieldEncoderSettings(
-            steps=5000, batch_size=16, ratio_high=40, start=False, threads=1, device="cpu"
+            steps=5000,
+            batch_size=16,
+            ratio_high=40,
+            image_width=0,
+            start=False,
+            threads=1,
+            device="cpu",
         ),
         ["training.ome.tif"],
         "validation.ome.tif",

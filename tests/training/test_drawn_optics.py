@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from napari_rls.search.noise import MISFIT
-from napari_rls.training.drawn_optics import DrawnOptics, around, margin_of, middle
+from napari_rls.training.drawn_optics import DrawnNoise, DrawnOptics, around, margin_of, middle
 
 SIZE, MARGIN = 32, 20
 
 
 def optics(ratio: float, level: float = 0.0, poisson: float = 0.0, phase: float = 0.3):
     parts = torch.full((2,), level), torch.full((2,), poisson)
-    return DrawnOptics(ratio, 0.4, (phase * ratio, 0.7 * phase * ratio), *parts)
+    return DrawnOptics(ratio, 0.4, (phase * ratio, 0.7 * phase * ratio), DrawnNoise(*parts))
 
 
 def test_surroundings_are_the_mirror_image_of_a_shifted_crop() -> None:
@@ -85,7 +85,7 @@ def test_only_the_stream_decides_and_nothing_lies_outside_its_range() -> None:
     assert np.median(ratios) == pytest.approx(math.sqrt(80), rel=0.1)  # of a log-uniform one
     assert all(0 <= p < each.ratio for each in many for p in each.phases)
     assert all(0.25 <= each.sigma <= 0.75 for each in many)
-    levels = torch.stack([each.level for each in many])
+    levels = torch.stack([each.noise.level for each in many])
     assert 0.003 <= levels.min() < 0.0032
     assert 0.055 < levels.max() <= 0.06
     assert float(levels.median()) == pytest.approx(math.sqrt(0.003 * 0.06), rel=0.15)

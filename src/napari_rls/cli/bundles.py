@@ -124,8 +124,10 @@ def _field_encoder(manifest: Manifest) -> list[tuple[str, str]]:
     if spec is None:
         return []
     low, high = spec.ratios
+    factors = ", ".join(f"{factor}x" for factor in spec.crop_factors)
+    crops = f", crops at {factors}" if factors else ""
     fitted = (
-        f"ratios {low:.3g} to {high:.3g}; {spec.steps:,} steps on {spec.images:,} crops of "
+        f"ratios {low:.3g} to {high:.3g}{crops}; {spec.steps:,} steps on {spec.images:,} crops of "
         f"{spec.data}; L1 on {spec.validation:,} held-out crops {spec.l1:.4f}"
     )
     no_start = "" if spec.start else "; for noise and brightness alone, no search starts at it"

@@ -170,6 +170,9 @@ class FieldEncoderSpec(FieldEncoderShape):
     batch_size: Count = Field(ge=1)
     seed: _Seed
     ratios: tuple[float, float] = Field(description="Least and largest ratio that it has seen.")
+    crop_factors: tuple[_Factor, ...] = Field(
+        default=(), max_length=16, description="Factors of the LR crops that it has seen."
+    )
     l1: _Error = Field(
         description="Mean absolute error of its images of the held-out crops, of -1 to 1."
     )
@@ -177,6 +180,16 @@ class FieldEncoderSpec(FieldEncoderShape):
     misfit: tuple[MisfitAt, ...] = Field(default=(), max_length=32)
     start: bool = True
     data: Text = Field(description="The HR crops.")
+
+    def knows(self, ratio: float) -> bool:
+        """Tell whether it has seen fields of such a ratio."""
+        return self.ratios[0] <= ratio <= self.ratios[1]
+
+    def knows_crops(self, factor: int) -> bool:
+        """Tell whether it has seen crops between which the factor lies."""
+        return bool(self.crop_factors) and (
+            min(self.crop_factors) <= factor <= max(self.crop_factors)
+        )
 
     @property
     def shape(self) -> FieldEncoderShape:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.field_encoder import NOISIEST, FieldEncoder
-from napari_rls.models.manifest import MisfitAt
+from napari_rls.models.manifest import FieldEncoderSpec, MisfitAt
 from napari_rls.search.degradation import Bicubic, Operator
 from napari_rls.search.imaging import enlarging_matrix
 from napari_rls.search.kit import Seen
@@ -45,9 +45,9 @@ pixels, debris.
 _DRAWN: Final = 2000
 """Crops of normal numbers that tell what is low by chance."""
 
-_PSF_RANGE: Final = (0.45, 0.75)
-"""PSF widths in LR pixels that encoders are told: they have seen no wider ones, and of sharper
-images they know best what they look like with the usual width."""
+_SHARPEST, _USUAL_SHARPEST, _WIDEST = 0.0, 0.45, 0.75
+"""PSF widths in LR pixels between which encoders are told: they have seen no wider ones, and those
+that have not seen crops know best what sharper images look like with the usual width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,19 +64,22 @@ class CropView:
         HR pixels along a crop.
     channels
         Channels of a crop; D may treat each in its own way.
+    known
+        Whether the encoder has seen crops, and so sharper images than those of lenses.
     """
 
     degrade: Operator
     factor: int
     hr_size: int
     channels: int
+    known: bool = False
 
     @cached_property
     def sigma(self) -> float:
         """Deviation in LR pixels of a Gaussian PSF whose pixels blur as much as D does.
 
         D adds the variance of its kernel, here the mean of all channels', to a parabola; that of a
-        square pixel is 1/12. Encoders are told 0.45 to 0.75.
+        square pixel is 1/12. Encoders are told 0 to 0.75, or 0.45 to 0.75.
         """
         x = (torch.arange(self.hr_size, dtype=torch.float32) + 0.5) / self.factor
         x = x - x.mean()
@@ -86,7 +89,8 @@ class CropView:
             images = images.expand(2, self.channels, self.hr_size, -1)
             line, parabola = self.degrade(images)[:, :, middle, middle].double()
         variance = max(float((parabola - line**2).mean()) - 1 / 12, 0.0)
-        return float(np.clip(np.sqrt(variance), *_PSF_RANGE))
+        sharpest = _SHARPEST if self.known else _USUAL_SHARPEST
+        return float(np.clip(np.sqrt(variance), sharpest, _WIDEST))
 
     def seen(self, lr: Tensor, noise: NoiseModel) -> Seen:
         """Return how LR crops (n, C, h, w), of -1 to 1, were seen, with noise in that unit."""
@@ -119,8 +123,7 @@ def crop_noise(bundle: Bundle, lr: NDArray[np.floating], view: CropView) -> Nois
     if spec is None or encoder is None:
         return None
     misfit = misfit_at(spec.misfit, view.factor)
-    low, high = spec.ratios
-    if misfit is None or not low <= view.factor <= high:
+    if misfit is None or not (spec.knows(view.factor) or spec.knows_crops(view.factor)):
         return None
     some = torch.from_numpy(np.asarray(lr[:: -(-len(lr) // MOST)], np.float32))
     deviation = np.full(some.shape[1], _FIRST)
@@ -144,13 +147,15 @@ def remains(
     It is by the median absolute value of the crop of which less is left than of 70 % of them, over
     what that is of normal numbers: of few pixels it is by chance low.
     """
-    expected = torch.cat(
-        [
-            view.degrade(bundle.generator.synthesis(view.seen(part, noise).first_ws(encoder)))
-            for part in lr.split(_BATCH)
-        ]
-    )
-    rest = (lr - expected).abs().flatten(2).numpy()
+
+    def drawn(seen: Seen) -> Tensor:
+        if encoder.image is not None:
+            return seen.expected(encoder)
+        images: Tensor = bundle.generator.synthesis(seen.first_ws(encoder))
+        return images
+
+    expected = [view.degrade(drawn(view.seen(part, noise))) for part in lr.split(_BATCH)]
+    rest = (lr - torch.cat(expected)).abs().flatten(2).numpy()
     by_chance = _typical(np.abs(np.random.default_rng(0).normal(size=(_DRAWN, rest.shape[2]))))
     return _typical(rest) / by_chance
 
@@ -162,19 +167,20 @@ def _typical(rest: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def misfit_of_crops(
-    bundle: Bundle, encoder: FieldEncoder, hr: Tensor, ratios: tuple[float, float]
+    bundle: Bundle, encoder: FieldEncoder, hr: Tensor, spec: FieldEncoderSpec
 ) -> tuple[MisfitAt, ...]:
     """Return what is left of LR pixels of HR crops (N, C, S, S), of -1 to 1, without noise.
 
     That is of crops that the encoder was not fitted to, degraded by ``bicubic`` at all factors
-    that are powers of 2 within the ratios that it knows.
+    that are powers of 2 and that it knows, of crops or as ratios of fields.
     """
     size = hr.shape[-1]
     found = []
     for factor in (2**k for k in range(1, size.bit_length() - 1)):
-        if size % factor or not ratios[0] <= factor <= ratios[1]:
+        known = spec.knows_crops(factor)
+        if size % factor or not (known or spec.knows(factor)):
             continue
-        view = CropView(Bicubic(factor), factor, size, hr.shape[1])
+        view = CropView(Bicubic(factor), factor, size, hr.shape[1], known)
         quiet = _constant(np.zeros(hr.shape[1]))
         left = remains(bundle, encoder, view.degrade(hr), view, quiet)
         found.append(MisfitAt(factor=factor, deviation=tuple(left.tolist())))

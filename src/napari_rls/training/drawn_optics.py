@@ -7,16 +7,19 @@ known, else of its mirror image.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_rls.search.crop_noise import CropView
+from napari_rls.search.degradation import Bicubic
 from napari_rls.search.imaging import enlarging_matrix, imaging_matrix
-from napari_rls.search.noise import MISFIT
+from napari_rls.search.noise import MISFIT, NoiseModel
 
 SIGMAS = (0.25, 0.75)
 """Deviations of the PSF in LR pixels."""
@@ -29,22 +32,19 @@ BRIGHT = 0.3
 
 ImagesT = TypeVar("ImagesT", Tensor, NDArray[np.generic])
 
+CROPS = 1 / 3
+"""Share of batches that are seen as crops."""
+
 _AROUND = 5 / 8
 """Width of what lies around a crop, of its size."""
 
 
 @dataclass(frozen=True)
-class DrawnOptics:
-    """How a batch of cells is seen; the noise is one of each channel.
+class DrawnNoise:
+    """Noise of a batch of cells, one of each channel.
 
     Parameters
     ----------
-    ratio
-        HR pixels along an LR pixel.
-    sigma
-        Deviation of the PSF in LR pixels.
-    phases
-        Where the LR grid begins along y and x, in HR pixels, from 0 to ``ratio``.
     level
         Deviation of the noise (C,), of 0 to 1.
     poisson
@@ -52,26 +52,39 @@ class DrawnOptics:
         ``level``.
     """
 
-    ratio: float
-    sigma: float
-    phases: tuple[float, float]
     level: Tensor
     poisson: Tensor
 
     @classmethod
-    def drawn(cls, ratios: tuple[float, float], channels: int, rng: torch.Generator) -> DrawnOptics:
-        """Draw one; ratio and level are uniform in their logarithms."""
-        chance = torch.rand(4 + 2 * channels, generator=rng, dtype=torch.float64)
-        where, wide, y, x = chance[:4].tolist()
-        ratio = _log_uniform(*ratios, where)
-        levels = [_log_uniform(*LEVELS, share) for share in chance[4 : 4 + channels].tolist()]
-        return cls(
-            ratio=ratio,
-            sigma=SIGMAS[0] + (SIGMAS[1] - SIGMAS[0]) * wide,
-            phases=(y * ratio, x * ratio),
-            level=torch.tensor(levels),
-            poisson=chance[4 + channels :].float(),
-        )
+    def drawn(cls, channels: int, rng: torch.Generator) -> DrawnNoise:
+        """Draw one; the level is uniform in its logarithm."""
+        chance = torch.rand(2 * channels, generator=rng, dtype=torch.float64)
+        levels = [_log_uniform(*LEVELS, share) for share in chance[:channels].tolist()]
+        return cls(torch.tensor(levels), chance[channels:].float())
+
+    def variance(self, signal: Tensor) -> Tensor:
+        """Return the variance of pixels (N, C, h, w) of 0 to 1, of 0 to 1."""
+        level, poisson = (x.to(signal)[:, None, None] for x in (self.level, self.poisson))
+        return level.square() * (poisson * signal.clamp(min=0) / BRIGHT + 1 - poisson)
+
+    def model(self) -> NoiseModel:
+        """Return it as the noise of pixels of -1 to 1."""
+        level, poisson = (x.double() for x in (self.level, self.poisson))
+        gain = 2 * level.square() * poisson / BRIGHT
+        read = 2 * level * (1 - poisson).sqrt()
+        return NoiseModel(tuple(gain.tolist()), (-1.0,) * len(gain.tolist()), tuple(read.tolist()))
+
+
+class Drawn(Protocol):
+    """How a batch of cells is seen."""
+
+    @property
+    def ratio(self) -> float:
+        """HR pixels along an LR pixel."""
+
+    @property
+    def sigma(self) -> float:
+        """Deviation of the PSF in LR pixels, as a field encoder is told it."""
 
     def see(self, hr: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return what a field encoder sees of HR crops with their surroundings.
@@ -92,15 +105,82 @@ class DrawnOptics:
         deviation
             Root mean square of the deviation of the crops' LR pixels (N, C), of -1 to 1.
         """
+
+
+@dataclass(frozen=True)
+class DrawnCrops:
+    """Cells that were cut out before they were degraded, by ``bicubic``.
+
+    Parameters
+    ----------
+    view
+        The factor, and how an encoder is told of it.
+    noise
+        The noise.
+    """
+
+    view: CropView
+    noise: DrawnNoise
+
+    @property
+    def ratio(self) -> float:
+        """HR pixels along an LR pixel."""
+        return float(self.view.factor)
+
+    @property
+    def sigma(self) -> float:
+        """Deviation of the PSF in LR pixels, as a field encoder is told it."""
+        return self.view.sigma
+
+    def see(self, hr: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return what a field encoder sees of HR crops; see :class:`Drawn`."""
+        lr = self.view.degrade(middle(hr, size))
+        lr = lr + self.noise.variance(lr).sqrt() * _normal(lr, rng)
+        seen = self.view.seen(lr * 2 - 1, self.noise.model())
+        return seen.interpolated, seen.deviation.square().mean((2, 3)).sqrt()
+
+
+@dataclass(frozen=True)
+class DrawnOptics:
+    """Cells of LR fields, somewhere on the pixel grid.
+
+    Parameters
+    ----------
+    ratio
+        HR pixels along an LR pixel.
+    sigma
+        Deviation of the PSF in LR pixels.
+    phases
+        Where the LR grid begins along y and x, in HR pixels, from 0 to ``ratio``.
+    noise
+        The noise.
+    """
+
+    ratio: float
+    sigma: float
+    phases: tuple[float, float]
+    noise: DrawnNoise
+
+    @classmethod
+    def drawn(cls, ratios: tuple[float, float], channels: int, rng: torch.Generator) -> DrawnOptics:
+        """Draw one; the ratio is uniform in its logarithm."""
+        where, wide, y, x = torch.rand(4, generator=rng, dtype=torch.float64).tolist()
+        ratio = _log_uniform(*ratios, where)
+        return cls(
+            ratio=ratio,
+            sigma=SIGMAS[0] + (SIGMAS[1] - SIGMAS[0]) * wide,
+            phases=(y * ratio, x * ratio),
+            noise=DrawnNoise.drawn(channels, rng),
+        )
+
+    def see(self, hr: Tensor, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return what a field encoder sees of HR crops; see :class:`Drawn`."""
         whole = hr.shape[-1]
         axes = [_Axis.of(whole, size, self.ratio, self.sigma, phase) for phase in self.phases]
         rows, columns = (axis.to(hr) for axis in axes)
         lr = rows.degrade @ hr @ columns.degrade.mT
-        level, poisson = (x.to(hr)[:, None, None] for x in (self.level, self.poisson))
-        signal = lr.clamp(min=0)
-        variance = level.square() * (poisson * signal / BRIGHT + 1 - poisson)
-        noise = torch.randn(lr.shape, generator=rng).to(hr.device)
-        cells = rows.enlarge @ (lr + variance.sqrt() * noise) @ columns.enlarge.mT
+        variance = self.noise.variance(lr)
+        cells = rows.enlarge @ (lr + variance.sqrt() * _normal(lr, rng)) @ columns.enlarge.mT
         own = variance[..., rows.inside, columns.inside]
         # 1 of 0 to 1 is 2 of -1 to 1.
         return cells * 2 - 1, (4 * own + MISFIT**2).mean((2, 3)).sqrt()
@@ -167,6 +247,43 @@ def middle(whole: ImagesT, size: int) -> ImagesT:
     """Return the crops (..., S, S) of images with as much on all sides around them."""
     margin = (whole.shape[-1] - size) // 2
     return whole[..., margin : margin + size, margin : margin + size]
+
+
+def drawn(
+    ratios: tuple[float, float], views: Sequence[CropView], channels: int, rng: torch.Generator
+) -> Drawn:
+    """Draw how a batch is seen: a third of the time as crops, of one of the views if there are any.
+
+    Parameters
+    ----------
+    ratios
+        Least and largest ratio of fields.
+    views
+        Those of crops.
+    channels
+        Image channels C.
+    rng
+        Stream of the choice, on the CPU.
+    """
+    kind, which = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
+    if views and kind < CROPS:
+        return DrawnCrops(views[int(which * len(views))], DrawnNoise.drawn(channels, rng))
+    return DrawnOptics.drawn(ratios, channels, rng)
+
+
+def crop_views(size: int, channels: int, least: float) -> tuple[CropView, ...]:
+    """Return the views of HR crops of a size at all factors that are powers of 2, from a least on.
+
+    LR crops have two pixels along a side at least.
+    """
+    factors = [2**k for k in range(1, size.bit_length() - 1) if 2**k >= least]
+    return tuple(
+        CropView(Bicubic(factor), factor, size, channels, known=True) for factor in factors
+    )
+
+
+def _normal(like: Tensor, rng: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=rng).to(like.device)
 
 
 def _log_uniform(low: float, high: float, share: float) -> float:

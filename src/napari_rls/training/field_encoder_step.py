@@ -18,7 +18,14 @@ from napari_rls.models.manifest import FieldEncoderShape
 from napari_rls.search.device import choose_dtype
 from napari_rls.training.cell_parts import ratio_error
 from napari_rls.training.dataset import Crops, mirrored
-from napari_rls.training.drawn_optics import DrawnOptics, around, middle
+from napari_rls.training.drawn_optics import (
+    DrawnNoise,
+    DrawnOptics,
+    around,
+    crop_views,
+    drawn,
+    middle,
+)
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.loop_parts import Parts
 
@@ -95,6 +102,8 @@ class FieldEncoderTrainer:
         manifest = bundle.manifest
         self.size, self.ratios = manifest.hr_size, settings.ratios(manifest.hr_size)
         dtype = choose_dtype(settings.precision, bundle.generator, device)
+        channels = manifest.architecture.image_channels
+        self.views = crop_views(self.size, channels, settings.ratio_low)
         self.synthesis = FrozenSynthesis(bundle.generator.synthesis, dtype, device)
         seeds = [4 * settings.seed + k for k in range(3)]
         names = ("place", "optics", "noise")
@@ -127,7 +136,7 @@ class FieldEncoderTrainer:
         settings, size = self.settings, self.size
         self.adam.param_groups[0]["lr"] = settings.rate(self.steps)
         whole, parts = self._drawn(crops)
-        optics = DrawnOptics.drawn(self.ratios, whole.shape[1], self.streams["optics"])
+        optics = drawn(self.ratios, self.views, whole.shape[1], self.streams["optics"])
         cells, deviation = optics.see(whole, size, self.streams["noise"])
         hr = middle(whole, size) * 2 - 1
         seen = optics.ratio, optics.sigma, deviation
@@ -187,8 +196,8 @@ class FieldEncoderTrainer:
         channels = held_out.shape[1]
         for ratio in ratios or [low]:
             y, x = (ratio * torch.rand(2, generator=rng)).tolist()
-            noise, half = torch.full((channels,), _HELD_OUT_NOISE), torch.full((channels,), 0.5)
-            optics = DrawnOptics(ratio, _HELD_OUT_SIGMA, (y, x), noise, half)
+            level, half = torch.full((channels,), _HELD_OUT_NOISE), torch.full((channels,), 0.5)
+            optics = DrawnOptics(ratio, _HELD_OUT_SIGMA, (y, x), DrawnNoise(level, half))
             for hr in held_out.split(_BATCH):
                 there = hr.to(self.device)
                 yield there, optics, *optics.see(around((there + 1) / 2, self.size), self.size, rng)

@@ -76,7 +76,9 @@ def noisy_crops(
     if not searches(settings) or settings.reading not in _BY_NOISE:
         return None
     manifest = bundle.manifest
-    view = CropView(degrade, settings.factor, manifest.hr_size, len(manifest.channels))
+    spec = manifest.field_encoder
+    known = spec is not None and spec.knows_crops(settings.factor)
+    view = CropView(degrade, settings.factor, manifest.hr_size, len(manifest.channels), known)
     noise = crop_noise(bundle, intensity.encode(lr[usable]), view)
     if noise is None and settings.reading == "likelihood":
         raise SettingsError(

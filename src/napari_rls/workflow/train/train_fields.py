@@ -51,7 +51,7 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     """
     from napari_rls.models.bundle import load_bundle
     from napari_rls.training.cell_parts import Nuclear
-    from napari_rls.training.drawn_optics import margin_of, middle
+    from napari_rls.training.drawn_optics import crop_views, margin_of, middle
     from napari_rls.training.fit_field_encoder import train
 
     settings = job.settings
@@ -68,11 +68,13 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     network, report = yield from trained(
         train(data.crops, held_out, settings, job.folder, bundle, nuclear)
     )
+    views = crop_views(size, len(manifest.channels), settings.ratio_low)
     record = FieldEncoderSpec(
         **settings.model_dump(include={*FieldEncoderShape.model_fields} | _RECORDED),
         images=len(data.crops),
         validation=len(held_out),
         ratios=settings.ratios(size),
+        crop_factors=tuple(view.factor for view in views),
         l1=report.held_out_l1,
         levels=levels_of_crops(middle(data.cut.training.data, size), settings.seed),
         data=job.data,
@@ -99,7 +101,7 @@ def with_field_encoder(
     from napari_rls.search.crop_noise import misfit_of_crops
 
     network = network.cpu().requires_grad_(False).eval()
-    misfit = misfit_of_crops(bundle, network, held_out, record.ratios)
+    misfit = misfit_of_crops(bundle, network, held_out, record)
     changes = {
         "format_version": FORMAT_VERSION,
         "field_encoder": record.model_copy(update={"misfit": misfit}),
