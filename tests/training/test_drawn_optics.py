@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from napari_rls.search.noise import MISFIT
-from napari_rls.training.drawn_optics import DrawnNoise, DrawnOptics, around, margin_of, middle
+from napari_rls.training.drawn_optics import (
+    DrawnCrops,
+    DrawnNoise,
+    DrawnOptics,
+    around,
+    crop_views,
+    drawn,
+    margin_of,
+    middle,
+)
 
 SIZE, MARGIN = 32, 20
 
@@ -73,13 +82,48 @@ def test_noise_has_the_variance_that_is_told() -> None:
     assert float(seen.std()) == pytest.approx(2 * 0.03 * math.sqrt(2), rel=0.03)
 
 
+def test_crops_are_seen_as_the_search_sees_them() -> None:
+    whole = torch.rand(300, 2, SIZE + 2 * MARGIN, SIZE + 2 * MARGIN) * 0.2 + 0.4
+    views = crop_views(SIZE, 2, least=4)
+    assert [view.factor for view in views] == [4, 8, 16]
+    quiet = DrawnNoise(torch.zeros(2), torch.zeros(2))
+    noise = DrawnNoise(torch.tensor([0.03, 0.01]), torch.tensor([0.0, 1.0]))
+    rng = torch.Generator().manual_seed(0)
+    for view in views:
+        lr = view.degrade(middle(whole, SIZE)) * 2 - 1
+        without, usual = DrawnCrops(view, quiet).see(whole, SIZE, rng)
+        expected = view.seen(lr, quiet.model())
+        torch.testing.assert_close(without, expected.interpolated, rtol=0, atol=1e-5)
+        torch.testing.assert_close(usual, torch.full((300, 2), MISFIT))
+        noisy, told = DrawnCrops(view, noise).see(whole, SIZE, rng)
+        # A level of 0.03 of 0 to 1; 0.01 at 30 % of the range grows to 0.0129 at 50 %.
+        deviations = torch.tensor([0.06, 2 * 0.01 * math.sqrt(0.5 / 0.3)])
+        squares = (told.square() - MISFIT**2).mean(0).sqrt()
+        torch.testing.assert_close(squares, deviations, rtol=0.05, atol=0)
+        middles = (noisy - without)[..., view.factor // 2 - 1 :: view.factor, SIZE // 2]
+        assert float(middles[:, 0].std() / middles[:, 1].std()) == pytest.approx(
+            float(deviations[0] / deviations[1]), rel=0.15
+        )
+
+
+def test_a_third_of_the_batches_are_crops_of_any_factor() -> None:
+    rng = torch.Generator().manual_seed(0)
+    views = crop_views(SIZE, 2, least=4)
+    many = [drawn((4.0, 20.0), views, 2, rng) for _ in range(600)]
+    crops = [one for one in many if isinstance(one, DrawnCrops)]
+    assert len(crops) == pytest.approx(200, abs=40)
+    for view in views:
+        assert sum(one.view is view for one in crops) == pytest.approx(67, abs=30)
+    assert all(isinstance(drawn((4.0, 20.0), (), 2, rng), DrawnOptics) for _ in range(20))
+
+
 def test_only_the_stream_decides_and_nothing_lies_outside_its_range() -> None:
-    def drawn(seed: int) -> list[DrawnOptics]:
+    def some(seed: int) -> list[DrawnOptics]:
         rng = torch.Generator().manual_seed(seed)
         return [DrawnOptics.drawn((4.0, 20.0), 2, rng) for _ in range(400)]
 
-    many, ratios = drawn(0), [each.ratio for each in drawn(0)]
-    assert [each.ratio for each in many] == ratios != [each.ratio for each in drawn(1)]
+    many, ratios = some(0), [each.ratio for each in some(0)]
+    assert [each.ratio for each in many] == ratios != [each.ratio for each in some(1)]
     assert 4 <= min(ratios) < 4.1
     assert 19.5 < max(ratios) <= 20
     assert np.median(ratios) == pytest.approx(math.sqrt(80), rel=0.1)  # of a log-uniform one

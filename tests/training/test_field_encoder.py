@@ -23,6 +23,7 @@ SHAPE = TrainSettings(size=32, channels=("nucleus", "protein"), batch_size=4)
 TINY = {
     "width": 4,
     "hidden": 16,
+    "image_width": 4,
     "steps": 12,
     "batch_size": 4,
     "report_steps": 4,
@@ -64,14 +65,25 @@ def run(
 
 def test_it_learns_more_than_the_mean_image(tiny_bundle: Bundle, tmp_path: Path) -> None:
     before = tiny_bundle.digest("")
-    last = run(tiny_bundle, tmp_path, steps=50, batch_size=8, hidden=32, learning_rate=0.01)[-1]
+    changes = {"steps": 50, "batch_size": 8, "hidden": 32, "learning_rate": 0.01, "image_width": 0}
+    last = run(tiny_bundle, tmp_path, **changes)[-1]
     generator = tiny_bundle.generator
     with torch.no_grad():
         mean = generator.synthesis(generator.broadcast(tiny_bundle.flow.mean[None]))
     held_out = drawn(tiny_bundle, 20, 1)
     assert last.report is not None
     assert last.report.held_out_l1 < 0.7 * float((held_out - mean).abs().mean())
+    assert last.report.expected_l1 == 0
     assert tiny_bundle.digest("") == before
+
+
+def test_the_expected_image_is_trained_too(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    last = run(tiny_bundle, tmp_path)[-1]
+    assert last.report is not None
+    assert last.report.expected_l1 > 0
+    # It begins with nothing added to the interpolated image.
+    assert last.network.image is not None
+    assert last.network.image.last.weight.abs().max() > 0.001
 
 
 def test_stop_and_resume_equals_going_through(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.cells.read import read_stack
 
 TINY_LINE = (
-    "--width 4 --hidden 16 --steps 4 --batch-size 4 --report-steps 2 --threads 1 --device cpu"
+    "--width 4 --hidden 16 --image-width 4 --steps 4 --batch-size 4 --report-steps 2 --threads 1 "
+    "--device cpu"
 )
 TINY = TINY_LINE.split()
 
