@@ -73,14 +73,15 @@ def test_from_fields_to_a_bundle_with_a_network(
     assert crops.shape[-2:] == (72, 72)
     assert spec.levels == levels_of_crops(crops[..., 20:52, 20:52])
     # An encoder of 4 steps leaves much of crops without noise.
-    assert [misfit.factor for misfit in spec.misfit] == [4, 8]
-    assert min(min(misfit.deviation) for misfit in spec.misfit) > 0.02
+    assert [misfit.factor for misfit in spec.misfit] == [4, 8, 16]
+    assert spec.crop_factors == (4, 8, 16)
+    assert min(min(misfit.deviation) for misfit in spec.misfit) > 0.01
     assert bundle.starting_encoder is bundle.field_encoder
     trained = load_file(tmp_path / "mine-run" / "checkpoint.safetensors")
     for name, tensor in bundle.field_encoder.state_dict().items():
         torch.testing.assert_close(tensor, trained[f"network.{name}"], rtol=1e-3, atol=1e-6)
     told = " ".join(run(out(tmp_path), name="bundles info").stdout.split())
-    assert "Field encoder ratios 4 to 10.7; 4 steps on" in told
+    assert "Field encoder ratios 4 to 10.7, crops at 4x, 8x, 16x; 4 steps on" in told
     assert "crops of four fields; L1 on 3 held-out crops 0." in told
 
     again = ("--bundle", out(tmp_path), "--out", out(tmp_path, "again"), *TINY, "--hidden", 8)
