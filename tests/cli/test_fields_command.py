@@ -321,21 +321,28 @@ def test_a_field_that_cannot_be_written_is_kept_elsewhere(plate: Path, tmp_path:
     assert kept.with_name("B03_cells_SR8x.parquet").exists()
 
 
-def test_fields_that_cannot_be_used_do_not_stop_the_others(plate: Path, tmp_path: Path) -> None:
+def test_fields_that_cannot_be_used_do_not_stop_the_others(tmp_path: Path) -> None:
     lr = drawn_field(8.0, 1, 2).lr
     pixels = lr.data.astype(np.float32)
+    write_stack(tmp_path / "B03.ome.tif", replace(lr, data=pixels), description="a field")
     pixels[..., :2] = np.nan
     write_stack(tmp_path / "F07.ome.tif", replace(lr, data=pixels), description="a field")
     tifffile.imwrite(tmp_path / "A01.tif", lr.data[0, 0])
     tifffile.imwrite(tmp_path / "A02.tif", lr.data[0, [0, 1, 0]], photometric="minisblack")
-    files = (
-        plate / "B03.ome.tif",
-        *(tmp_path / f"{n}" for n in ("F07.ome.tif", "A01.tif", "A02.tif")),
-    )
+    files = sorted(tmp_path.glob("*.tif"))
     result = run("fields", *files, "--out", tmp_path / "out", *OPTICS, *QUICK, code=1)
     assert "F07.ome.tif holds NaN or infinite values" in result.stderr
-    for name, count in (("A01.tif", 1), ("A02.tif", 3)):
-        assert f"{name} has {count} channel(s) but the bundle" in result.stderr
+    told, begun = result.stderr, result.stderr.index("nuclei found in")
+    for name, count, advice in (
+        ("A01.tif", "1 channel", "give all of them together, in one file"),
+        ("A02.tif", "3 channels", "choose which channel is which"),
+    ):
+        sentence = (
+            f"{name} has {count}, and the bundle bbbc013-translocation-64 needs 2 (DNA, FKHR-GFP)"
+        )
+        # It is told before any search, once, and nothing else is said of how the file was read.
+        assert f"{sentence}; {advice}" in told[:begun]
+        assert told.count(name) == 1
     assert "Traceback" not in result.stderr
     assert set(pd.read_csv(tmp_path / "out" / "cells.csv").Metadata_Well) == {"B03"}
 

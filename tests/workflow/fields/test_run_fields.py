@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +26,16 @@ from napari_rls.workflow.fields.run_fields import RunFields
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
 OPTICS = {"ratio": 8, "psf_sigma": 0.45}
-
+QUICK = Settings(steps=2, samples=0, threads=1)
 
 INTENSITY = IntensityMap("bundle", (100.0, 100.0), (2650.0, 2650.0))
 
 
 def job(out: Path) -> RunFields:
     made = bundle()
-    settings = Settings(steps=2, samples=0, threads=1)
     fields = FieldSettings(optics=OPTICS, noise=NOISE)
     measured = MeasureSettings.model_validate(dict(made.manifest.measurement))
-    return RunFields(made, settings, fields, measured, out)
+    return RunFields(made, QUICK, fields, measured, out)
 
 
 def test_time_points_of_a_file_are_fields_of_which_rows_tell(tmp_path: Path) -> None:
@@ -136,3 +137,52 @@ def test_images_larger_than_a_tile_are_written_tile_by_tile(
         assert 0.2 < mask.mean() < 0.5
         kept.append(found.data)
     np.testing.assert_allclose(*kept, rtol=1e-5, atol=1e-2)
+
+
+def fields_of(folder: Path, **pixels: np.ndarray) -> None:
+    folder.mkdir()
+    lr = drawn_field(8.0, 2, 3).lr
+    for well, data in pixels.items():
+        write.write_stack(folder / f"{well}.ome.tif", replace(lr, data=data), description="a field")
+
+
+def estimating(out: Path) -> RunFields:
+    """A job that estimates the noise, as what all of its fields share."""
+    made = job(out)
+    fields = FieldSettings(optics=OPTICS)
+    return RunFields(made.resolver.bundle, QUICK, fields, made.measurement, out)
+
+
+@pytest.mark.parametrize(
+    ("odd", "sentence"),
+    [
+        (lambda lr: (lr / 20).clip(0, 255).astype(np.uint8), "has pixels that are integers of 8"),
+        (lambda lr: (lr / 65535).astype(np.float32), "has pixels that are floats, and those of 2"),
+        (lambda lr: (lr // 100).astype(np.uint16), "are as dark as what is no light in the other"),
+    ],
+)
+def test_fields_in_another_unit_change_nothing_of_the_others(
+    tmp_path: Path, odd: Callable[[np.ndarray], np.ndarray], sentence: str
+) -> None:
+    lr = drawn_field(8.0, 2, 3).lr.data
+    fields_of(tmp_path / "alike", B03=lr, B04=lr[..., ::-1])
+    fields_of(tmp_path / "mixed", A01=odd(lr), B03=lr, B04=lr[..., ::-1])
+    tables = {}
+    for name in ("alike", "mixed"):
+        out = tmp_path / f"{name}-results"
+        updates = list(estimating(out).updates([tmp_path / name]))
+        errors = [str(update.error) for update in updates if update.error is not None]
+        assert [sentence in error for error in errors] == [True] * (name == "mixed")
+        assert [error for error in errors if "A01.ome.tif" not in error] == []
+        tables[name] = pd.read_csv(out / "cells.csv")
+        assert set(tables[name]["Metadata_Well"]) == {"B03", "B04"}
+    # Noise and intensities, which all share, are those of the fields of the usual unit.
+    pd.testing.assert_frame_equal(tables["alike"], tables["mixed"])
+
+
+def test_a_dim_field_is_not_taken_for_one_of_another_unit(tmp_path: Path) -> None:
+    lr = drawn_field(8.0, 2, 3).lr.data
+    dim = (100 + (lr.astype(float) - 100) / 4).round().clip(0).astype(np.uint16)
+    fields_of(tmp_path / "plate", A01=dim, B03=lr, B04=lr[..., ::-1])
+    updates = list(estimating(tmp_path / "out").updates([tmp_path / "plate"]))
+    assert not [update.error for update in updates if update.error is not None]

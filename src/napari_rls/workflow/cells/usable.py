@@ -40,11 +40,16 @@ def check_channels(stack: CellStack, manifest: Manifest) -> None:
         If it has not.
     """
     check_channel_axis(stack.data.shape, stack.name)
-    if len(stack.channels) != len(manifest.channels):
+    count, needed = len(stack.channels), len(manifest.channels)
+    if count != needed:
+        advice = (
+            "choose which channel is which"
+            if count > needed
+            else "give all of them together, in one file or as a layer each"
+        )
         raise InputError(
-            f"{stack.name} has {len(stack.channels)} channel(s) but the bundle {manifest.name} "
-            f"needs {len(manifest.channels)} ({', '.join(manifest.channel_names)}); choose which "
-            "channel is which."
+            f"{stack.name} has {count} channel{'s' if count > 1 else ''}, and the bundle "
+            f"{manifest.name} needs {needed} ({', '.join(manifest.channel_names)}); {advice}."
         )
 
 

@@ -49,8 +49,9 @@ class FieldFile:
         What the files that are written of it are called.
     place
         Where it is on the plate that is written; None if it is on none.
-    shape, pixel_size_um
-        Its rows and columns, and the side of a pixel in micrometres if known.
+    shape, pixel_size_um, dtype
+        Its rows and columns, the side of a pixel in micrometres if known, and the type of its
+        pixels.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class FieldFile:
     place: Place | None = None
     shape: tuple[int, int] = (0, 0)
     pixel_size_um: float | None = None
+    dtype: str = "uint16"
 
     @property
     def zarr(self) -> bool:
@@ -72,7 +74,16 @@ class FieldFile:
     ) -> FieldFile:
         """Return one of the fields of an image."""
         height, width = image.data.shape[-2:]
-        return cls(path, index, len(image), name, place, (height, width), image.pixel_size_um)
+        return cls(
+            path,
+            index,
+            len(image),
+            name,
+            place,
+            (height, width),
+            image.pixel_size_um,
+            image.data.dtype.name,
+        )
 
     def read(self) -> CellStack:
         """Read the field, (1, C, h, w).

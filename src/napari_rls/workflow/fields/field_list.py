@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from napari_rls.workflow.cells.write import stem
 from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.field_files import FieldFile
 from napari_rls.workflow.fields.sr_zarr import Place, PlateLayout
+from napari_rls.workflow.fields.units import of_one_kind
 
 _LOOSE = "plate"
 """What the plate is called that OME-Zarr images of known wells are written into."""
@@ -73,7 +73,8 @@ class FieldList:
         files
             The files.
         chosen
-            Returns an image with the channels that are used.
+            Returns an image with the channels that are used, and raises an InputError if it has
+            not those.
         plate_map
             What was done to the wells.
 
@@ -97,6 +98,8 @@ class FieldList:
                     found._add_series(path)
             except InputError as error:
                 found.broken.append((path.name, error))
+        found.fields, others = of_one_kind(found.fields)
+        found.broken += others
         found._place_loose(plate_map)
         found._check_names()
         return found
@@ -109,11 +112,15 @@ class FieldList:
         return [*words, *([complaint] if complaint else [])]
 
     def _note(self, name: str, image: CellStack, crop: Crop) -> None:
-        """Keep what an image was taken for, and its place."""
+        """Keep what an image was taken for, and its place.
+
+        Raises
+        ------
+        InputError
+            If it has not the channels that are used.
+        """
+        self.readings.append((name, self._chosen(image).reading))
         self.places[crop.file or image.name, crop.well] = None
-        # An image that cannot be used is told when its turn comes.
-        with suppress(InputError):
-            self.readings.append((name, self._chosen(image).reading))
 
     def _check_names(self) -> None:
         paths: dict[str, Path] = {}
@@ -140,10 +147,10 @@ class FieldList:
             called = f"{name}_{each.well}_{each.name}"
             try:
                 image = ZarrImage.open(each.path, frames=True)
+                self._note(called, image.layout, Crop(well=each.well))
             except InputError as error:
                 self.broken.append((called, error))
                 continue
-            self._note(called, image.layout, Crop(well=each.well))
             for k, plane in enumerate(_planes(image)):
                 place = Place(name, each.row, each.column, each.name + plane, each.acquisition)
                 named = _called(called, plane)
@@ -155,10 +162,10 @@ class FieldList:
             name = stem(path) + (f"_{each.name}" if len(series) > 1 else "")
             try:
                 image = ZarrImage.open(each, frames=True)
+                self._note(name, image.layout, Crop())
             except InputError as error:
                 self.broken.append((name, error))
                 continue
-            self._note(name, image.layout, Crop())
             for k, plane in enumerate(_planes(image)):
                 self.fields.append(FieldFile.of(each, image.layout, k, _called(name, plane)))
 

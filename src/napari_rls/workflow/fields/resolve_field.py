@@ -33,6 +33,7 @@ from napari_rls.workflow.fields.placed_cells import PlacedCells
 from napari_rls.workflow.fields.psf_of_cells import psf_of_cells
 from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
 from napari_rls.workflow.fields.tiles import tile_places
+from napari_rls.workflow.fields.units import check_unit
 from napari_rls.workflow.super_resolve.intensities import levels_at
 from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
@@ -96,6 +97,11 @@ class FieldResolver:
     def tiled(self) -> bool:
         """Whether fields are run in tiles, as nothing is known of nuclei."""
         return not (self.settings.diameter or nucleus_diameter(self.bundle))
+
+    @property
+    def dna(self) -> int:
+        """Channel in which nuclei are looked for."""
+        return dna_channel(self.bundle.manifest)
 
     @property
     def scouts(self) -> bool:
@@ -184,7 +190,7 @@ class FieldResolver:
             height, width = field.data.shape[-2:]
             return tile_places((height, width), self.bundle.manifest.hr_size, microscope.ratio)
         found = find_lr_nuclei(
-            field.data[0, dna_channel(self.bundle.manifest)],
+            field.data[0, self.dna],
             ratio=microscope.ratio,
             psf_sigma=microscope.sigma,
             diameter=microscope.diameter,
@@ -268,6 +274,8 @@ class FieldResolver:
         words = "" if chosen else f"{len(spots)} {what} {field.name}."
         yield FieldUpdate("found", spots, words)
         cells = self.cut(field, spots, microscope)
+        if intensity and not (chosen or self.tiled):
+            check_unit(cells.lr, intensity, self.dna, field.name)
         intensity = intensity or self.intensity([cells])
         dropped = np.empty((0, 2))
         if self.scouts and not chosen:
@@ -328,7 +336,7 @@ class FieldResolver:
         manifest = self.bundle.manifest
         assert microscope.diameter is not None
         revised = look_again(
-            sr[:, dna_channel(manifest)],
+            sr[:, self.dna],
             cells.places,
             ratio=microscope.ratio,
             diameter=microscope.diameter,

@@ -20,6 +20,7 @@ from napari_rls.version import __version__
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.usable import check_channels
 from napari_rls.workflow.fields.cluster import Workers, run_tasks
 from napari_rls.workflow.fields.field_files import (
     FieldFile,
@@ -150,7 +151,10 @@ class RunFields:
 
     def _chosen(self, image: CellStack) -> CellStack:
         """Return an image with the bundle's channels."""
-        return choose_channels(image, self.channels, self.resolver.bundle.manifest.channel_names)
+        manifest = self.resolver.bundle.manifest
+        stack = choose_channels(image, self.channels, manifest.channel_names)
+        check_channels(stack, manifest)
+        return stack
 
     @property
     def _tables(self) -> tuple[Path, ...]:

@@ -20,6 +20,7 @@ from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_json
 from napari_rls.workflow.fields.microscope import ratio_of
 from napari_rls.workflow.fields.resolve_field import FieldResolver
+from napari_rls.workflow.fields.units import in_another_unit
 
 MOST_FIELDS = 24
 """Fields, spread over all, that it is chosen by."""
@@ -79,7 +80,7 @@ class Shared(BaseModel):
         # Without a ratio nothing can be done, whatever the noise.
         ratio_of(fields[0], resolver.bundle, resolver.settings)
         words: list[str] = []
-        what = "tiles" if resolver.tiled else "cells"
+        what, given = "tiles" if resolver.tiled else "cells", resolver
         if resolver.settings.noise is None:
             noise, said = resolver.noise(fields)
             words += said
@@ -89,19 +90,28 @@ class Shared(BaseModel):
             psf = resolver.estimate_psf(fields)
             resolver = resolver.with_estimate(psf)
         words = [*resolver.microscope(fields[0]).assumed, *words]
-        cells = []
+        cells, whose = [], []
         for field in fields:
             microscope = resolver.microscope(field)
             found = resolver.find(field, microscope)
             if len(found):
                 some = spread(len(found), max(1, _MOST_CELLS // len(fields)))
                 cells.append(resolver.cut(field, found[some], microscope))
+                whose.append(field)
         if not cells:
             raise InputError(
                 "No nucleus was found in any of the fields; look at their DNA channel and the "
                 "ratio of pixel sizes."
             )
         chosen = resolver.intensity(cells)
+        alike = [
+            field
+            for field, each in zip(whose, cells, strict=True)
+            if resolver.tiled or not in_another_unit(each.lr, chosen, resolver.dna)
+        ]
+        if 0 < len(alike) < len(whose):
+            # Fields of another unit are left out when their turn comes.
+            return cls.choose(given, alike, settings)
         names = resolver.bundle.manifest.channel_names
         how = chosen.words(names) or "Intensities are taken as they are, as the bundle's."
         of = f"{len(cells)} field" + ("s" if len(cells) > 1 else "")
