@@ -384,6 +384,10 @@ def test_degrade(tmp_path: Path) -> None:
     )
     np.testing.assert_array_equal(lr.data, expected)
     assert (lr.pixel_size_um, lr.leading) == (8.0, "cell")
+    assert read_record(out)["degrade"]["operator"] == {"name": "bicubic", "factor": 4}
+    # What the operator takes for granted is in the record too.
+    run("degrade", tmp_path / "hr.tif", "--out", out, "--operator", "optics", "--overwrite")
+    assert read_record(out)["degrade"]["operator"]["sigma"] == 0.45
 
 
 def test_degrade_says_what_is_wrong(tmp_path: Path, lr: Path) -> None:

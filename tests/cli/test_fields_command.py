@@ -225,12 +225,18 @@ def test_results_of_which_nothing_tells_the_settings_are_not_replaced(
     ("args", "code", "sentence"),
     [
         (["--psf", "0.45"], 1, "The ratio of pixel sizes is not known"),
-        ([*OPTICS, "--na", "0.3"], 2, "psf_sigma cannot be used with na"),
-        (["--psf", "wide"], 2, "options: psf_sigma must be a number"),
+        ([*OPTICS, "--na", "0.3"], 2, "--psf cannot be used with --na and --wavelength"),
+        (["--psf", "wide"], 2, "--psf is 'wide'; give a width in LR pixels, as 0.45, or 'estim"),
+        (["--psf", "9"], 2, "--psf must be 5.0 or less"),
+        (
+            ["--na", "0.3", "--wavelength", "510"],
+            2,
+            "--wavelength (in micrometres) must be 2.0 or less",
+        ),
         (
             ["--psf", "estimate", "--na", "0.3", "--wavelength", "0.5"],
             2,
-            "the PSF width cannot be estimated, as na and wavelength_um was given",
+            "the PSF width cannot be estimated, as --na and --wavelength (in micrometres) are",
         ),
         ([*OPTICS, "--noise", "100,2"], 2, "--noise is '100,2'; give auto, or three numbers"),
     ],

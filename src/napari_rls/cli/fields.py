@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,8 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
+from napari_rls.errors import SettingsError
+from napari_rls.files.json_file import shown
 from napari_rls.measure.registry import registry
 from napari_rls.search.optics import Optics
 from napari_rls.search.presets import PRESETS
@@ -56,8 +60,19 @@ _Saturation = create_model(
 )
 """What of the measurement is an option, in words for fields."""
 
+_DEFAULTS = {"steps": "40 with a bundle's field encoder, else 200"}
+"""Defaults that fields have of their own."""
+
 _FLAGS = {"wavelength_um": "wavelength"}
 """What options of the optics are called, where not as their setting."""
+
+_OPTIONS = {
+    "psf_sigma": "--psf",
+    "na": "--na",
+    "wavelength_um": "--wavelength (in micrometres)",
+    "ratio": "--ratio",
+}
+"""What settings of the optics are called as options."""
 
 ESTIMATE = "estimate"
 """What is given as the PSF width to have it estimated."""
@@ -66,7 +81,7 @@ ESTIMATE = "estimate"
 @options_of(Optics, only=("ratio", "na", "wavelength_um"), flags=_FLAGS)
 @options_of(FieldSettings, only=_FINDING)
 @options_of(_Saturation, defaults={"saturation": "the most that pixel type or camera tells"})
-@options_of(Settings, only=_SEARCH)
+@options_of(Settings, only=_SEARCH, defaults=_DEFAULTS)
 def fields(
     images: Annotated[
         list[Path],
@@ -156,12 +171,12 @@ def fields(
     """
     with exit_code(WRONG_USAGE):
         optics = {name: options.pop(name) for name in Optics.model_fields if name in options}
-        if psf not in (None, ESTIMATE):
-            optics["psf_sigma"] = psf
+        optics["psf_sigma"] = _width(psf)
         light = given({"saturation": options.pop("saturation")})
         finding = given({name: options.pop(name) for name in _FINDING})
         settings = search_settings(settings_file, options)
-        microscope = Optics.parse(given(optics), "options")
+        with _by_options():
+            microscope = Optics.parse(given(optics), "options")
         plate = PlateMap(plate_map) if plate_map else None
         wanted = split_names(channels)
         say(f"Loading {settings.bundle} ...")
@@ -173,13 +188,15 @@ def fields(
         bundle = load_bundle(settings.bundle)
         known = parse_noise(noise, len(bundle.manifest.channels), "--noise")
         usual = None if assay else dict(bundle.manifest.measurement)
+        estimated = {"estimate_psf": psf == ESTIMATE}
+        with _by_options():
+            own = build(
+                FieldSettings, {"optics": microscope, "noise": known, **estimated, **finding}
+            )
         job = RunFields(
             bundle,
             settings,
-            build(
-                FieldSettings,
-                {"optics": microscope, "noise": known, "estimate_psf": psf == ESTIMATE, **finding},
-            ),
+            own,
             measure_settings(assay, None, light, usual or None),
             out,
             channels=wanted,
@@ -206,6 +223,30 @@ def fields(
                 put(path)
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _width(psf: str | None) -> float | None:
+    """Return the width that --psf gives, None for one that is estimated or not given."""
+    if psf in (None, ESTIMATE):
+        return None
+    try:
+        return float(psf)
+    except ValueError:
+        raise SettingsError(
+            f"--psf is {shown(repr(psf))}; give a width in LR pixels, as 0.45, or '{ESTIMATE}'."
+        ) from None
+
+
+@contextmanager
+def _by_options() -> Iterator[None]:
+    """Say what is wrong with the optics with the options' names."""
+    try:
+        yield
+    except SettingsError as error:
+        sentence = str(error).removeprefix("options: ")
+        for name, option in _OPTIONS.items():
+            sentence = re.sub(rf"\b{name}\b", option, sentence)
+        raise SettingsError(sentence) from None
 
 
 class FieldsView(SearchProgress):

@@ -27,7 +27,7 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.text import names_of
 from napari_rls.workflow.cells.channels import channel_label, nucleus_channel, shows_dna
 from napari_rls.workflow.cells.crops import CropCut, cut_crops, join
-from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_stack
+from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_operator, degrade_stack
 from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.cells.read import FORMATS, read_stack
 from napari_rls.workflow.cells.reading import WELLS_KEY
@@ -145,10 +145,12 @@ def degrade(
 ) -> None:
     """Make LR images of HR ones, as a microscope of lower resolution would.
 
-    In this order: Gaussian blur, antialiased bicubic downscaling by the factor, Poisson
-    noise, Gaussian noise, salt and pepper. Written as float32 in the HR image's unit, not
-    rounded; LR pixel i is centred on HR coordinate factor (i + 1/2) - 1/2. The leading axis
-    and crop records stay; the pixel size is multiplied by the factor.
+    In this order: Gaussian blur, the operator ('bicubic', antialiased bicubic downscaling by
+    the factor, or 'optics', a lens with a PSF of 0.45 LR pixels and pixels that integrate
+    light), Poisson noise, Gaussian noise, salt and pepper. Written as float32 in the HR image's
+    unit, not rounded; LR pixel i is centred on HR coordinate factor (i + 1/2) - 1/2. The
+    leading axis and crop records stay; the pixel size is multiplied by the factor. Other PSFs,
+    ratios that are no whole numbers and a camera's counts: degrade_field in Python.
     """
     with exit_code(WRONG_USAGE):
         settings = build(DegradeSettings, options)
@@ -161,7 +163,8 @@ def degrade(
             say(f"{file.name}: {warning}")
         lr = degrade_stack(hr, settings)
         description = f"Degraded {settings.factor}x from {file.name}; pixel-centre convention."
-        record = {"degrade": settings.model_dump()}
+        operator = degrade_operator(hr, settings).record()
+        record = {"degrade": {**settings.model_dump(), "operator": operator}}
         with kept_path():
             write_or_keep(
                 out, lambda path: write_stack(path, lr, description=description, record=record)

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 
 from napari_rls.errors import CsvError
@@ -30,7 +30,7 @@ _NAMELESS = re.compile(r"unnamed: \d+(\.\d+)?")
 
 
 def read_rows(
-    data: bytes, wanted: Collection[str], also: Collection[str] = ()
+    data: bytes, wanted: Collection[str], also: Callable[[str], bool] = lambda _: False
 ) -> list[Mapping[str, str]]:
     """Return the rows of a table, by the names of its columns in lower case.
 
@@ -46,7 +46,7 @@ def read_rows(
     wanted
         Names of columns of which there must be one.
     also
-        Other names that do as well, of which no message tells.
+        Tells whether another name, in lower case, does as well; no message tells of it.
 
     Raises
     ------
@@ -88,14 +88,14 @@ def _decoded(data: bytes) -> str:
     return text
 
 
-def _header(text: str, wanted: Collection[str], also: Collection[str]) -> tuple[str, int]:
+def _header(text: str, wanted: Collection[str], also: Callable[[str], bool]) -> tuple[str, int]:
     """Return the separator, and how many lines stand above the names of the columns."""
     for separator in _SEPARATORS:
         first = islice(_lines(text, separator, strict=False), _TITLES + 1)
         for above, (_, entries) in enumerate(first):
             if len(entries) > MAX_COLUMNS:
                 raise CsvError(f"it has {len(entries):,} columns, more than {MAX_COLUMNS}")
-            if {*wanted, *also} & {entry.lower() for entry in entries}:
+            if any(name in wanted or also(name) for name in map(str.lower, entries)):
                 return separator, above
     names = " or ".join(repr(name) for name in wanted)
     raise CsvError(f"none of its first lines has a column {names}")

@@ -144,7 +144,7 @@ class Optics(Checked):
         if not lr_pixel_um:
             raise SettingsError(
                 f"The PSF is {width:.3g} um wide by NA and wavelength, but the size of an LR "
-                "pixel is not known; give the pixel size of the image, or psf_sigma in LR pixels."
+                "pixel is not known; give the pixel size of the image, or the width in LR pixels."
             )
         if width / lr_pixel_um > 5:
             raise SettingsError(

@@ -317,6 +317,14 @@ def test_columns_of_other_names_are_taken_for_what_they_mean(
             ),
             False,
         ),
+        (
+            "well;conc [uM]\nA1;0,5\n",
+            (
+                "The column 'conc [um]' of map.csv is not taken for the dose, as '0,5' is no "
+                "number of 0 or more without a unit; decimals stand behind a point, as in 0.5."
+            ),
+            False,
+        ),
         ("well,dose,concentration\nA1,1,high\n", "", True),
         ("well,drug,note\nA1,x,y\n", "", False),
     ],
@@ -328,6 +336,18 @@ def test_columns_that_may_mean_several_things_are_not_taken(
     assert plate.said == ((said,) if said else ())
     assert plate.has_doses is doses
     assert not plate.taken
+
+
+@pytest.mark.parametrize(
+    "header", ["WellID", "Well Name", "well_position", "Metadata_WellID", "FileName", "Image File"]
+)
+def test_a_table_is_a_plate_map_by_any_name_of_its_wells_or_files(
+    tmp_path: Path, header: str
+) -> None:
+    plate = plate_map(tmp_path, f"{header},drug\n{'B03.tif' if 'ile' in header else 'B3'},x\n")
+    entry = plate.entry("B03.tif")
+    assert entry is not None
+    assert entry["drug"] == "x"
 
 
 def test_a_plate_map_that_matches_nothing_says_so(tmp_path: Path) -> None:

@@ -186,3 +186,19 @@ def test_a_dim_field_is_not_taken_for_one_of_another_unit(tmp_path: Path) -> Non
     fields_of(tmp_path / "plate", A01=dim, B03=lr, B04=lr[..., ::-1])
     updates = list(estimating(tmp_path / "out").updates([tmp_path / "plate"]))
     assert not [update.error for update in updates if update.error is not None]
+
+
+def test_files_of_somebody_else_are_not_replaced_unless_asked_for(tmp_path: Path) -> None:
+    fields_of(tmp_path / "plate", B03=drawn_field(8.0, 2, 3).lr.data)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "cells.csv").write_text("counted by hand\n")
+    run = job(out)
+    with pytest.raises(InputError, match=r"out holds cells\.csv already, .* or --overwrite\."):
+        list(run.updates([tmp_path / "plate"]))
+    assert (out / "cells.csv").read_text() == "counted by hand\n"
+    run.overwrite = True
+    assert any("cells of 1 of 1" in update.message for update in run.updates([tmp_path / "plate"]))
+    # A start after the kill of another one finds what that wrote.
+    run.overwrite = False
+    assert any("cells of 1 of 1" in update.message for update in run.updates([tmp_path / "plate"]))

@@ -158,13 +158,24 @@ def degrade_stack(hr: CellStack, settings: DegradeSettings) -> CellStack:
         If the operator cannot be used.
     """
     size = hr.pixel_size_um
-    operator = make_operator(settings.operator, Imaging(settings.factor, hr.channels, size))
+    operator = degrade_operator(hr, settings)
     return replace(
         hr,
         data=_degrade(as_pixels(hr.data, hr.name), settings, operator, hr.name),
         pixel_size_um=None if size is None else size * settings.factor,
         name=f"{hr.name} LR{settings.factor}x",
     )
+
+
+def degrade_operator(hr: CellStack, settings: DegradeSettings) -> Degradation:
+    """Return the operator that settings name, for a stack.
+
+    Raises
+    ------
+    SettingsError
+        If the operator cannot be used.
+    """
+    return make_operator(settings.operator, Imaging(settings.factor, hr.channels, hr.pixel_size_um))
 
 
 def _degrade(

@@ -29,8 +29,8 @@ _VARIANTS = {
 }  # fmt: skip
 """Names of columns by their meaning, without signs and a unit."""
 
-PLACES = {WELL: ("metadata_well", "well_id", "well id"), FILE: ("metadata_file", "filename")}
-"""Other names of the columns by which a table is known for a plate map."""
+PLACES = (WELL, FILE)
+"""Meanings of the columns by which a table is known for a plate map."""
 
 _PREFIX = "metadata_"
 _UNIT = re.compile(
@@ -87,7 +87,8 @@ class Meanings:
             elif meaning == DOSE and (wrong := _no_dose(rows, found[0])) is not None:
                 refused.append(
                     f"The column {shown(repr(found[0]))} of {source} is not taken for the dose, as "
-                    f"{shown(repr(wrong))} is no number of 0 or more without a unit."
+                    f"{shown(repr(wrong))} is no number of 0 or more without a unit"
+                    f"{comma_hint(wrong)}."
                 )
             else:
                 taken[meaning] = found[0]
@@ -99,6 +100,29 @@ class Meanings:
         """Return a row with its columns by what they mean."""
         names = {column: meaning for meaning, column in self.taken.items()}
         return {names.get(name, name): entry for name, entry in row.items()}
+
+
+def tells_place(name: str) -> bool:
+    """Tell whether a column is of wells or files, by its name in lower case.
+
+    Examples
+    --------
+    >>> tells_place("well id"), tells_place("metadata_filename"), tells_place("row")
+    (True, True, False)
+    """
+    return any(_plain(name) in (meaning, *_VARIANTS[meaning]) for meaning in PLACES)
+
+
+def comma_hint(text: str) -> str:
+    """Return what to do about a number that is written with a comma, or "".
+
+    Examples
+    --------
+    >>> comma_hint("0,5"), comma_hint("5 nM")
+    ('; decimals stand behind a point, as in 0.5', '')
+    """
+    pointed = re.fullmatch(r"(\d*),(\d+)", text)
+    return f"; decimals stand behind a point, as in {pointed[1]}.{pointed[2]}" if pointed else ""
 
 
 def _plain(name: str) -> str:

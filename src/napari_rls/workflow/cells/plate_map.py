@@ -21,7 +21,9 @@ from napari_rls.workflow.cells.map_columns import (
     PLACES,
     WELL,
     Meanings,
+    comma_hint,
     dose_of,
+    tells_place,
 )
 from napari_rls.workflow.cells.stack import Crop
 from napari_rls.workflow.cells.wells import WellGuess, base_name, guess_well, listed, normal_well
@@ -69,7 +71,7 @@ class PlateMap:
         try:
             with path.open("rb") as file:
                 content = file.read(MAX_BYTES + 1)
-            rows = read_rows(content, tuple(PLACES), sum(PLACES.values(), ()))
+            rows = read_rows(content, PLACES, tells_place)
         except FileNotFoundError:
             raise InputError(f"There is no plate map {path}.") from None
         except OSError as error:
@@ -173,7 +175,7 @@ class PlateMap:
             raise InputError(
                 f"{self.name} has the dose {shown(text)!r} in "
                 f"{shown(entry['well'] or entry.get('file', ''))}; doses are numbers of 0 or "
-                "more in one unit, without the unit."
+                f"more in one unit, without the unit{comma_hint(text)}."
             )
         return dose
 

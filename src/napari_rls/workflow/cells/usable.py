@@ -68,7 +68,8 @@ def check_size(stack: CellStack, manifest: Manifest) -> int:
         raise InputError(
             f"{stack.name} has cells of {height} x {width} pixels, which no scale factor brings to "
             f"the {manifest.hr_size} x {manifest.hr_size} of the bundle {manifest.name}; give "
-            f"nucleus-centred crops of {', '.join(f'{s} x {s}' for s in sizes)} pixels."
+            f"nucleus-centred crops of {', '.join(f'{s} x {s}' for s in sizes)} pixels. A whole LR "
+            "field is for 'napari-rls fields', or 'Super-resolve a field' in napari."
         )
     return fitting
 

@@ -68,10 +68,10 @@ class FieldSettings(Checked):
                 "psf", "the PSF {psf} has no width to estimate", {"psf": f"'{optics.psf}'"}
             )
         if self.estimate_psf and (optics.psf_sigma is not None or optics.na is not None):
-            given = "psf_sigma" if optics.na is None else "na and wavelength_um"
+            given = "psf_sigma is" if optics.na is None else "na and wavelength_um are"
             raise PydanticCustomError(
                 "psf",
-                "the PSF width cannot be estimated, as {given} was given; give one of them",
+                "the PSF width cannot be estimated, as {given} given; give one of them",
                 {"given": given},
             )
         return self

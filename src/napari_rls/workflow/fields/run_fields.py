@@ -21,6 +21,7 @@ from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.usable import check_channels
+from napari_rls.workflow.cells.wells import listed
 from napari_rls.workflow.fields.cluster import Workers, run_tasks
 from napari_rls.workflow.fields.field_files import (
     FieldFile,
@@ -112,13 +113,14 @@ class RunFields:
         Raises
         ------
         InputError
-            If there is no image, none can be used, there are results of another run, or too
-            little space for SR images.
+            If there is no image, none can be used, there are results of another run or files
+            of somebody else in their place, or too little space for SR images.
         """
         files, said = image_files(given, self.out)
         said += self.plate_map.said if self.plate_map else ()
         common = self.out / "fields" / "shared.json"
         check_outputs([*self._tables, common, self._page])
+        self._check_foreign(common)
         found = FieldList.of(files, self._chosen, self.plate_map)
         broken = [FieldsUpdate(str(error), name, error=error) for name, error in found.broken]
         yield from map(FieldsUpdate, (*said, *found.said))
@@ -148,6 +150,16 @@ class RunFields:
             # What holds for all fields was said before.
             if update.message not in told:
                 yield replace(update, done=total, total=total)
+
+    def _check_foreign(self, common: Path) -> None:
+        """Refuse to replace files that no run has left here, unless asked to."""
+        there = [path.name for path in (*self._tables, self._page) if path.exists()]
+        if there and not self.overwrite and not common.exists():
+            raise InputError(
+                f"{self.out} holds {listed(there)} already, which this command would replace and "
+                f"has not written, as there is no {common.relative_to(self.out)}; give another "
+                "folder, or --overwrite."
+            )
 
     def _chosen(self, image: CellStack) -> CellStack:
         """Return an image with the bundle's channels."""

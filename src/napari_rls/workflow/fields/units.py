@@ -43,9 +43,9 @@ def of_one_kind(
         (
             field.name,
             InputError(
-                f"{field.path.name} has pixels that are {kind_of(field.dtype)}, and those of {counts[usual]} "
-                f"of {len(fields)} fields are {usual}: it is left out, as the fields of a run "
-                "share one unit; run it by itself, with another folder of results."
+                f"{field.path.name} has pixels that are {kind_of(field.dtype)}, and those of "
+                f"{counts[usual]} of {len(fields)} fields are {usual}: it is left out, as the "
+                "fields of a run share one unit; run it by itself, with another folder of results."
             ),
         )
         for field in fields
@@ -82,6 +82,6 @@ def check_unit(lr: NDArray[np.generic], intensity: IntensityMap, dna: int, name:
     if in_another_unit(lr, intensity, dna):
         raise InputError(
             f"The nuclei of {name} are as dark as what is no light in the other fields "
-            f"({intensity.low[dna]:.4g} in the DNA channel): it is in another unit, or exposed much "
-            "shorter; run it by itself, with another folder of results."
+            f"({intensity.low[dna]:.4g} in the DNA channel): it is in another unit, or exposed "
+            "much shorter; run it by itself, with another folder of results."
         )
