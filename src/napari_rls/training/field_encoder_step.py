@@ -189,6 +189,14 @@ class FieldEncoderTrainer:
         ]
         return float(torch.cat(errors).mean())
 
+    def interpolated_l1(self, held_out: Tensor) -> float:
+        """Return the same of the interpolated LR images, which are what the network is shown."""
+        errors = [
+            (cells - middle(hr, self.size)).abs().mean((1, 2, 3))
+            for hr, _, cells, _ in self._held_out(held_out)
+        ]
+        return float(torch.cat(errors).mean())
+
     def _held_out(self, held_out: Tensor) -> Iterator[tuple[Tensor, DrawnOptics, Tensor, Tensor]]:
         rng = torch.Generator().manual_seed(0)
         low, high = self.ratios

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from napari_rls.search.levels import levels_of_crops
 from napari_rls.training.discriminator import Discriminator
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.train.train_fields import _compared
 
 TINY_LINE = (
     "--width 4 --hidden 16 --image-width 4 --steps 4 --batch-size 4 --report-steps 2 --threads 1 "
@@ -86,7 +88,8 @@ def test_from_fields_to_a_bundle_with_a_network(
 
     again = ("--bundle", out(tmp_path), "--out", out(tmp_path, "again"), *TINY, "--hidden", 8)
     again = (*again, "--no-start")
-    run(fields, *again)
+    told = run(fields, *again).stderr
+    assert ", of the interpolated LR images 0." in told
     other = load_bundle(out(tmp_path, "again"))
     assert other.manifest.field_encoder.hidden == 8
     assert other.starting_encoder is None
@@ -94,6 +97,34 @@ def test_from_fields_to_a_bundle_with_a_network(
     assert "for noise and brightness alone, no search starts at it" in told
     resumed = run(fields, *again, "--overwrite", "--resume", "--steps", 9, code=1).stderr
     assert "holds a training of other settings (steps: 4, now 9); resume it" in resumed
+
+
+def test_an_encoder_that_is_worse_than_what_it_replaces_is_told(
+    tmp_path: Path, fields: Path, tiny_bundle_file: Path
+) -> None:
+    run(fields, "--bundle", tiny_bundle_file, "--out", out(tmp_path), *TINY)
+    good = load_bundle(out(tmp_path))
+    broken = deepcopy(good.field_encoder)
+    with torch.no_grad():
+        for weights in broken.parameters():
+            weights.mul_(30)
+    spoilt = out(tmp_path, "spoilt")
+    replace(good, field_encoder=broken).save(spoilt)
+    errors = {}
+    for name, old in (("same", out(tmp_path)), ("better", spoilt)):
+        told = run(fields, "--bundle", old, "--out", out(tmp_path, name), *TINY).stderr
+        errors[name] = float(
+            told.split("of the encoder that it replaces ")[1].split()[0].rstrip(".")
+        )
+        assert "and the encoder that it replaces" not in told
+    made = load_bundle(out(tmp_path, "same")).manifest.field_encoder.l1
+    assert errors["same"] == pytest.approx(made, abs=1e-4)
+    assert errors["better"] > 1.1 * made
+    assert _compared(0.09, 0.1, 0.06).startswith(
+        ", of the interpolated LR images 0.1000, of the encoder that it replaces 0.0600. It is "
+        "worse than the encoder that it replaces, and so will be"
+    )
+    assert "worse than the interpolated LR images and the encoder" in _compared(0.2, 0.1, 0.06)
 
 
 def test_refusals(tmp_path: Path, fields: Path, tiny_bundle_file: Path) -> None:

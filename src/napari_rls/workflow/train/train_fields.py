@@ -7,6 +7,8 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from napari_rls.errors import InputError
 from napari_rls.models.manifest import FORMAT_VERSION, FieldEncoderShape, FieldEncoderSpec, Manifest
 from napari_rls.search.levels import levels_of_crops
@@ -31,6 +33,9 @@ _LOOKED_AT = 256
 """Held-out crops that are looked at, at most: an image of each is drawn for several ratios."""
 
 _RECORDED = {"steps", "batch_size", "seed", "start"}
+
+_SAME = 0.01
+"""Share by which errors of two encoders differ that are as good as each other."""
 
 FieldEncoderJob: TypeAlias = NetworkJob[FieldEncoderSettings]
 
@@ -80,8 +85,49 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
         data=job.data,
     )
     save_bundle(with_field_encoder(bundle, network, record, middle(held_out, size)), job.out)
-    words = f"L1 on {len(held_out):,} held-out crops: {record.l1:.4f}."
+    words = f"L1 on {len(held_out):,} held-out crops: {record.l1:.4f}"
+    interpolated, replaced = _others_l1(bundle, settings, held_out)
+    words += _compared(record.l1, interpolated, replaced if settings.start else None)
     yield NetworkUpdate("done", words, bundle=job.out)
+
+
+def _others_l1(
+    bundle: Bundle, settings: FieldEncoderSettings, held_out: Tensor
+) -> tuple[float, float | None]:
+    """Return the error of interpolated LR images, and of the encoder that the bundle has."""
+    import torch
+
+    from napari_rls.training.field_encoder_step import FieldEncoderTrainer
+
+    size, channel = bundle.manifest.hr_size, dna_channel(bundle.manifest)
+    none = np.zeros((1, size, size), np.uint8)
+    trainer = FieldEncoderTrainer(settings, bundle, none, channel, torch.device("cpu"))
+    interpolated = trainer.interpolated_l1(held_out)
+    if bundle.field_encoder is None:
+        return interpolated, None
+    trainer.network = bundle.field_encoder
+    return interpolated, trainer.held_out_l1(held_out)
+
+
+def _compared(l1: float, interpolated: float, replaced: float | None) -> str:
+    """Return the end of the sentence on an error, and one on what is better than the encoder.
+
+    Examples
+    --------
+    >>> _compared(0.06, 0.09, None)
+    ', of the interpolated LR images 0.0900.'
+    """
+    told = f", of the interpolated LR images {interpolated:.4f}"
+    told += "" if replaced is None else f", of the encoder that it replaces {replaced:.4f}"
+    better = ["the interpolated LR images"] if l1 >= interpolated else []
+    worse = replaced is not None and l1 > (1 + _SAME) * replaced
+    better += ["the encoder that it replaces"] if worse else []
+    if not better:
+        return f"{told}."
+    return (
+        f"{told}. It is worse than {' and '.join(better)}, and so will be what fields are measured "
+        "as: take more --steps, or go on with the bundle as it was."
+    )
 
 
 def with_field_encoder(
