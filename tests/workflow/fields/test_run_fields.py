@@ -19,8 +19,10 @@ from napari_rls.models.intensity import IntensityMap
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells import write
 from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.fields import field_task
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths, write_field
 from napari_rls.workflow.fields.field_settings import FieldSettings
+from napari_rls.workflow.fields.field_task import FieldsUpdate, Pace
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.run_fields import RunFields
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
@@ -174,6 +176,7 @@ def test_fields_in_another_unit_change_nothing_of_the_others(
         errors = [str(update.error) for update in updates if update.error is not None]
         assert [sentence in error for error in errors] == [True] * (name == "mixed")
         assert [error for error in errors if "A01.ome.tif" not in error] == []
+        assert "fields, about" not in (out / "report.html").read_text()
         tables[name] = pd.read_csv(out / "cells.csv")
         assert set(tables[name]["Metadata_Well"]) == {"B03", "B04"}
     # Noise and intensities, which all share, are those of the fields of the usual unit.
@@ -202,3 +205,16 @@ def test_files_of_somebody_else_are_not_replaced_unless_asked_for(tmp_path: Path
     # A start after the kill of another one finds what that wrote.
     run.overwrite = False
     assert any("cells of 1 of 1" in update.message for update in run.updates([tmp_path / "plate"]))
+
+
+def test_a_run_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter((0.0, 60.0, 120.0))
+    monkeypatch.setattr(field_task.time, "monotonic", lambda: next(now))
+    pace = Pace(4)
+    kept, made = FieldsUpdate("B03 is there."), FieldsUpdate("B04.", written=(Path("x"),))
+    # What an earlier start has finished says nothing of how long the others take.
+    assert pace.tell(kept).message == "B03 is there. (1 of 4 fields)"
+    assert pace.tell(made).message == "B04. (2 of 4 fields, about 2 min left)"
+    failed = pace.tell(FieldsUpdate("B05 failed.", error=InputError("failed")))
+    assert (failed.message, failed.done) == ("B05 failed. (3 of 4 fields, about 60 s left)", 3)
+    assert pace.tell(made).message == "B04. (4 of 4 fields)"

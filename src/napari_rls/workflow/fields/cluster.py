@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -21,11 +20,10 @@ from napari_rls.errors import BundleError, InputError, SettingsError
 from napari_rls.models.bundle import load_bundle
 from napari_rls.models.catalogue import embedded_bundles
 from napari_rls.search.settings import Settings
-from napari_rls.text import duration
 from napari_rls.training.interrupt import whole_step
 from napari_rls.version import __version__
 from napari_rls.workflow.fields.field_settings import FieldSettings
-from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask
+from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, Pace
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
@@ -181,21 +179,17 @@ def run_tasks(
     run = uuid.uuid4().hex
     with _client(workers, len(sent)) as client:
         yield 0, FieldsUpdate(_where(workers, client))
-        began = time.monotonic()
+        pace = Pace(len(tasks))
         waiting = {
             client.submit(finish, task, recipe, key=f"field-{run}-{k}", pure=False): k
             for k, task in enumerate(sent)
         }
-        for done, future in enumerate(as_completed(list(waiting), loop=client.loop), 1):
+        for done, future in enumerate(as_completed(list(waiting), loop=client.loop)):
             index = waiting.pop(future)
             *before, last = _outcome(future, tasks[index].field.name)
-            left = (time.monotonic() - began) / done * len(waiting)
-            words = f"{done} of {len(tasks)} fields" + (
-                f", about {duration(left)} left" if waiting else ""
-            )
             for update in before:
-                yield index, replace(update, done=done - 1)
-            yield index, replace(last, message=f"{last.message} ({words})", done=done)
+                yield index, replace(update, done=done)
+            yield index, pace.tell(last)
             future.release()
 
 

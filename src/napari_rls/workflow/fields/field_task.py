@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from napari_rls.errors import sentence_of
 from napari_rls.files.outputs import write_or_keep
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.intensity import IntensityMap
+from napari_rls.text import duration
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.stack import CellStack, content_digest
 from napari_rls.workflow.cells.usable import check_channels
@@ -60,6 +62,32 @@ class FieldsUpdate:
     written: tuple[Path, ...] = ()
     measured: Measurements | None = None
     files: FieldPaths | None = None
+
+
+class Pace:
+    """How many fields are done, and how long the others take.
+
+    Parameters
+    ----------
+    total
+        How many there are.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self._kept = total, 0, 0
+        self._began = time.monotonic()
+
+    def tell(self, update: FieldsUpdate) -> FieldsUpdate:
+        """Return the last update of a field with how far the run is."""
+        self.done += 1
+        # What an earlier start has finished takes no time.
+        self._kept += update.error is None and not update.written
+        words = f"{self.done} of {self.total} fields"
+        if (waiting := self.total - self.done) and self.done > self._kept:
+            spent = time.monotonic() - self._began
+            words += f", about {duration(spent / (self.done - self._kept) * waiting)} left"
+        message = f"{update.message} ({words})" if self.total > 1 else update.message
+        return replace(update, message=message, done=self.done)
 
 
 @dataclass(frozen=True, eq=False)

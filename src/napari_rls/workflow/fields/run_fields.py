@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_rls.errors import InputError, SettingsError
+from napari_rls.errors import InputError, SettingsError, sentence_of
 from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.cells import MeasureSettings
@@ -32,7 +32,7 @@ from napari_rls.workflow.fields.field_files import (
 from napari_rls.workflow.fields.field_list import FieldList
 from napari_rls.workflow.fields.field_page import field_page
 from napari_rls.workflow.fields.field_settings import FieldSettings
-from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, read_field
+from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, Pace, read_field
 from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields
 from napari_rls.workflow.fields.joined_table import earlier_record, joined_table
 from napari_rls.workflow.fields.resolve_field import FieldResolver
@@ -141,7 +141,7 @@ class RunFields:
                 field = found.fields[index]
                 finished[index] = FinishedField(field, update.files, update.measured)
             if update.error is not None:
-                left_out.append((update.field, update.message))
+                left_out.append((update.field, sentence_of(update.error) or update.message))
             yield replace(update, done=update.done + len(broken), total=total)
         if not finished:
             raise InputError("No field came to an end, so that there is no table.")
@@ -221,9 +221,11 @@ class RunFields:
         if self.workers is not None:
             yield from run_tasks(tasks, self.resolver, self.workers)
             return
+        pace = Pace(len(tasks))
         for index, task in enumerate(tasks):
             for update in task.updates(self.resolver):
-                yield index, replace(update, done=index)
+                last = update.measured is not None or update.error is not None
+                yield index, pace.tell(update) if last else replace(update, done=index)
 
     def _needed(self, fields: Sequence[FieldFile]) -> int:
         """Return about how many bytes the SR images take that are not there yet."""
