@@ -106,8 +106,8 @@ def test_an_encoder_that_is_worse_than_what_it_replaces_is_told(
     good = load_bundle(out(tmp_path))
     broken = deepcopy(good.field_encoder)
     with torch.no_grad():
-        for weights in broken.parameters():
-            weights.mul_(30)
+        for weights in (*broken.common.parameters(), *broken.own.parameters()):
+            weights.normal_(0, 3, generator=torch.Generator().manual_seed(0))
     spoilt = out(tmp_path, "spoilt")
     replace(good, field_encoder=broken).save(spoilt)
     errors = {}
