@@ -53,7 +53,8 @@ def test_points_lie_over_the_cells_and_are_taken_as_they_were_edited(viewer, doc
     give(dock, ratio="8")
     click(qtbot, dock, dock.look)
     (points,) = layers(viewer, "Cells of")
-    assert "add, move or delete points" in dock.message.text()
+    assert dock.message.text().startswith("6 cells in the layer Cells of plate DNA: add, ")
+    assert "0.45 LR pixels are assumed" in dock.message.text()
     assert not layers(viewer, "SR")
     truth = drawn_field(8.0, 1, 2).places
     apart = np.hypot(*(np.asarray(points.data)[:, None] - truth).transpose(2, 0, 1)).min(0)
@@ -194,7 +195,8 @@ def test_of_several_fields_the_one_that_is_shown_is_taken(viewer, dock, qtbot):
     viewer.add_image(stack, name="series", axis_labels=("t", "c", "y", "x"))
     give(dock, ratio="8")
     viewer.dims.set_current_step(0, 1)
-    assert "Of 2 fields along t the one that is shown is taken: number 1." in dock.reading.text()
+    told = "Of 2 fields along t the one that is shown is taken, field 2."
+    assert told in dock.reading.text()
     click(qtbot, dock, dock.run)
     sr = layers(viewer, "SR")
     assert [layer.data.shape for layer in sr] == [(1, 1, 64, 128)] * 2
@@ -277,13 +279,29 @@ def test_cells_that_are_chosen_later_add_to_the_sr_field(viewer, dock, qtbot):
     points.selected_data = {0}
     assert dock.state.selected == (1,)
 
-    # Made in another way, it is a field of its own.
+    # Made in another way, it is a field of its own, and what was measured in the other one too.
+    outlines = layers(viewer, "SR nuclei of plate DNA")
     dock.main.fields["steps"].value = 4
     click(qtbot, dock, dock.run)
+    assert [layer.name for layer in outlines] == ["SR nuclei of plate DNA (kept)"]
+    assert outlines[0] in viewer.layers
     assert "The SR field of other settings stays, in layers of its own." in dock.message.text()
     assert [layer.name.endswith("(kept)") for layer in layers(viewer, "SR 8x")] == [True] * 2 + [
         False
     ] * 2
+
+
+def test_outlines_go_with_the_result_that_they_were_measured_in(viewer, dock, qtbot):
+    add_field(viewer)
+    give(dock, ratio="8")
+    for _ in range(2):
+        click(qtbot, dock, dock.run)
+        assert not [layer for layer in viewer.layers if layer.name.startswith("SR nuclei")]
+        sr = layers(viewer, "SR 8x")
+        click(qtbot, dock, dock.measure)
+        qtbot.waitUntil(lambda: dock.controller._link is not None)
+        assert len(layers(viewer, "SR nuclei of plate DNA")) == 1
+        assert layers(viewer, "SR 8x") == sr
 
 
 def test_the_psf_width_is_estimated_shown_and_forgotten(viewer, dock, qtbot, monkeypatch):

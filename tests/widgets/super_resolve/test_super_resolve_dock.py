@@ -14,8 +14,8 @@ from napari_rls.search.settings import Settings
 from napari_rls.training.training_settings import TrainSettings
 from napari_rls.widgets.common.fields import ADVANCED, MAIN, meaning_of_zero
 from napari_rls.widgets.common.memory import settings_file
-from napari_rls.widgets.common.parts import TextLabel, UpAndDown, shorten
-from napari_rls.widgets.common.state import Phase
+from napari_rls.widgets.common.parts import AtMost, TextLabel, UpAndDown, shorten
+from napari_rls.widgets.common.state import Message, Phase
 from napari_rls.widgets.super_resolve.super_resolve_dock import SuperResolveWidget
 from napari_rls.widgets.train.train_plan import TrainPlan
 
@@ -312,6 +312,28 @@ def test_wrapped_texts_have_all_the_height_that_they_need(qtbot):
     area.resize(200, 60)
     area.show()
     qtbot.waitUntil(lambda: text.height() >= text.heightForWidth(text.width()) > 60)
+
+
+def test_a_long_text_scrolls_and_a_short_one_takes_no_more_than_it_needs(qtbot):
+    text = TextLabel()
+    area = AtMost(text, 5)
+    around = QWidget()
+    column = QVBoxLayout(around)
+    column.addWidget(area)
+    column.addStretch()
+    qtbot.addWidget(around)
+    around.resize(200, 400)
+    around.show()
+    line = text.fontMetrics().lineSpacing()
+    text.show_message(Message("told in many words " * 60))
+    qtbot.waitUntil(lambda: area.height() == 5 * line and text.height() > 9 * line)
+    assert text.width() == area.viewport().width()
+    text.show_message(Message("short"))
+    qtbot.waitUntil(lambda: area.height() == text.height() < 2 * line)
+    text.show_message(Message(""))
+    qtbot.waitUntil(area.isHidden)
+    text.show_message(Message("again"))
+    qtbot.waitUntil(area.isVisible)
 
 
 def test_the_reading_and_the_estimate_are_shown_before_a_run(widget, viewer):

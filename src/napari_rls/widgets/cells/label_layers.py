@@ -12,7 +12,8 @@ from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from napari_rls.measure.columns import IMAGE
-from napari_rls.widgets.cells.own_layers import PLACE
+from napari_rls.widgets.cells.own_layers import PLACE, keep
+from napari_rls.widgets.common.view import remove_layers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +91,16 @@ class LabelLayers:
                 self.layers[key] = new
                 self._viewer.add_layer(new)
             yield
+
+    def clear(self) -> None:
+        """Take the layers away, as what they outline is no longer shown."""
+        remove_layers(self._viewer, list(self.layers.values()))
+        self.layers = {}
+
+    def keep(self) -> None:
+        """Rename the layers and let go of them: later ones do not take their place."""
+        keep([layer for layer in self.layers.values() if layer in self._viewer.layers])
+        self.layers = {}
 
     def _remove(self, layer: Labels) -> Iterator[None]:
         if layer in self._viewer.layers:

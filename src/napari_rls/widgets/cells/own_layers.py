@@ -15,6 +15,7 @@ from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
 GENERATED = "(generated)"
@@ -152,7 +153,7 @@ def say_it_goes_on(layers: Sequence[Image]) -> None:
         layer.name = _OUTCOME.sub(GENERATED, layer.name, count=1)
 
 
-def keep(layers: Sequence[Image]) -> None:
+def keep(layers: Sequence[Layer]) -> None:
     """Rename layers such that no later run takes them over."""
     for layer in layers:
         if KEPT not in layer.name:

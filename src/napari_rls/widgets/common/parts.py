@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
+    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
@@ -178,3 +179,34 @@ class UpAndDown(QScrollArea):
             if layout is not None and layout.hasHeightForWidth():
                 content.setMinimumHeight(layout.minimumHeightForWidth(content.width()))
         return super().eventFilter(watched, event)
+
+
+class AtMost(UpAndDown):
+    """A text in as much height as it needs, up to some lines, beyond which it scrolls.
+
+    Parameters
+    ----------
+    text
+        The text; without it, nothing is there.
+    lines
+        How many lines there are without scrolling.
+    """
+
+    def __init__(self, text: TextLabel, lines: int) -> None:
+        self._text, self._lines = text, lines
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(text)
+        text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        super().__init__(content)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Follow the text."""
+        done = super().eventFilter(watched, event)
+        sized = (QEvent.Type.LayoutRequest, QEvent.Type.Resize)
+        if event is not None and event.type() in sized:
+            wanted = there(self.widget()).minimumHeight()
+            self.setFixedHeight(min(wanted, self._lines * self._text.fontMetrics().lineSpacing()))
+            self.setVisible(not self._text.isHidden())
+        return done

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from magicgui.widgets import PushButton
 
 from napari_rls.widgets.common.docks import Dock
-from napari_rls.widgets.common.parts import RunBar, TextLabel, allow, button_grid
+from napari_rls.widgets.common.parts import AtMost, RunBar, TextLabel, allow, button_grid
 from napari_rls.widgets.common.state import Phase
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_rls.widgets.common.run_controller import RunController
+
+
+MESSAGE_LINES = 8
+"""Lines of a message that are seen at once: the settings above it are to stay in view."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class RunDock(Dock):
         self.cancel = PushButton(text="Cancel")
         self.bar = RunBar()
         self.message = TextLabel()
+        self.said = AtMost(self.message, MESSAGE_LINES)
         self._build()
         self._connect()
         self._show_all()

@@ -87,7 +87,7 @@ class CompareWidget(InputDock):
         self.tabs.addTab(self.table, "Table")
         self.whole.addWidget(self.tabs, stretch=1)
         rows = ((self.run, self.cancel), (self.compare, self.export))
-        self._add_below(rows, self.bar, self.message, self.device)
+        self._add_below(rows, self.bar, self.said, self.device)
 
     def _settings_area(self) -> QWidget:
         self.settings_area = QWidget()

@@ -210,7 +210,8 @@ class FieldChoice(InputController[News]):
         fields = f"{self.state.planes} fields {self.state.along}".strip()
         if self.state.every:
             return f"All {fields} are taken, one after the other."
-        return f"Of {fields} the one that is shown is taken: number {first.first_cell}."
+        # As names, rows and messages count fields; napari's slider counts from 0.
+        return f"Of {fields} the one that is shown is taken, field {first.first_cell + 1}."
 
     def _reading(self) -> Reading:
         """Return how the layers are read, as fields."""

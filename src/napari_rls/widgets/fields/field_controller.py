@@ -147,7 +147,7 @@ class FieldController(FieldStart):
         reached, doubts = describe_results(run, last, outcome)
         earlier = f"{count_cells(run.kept)} of them by earlier runs." if run.kept else ""
         said = [] if run.planes else run.said
-        notes = [why or reached, earlier, *run.notes, *said, *doubts, say_samples(last)]
+        notes = [why or reached, earlier, *doubts, say_samples(last), *run.notes, *said]
         if run.planes is None:
             (result,) = last.results.values()
             info = result.collector.run
@@ -168,16 +168,18 @@ class FieldController(FieldStart):
             self._say_measured(outcome, why, level)
 
     def _say_found(self, run: FieldRun, outcome: RunOutcome, why: str, level: Level) -> None:
-        told = " ".join([*run.notes, *run.said])
-        layer = self.points.layer
+        told, layer = [*run.notes, *run.said], self.points.layer
         if run.planes:
-            told = " ".join(f"Field {k + 1} is left out: {each}" for k, each in run.faults.items())
+            told = [f"Field {k + 1} is left out: {each}" for k, each in run.faults.items()]
         if layer is not None and run.found:
-            ended = "" if outcome is RunOutcome.DONE else f"{outcome}: not looked at again. "
-            told = (
-                f"{ended}{told} {count_cells(run.found)} in the layer {layer.name}: add, move or "
-                "delete points with napari's tools, then super-resolve."
-            ).strip()
+            # What is to be done comes first, as what was assumed takes many lines.
+            what_now = (
+                f"{count_cells(run.found)} in the layer {layer.name}: add, move or delete points "
+                "with napari's tools, then super-resolve."
+            )
+            ended = "" if outcome is RunOutcome.DONE else f"{outcome}: not looked at again."
+            told = [*filter(None, [ended]), what_now, *told]
+        told = " ".join(told)
         self._say(why or told or f"{outcome}: no cell was found.", level)
 
     def _close_field(self, run: FieldRun) -> None:
@@ -202,6 +204,7 @@ class FieldController(FieldStart):
         self._to_the_top()
         if outcome is not RunOutcome.DONE:
             say_how_it_ended(run.layers.every, outcome.lower())
+        self._clear_labels(run.layers)
         self._forget()
         source = run.origin[0]
         if run.planes:

@@ -152,7 +152,7 @@ class FieldWidget(InputDock):
             (self.samples, self.statistics),
             (self.measure, self.export),
         )
-        self._add_below(rows, self.bar, self.message, self.table, self.device)
+        self._add_below(rows, self.bar, self.said, self.table, self.device)
 
     # -- wishes of the user ------------------------------------------------------------
 

@@ -122,7 +122,7 @@ class FieldStart(FieldPsf):
                 for k, s in enumerate(each)
             }
         if self._last is not None and self._last.source.layer is each[0].layer:
-            self._last.layers.keep()
+            self._keep_earlier(self._last)
             run.notes.append("The SR fields of the earlier run stay, in layers of their own.")
         return replace(every, places=known, chosen=chosen)
 
@@ -146,6 +146,6 @@ class FieldStart(FieldPsf):
             return None
         if last.made_with == run.made_with:
             return result
-        last.layers.keep()
+        self._keep_earlier(last)
         run.notes.append("The SR field of other settings stays, in layers of its own.")
         return None

@@ -168,6 +168,18 @@ class FieldTable(FieldChoice):
         self.state.selected, self.state.measured = (), None
         self.state.unmeasured = NO_RESULT
 
+    def _keep_earlier(self, last: LastField) -> None:
+        """Let an earlier result and what was measured in it have layers of their own."""
+        last.layers.keep()
+        if self._labelled is last.source.layer:
+            self.labels.keep()
+
+    def _clear_labels(self, layers: FieldLayers) -> None:
+        """Take away what was measured in an earlier result whose layers show another one now."""
+        last = self._last
+        if last is not None and set(last.layers.layers) & set(layers.layers):
+            self.labels.clear()
+
     def _say_measured(self, outcome: RunOutcome, why: str, level: Level) -> None:
         measured = self.state.measured
         if outcome is not RunOutcome.DONE or measured is None:

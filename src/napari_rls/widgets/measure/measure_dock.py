@@ -121,7 +121,7 @@ class MeasureWidget(RunDock):
         self.tabs.addTab(self.shown, "Table")
         self.whole.addWidget(self.tabs, stretch=1)
         rows = ((self.run, self.cancel), (self.export, self.plots))
-        self._add_below(rows, self.bar, self.message)
+        self._add_below(rows, self.bar, self.said)
 
     def _settings_area(self) -> QWidget:
         self.settings_area = QWidget()

@@ -84,7 +84,7 @@ class SuperResolveWidget(InputDock):
             (self.keep, self.save_sr),
             (self.save, self.load),
         )
-        self._add_below(rows, self.bar, self.message, self.device)
+        self._add_below(rows, self.bar, self.said, self.device)
 
     def _settings_area(self) -> QScrollArea:
         """Everything one sets; it scrolls where the window is low, the buttons stay."""

@@ -107,7 +107,7 @@ class TrainWidget(RunDock):
             (self.open_run, self.cancel),
             (self.finish, self.use),
         )
-        self._add_below(rows, self.estimate, self.bar, self.warnings, self.message)
+        self._add_below(rows, self.estimate, self.bar, self.warnings, self.said)
 
     def _settings_area(self) -> QWidget:
         self.settings_area = QWidget()
