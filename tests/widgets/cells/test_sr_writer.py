@@ -77,14 +77,14 @@ def test_the_button_saves_the_last_result(finished: Bench, tmp_path: Path) -> No
     assert finished.controller.sr_name() == "LR_SR8x.ome.tif"
     finished.controller.save_sr(tmp_path / "a.ome.tif")
     assert finished.state.message.text == (
-        f"SR cells saved to {tmp_path / 'a.ome.tif'}, their record to a.json."
+        f"SR saved to {tmp_path / 'a.ome.tif'}, its record to a.json."
     )
     check(tmp_path / "a.ome.tif", finished)
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("/proc/none/a.ome.tif", "The SR cells cannot be saved to"), ("a.png", "must be a file that")],
+    [("/proc/none/a.ome.tif", "SR cannot be saved to"), ("a.png", "must be a file that")],
 )
 def test_what_cannot_be_saved_is_said(finished: Bench, name: str, sentence: str) -> None:
     finished.controller.save_sr(Path(name))

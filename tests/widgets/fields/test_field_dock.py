@@ -340,6 +340,29 @@ def test_a_saved_sr_field_has_its_record(viewer, dock, qtbot, tmp_path):
     assert '"microscope"' in files[1].read_text()
 
 
+def test_the_dock_saves_the_sr_field_under_its_ratio(viewer, dock, qtbot, tmp_path, monkeypatch):
+    add_field(viewer)
+    give(dock, ratio="6.5")
+    assert "super-resolve first" in dock.save_sr.native.toolTip()
+    click(qtbot, dock, dock.run)
+    offered = []
+
+    def choose(_dock, name: str):
+        offered.append(name)
+        return tmp_path / name
+
+    monkeypatch.setattr(field_dock, "ask_sr_file", choose)
+    dock.save_sr.native.click()
+    assert offered == ["plate DNA_SR6.5x.ome.tif"]
+    assert dock.message.text() == (
+        f"SR saved to {tmp_path / offered[0]}, its record to plate DNA_SR6.5x.json."
+    )
+    viewer.layers.remove(layers(viewer, "SR")[0])
+    assert dock.save_sr.enabled
+    viewer.layers.remove(layers(viewer, "SR")[0])
+    assert not dock.save_sr.enabled
+
+
 def test_rows_and_points_select_each_other_and_the_table_is_exported(
     viewer, dock, qtbot, tmp_path, monkeypatch
 ):

@@ -97,6 +97,10 @@ class FileGroup:
         """What files of this method, and of this kind, are called."""
         if not self.record.get("generated"):
             return BICUBIC, self.kind
+        microscope = self.record.get("microscope")
+        if isinstance(microscope, dict) and isinstance(microscope.get("ratio"), int | float):
+            # Of a field; the settings have the nearest factor that the bundle knows.
+            return f"SR{microscope['ratio']:g}x", self.kind
         try:
             return kind_of(Settings.model_validate(self.record["settings"])), self.kind
         except (KeyError, ValueError):

@@ -76,7 +76,7 @@ class Dock(QWidget, metaclass=OneOfAKind):
         self._dock: QDockWidget | None = None
         self._in_front = True
         self._apart = False
-        body = QWidget()
+        body = _Body()
         self.whole = QVBoxLayout(body)
         around = QVBoxLayout(self)
         around.setContentsMargins(0, 0, 0, 0)
@@ -165,6 +165,14 @@ class Dock(QWidget, metaclass=OneOfAKind):
     def _forget_dock(self, dock: QDockWidget) -> None:
         if dock is self._dock:
             self._dock = None
+
+
+class _Body(QWidget):
+    """What a dock holds: it scrolls where it has less height than it needs, not than it likes."""
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """Return the height that is needed: areas that scroll by themselves ask for more."""
+        return there(self.layout()).minimumHeightForWidth(width)
 
 
 def open_dock(viewer: napari.Viewer, name: str) -> Any:

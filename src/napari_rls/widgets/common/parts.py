@@ -29,6 +29,9 @@ FULL = 1000
 TEXT_MARGIN = 4
 """Pixels that Qt leaves free around the text of a box."""
 
+_COLUMNS = 6
+"""Columns of a grid of buttons, which rows of one, two and three share out."""
+
 COLOURS = {
     Level.INFO: "",
     Level.WARNING: "color: #e8a33d",
@@ -149,11 +152,14 @@ def form_rows() -> QFormLayout:
 
 
 def button_grid(rows: Sequence[Sequence[PushButton]]) -> QGridLayout:
-    """Return buttons in rows, as wide as each other."""
+    """Return buttons in rows, each row of one, two or three that are as wide as each other."""
     grid = QGridLayout()
     for row, buttons in enumerate(rows):
+        span = _COLUMNS // len(buttons)
         for column, button in enumerate(buttons):
-            grid.addWidget(button.native, row, column)
+            grid.addWidget(button.native, row, span * column, 1, span)
+    for column in range(_COLUMNS):
+        grid.setColumnStretch(column, 1)
     return grid
 
 
@@ -207,6 +213,8 @@ class AtMost(UpAndDown):
         sized = (QEvent.Type.LayoutRequest, QEvent.Type.Resize)
         if event is not None and event.type() in sized:
             wanted = there(self.widget()).minimumHeight()
-            self.setFixedHeight(min(wanted, self._lines * self._text.fontMetrics().lineSpacing()))
+            most = self._lines * self._text.fontMetrics().lineSpacing()
+            frame = self.contentsMargins()
+            self.setFixedHeight(min(wanted, most) + frame.top() + frame.bottom())
             self.setVisible(not self._text.isHidden())
         return done

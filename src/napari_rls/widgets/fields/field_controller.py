@@ -179,8 +179,7 @@ class FieldController(FieldStart):
             )
             ended = "" if outcome is RunOutcome.DONE else f"{outcome}: not looked at again."
             told = [*filter(None, [ended]), what_now, *told]
-        told = " ".join(told)
-        self._say(why or told or f"{outcome}: no cell was found.", level)
+        self._say(why or " ".join(told) or f"{outcome}: no cell was found.", level)
 
     def _close_field(self, run: FieldRun) -> None:
         """Make what was finished of the field a result."""

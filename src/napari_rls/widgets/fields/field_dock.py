@@ -11,6 +11,7 @@ from napari_rls.measure.dictionary import columns_of
 from napari_rls.measure.lr_nuclei import LrNucleusSettings
 from napari_rls.search.optics import Optics
 from napari_rls.widgets.cells.input_dock import InputDock
+from napari_rls.widgets.cells.save_sr import SAVE_TIP, ask_sr_file
 from napari_rls.widgets.cells.table_view import TABLES, TableView
 from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.background import soon
@@ -112,7 +113,8 @@ class FieldWidget(InputDock):
         row = QFormLayout(camera)
         row.setContentsMargins(0, 0, 0, 0)
         row.addRow(FieldSettings.model_fields["noise"].title, self.noise.native)
-        self.measure, self.export = PushButton(text="Measure"), PushButton(text="Export...")
+        self.measure, self.export = PushButton(text="Measure"), PushButton(text="Export table...")
+        self.save_sr = PushButton(text="Save SR...")
         self.table = TableView()
         self.table.hide()
         self.settings_area = QWidget()
@@ -150,9 +152,10 @@ class FieldWidget(InputDock):
             (self.look, self.run),
             (self.cancel, self.compare),
             (self.samples, self.statistics),
-            (self.measure, self.export),
+            (self.measure, self.export, self.save_sr),
         )
         self._add_below(rows, self.bar, self.said, self.table, self.device)
+        self.whole.setStretchFactor(self.table, 1)
 
     # -- wishes of the user ------------------------------------------------------------
 
@@ -166,6 +169,7 @@ class FieldWidget(InputDock):
         self.estimate.changed.connect(self._estimate)
         self.measure.changed.connect(self.controller.measure)
         self.export.changed.connect(self._export)
+        self.save_sr.changed.connect(self._save_sr)
         self.table.chosen.connect(self._select)
         for form in (self.optics, self.lens, self.detection, self.nuclei):
             form.changed.connect(self.controller.change_field)
@@ -199,6 +203,10 @@ class FieldWidget(InputDock):
     def _export(self) -> None:
         if path := ask_where(self, "Export table", "cells.csv", TABLES):
             self.controller.export(path)
+
+    def _save_sr(self) -> None:
+        if path := ask_sr_file(self, self.controller.sr_name()):
+            self.controller.save_sr(path)
 
     # -- showing the state -------------------------------------------------------------
 
@@ -244,6 +252,7 @@ class FieldWidget(InputDock):
         allow(self.samples, busy or lacking.samples, SAMPLES_TIP)
         allow(self.statistics, busy or lacking.samples, "As layers, of the last run's samples.")
         allow(self.run, busy or state.obstacle, RUN_TIP)
+        allow(self.save_sr, busy or lacking.save, SAVE_TIP)
         allow(self.measure, busy or state.unmeasured, MEASURE_TIP)
         nothing = "" if state.measured else "There is no table yet: measure first."
         allow(self.export, nothing, EXPORT_TIP)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.input_state import Lacking
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS, SampleLayers
+from napari_rls.widgets.cells.save_sr import save_sr
+from napari_rls.widgets.cells.sr_writer import file_groups
 from napari_rls.widgets.common.state import Level, Phase, RunOutcome, RunProgress
 from napari_rls.widgets.fields.field_table import FieldTable
 from napari_rls.widgets.fields.result_jobs import StatisticsJob, StatisticsNews
@@ -64,11 +67,26 @@ class FieldSamples(FieldTable):
             self._to_the_top()
             yield
 
+    def sr_name(self) -> str:
+        """Return what a file of the last result is called, as the command line calls it."""
+        last = self._last
+        return f"{file_groups(last.layers.every)[0].name}.ome.tif" if last else ""
+
+    def save_sr(self, path: Path) -> None:
+        """Write the SR field of the last run, and beside it its record and samples."""
+        last = self._last
+        if last is None or not last.layers.present:
+            self._say(Lacking.save, Level.WARNING)
+            return
+        self.state.message = save_sr(path, last.layers.every)
+
     def _note_result(self) -> None:
         """Tell the view what there is to compare and to look at."""
         self._sample = self._sample_in_view()
         self.state.lacking = Lacking(
-            compare=self._comparison.obstacle, samples="" if self._samples else Lacking.samples
+            compare=self._comparison.obstacle,
+            samples="" if self._samples else Lacking.samples,
+            save="" if self._last and self._last.layers.present else Lacking.save,
         )
 
     def _sample_in_view(self) -> int | None:

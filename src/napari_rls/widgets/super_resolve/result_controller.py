@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_rls.errors import InputError, SettingsError, why_not
+from napari_rls.errors import SettingsError
 from napari_rls.search.settings import Settings
 from napari_rls.widgets.cells.input_controller import InputController
 from napari_rls.widgets.cells.input_state import Lacking
@@ -121,8 +121,7 @@ class ResultController(InputController[Update]):
 
     def save_sr(self, path: Path) -> None:
         """Write the SR layers of the last run as one file, and beside it record and samples."""
-        from napari_rls.widgets.cells.sr_writer import write_sr_layers
-        from napari_rls.widgets.common.background import beside_the_window
+        from napari_rls.widgets.cells.save_sr import save_sr
 
         layers = [layer for layer in self._last or () if layer in self.viewer.layers]
         if not layers:
@@ -130,19 +129,7 @@ class ResultController(InputController[Update]):
             return
         # Samples, mean and deviation, as far as they are in the viewer; SR goes first.
         further = [x for x in layers_of_run(self.viewer, layers) if x not in layers]
-        try:
-            written = beside_the_window(lambda: write_sr_layers(path, [*layers, *further]))
-        except InputError as error:
-            self._say(str(error), Level.ERROR)
-        except OSError as error:
-            self._say(
-                f"The SR cells cannot be saved to {path}: {why_not(error, path)}; the layers stay.",
-                Level.ERROR,
-            )
-        else:
-            images = [file.name for file in written[2:] if file.suffix != ".json"]
-            beside = f"; beside it {', '.join(images)}" if images else ""
-            self._say(f"SR cells saved to {written[0]}, their record to {written[1].name}{beside}.")
+        self.state.message = save_sr(path, [*layers, *further])
 
     def close(self) -> None:
         """End the run and keep what was reached; called when the widget is gone."""

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
 
 from napari_rls.widgets.cells.input_dock import InputDock
 from napari_rls.widgets.cells.input_state import InputState
+from napari_rls.widgets.cells.save_sr import SAVE_TIP, ask_sr_file
 from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.background import soon
 from napari_rls.widgets.common.fields import ADVANCED, MAIN, SettingsForm
@@ -20,17 +21,10 @@ from napari_rls.widgets.common.worker import launch
 from napari_rls.widgets.super_resolve.super_resolve_controller import SuperResolveController
 
 JSON_FILES = "JSON (*.json)"
-SR_FILES = "OME-TIFF (*.ome.tif)"
 
 SAMPLES_TIP = (
     "Show the samples of the last run over its SR image, or hide them; the slider 'sample' goes "
     "through them."
-)
-SAVE_TIP = (
-    "All channels of the last result as one OME-TIFF, with the record of the run, the channels' "
-    "names and the pixel size, as the command line writes it; samples, their mean and deviation "
-    "beside it. In napari's own dialog choose the file type 'Generated cells with their record': "
-    "'lossless' leaves names, pixel size and record out."
 )
 KEEP_TIP = (
     "Keep the layers of this result. Otherwise the next run of the same LR layer and method shows "
@@ -116,13 +110,8 @@ class SuperResolveWidget(InputDock):
         )
 
     def _save_sr(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save SR cells", self.controller.sr_name(), SR_FILES
-        )
-        if name:
-            from napari_rls.widgets.cells.sr_writer import with_ending
-
-            self.controller.save_sr(with_ending(name))
+        if path := ask_sr_file(self, self.controller.sr_name()):
+            self.controller.save_sr(path)
 
     def _save(self) -> None:
         path = ask_where(self, "Save settings", "settings.json", {JSON_FILES: ".json"})
