@@ -79,6 +79,46 @@ def test_looking_again_leaves_points_alone_that_were_edited(viewer, dock, qtbot)
     edited, found = layers(viewer, "Cells of")
     np.testing.assert_array_equal(edited.data, [[4.0, 11.0]])
     assert len(found.data) > 1
+    # One set of rings is seen, and the other one can be gone back to.
+    assert (edited.visible, found.visible) == (False, True)
+    assert f"are in the hidden layer {edited.name}: select it" in dock.message.text()
+    viewer.layers.selection.active = edited
+    click(qtbot, dock, dock.run)
+    assert "Done: 1 of 1 cells" in dock.message.text()
+    assert f"The points of the layer {edited.name} are taken" in dock.message.text()
+
+
+def test_points_that_were_drawn_without_finding_are_taken(viewer, dock, qtbot):
+    lr = add_field(viewer)
+    give(dock, ratio="8")
+    places = drawn_field(8.0, 1, 2).places
+    drawn = viewer.add_points([lr[0].data_to_world(places[0])], name="by hand")
+    click(qtbot, dock, dock.run)
+    assert "Done: 1 of 1 cells" in dock.message.text()
+    assert "The points of the layer by hand are taken for the cells." in dock.message.text()
+    (points,) = layers(viewer, "Cells of plate DNA")
+    np.testing.assert_allclose(points.data_to_world(points.data[0]), drawn.data[0], atol=SCALE / 8)
+    assert not drawn.visible
+    # What was added to it later is not what is meant, unless it is chosen again.
+    drawn.add([0.0, 0.0])
+    viewer.layers.selection.active = drawn
+    click(qtbot, dock, dock.run)
+    assert "Done: 1 of 1 cells" in dock.message.text()
+
+
+def test_points_of_another_field_are_not_taken(viewer, dock, qtbot):
+    lr = add_field(viewer)
+    give(dock, ratio="8")
+    other = {"napari-rls-cells-of": "another field"}
+    viewer.add_points([[4.0, 4.0]], metadata=other)
+    drawn = [viewer.add_points(np.array([lr[0].data_to_world((4, 4))]), name=n) for n in "ab"]
+    viewer.layers.selection.active = lr[0]
+    dock.run.native.click()
+    assert "There are several layers of points (a, b): select" in dock.message.text()
+    for layer in drawn:
+        viewer.layers.remove(layer)
+    click(qtbot, dock, dock.run)
+    assert "nuclei found" in dock.message.text()
 
 
 def test_what_is_nearest_to_the_middle_of_the_view_comes_first(viewer, dock, qtbot):

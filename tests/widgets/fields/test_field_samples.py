@@ -136,7 +136,9 @@ def test_labels_lie_over_the_sr_field_and_select_their_rows(viewer, dock, qtbot)
     points.selected_data = {1 - selected}
     assert nuclei.selected_label == 2 - first
     # Rings give way to the outlines; the tools of the points stay at hand.
-    assert np.allclose(points.border_color[:, 3], 0.35, atol=0.01)
+    chosen = 1 - selected
+    assert np.allclose(points.border_color[chosen], 1)
+    assert np.allclose(points.border_color[1 - chosen, 3], 0.35, atol=0.01)
     assert viewer.layers[-1] is points
     assert viewer.layers.selection.active is points
     # Measured again, the labels are those of now.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Points
 from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
@@ -13,10 +14,13 @@ from napari_rls.errors import InputError
 from napari_rls.widgets.cells.layer_facts import full_resolution
 from napari_rls.widgets.cells.sr_layers import placement
 from napari_rls.widgets.common.view import same_view
+from napari_rls.widgets.fields.chosen_cells import in_lr_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.components import ViewerModel
-    from napari.layers import Image, Points
+    from napari.layers import Image
 
     from napari_rls.widgets.cells.sources import Source
 
@@ -26,6 +30,12 @@ COLOUR = "#ffd43b"
 
 FAINT = f"{COLOUR}59"
 """Colour of rings once outlines of the cells are there."""
+
+SELECTED = "#ffffff"
+"""Colour of the rings of selected cells among faint ones."""
+
+CELLS_OF = "napari-rls-cells-of"
+"""Key of the metadata of layers of points: name of the LR layer whose cells they are."""
 
 _BORDER = 0.05
 """Width of a ring, as a share of its size."""
@@ -49,6 +59,55 @@ class CellPoints:
         self._put: dict[int, Array] = {}
         self._anew = False
         self.layer: Points | None = None
+        self.left = ""
+        """Name of the layer of points that the user had changed when cells were found again."""
+
+    def take_over(self, source: Source, name: str, size: float) -> str:
+        """Take the points that the user means for the cells; return what is to be said of it.
+
+        Without points of this field, they are those of the active layer of points, or of the
+        only one; else of the active one, if it is of this field too. Points of another field are
+        left out. What was drawn elsewhere is shown as cells of this field, and hidden.
+
+        Raises
+        ------
+        InputError
+            If it is not clear which are meant.
+        """
+        current, active = self.layer_of(source), self._viewer.layers.selection.active
+        own = source.layer.name
+        if source.cell_axis is not None:
+            return ""
+        others = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Points)
+            and layer is not current
+            and len(layer.data)
+            and layer.metadata.get(CELLS_OF, own) == own
+        ]
+        if active in others:
+            others = [active]
+        elif current is not None:
+            return ""
+        if len(others) > 1:
+            names = ", ".join(layer.name for layer in others)
+            raise InputError(
+                f"There are several layers of points ({names}): select the one you mean."
+            )
+        if not others or (current is not None and CELLS_OF not in others[0].metadata):
+            return ""
+        (meant,) = others
+        said = f"The points of the layer {meant.name} are taken for the cells."
+        if CELLS_OF in meant.metadata:
+            self.layer, self._of, self._put = meant, source.layer, {}
+            return said
+        places = in_lr_pixels(meant, source.layer, np.asarray(meant.data))
+        self.show(source, name, places, size)
+        assert self.layer is not None
+        self.layer.selected_data = set(map(int, meant.selected_data))
+        meant.visible = False
+        return said
 
     def show(self, source: Source, name: str, places: Array, size: float) -> None:
         """Show places (N, 2) in LR pixels over a field, as rings of a size.
@@ -68,13 +127,14 @@ class CellPoints:
         if layer is not None:
             if self._anew:
                 others = self._others(layer, source)
+                self.left, layer.visible = layer.name, False
             elif self._edited(layer, source):
                 return
             else:
                 data = np.concatenate([self._others(layer, source), at_plane(source, places)])
                 layer.selected_data = set()
                 layer.data = data
-                if self._is_of(FAINT):
+                if _faded(layer):
                     layer.border_color = COLOUR
                 self._put[plane] = places
                 return
@@ -93,6 +153,7 @@ class CellPoints:
                 face_color="transparent",
                 border_color=COLOUR,
                 border_width=_BORDER,
+                metadata={CELLS_OF: source.layer.name},
                 **_where(source),
             )
         self._of = source.layer
@@ -126,14 +187,10 @@ class CellPoints:
 
     def fade(self) -> None:
         """Make rings faint: they are not what was measured, and would cover its outlines."""
-        if self.layer is not None and self._is_of(COLOUR):
-            self.layer.border_color = FAINT
-
-    def _is_of(self, colour: str) -> bool:
-        """Whether all rings have a colour."""
-        assert self.layer is not None
-        expected = transform_color(colour)[0]
-        return bool(np.allclose(self.layer.border_color, expected, atol=1e-3))
+        layer = self.layer
+        ours = transform_color(COLOUR)[0]
+        if layer is not None and np.allclose(layer.border_color, ours, atol=1e-3):
+            layer.border_color = FAINT
 
     def known(self, source: Source) -> bool:
         """Whether cells of a field were found or marked."""
@@ -151,7 +208,7 @@ class CellPoints:
 
     def keep_edited(self, source: Source) -> None:
         """Let cells that are looked for have a layer of their own if the user has changed this."""
-        layer = self.layer_of(source)
+        layer, self.left = self.layer_of(source), ""
         if layer is not None:
             self._anew = self._edited(layer, source)
 
@@ -169,6 +226,23 @@ class CellPoints:
         now = np.asarray(layer.data)[self.rows(source), -2:]
         put = self._put.get(source.first_cell)
         return bool(len(now)) if put is None else not np.array_equal(now, put)
+
+
+def highlight(layer: Points, selected: Iterable[int]) -> None:
+    """Make the rings of some cells bright, if rings are faint: napari's own mark hardly shows."""
+    if _faded(layer):
+        colours = np.tile(transform_color(FAINT), (len(layer.data), 1))
+        colours[[*selected]] = transform_color(SELECTED)[0]
+        layer.border_color = colours
+
+
+def _faded(layer: Points) -> bool:
+    """Whether rings are faint but for selected ones: the user has not chosen other colours."""
+    known = [
+        np.isclose(layer.border_color, transform_color(colour)[0], atol=1e-3).all(1)
+        for colour in (FAINT, SELECTED)
+    ]
+    return bool(len(layer.data) and np.logical_or(*known).all())
 
 
 def at_plane(source: Source, places: Array) -> Array:

@@ -14,7 +14,7 @@ from napari_rls.errors import InputError
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Points
+    from napari.layers import Image, Layer, Points
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -150,7 +150,7 @@ def inside_shapes(viewer: ViewerModel, lr: Image) -> Inside:
     layer = drawn[0]
     meant = sorted(map(int, layer.selected_data)) or range(len(layer.data))
     shapes = tuple(
-        (str(layer.shape_type[k]), _in_lr_pixels(layer, lr, np.asarray(layer.data[k])))
+        (str(layer.shape_type[k]), in_lr_pixels(layer, lr, np.asarray(layer.data[k])))
         for k in meant
         if layer.shape_type[k] not in ("line", "path")
     )
@@ -161,12 +161,12 @@ def inside_shapes(viewer: ViewerModel, lr: Image) -> Inside:
     return Inside(layer.name, shapes)
 
 
-def _in_lr_pixels(layer: Shapes, lr: Image, corners: Array) -> Array:
-    """Return corners (K, ndim) of a shape in pixels (K, 2) of the LR layer's last two axes."""
+def in_lr_pixels(layer: Layer, lr: Image, places: Array) -> Array:
+    """Return places (K, ndim) of a layer in pixels (K, 2) of the LR layer's last two axes."""
     found = []
-    for corner in corners:
+    for place in places:
         world = np.zeros(lr.ndim)
-        world[-2:] = np.array(layer.data_to_world(corner))[-2:]
+        world[-2:] = np.array(layer.data_to_world(place))[-2:]
         found.append(np.array(lr.world_to_data(world))[-2:])
     return np.array(found, np.float64)
 

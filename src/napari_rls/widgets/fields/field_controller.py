@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
     from napari_rls.widgets.fields.news import News
 
-_RING = 1 / 3
-"""Diameter of the ring around a cell, as a share of the side of its crop."""
-
 
 class FieldController(FieldStart):
     """Turn what the user wants into runs and layers; the view only follows ``state``.
@@ -93,8 +90,7 @@ class FieldController(FieldStart):
 
     def _show_points(self, run: FieldRun, places: NDArray[np.float64]) -> None:
         run.found += len(places) if run.planes else len(places) - run.found
-        size = run.manifest.hr_size / run.ratio * _RING
-        self.points.show(run.origin[0], run.image.name, places, size)
+        self.points.show(run.origin[0], run.image.name, places, run.ring)
 
     def _show_field(self, run: FieldRun, news: FieldNews) -> None:
         assert news.blank is not None
@@ -178,7 +174,11 @@ class FieldController(FieldStart):
                 "with napari's tools, then super-resolve."
             )
             ended = "" if outcome is RunOutcome.DONE else f"{outcome}: not looked at again."
-            told = [*filter(None, [ended]), what_now, *told]
+            left = self.points.left and (
+                f"Points that you had changed are in the hidden layer {self.points.left}: select "
+                "it to super-resolve those."
+            )
+            told = [*filter(None, [ended, what_now, left]), *told]
         self._say(why or " ".join(told) or f"{outcome}: no cell was found.", level)
 
     def _close_field(self, run: FieldRun) -> None:

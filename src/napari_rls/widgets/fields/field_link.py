@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_rls.widgets.cells.label_layers import label_at
 from napari_rls.widgets.common.echo import Echo
+from napari_rls.widgets.fields.cell_points import highlight
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -69,6 +70,7 @@ class FieldLink:
 
     def undo(self) -> None:
         """Let points and selection alone again."""
+        highlight(self._points, ())
         self._state.events.selected.disconnect(self._show)
         self._points.selected_data.events.items_changed.disconnect(self._follow)
         for layer in self._labels:
@@ -85,9 +87,9 @@ class FieldLink:
             return
         with self._echo.of_own_change():
             if self._same:
-                self._points.selected_data = {
-                    self._points_of[cell] for cell in selected if cell in self._points_of
-                }
+                chosen = {self._points_of[cell] for cell in selected if cell in self._points_of}
+                self._points.selected_data = chosen
+                highlight(self._points, chosen)
             self._mark(selected[-1])
             dims = self._viewer.dims
             if tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1):
@@ -105,6 +107,7 @@ class FieldLink:
             return
         with self._echo.of_own_change():
             chosen = set(map(int, self._points.selected_data))
+            highlight(self._points, chosen)
             cells = [cell for cell, point in self._points_of.items() if point in chosen]
             self._state.selected = tuple(cells)
             if cells:

@@ -62,6 +62,11 @@ class FieldRun:
         self.result, self.drawn, self.kept, self.said = None, set(), 0, []
 
     @property
+    def ring(self) -> float:
+        """Diameter in LR pixels of the ring around a cell, a third of the side of its crop."""
+        return self.manifest.hr_size / self.ratio / 3
+
+    @property
     def finished(self) -> list[int]:
         """Which cells of the field that is worked on are finished."""
         cells = self.result.collector.cells if self.result else ()

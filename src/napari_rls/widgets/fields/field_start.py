@@ -88,6 +88,8 @@ class FieldStart(FieldPsf):
         if run.find_only:
             self.points.keep_edited(source)
             return job
+        if taken := self.points.take_over(source, run.image.name, run.ring):
+            run.notes.append(taken)
         places = self.points.places(source)
         chosen = self._chosen(source)
         before = None
