@@ -378,6 +378,12 @@ def test_a_saved_sr_field_has_its_record(viewer, dock, qtbot, tmp_path):
     np.testing.assert_array_equal(saved.data[0, 0], layers(viewer, "SR")[0].data)
     assert saved.pixel_size_um == pytest.approx(SCALE / 8)
     assert '"microscope"' in files[1].read_text()
+    # Opened without its record, it is not offered as a field to super-resolve again.
+    viewer.layers.clear()
+    (opened,) = viewer.open(files[0], plugin="napari")
+    assert PROVENANCE_KEY not in opened.metadata
+    assert not any(dock.state.inputs.lr)
+    assert not dock.run.enabled
 
 
 def test_the_dock_saves_the_sr_field_under_its_ratio(viewer, dock, qtbot, tmp_path, monkeypatch):

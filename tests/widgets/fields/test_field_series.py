@@ -114,14 +114,14 @@ def test_what_is_done_stays_when_a_run_is_cancelled_and_the_next_goes_on(viewer,
     assert set(dock.state.measured.table["Metadata_T"]) == {1}
 
     click(qtbot, dock, dock.run)
-    assert "1 of 3 fields are done already." in dock.message.text()
+    assert "Done already: 1 of 3 fields." in dock.message.text()
     assert "in 3 of 3 fields" in dock.message.text()
     assert layers(viewer, "SR 8x (generated) of series") == sr
     np.testing.assert_array_equal(sr[0].data[0], first)
     fields = sr[0].metadata[PROVENANCE_KEY]["fields"]
     assert fields[0]["started"] == record["fields"][0]["started"]
     assert all(each["complete"] for each in fields)
-    # Once all is done, a new run has layers of its own.
+    # Once all is done, a new run has layers of its own, and so have its samples.
     click(qtbot, dock, dock.run)
     assert "stay, in layers of their own" in dock.message.text()
     assert [layer.name.endswith("(kept)") for layer in layers(viewer, "SR 8x")] == [
@@ -130,6 +130,29 @@ def test_what_is_done_stays_when_a_run_is_cancelled_and_the_next_goes_on(viewer,
         False,
         False,
     ]
+
+
+@pytest.mark.usefixtures("series")
+def test_samples_of_all_fields_are_named_kept_and_saved_with_them(viewer, dock, qtbot, tmp_path):
+    dock.main.fields["samples"].value = 2
+    click(qtbot, dock, dock.run)
+    for _ in range(2):
+        click(qtbot, dock, dock.statistics)
+        qtbot.waitUntil(lambda: len(layers(viewer, "SR sd of samples")) == 2)
+    assert [len(layers(viewer, f"SR {x} of samples")) for x in ("mean", "sd")] == [2, 2]
+    dock.controller.save_sr(tmp_path / "all.ome.tif")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"all{end}" for end in (".json", ".ome.tif", "_mean.json", "_mean.ome.tif")
+    ] + [f"all{end}" for end in ("_samples.ome.tif", "_sd.json", "_sd.ome.tif")]
+    click(qtbot, dock, dock.run)
+    samples = [layer.name for layer in layers(viewer, "SR samples")]
+    assert [name.endswith("(kept)") for name in samples] == [True, True, False, False]
+    assert all("[" not in name for name in samples)
+    # One field of the series is told from all of them.
+    dock.every.value = False
+    viewer.dims.set_current_step(viewer.dims.axis_labels.index("t"), 0)
+    click(qtbot, dock, dock.run)
+    assert len(layers(viewer, "SR 8x (generated) of field 1 of series")) == 2
 
 
 def test_a_field_without_cells_is_told_and_does_not_stop_the_others(viewer, dock, qtbot, series):

@@ -10,10 +10,10 @@ from napari_rls.widgets.cells.input_state import Inputs
 from napari_rls.widgets.cells.layer_facts import (
     axis_names,
     channel_names,
+    comes_generated,
     count_channels,
     full_resolution,
     holds_intensities,
-    is_generated,
     names_channel,
 )
 from napari_rls.workflow.cells.channels import match_names, shows_dna
@@ -87,7 +87,7 @@ def unclear_layers(layers: Sequence[Image], manifest: Manifest) -> str:
 
 def _possible(layers: Sequence[Image], manifest: Manifest) -> tuple[list[Image], list[Image]]:
     """Return the layers that may hold fluorescence, and those of them that may be LR."""
-    own = [layer for layer in layers if not is_generated(layer) and holds_intensities(layer)]
+    own = [layer for layer in layers if not comes_generated(layer) and holds_intensities(layer)]
     return own, [layer for layer in own if _factor(layer, manifest) is not None]
 
 

@@ -16,7 +16,7 @@ from napari_rls.widgets.cells.comparison import Comparison
 from napari_rls.widgets.cells.guess_layers import guess, unclear_layers
 from napari_rls.widgets.cells.input_layers import outline, possible_factors, read_cells
 from napari_rls.widgets.cells.input_state import FIELD, Inputs, InputState
-from napari_rls.widgets.cells.layer_facts import full_resolution, is_generated, layer_cells
+from napari_rls.widgets.cells.layer_facts import comes_generated, full_resolution, layer_cells
 from napari_rls.widgets.cells.layer_reading import fitting_bundle, read_layers
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.memory import know_bundle, known_bundles, recall, remember
@@ -202,7 +202,7 @@ class InputController(ViewerController[NewsT]):
 
     @property
     def _own_images(self) -> list[Image]:
-        return [layer for layer in self._images if not is_generated(layer)]
+        return [layer for layer in self._images if not comes_generated(layer)]
 
     def _nothing_chosen(self) -> str:
         """Return why there is no LR layer, and what to do."""

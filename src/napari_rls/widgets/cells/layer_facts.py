@@ -162,6 +162,17 @@ def is_generated(layer: Image) -> bool:
     return isinstance(record, dict) and "generated" in record
 
 
+def comes_generated(layer: Image) -> bool:
+    """Whether a layer is the result of a search, by its own record or that of its file.
+
+    napari's own reader leaves the record out, which our files of images have.
+    """
+    if is_generated(layer):
+        return True
+    image = file_facts(layer).image
+    return bool(image is not None and image.header.record.get("generated"))
+
+
 def holds_intensities(layer: Image) -> bool:
     """Whether a layer may hold fluorescence: no RGB picture, no mask of True and False."""
     return not layer.rgb and full_resolution(layer).dtype.kind != "b"

@@ -12,6 +12,7 @@ from scipy.linalg import block_diag
 
 from napari_rls.widgets.cells.layer_facts import channel_names
 from napari_rls.widgets.cells.own_layers import PLACE, OwnLayers
+from napari_rls.widgets.common.view import remove_layers
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.write import STATISTIC_KEY
 
@@ -64,6 +65,7 @@ class SampleLayers:
         self._digest = digest
         self._own = OwnLayers(viewer, digest)
         self.layers: list[Image] = []
+        self._computed: list[Image] = []
         # A cell shows its SR image, as upsampled or searched, until its samples form.
         self._pixels = list(pixels) or [
             np.repeat(np.asarray(like.data)[None], samples, 0) for like in sr
@@ -143,7 +145,17 @@ class SampleLayers:
 
     @property
     def _statistics(self) -> list[Image]:
-        return further_layers(self._viewer, self._sr, self._digest, MEAN, DEVIATION)
+        found = further_layers(self._viewer, self._sr, self._digest, MEAN, DEVIATION)
+        return found or [layer for layer in self._computed if layer in self._viewer.layers]
+
+    @property
+    def every(self) -> list[Image]:
+        """The layers of samples and of what was computed of them, as far as they are there."""
+        return [layer for layer in self.layers if layer in self._viewer.layers] + self._statistics
+
+    def forget_statistics(self) -> None:
+        """Take away what was computed of samples that have changed."""
+        remove_layers(self._viewer, self._statistics)
 
     def accept(self) -> None:
         """Let go of the samples of the earlier run."""
@@ -171,13 +183,15 @@ class SampleLayers:
         computed
             Both of each channel, where they take long; else they are computed here.
         """
+        if not self._digest:  # no layer is taken over by it
+            self.forget_statistics()
         own = OwnLayers(self._viewer, self._digest)
         every = computed or ((pixels.mean(0), pixels.std(0, ddof=1)) for pixels in self._pixels)
         try:
             for like, (mean, deviation) in zip(self._sr, every, strict=True):
                 place = {name: getattr(like, name) for name in PLACE}
                 look = {name: getattr(like, name) for name in _LOOK}
-                yield own.make(
+                shown = own.make(
                     mean,
                     _named(like, MEAN),
                     metadata=_said_of(like, "mean of the samples"),
@@ -185,7 +199,9 @@ class SampleLayers:
                     **look,
                     **place,
                 )
-                yield own.make(
+                self._computed.append(shown)
+                yield shown
+                shown = own.make(
                     deviation,
                     _named(like, DEVIATION),
                     metadata=_said_of(like, "standard deviation of the samples"),
@@ -194,6 +210,8 @@ class SampleLayers:
                     visible=like is self._sr[-1],
                     **place,
                 )
+                self._computed.append(shown)
+                yield shown
         except Exception:
             own.put_back()
             raise

@@ -95,6 +95,9 @@ class FieldLayers:
         self._mask: Labels | None = None
         self.samples: SampleLayers | None = None
         kind = f"SR {ratio:g}x {GENERATED}"
+        if planes is None and origin[0].cell_axis is not None:
+            # Beside the layers of all fields, it tells which one it is.
+            kind += f" of field {origin[0].first_cell + 1}"
         first = [stack.shown for stack in self._stacks]
         self.layers = channel_layers(
             self._own, origin, field, manifest, first, kind, ratio, PLACEHOLDER
@@ -214,6 +217,8 @@ class FieldLayers:
         self._own.accept()
         # What was computed of the samples of an earlier run is not of these.
         remove_layers(self._viewer, self._further(MEAN, DEVIATION))
+        if self.samples is not None:
+            self.samples.forget_statistics()
         if self.samples is None:
             remove_layers(self._viewer, self._further(SAMPLES))
         else:
@@ -243,6 +248,8 @@ class FieldLayers:
     def every(self) -> list[Image]:
         """The layers of images that are there: SR, its samples, and what is computed of them."""
         there = [layer for layer in self.layers if layer in self._viewer.layers]
+        if self._several:
+            return there + (self.samples.every if self.samples is not None else [])
         return there + self._further(SAMPLES, MEAN, DEVIATION)
 
     def _further(self, *words: str) -> list[Image]:

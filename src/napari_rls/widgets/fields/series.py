@@ -47,7 +47,7 @@ def go_on(run: FieldRun, last: LastField | None, job: PlanesJob) -> PlanesJob | 
     run.layers, run.results, run.shared = last.layers, dict(last.results), last.shared
     say_it_goes_on(last.layers.every)
     if done:
-        run.notes.append(f"{len(done)} of {run.planes} fields are done already.")
+        run.notes.append(f"Done already: {len(done)} of {run.planes} fields.")
     before, chosen = {}, dict[int, Chosen]()
     for plane, result in last.results.items():
         if plane in done or plane not in job.places:
