@@ -48,6 +48,7 @@ def test_what_the_plugin_offers(manifest):
     assert [s.display_name for s in offered.sample_data] == [
         "Generated LR cells (not real)",
         "BBBC013 (download)",
+        "Simulated LR field (not real)",
         "Simulated Golgi cells (not real)",
         "Simulated translocation cells (not real)",
     ]

@@ -8,6 +8,7 @@ import pytest
 from field_bench import drawn_field
 from field_window import SCALE, add_field, click, give, layers, put_points
 
+from napari_rls.search.settings import DEFAULT_BUNDLE
 from napari_rls.widgets import __main__ as demo_window
 from napari_rls.widgets.cells.sr_writer import write_sr_layers
 from napari_rls.widgets.common.memory import settings_file
@@ -449,6 +450,25 @@ def test_rows_and_points_select_each_other_and_the_table_is_exported(
     click(qtbot, dock, dock.run)
     assert dock.table.isHidden()
     assert not dock.export.enabled
+
+
+def test_the_sample_field_opens_ready_to_run_once_its_bundle_is_chosen(viewer, dock, qtbot):
+    viewer.open_sample("napari-rls", "simulated-field")
+    assert "fit the bundle golgi-simulated-128 (DNA, Golgi): choose it" in dock.message.text()
+    dock.controller.change("bundle", "golgi-simulated-128")
+    assert "the channels by their names" in dock.reading.text()
+    # Its pixel size and the bundle's tell the ratio.
+    assert dock.state.optics.ratio == 8
+    click(qtbot, dock, dock.look)
+    assert "cells in the layer Cells of LR field (simulated, not real) DNA" in dock.message.text()
+
+
+@pytest.mark.parametrize("sample", ["generated-lr-cells", "simulated-translocation"])
+def test_samples_of_cells_are_called_cells(viewer, dock, sample):
+    dock.controller.change("bundle", DEFAULT_BUNDLE)
+    viewer.open_sample("napari-rls", sample)
+    assert "The open images have the size of single cells" in dock.message.text()
+    assert "or Super-resolve cells in the menu of plugins." in dock.message.text()
 
 
 def test_the_dock_for_cells_names_this_one(viewer):

@@ -44,7 +44,7 @@ def guess(
     wanted = manifest.channel_names
     own, lr = _possible(layers, manifest)
     if fields:
-        lr = [layer for layer in own if _is_field(layer, manifest)] or [*filter(_is_single, own)]
+        lr = possible_fields(own, manifest)
     gt = [layer for layer in own if full_resolution(layer).shape[-2:] == (manifest.hr_size,) * 2]
     named = _named_after(lr, wanted)
     alike = named or _in_order(_alike(lr, len(wanted)), wanted)
@@ -61,6 +61,12 @@ def guess(
         gt_alike = _named_after(gt, wanted) or _in_order(_alike(gt, len(wanted)), wanted)
         return Inputs(True, alike or nothing, gt_alike or nothing, tuple(range(len(wanted))))
     return Inputs(False, (lr_whole,), (gt_whole,), match_channels(lr_whole, wanted))
+
+
+def possible_fields(layers: Sequence[Image], manifest: Manifest) -> list[Image]:
+    """Return the layers that have the size of neither LR nor HR cells, or else single images."""
+    fields = [layer for layer in layers if _is_field(layer, manifest)]
+    return fields or [*filter(_is_single, layers)]
 
 
 def unclear_layers(layers: Sequence[Image], manifest: Manifest) -> str:

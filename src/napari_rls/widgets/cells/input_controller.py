@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.layers import Image
 
@@ -43,6 +43,8 @@ class InputController(ViewerController[NewsT]):
     """
 
     state: InputState
+    of_fields: ClassVar[bool] = False
+    """Whether LR layers are whole fields."""
 
     def _open(self) -> None:
         self._comparison = Comparison(self.viewer, self.state, self._soon)
@@ -103,14 +105,18 @@ class InputController(ViewerController[NewsT]):
         if self.state.manifest is None:
             return
         manifest = self.state.manifest
-        found = guess(self._images, manifest, separate=separate)
+        found = self._guess(self._images, separate)
         if separate is None and any(found.lr):
             reading = read_layers(found, manifest)
             doubtful = reading.assumed or reading.differing or not reading.channels
             # Channels of another bundle are not taken for this one's because of their order.
             if doubtful and self._fitting(self._images):
-                found = guess([], manifest, separate=found.separate)
+                found = self._guess([], found.separate)
         self._take_inputs(found)
+
+    def _guess(self, images: Sequence[Image], separate: bool | None) -> Inputs:
+        assert self.state.manifest is not None
+        return guess(images, self.state.manifest, separate=separate, fields=self.of_fields)
 
     @property
     def _images(self) -> list[Image]:
@@ -118,7 +124,8 @@ class InputController(ViewerController[NewsT]):
 
     def _fitting(self, images: Sequence[Image]) -> Manifest | None:
         """Return another bundle that has just the channels and a size of these images."""
-        return fitting_bundle(images, self.bundles, self.state.manifest)
+        current = self.state.manifest
+        return fitting_bundle(images, self.bundles, current, fields=self.of_fields)
 
     def follow_layers(self) -> None:
         """Guess again or, if the user chose, forget layers that left the viewer."""
@@ -208,11 +215,8 @@ class InputController(ViewerController[NewsT]):
         """Return why there is no LR layer, and what to do."""
         manifest = self.state.manifest
         assert manifest is not None
-        if fitting := self._fitting(self._images):
-            return (
-                f"The open images fit the bundle {fitting.name} "
-                f"({', '.join(fitting.channel_names)}): choose it as the bundle."
-            )
+        if other := self._other_bundle():
+            return other
         if unclear := unclear_layers(self._images, manifest):
             return unclear
         for layer in self._own_images:
@@ -224,6 +228,16 @@ class InputController(ViewerController[NewsT]):
             except InputError as error:
                 return f"{error}{self._hint(inputs)}"
         return "Open an image with LR cells and choose it as the LR layer."
+
+    def _other_bundle(self) -> str:
+        """Return which other bundle the open images fit, in a sentence, or nothing."""
+        fitting = self._fitting(self._images)
+        if fitting is None:
+            return ""
+        channels = ", ".join(fitting.channel_names)
+        return (
+            f"The open images fit the bundle {fitting.name} ({channels}): choose it as the bundle."
+        )
 
     def _hint(self, inputs: Inputs) -> str:
         """Return what to do with layers that fail to be cells but may be a field, or nothing."""

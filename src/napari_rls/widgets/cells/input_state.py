@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from napari_rls.models.manifest import Manifest
 
-FIELD = "Super-resolve a field"
-"""Name that the manifest has for the dock of what is no image of single cells."""
+CELLS, FIELD = "Super-resolve cells", "Super-resolve a field"
+"""Names that the manifest has for the docks of images of single cells and of whole fields."""
 
 
 @dataclass(frozen=True)

@@ -93,14 +93,21 @@ def _unknown_unit(layer: Image) -> str:
 
 
 def fitting_bundle(
-    images: Sequence[Image], bundles: Iterable[str], current: Manifest | None
+    images: Sequence[Image],
+    bundles: Iterable[str],
+    current: Manifest | None,
+    *,
+    fields: bool = False,
 ) -> Manifest | None:
-    """Return another bundle than the current one that has the images' channels and size."""
+    """Return another bundle than the current one that has the images' channels and size.
+
+    With ``fields``, images are whole fields, of any size.
+    """
     for name in bundles:
         manifest = _manifest(name)
         if manifest is None or (current and manifest.content_hash == current.content_hash):
             continue
-        inputs = guess(images, manifest)
+        inputs = guess(images, manifest, fields=fields)
         reading = read_layers(inputs, manifest) if all(inputs.lr) else Reading()
         if reading.channels and not (reading.assumed or reading.differing or reading.unused):
             return manifest

@@ -16,6 +16,7 @@ from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.cells.examples import (
     BBBC013_LICENCE,
     PRIOR_LABEL,
+    SIMULATED_FOR,
     Progress,
     draw_prior_sample,
     fetch_bbbc013,
@@ -29,10 +30,13 @@ from napari_rls.workflow.cells.simulated import (
     simulate,
 )
 from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.fields.demo_fields import DEMO_BUNDLE, simulate_plate
 
 FACTOR = 8
 GOLGI_FACTOR = 16
 SIMULATED_CELLS = 12
+FIELD_CELLS = 24
+"""About twice the cells of the field."""
 BBBC013_WELL = "B07"
 
 
@@ -68,6 +72,16 @@ def simulated_translocation() -> list[LayerData]:
     return _simulated("translocation", FACTOR)
 
 
+def simulated_field() -> list[LayerData]:
+    """Simulate a field of a Golgi scattering assay as an LR microscope records it: LR alone."""
+    plate = simulate_plate(SIMULATED_FOR[DEMO_BUNDLE], FIELD_CELLS)
+    note = {"note": SIMULATED_LABEL}
+    name = "LR field (simulated, not real)"
+    return _in_own_contrast(
+        layer_data(plate.fields[0].lr, name, colours=plate.colours, record=note)
+    )
+
+
 def lr_and_gt_layers(
     gt: CellStack,
     what: str,
@@ -86,10 +100,16 @@ def lr_and_gt_layers(
     if not colours:
         manifest = read_manifest(find_bundle(DEFAULT_BUNDLE))
         colours = [channel.colour for channel in manifest.channels]
-    layers = [
-        *layer_data(gt, f"GT {what}", colours=colours, record=record, visible=False),
-        *layer_data(lr, f"LR {what}", colours=colours, record=record, factor=factor),
-    ]
+    return _in_own_contrast(
+        [
+            *layer_data(gt, f"GT {what}", colours=colours, record=record, visible=False),
+            *layer_data(lr, f"LR {what}", colours=colours, record=record, factor=factor),
+        ]
+    )
+
+
+def _in_own_contrast(layers: list[LayerData]) -> list[LayerData]:
+    """Give each layer the contrast of its own range."""
     for data, options, _ in layers:
         low, high = float(data.min()), float(data.max())
         options["contrast_limits"] = low, high if high > low else low + 1
@@ -124,6 +144,7 @@ def _truth_layers(made: Simulation, gt: LayerData) -> list[LayerData]:
 
 MADE = {
     "generated-lr-cells": generated_lr_cells,
+    "simulated-field": simulated_field,
     "simulated-golgi": simulated_golgi,
     "simulated-translocation": simulated_translocation,
 }

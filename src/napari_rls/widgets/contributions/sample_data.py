@@ -26,6 +26,11 @@ def generated_lr_cells() -> list[LayerData]:
     return beside_the_window(lambda: read_sample("generated-lr-cells"))
 
 
+def simulated_field() -> list[LayerData]:
+    """Open a simulated field of a Golgi scattering assay, as an LR microscope records it."""
+    return beside_the_window(lambda: read_sample("simulated-field"))
+
+
 def simulated_golgi() -> list[LayerData]:
     """Open simulated cells of a Golgi scattering assay: LR and GT images, and the exact truth."""
     return beside_the_window(lambda: read_sample("simulated-golgi"))

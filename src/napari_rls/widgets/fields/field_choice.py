@@ -12,10 +12,10 @@ from napari_rls.errors import InputError, SettingsError
 from napari_rls.files.json_file import first_fault
 from napari_rls.measure.lr_nuclei import LrNucleusSettings
 from napari_rls.search.optics import Optics
-from napari_rls.widgets.cells.guess_layers import guess
+from napari_rls.widgets.cells.guess_layers import possible_fields
 from napari_rls.widgets.cells.input_controller import InputController
 from napari_rls.widgets.cells.input_layers import outline, read_field
-from napari_rls.widgets.cells.input_state import Inputs
+from napari_rls.widgets.cells.input_state import CELLS, Inputs
 from napari_rls.widgets.cells.layer_facts import axis_names, cell_in_view
 from napari_rls.widgets.cells.layer_reading import read_layers
 from napari_rls.widgets.cells.sources import Source, sources
@@ -24,6 +24,10 @@ from napari_rls.widgets.fields.news import News
 from napari_rls.workflow.fields.field_settings import FieldSettings, parse_noise
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+
     from napari_rls.models.manifest import Manifest
     from napari_rls.search.noise import NoiseModel
     from napari_rls.widgets.fields.field_state import FieldState
@@ -48,6 +52,7 @@ class FieldChoice(InputController[News]):
     """
 
     state: FieldState
+    of_fields = True
 
     def _open(self) -> None:
         self.viewer.dims.events.current_step.connect(self._dims_moved)
@@ -91,13 +96,9 @@ class FieldChoice(InputController[News]):
         assert self.state.manifest is not None
         return parse_noise(self.state.noise, len(self.state.manifest.channels), "The noise")
 
-    def guess_inputs(self, *, separate: bool | None = None) -> None:
-        """Choose the layers by name and shape, and, unless given, how channels are stored."""
-        self._guessing = separate is None
-        if self.state.manifest is None:
-            return
-        found = guess(self._images, self.state.manifest, separate=separate, fields=True)
-        self._take_inputs(replace(found, gt=(None,) * len(found.gt)))
+    def _guess(self, images: Sequence[Image], separate: bool | None) -> Inputs:
+        found = super()._guess(images, separate)
+        return replace(found, gt=(None,) * len(found.gt))
 
     def _judge(self) -> Message | None:
         """Note whether a run of the chosen field can start, and return what is to be said."""
@@ -165,7 +166,9 @@ class FieldChoice(InputController[News]):
         manifest = self.state.manifest
         assert manifest is not None
         channels = tuple(range(len(manifest.channels)))
-        for layer in self._own_images:
+        if other := self._other_bundle():
+            return other
+        for layer in possible_fields(self._own_images, manifest):
             try:
                 outline(Inputs(False, (layer,), (None,), channels), manifest)
             except InputError as error:
@@ -173,7 +176,7 @@ class FieldChoice(InputController[News]):
         if self._own_images:
             return (
                 "The open images have the size of single cells: choose a field as the LR layer, or "
-                "super-resolve them as cells."
+                f"{CELLS} in the menu of plugins."
             )
         return "Open an image of a whole field and choose it as the LR layer."
 
