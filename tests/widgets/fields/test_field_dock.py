@@ -230,6 +230,29 @@ def test_points_outside_or_none_are_one_sentence(viewer, dock, qtbot):
     assert dock.state.phase is Phase.IDLE
 
 
+def test_what_was_refused_is_forgotten_once_the_old_value_is_back(viewer, dock):
+    add_field(viewer)
+    give(dock, ratio="8")
+    give(dock, ratio="0.5")
+    assert "ratio must be 1.5 or more" in dock.message.text()
+    assert dock.state.optics.ratio == 8
+    give(dock, ratio="8")
+    assert dock.message.text() == ""
+
+
+def test_channels_first_without_names_are_doubted(viewer, dock):
+    field = drawn_field(8.0, 1, 2).lr.data[0]
+    series = np.stack([field, field, field], axis=1)
+    assert series.shape[:2] == (2, 3)
+    viewer.add_image(series, name="c t y x")
+    give(dock, ratio="8")
+    assert "Its other axis has 2, as many as the bundle has channels" in dock.message.text()
+    viewer.layers.clear()
+    viewer.add_image(series, name="c t y x", axis_labels=("c", "t", "y", "x"))
+    assert "Its other axis" not in dock.message.text()
+    assert "Read as 3 fields" in dock.reading.text()
+
+
 def test_of_several_fields_the_one_that_is_shown_is_taken(viewer, dock, qtbot):
     field = drawn_field(8.0, 1, 2).lr
     stack = np.stack([np.full_like(field.data[0], 100), field.data[0]])

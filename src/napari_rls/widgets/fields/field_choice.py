@@ -53,6 +53,8 @@ class FieldChoice(InputController[News]):
 
     state: FieldState
     of_fields = True
+    _refused = False
+    """Whether what was typed last was out of range, and is not what is used."""
 
     def _open(self) -> None:
         self.viewer.dims.events.current_step.connect(self._dims_moved)
@@ -68,7 +70,11 @@ class FieldChoice(InputController[News]):
         state, given = self.state, None if value == "" else value
         shown = state.optics.ratio
         if name == "ratio" and shown is not None and given == f"{shown:g}":
-            return  # what the pixel sizes tell, which the user has not changed
+            # What it is already, as given or as the pixel sizes tell: the user has not changed it.
+            if self._refused:
+                self._refused = False
+                self.check()
+            return
         values = state.fields.model_dump()
         groups = {"optics": Optics.model_fields, "nuclei": LrNucleusSettings.model_fields}
         group = next((key for key, names in groups.items() if name in names), "")
@@ -78,8 +84,10 @@ class FieldChoice(InputController[News]):
         except ValidationError as error:
             fault = first_fault(error).removeprefix(f"{group}.")
             self._say(f"Settings of the field: {fault}.", Level.ERROR)
+            self._refused = True
             state.events.fields.emit(state.fields)
             return
+        self._refused = False
         self.check()
 
     def choose_planes(self, every: bool) -> None:

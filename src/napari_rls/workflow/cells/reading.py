@@ -112,6 +112,11 @@ class Reading:
                 said.append(
                     "If its axis of channels runs over cells, choose one layer per channel."
                 )
+            elif self.unnamed and self.cells == len(self.channels):
+                said.append(
+                    f"Its other axis has {self.cells}, as many as the bundle has channels: if that "
+                    "is the channels', name the axes, as in C, T, Y, X (of a layer, axis_labels)."
+                )
         said += [
             f"Channels {', '.join(map(str, places))} of the image are all called {name}: see that "
             "the one that is meant is chosen."
