@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Interval = tuple[float, float]
 
+_NO_GAIN = 1e-6
+"""Gain, as a share of the read noise, up to which fits leave it where there is none."""
+
 MISFIT = 0.04
 """Deviation of what a generator cannot draw of an LR pixel, of -1 to 1: chosen on real cells."""
 
@@ -100,16 +103,19 @@ class NoiseModel:
         )
 
     def numbers(self, channels: Sequence[str]) -> str:
-        """Return the numbers in words, channel by channel.
+        """Return the numbers in words, channel by channel; a gain that is as good as none is 0.
 
         Examples
         --------
         >>> NoiseModel((2.0,), (100.0,), (3.0,)).numbers(["DNA"])
         'DNA offset 100, gain 2, read noise 3'
+        >>> NoiseModel((5.6e-14,), (100.0,), (3.0,)).numbers(["DNA"])
+        'DNA offset 100, gain 0, read noise 3'
         """
         parts = zip(channels, self.offset, self.gain, self.read_noise, strict=True)
         return "; ".join(
-            f"{n} offset {o:.4g}, gain {g:.3g}, read noise {r:.3g}" for n, o, g, r in parts
+            f"{n} offset {o:.4g}, gain {g if g > _NO_GAIN * r else 0:.3g}, read noise {r:.3g}"
+            for n, o, g, r in parts
         )
 
     def record(self) -> dict[str, list[float]]:

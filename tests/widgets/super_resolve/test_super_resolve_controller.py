@@ -255,8 +255,8 @@ def test_bad_cells_are_skipped_with_number_and_reason_and_the_rest_is_done(bench
     cells[3] = 7
     bench.add_lr(cells)
     bench.controller.start()
-    assert "1 of 5 cells skipped (number 1): it holds NaN or infinite values." in bench.said
-    assert "1 of 5 cells skipped (number 3): every pixel has the same value." in bench.said
+    assert "1 of 5 cells skipped (#1): it holds NaN or infinite values." in bench.said
+    assert "1 of 5 cells skipped (#3): every pixel has the same value." in bench.said
     assert bench.state.message.level is Level.WARNING
     bench.thread.finish()
     assert "Done: 3 of 5 cells" in bench.said
@@ -341,7 +341,7 @@ def test_a_thread_that_ends_early_is_not_taken_for_done(bench):
 
 def test_many_skipped_cells_are_summed_up():
     text = describe_cells(dict.fromkeys(range(20), "it is blank"), 30, "skipped")
-    assert text == "20 of 30 cells skipped (number 0, 1, 2, 3, 4, 5, 6, 7, ...): it is blank."
+    assert text == "20 of 30 cells skipped (#0, #1, #2, #3, #4, #5, #6, #7, ...): it is blank."
 
 
 # -- which layers ---------------------------------------------------------------------------

@@ -49,6 +49,7 @@ def describe_cells(cells: Mapping[int, str], total: int, what: str) -> str:
         by_reason[reason].append(cell)
     parts = []
     for reason, members in by_reason.items():
-        shown = ", ".join(map(str, members[:8])) + (", ..." if len(members) > 8 else "")
-        parts.append(f"{len(members)} of {total} cells {what} (number {shown}): {reason}.")
+        # As names of cells in tables end.
+        shown = ", ".join(f"#{k}" for k in members[:8]) + (", ..." if len(members) > 8 else "")
+        parts.append(f"{len(members)} of {total} cells {what} ({shown}): {reason}.")
     return " ".join(parts)
