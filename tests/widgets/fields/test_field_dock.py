@@ -349,6 +349,7 @@ def test_cells_that_are_chosen_later_add_to_the_sr_field(viewer, dock, qtbot):
     click(qtbot, dock, dock.run)
     assert [layer.name for layer in outlines] == ["SR nuclei of plate DNA (kept)"]
     assert outlines[0] in viewer.layers
+    assert not outlines[0].visible
     assert "The SR field of other settings stays, in layers of its own." in dock.message.text()
     assert [layer.name.endswith("(kept)") for layer in layers(viewer, "SR 8x")] == [True] * 2 + [
         False
@@ -464,6 +465,9 @@ def test_rows_and_points_select_each_other_and_the_table_is_exported(
     points.selected_data = {1}
     assert dock.state.selected == (1,)
     assert {index.row() for index in dock.table.selectedIndexes()} == {1}
+    dock.table.clearSelection()
+    assert set(points.selected_data) == set()
+    assert np.allclose(points.border_color[:, 3], 0.35, atol=0.01)
     path = tmp_path / "cells.csv"
     monkeypatch.setattr(field_dock, "ask_where", lambda *_: path)
     dock.export.native.click()

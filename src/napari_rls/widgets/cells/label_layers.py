@@ -98,8 +98,12 @@ class LabelLayers:
         self.layers = {}
 
     def keep(self) -> None:
-        """Rename the layers and let go of them: later ones do not take their place."""
-        keep([layer for layer in self.layers.values() if layer in self._viewer.layers])
+        """Rename the layers, let go of them and hide them: later ones do not take their place."""
+        there = [layer for layer in self.layers.values() if layer in self._viewer.layers]
+        keep(there)
+        for layer in there:
+            # Or they would lie over the next result, which they do not outline.
+            layer.visible = False
         self.layers = {}
 
     def _remove(self, layer: Labels) -> Iterator[None]:

@@ -82,14 +82,16 @@ class FieldLink:
         return np.array_equal(np.asarray(self._points.data), self._known)
 
     def _show(self, selected: tuple[int, ...]) -> None:
-        """Bring the last of the selected cells into the middle of the view."""
-        if self._echo.heard or not selected:
+        """Select the points of cells, and bring the last one into the middle of the view."""
+        if self._echo.heard:
             return
         with self._echo.of_own_change():
             if self._same:
                 chosen = {self._points_of[cell] for cell in selected if cell in self._points_of}
                 self._points.selected_data = chosen
                 highlight(self._points, chosen)
+            if not selected:
+                return
             self._mark(selected[-1])
             dims = self._viewer.dims
             if tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1):
