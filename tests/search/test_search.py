@@ -18,7 +18,7 @@ from napari_rls.search.degradation import Bicubic
 from napari_rls.search.device import choose_device, choose_dtype
 from napari_rls.search.engine import Plan, State, search
 from napari_rls.search.latents import WPlus
-from napari_rls.search.objective import Estimate, Objective, Reading, rls_objective
+from napari_rls.search.objective import Estimate, Hold, Objective, Reading, rls_objective
 from napari_rls.search.priors import pairwise_distance, pairwise_squares
 from napari_rls.search.schedule import step_factor
 
@@ -113,7 +113,7 @@ def test_an_estimate_holds_the_search_and_frees_its_rows_of_the_priors(case: Cas
     image = case.synthesis(moved)
     expected = torch.full((4, *image.shape[1:]), -0.4)
     expected[cells] = image - 0.05
-    known = Estimate(ws, expected, scale, pixels=64)
+    known = Estimate(ws, expected, scale, Hold(latents=3.0, image=0.7))
     objective = replace(case.objective, estimate=known)
     with_it, without = objective(moved, image, cells), case.objective(moved, image, cells)
     # Moved alike, all rows have of their own what the estimate has: nothing is left for P_cross.
@@ -126,8 +126,13 @@ def test_an_estimate_holds_the_search_and_frees_its_rows_of_the_priors(case: Cas
     errors = 0.05 / (0.04 + 0.1 * (image.double() - 0.05 + 1).clamp(min=0))
     means = errors.unflatten(-1, (-1, 2)).mean(-1).unflatten(-2, (-1, 2)).mean(-2)
     apart = means.square().mean((1, 2, 3))
-    wanted = (16 / 64) ** 2 * (13 * (0.5 / 2) ** 2 + 8 * apart)
+    wanted = 3 * (0.5 / 2) ** 2 + 0.7 * apart
     torch.testing.assert_close(far.double(), wanted, rtol=1e-4, atol=0)
+
+
+def test_images_of_estimates_say_the_less_of_many_lr_pixels() -> None:
+    assert Hold.of_drawn(16) == Hold(13, 8)
+    assert Hold.of_drawn(64) == Hold(13 / 16, 0.5)
 
 
 def test_search_comes_closer_to_the_lr_image(case: Case) -> None:

@@ -17,7 +17,7 @@ from napari_rls.search.data_terms import CROP_SCALE, FIELD_SCALE, Distance, Like
 from napari_rls.search.degradation import Bicubic, Degradation
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
-from napari_rls.search.objective import Estimate
+from napari_rls.search.objective import OF_EXPECTED, Estimate, Hold
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
 from napari_rls.search.turns import TURNS, Turn
@@ -108,6 +108,7 @@ class Kit:
         if self.start != "field encoder" or encoder is None or seen is None or seen.optics is None:
             return None
         height, width = batch.lr.shape[-2:]
+        hold = OF_EXPECTED if encoder.image is not None else Hold.of_drawn(height * width)
         scale = self.bundle.flow.std.to(first)
         # An encoder is wrong in another way of each turned image: the mean is nearer to the truth.
         images = torch.zeros((), device=self.device)
@@ -118,7 +119,7 @@ class Kit:
             else:
                 image = turned.expected(encoder).to(self.device)
             images = images + turn.back(image)
-        return Estimate(first, images / len(TURNS), scale, height * width)
+        return Estimate(first, images / len(TURNS), scale, hold)
 
     @cached_property
     def camera(self) -> CameraNoise | None:

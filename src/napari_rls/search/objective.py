@@ -57,11 +57,26 @@ class Terms:
     total: Tensor
 
 
-ESTIMATE_WEIGHT = 13.0
-"""Weight of the distance from an estimate at 4 x 4 LR pixels: chosen on real cells."""
+@dataclass(frozen=True)
+class Hold:
+    """Weights of the distances from an estimate's latents and from its image."""
 
-IMAGE_WEIGHT = 8.0
-"""Weight of the distance from the image of estimates at 4 x 4 LR pixels: chosen on real cells."""
+    latents: float
+    image: float
+
+    @classmethod
+    def of_drawn(cls, pixels: int) -> Hold:
+        """Return those where the image is drawn of estimates, which say the less of many LR pixels.
+
+        They were chosen on real cells, at 4 x 4 LR pixels and at 8 x 8.
+        """
+        share = (SCALED_AT / pixels) ** 2
+        return cls(13.0 * share, 8.0 * share)
+
+
+OF_EXPECTED = Hold(latents=2.0, image=0.5)
+"""Those where an encoder draws the expected image, which LR pixels of any number have told:
+chosen on real cells at ratios from 4 to 16."""
 
 IMAGE_FLOOR, IMAGE_SLOPE = 0.04, 0.1
 """Deviation of a dark pixel of that image, of -1 to 1, and what it grows by with its light."""
@@ -72,8 +87,7 @@ class Estimate:
     """W+ latents that an encoder has estimated of each cell, of real ones, and how sure it is.
 
     What the rows of an estimate have of their own is what real cells have that random ones lack:
-    the priors P_w and P_cross, which are of random ones, are of latents without it. Far from the
-    estimate the search pays the more, the fewer LR pixels there are to tell it otherwise.
+    the priors P_w and P_cross, which are of random ones, are of latents without it.
 
     Parameters
     ----------
@@ -84,14 +98,14 @@ class Estimate:
         of several estimates, which no latents need to draw.
     scale
         Standard deviation of w per dimension (d,).
-    pixels
-        LR pixels of a cell.
+    hold
+        What being far from it costs.
     """
 
     ws: Tensor
     image: Tensor
     scale: Tensor
-    pixels: int
+    hold: Hold
 
     @property
     def own(self) -> Tensor:
@@ -109,8 +123,7 @@ class Estimate:
         deviation = IMAGE_FLOOR + IMAGE_SLOPE * (expected + 1).clamp(min=0)
         # Of means over 2 x 2 pixels: which of them has the light is not known.
         apart = F.avg_pool2d((image - expected) / deviation, 2).square().mean((1, 2, 3))
-        weighed = ESTIMATE_WEIGHT * squares + IMAGE_WEIGHT * apart
-        return weighed * (SCALED_AT / self.pixels) ** 2
+        return self.hold.latents * squares + self.hold.image * apart
 
 
 @dataclass(frozen=True)
