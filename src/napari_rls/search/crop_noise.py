@@ -147,14 +147,10 @@ def remains(
     It is by the median absolute value of the crop of which less is left than of 70 % of them, over
     what that is of normal numbers: of few pixels it is by chance low.
     """
-
-    def drawn(seen: Seen) -> Tensor:
-        if encoder.image is not None:
-            return seen.expected(encoder)
-        images: Tensor = bundle.generator.synthesis(seen.first_ws(encoder))
-        return images
-
-    expected = [view.degrade(drawn(view.seen(part, noise))) for part in lr.split(_BATCH)]
+    expected = [
+        view.degrade(bundle.generator.synthesis(view.seen(part, noise).first_ws(encoder)))
+        for part in lr.split(_BATCH)
+    ]
     rest = (lr - torch.cat(expected)).abs().flatten(2).numpy()
     by_chance = _typical(np.abs(np.random.default_rng(0).normal(size=(_DRAWN, rest.shape[2]))))
     return _typical(rest) / by_chance

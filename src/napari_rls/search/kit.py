@@ -105,7 +105,7 @@ class Kit:
     def estimate(self, batch: Batch, first: Tensor) -> Estimate | None:
         """Return what the start (n, L, d) of a search in a field tells, if an encoder found it."""
         seen, encoder = batch.seen, self.bundle.field_encoder
-        if self.start != "field encoder" or encoder is None or seen is None or seen.optics is None:
+        if self.start != "field encoder" or encoder is None or seen is None:
             return None
         height, width = batch.lr.shape[-2:]
         hold = OF_EXPECTED if encoder.image is not None else Hold.of_drawn(height * width)

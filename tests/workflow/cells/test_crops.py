@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -434,3 +435,15 @@ def test_real_field(data_folder: Path) -> None:
     middle = cut.stack.data[:, 0, 30:34, 30:34].mean((1, 2))
     corner = cut.stack.data[:, 0, :4, :4].mean((1, 2))
     assert np.median(middle) > 4 * np.median(corner)
+
+
+@pytest.mark.parametrize("character", ["(", " ", "_"])
+def test_a_column_of_a_plate_map_with_an_endless_name_is_none(
+    tmp_path: Path, character: str
+) -> None:
+    # By the expression that finds units, this one would take minutes.
+    endless = f"a{character * 50_000}b"
+    started = time.process_time()
+    plate = plate_map(tmp_path, f"{endless},well,dose\n1,A01,2\n")
+    assert plate.find("A01.tif")[0] == "A01"
+    assert time.process_time() - started < 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -157,7 +158,13 @@ def test_a_search_from_an_estimate_is_short_unless_steps_are_given() -> None:
     assert (from_mean.steps, from_mean.learning_rate) == (200, 0.2)
 
 
-def test_the_expected_image_is_the_mean_of_what_turned_cells_are_estimated_as() -> None:
+@pytest.mark.parametrize("draws", [True, False])
+def test_the_expected_image_is_the_mean_of_what_turned_cells_are_expected_as(draws: bool) -> None:
+    encoder = deepcopy(bundle().field_encoder)
+    assert encoder is not None
+    if not draws:
+        # As encoders are that draw none: what the generator draws of their estimates is expected.
+        encoder.image = None
     of = resolver(steps=1)
     field, places = drawn_field().lr, drawn_field().places[:2]
     microscope = of.microscope(field)
@@ -165,21 +172,22 @@ def test_the_expected_image_is_the_mean_of_what_turned_cells_are_estimated_as() 
     intensity = of.intensity([cells])
     seen = cells.seen(np.arange(2), intensity)
     settings = of.resolver.settings
-    networks = Networks(bundle())
+    networks = Networks(replace(bundle(), field_encoder=encoder))
     kit = Kit(networks, settings, "field encoder", seen.optics, lambda *_: torch.zeros(2))
     lr = torch.from_numpy(intensity.encode(cells.lr)).nan_to_num(0)
     batch = Batch(lr, (0, 1), seen)
     estimate = kit.estimate(batch, kit.first_ws(batch))
     assert estimate is not None
     expected = torch.zeros_like(estimate.image)
-    encoder = bundle().field_encoder
     with torch.no_grad():
         for mirrored in (False, True):
             for k in range(4):
                 image = torch.rot90(seen.interpolated, k, (2, 3))
                 image = image.flip(2) if mirrored else image
-                ws = replace(seen, interpolated=image).first_ws(encoder)
-                drawn = bundle().generator.synthesis(ws)
+                turned = replace(seen, interpolated=image)
+                drawn = turned.expected(encoder)
+                if not draws:
+                    drawn = bundle().generator.synthesis(turned.first_ws(encoder))
                 drawn = drawn.flip(2) if mirrored else drawn
                 expected += torch.rot90(drawn, -k, (2, 3)) / 8
     torch.testing.assert_close(estimate.image, expected, atol=2e-4, rtol=0)

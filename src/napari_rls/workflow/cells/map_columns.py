@@ -33,6 +33,9 @@ PLACES = (WELL, FILE)
 """Meanings of the columns by which a table is known for a plate map."""
 
 _PREFIX = "metadata_"
+_LONGEST = 200
+"""Characters of a column's name at most; what is longer is none, and slow to look through."""
+
 _UNIT = re.compile(
     r"[\s_]*[(\[]\s*(?P<within>[^)\]]+?)\s*[)\]]$|"
     r"[\s_]+(?P<behind>[pnuµμm]?m|molar|[pnuµμm]?g[/_ ]?(?:per[_ ])?m?l|%|percent)$"
@@ -110,7 +113,8 @@ def tells_place(name: str) -> bool:
     >>> tells_place("well id"), tells_place("metadata_filename"), tells_place("row")
     (True, True, False)
     """
-    return any(_plain(name) in (meaning, *_VARIANTS[meaning]) for meaning in PLACES)
+    plain = _plain(name)
+    return any(plain in (meaning, *_VARIANTS[meaning]) for meaning in PLACES)
 
 
 def comma_hint(text: str) -> str:
@@ -126,7 +130,9 @@ def comma_hint(text: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a column's name without the prefix of CellProfiler, a unit and signs."""
+    """Return a column's name without prefix, unit and signs; "" of one that is too long."""
+    if len(name) > _LONGEST:
+        return ""
     return re.sub(r"[\W_]+", "", _UNIT.sub("", name.removeprefix(_PREFIX)))
 
 

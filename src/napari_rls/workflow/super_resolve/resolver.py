@@ -214,8 +214,7 @@ class SuperResolver:
         )
         if noisy is None:
             return self._search(stack, run, degrade)
-        run = self._from_estimate(replace(run, noise=noisy.noise))
-        return self._search(stack, run, degrade, noisy.seen)
+        return self._search(stack, replace(run, noise=noisy.noise), degrade, noisy.seen)
 
     def prepare_placed(
         self,
