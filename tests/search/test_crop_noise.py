@@ -76,9 +76,12 @@ def test_a_bundle_without_a_field_encoder_tells_no_noise(tiny_bundle: Bundle) ->
     assert crop_noise(tiny_bundle, lr, CropView(Bicubic(4), 4, 16, 2)) is None
 
 
-def test_nor_does_one_at_a_factor_that_it_has_not_seen(embedded: Bundle) -> None:
-    lr = np.zeros((2, 2, 2, 2), np.float32)
-    assert crop_noise(embedded, lr, CropView(Bicubic(32), 32, 64, 2)) is None
+@pytest.mark.parametrize("factor", [2, 32])
+def test_nor_does_one_at_a_ratio_that_it_has_not_seen_in_fields(
+    hr: Images, embedded: Bundle, factor: int
+) -> None:
+    lr = noisy(degraded(hr[:16], factor), 0.1)
+    assert crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2)) is None
 
 
 @pytest.mark.parametrize(

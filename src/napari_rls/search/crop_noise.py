@@ -123,7 +123,8 @@ def crop_noise(bundle: Bundle, lr: NDArray[np.floating], view: CropView) -> Nois
     if spec is None or encoder is None:
         return None
     misfit = misfit_at(spec.misfit, view.factor)
-    if misfit is None or not (spec.knows(view.factor) or spec.knows_crops(view.factor)):
+    # Of fewer LR pixels than fields of its ratios have, structure cannot be told from noise.
+    if misfit is None or not spec.knows(view.factor):
         return None
     some = torch.from_numpy(np.asarray(lr[:: -(-len(lr) // MOST)], np.float32))
     deviation = np.full(some.shape[1], _FIRST)
