@@ -42,7 +42,7 @@ class FieldEncoderSettings(LoopSettings):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="Arithmetic of the generator; the network itself is always in float32.",
+        description="Arithmetic of the generator and the expected image; weights are float32.",
     )
     start: bool = Field(
         default=True,

@@ -33,6 +33,7 @@ _LOOKED_AT = 256
 """Held-out crops that are looked at, at most: an image of each is drawn for several ratios."""
 
 _RECORDED = {"steps", "batch_size", "seed", "start"}
+"""Settings that the bundle keeps, beside the network's shape."""
 
 _SAME = 0.01
 """Share by which errors of two encoders differ that are as good as each other."""
