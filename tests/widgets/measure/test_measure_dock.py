@@ -297,6 +297,18 @@ def test_opening_the_panels_imports_nothing_slow():
     assert run.stdout.strip() == "[]"
 
 
+def test_closed_at_once_the_process_ends_well():
+    # What the dock imports beside the window is then still under way.
+    code = (
+        "import napari; viewer = napari.Viewer(show=False);"
+        "viewer.window.add_plugin_dock_widget('napari-rls', 'Measure cells'); viewer.close()"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert run.returncode == 0
+    assert "Traceback" not in run.stderr
+
+
 def test_names_of_others_are_text_in_the_plots_panel(qtbot, viewer):
     name = "<b>drug</b>\nat 5"
     for layer in viewer.layers:

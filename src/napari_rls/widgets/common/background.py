@@ -82,6 +82,20 @@ def soon(call: Callable[[], None]) -> None:
     QTimer.singleShot(DRAW, call)
 
 
+def import_soon(*modules: str) -> None:
+    """Import modules in a thread, before they are asked for.
+
+    A plain thread, which Python waits for at its end: a worker of Qt's would tell of its own to
+    objects that are gone when napari is closed meanwhile, which ends the process.
+    """
+
+    def work() -> None:
+        for module in modules:
+            import_module(module)
+
+    Thread(target=work, name="napari-rls imports").start()
+
+
 def warm_up_units() -> None:
     """Make napari's units ready, in any thread, while others may add layers.
 

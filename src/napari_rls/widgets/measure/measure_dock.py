@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakSet
@@ -20,7 +19,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import create_worker
 
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.dictionary import columns_of
@@ -30,6 +28,7 @@ from napari_rls.search.settings import FACTORS
 from napari_rls.text import for_qt
 from napari_rls.widgets.cells.table_view import TABLES
 from napari_rls.widgets.common.ask_file import ask_where
+from napari_rls.widgets.common.background import import_soon
 from napari_rls.widgets.common.docks import PLOTS, open_dock
 from napari_rls.widgets.common.memory import settings_file
 from napari_rls.widgets.common.parts import FULL, TextLabel, UpAndDown, allow, form_rows
@@ -44,6 +43,7 @@ from napari_rls.widgets.measure.table_area import TableArea
 NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
 NO_IMAGES = "Open images of single cells and choose them above."
 NUCLEI = "Nuclei"
+SLOW_MODULES = ("pandas", "scipy.ndimage", "scipy.stats", "skimage.filters", "skimage.color")
 FITTING = ("to the size of the others", 0)
 
 PAUSE = 10
@@ -78,8 +78,7 @@ class MeasureWidget(RunDock):
         if refused := registry().problems.values():
             self.state.message = Message(" ".join(refused), Level.WARNING)
         # What measures and shows tables takes a second to import: not when it is asked for.
-        self._warming = create_worker(_import_slow_modules)
-        self._warming.start()
+        import_soon(*SLOW_MODULES)
 
     def _make_controller(self) -> MeasureController:
         self._timer = QTimer(self)
@@ -289,11 +288,6 @@ class MeasureWidget(RunDock):
         if result is not None:
             self.shown.show_table(result.table, columns_of(result.table, result.record))
             self.tabs.setCurrentIndex(1)
-
-
-def _import_slow_modules() -> None:
-    for name in ("pandas", "scipy.ndimage", "scipy.stats", "skimage.filters", "skimage.color"):
-        importlib.import_module(name)
 
 
 def _number(value: object) -> object:
