@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 from tiny_model import random_bundle
 
 from napari_rls.errors import TrainingError
-from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.models.bundle import Bundle
-from napari_rls.training.cell_parts import Nuclear
 from napari_rls.training.dataset import Crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.fit_field_encoder import Progress, train
+from napari_rls.training.nuclear_ratio import Nuclear
 from napari_rls.training.training_settings import TrainSettings
 
 SHAPE = TrainSettings(size=32, channels=("nucleus", "protein"), batch_size=4)
@@ -51,7 +51,7 @@ def crops(bundle: Bundle, seed: int = 0) -> Crops:
 def run(
     bundle: Bundle, folder: Path, stop_at: int | None = None, **changes: object
 ) -> list[Progress]:
-    nuclear = Nuclear(0, NucleusSettings())
+    nuclear = Nuclear(0, TranslocationSettings())
     updates = []
     iteration = train(
         crops(bundle), drawn(bundle, 20, 1), settings(**changes), folder, bundle, nuclear
@@ -103,7 +103,7 @@ def test_another_training_is_not_resumed(tiny_bundle: Bundle, tmp_path: Path) ->
     with pytest.raises(TrainingError, match=r"other settings \(ratio_low: 4.0, now 5.0\)"):
         run(tiny_bundle, tmp_path, ratio_low=5)
     other = random_bundle(seed=1)
-    nuclear = Nuclear(0, NucleusSettings())
+    nuclear = Nuclear(0, TranslocationSettings())
     with pytest.raises(TrainingError, match=r"other settings \(bundle: \w+, now \w+\); resume"):
         next(train(crops(tiny_bundle), drawn(other, 4, 1), settings(), tmp_path, other, nuclear))
 

@@ -126,12 +126,9 @@ def measure_translocation(
     settings = settings or TranslocationSettings()
     values = np.asarray(image[signal], np.float64)
     nowhere = np.zeros(values.shape, np.bool_)
-    labels = find_nuclei(image[dna], settings.nucleus).labels
-    own = central_nucleus(labels, settings.reach)
-    if own == 0 or not np.isfinite(values).all():
+    nucleus, ring = nucleus_and_ring(image[dna], settings)
+    if not nucleus.any() or not np.isfinite(values).all():
         return Translocation(nowhere, nowhere)
-    nucleus = labels == own
-    ring = _ring(labels, own, settings)
     area = float(nucleus.sum())
     correlation = _correlation(np.asarray(image[dna], np.float64)[nucleus], values[nucleus])
     if ring.sum() < MIN_PIXELS:
@@ -146,6 +143,21 @@ def measure_translocation(
         area,
         correlation,
     )
+
+
+def nucleus_and_ring(
+    dna: NDArray[np.generic], settings: TranslocationSettings
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where nucleus and ring of the cell in the centre of a DNA image (H, W) are.
+
+    Both are nowhere without a nucleus there.
+    """
+    labels = find_nuclei(dna, settings.nucleus).labels
+    own = central_nucleus(labels, settings.reach)
+    if own == 0:
+        nowhere = np.zeros(labels.shape, np.bool_)
+        return nowhere, nowhere
+    return labels == own, _ring(labels, own, settings)
 
 
 def translocation_ratio(

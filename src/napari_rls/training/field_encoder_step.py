@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,7 +14,6 @@ from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.models.manifest import FieldEncoderShape
 from napari_rls.search.device import choose_dtype
-from napari_rls.training.cell_parts import ratio_error
 from napari_rls.training.dataset import Crops, mirrored
 from napari_rls.training.drawn_optics import (
     DrawnNoise,
@@ -28,6 +25,7 @@ from napari_rls.training.drawn_optics import (
 )
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.loop_parts import Parts
+from napari_rls.training.nuclear_ratio import Nuclear
 
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
@@ -38,11 +36,12 @@ _SHIFT, _FARTHEST = 1.3, 8
 _GAIN = 0.07
 """Crops are made brighter or darker by this share at most."""
 
-_COARSE = (4, 8)
-"""Sides of the squares whose means are compared, beside single pixels."""
+_COARSE = 4
+"""Side of the squares whose means are compared, beside single pixels."""
 
-_OWN, _COMMON, _RATIO = 0.02, 0.003, 0.3
-"""Weights of what a row of W+ has of its own, of w far from usual, and of the nuclear ratio."""
+_OWN, _COMMON, _SQUARES, _RATIO = 0.02, 0.003, 8.0, 0.2
+"""Weights of what a row of W+ has of its own, of w far from usual, of the squared error and of the
+nuclear ratio: chosen on real cells."""
 
 _HELD_OUT_RATIOS = (4.0, 8.0, 16.0)
 _HELD_OUT_SIGMA, _HELD_OUT_NOISE = 0.45, 0.02
@@ -73,11 +72,11 @@ class FieldEncoderTrainer:
         How to train.
     bundle
         Whose generator draws; it is left as it is.
-    parts
-        Parts of the crops' cells (N, S, S), see
-        :func:`~napari_rls.training.cell_parts.cell_parts`; None if they show no nuclei.
-    nuclear_channel
-        The channel that shows nuclei.
+    ratios
+        What is in the nuclei of the crops' cells (N, C - 1), see
+        :func:`~napari_rls.training.nuclear_ratio.log_ratios`.
+    nuclear
+        How that is measured.
     device
         Where to compute.
 
@@ -93,12 +92,12 @@ class FieldEncoderTrainer:
         self,
         settings: FieldEncoderSettings,
         bundle: Bundle,
-        parts: NDArray[np.uint8],
-        nuclear_channel: int,
+        ratios: Tensor,
+        nuclear: Nuclear,
         device: torch.device,
     ) -> None:
         self.settings, self.device = settings, device
-        self.cell_parts, self.nuclear_channel = torch.from_numpy(parts), nuclear_channel
+        self.nuclear_ratios, self.nuclear = ratios, nuclear
         manifest = bundle.manifest
         self.size, self.ratios = manifest.hr_size, settings.ratios(manifest.hr_size)
         dtype = choose_dtype(settings.precision, bundle.generator, device)
@@ -135,7 +134,7 @@ class FieldEncoderTrainer:
         """Show one batch of cells, as one microscope sees them."""
         settings, size = self.settings, self.size
         self.adam.param_groups[0]["lr"] = settings.rate(self.steps)
-        whole, parts = self._drawn(crops)
+        whole, wanted = self._drawn(crops)
         optics = drawn(self.ratios, self.views, whole.shape[1], self.streams["optics"])
         cells, deviation = optics.see(whole, size, self.streams["noise"])
         hr = middle(whole, size) * 2 - 1
@@ -143,12 +142,12 @@ class FieldEncoderTrainer:
         with torch.autocast(self.device.type, torch.bfloat16, self.synthesis.dtype != hr.dtype):
             expected = self.network.expected(cells, *seen).to(hr)
         common, own = self.network.parts(expected.detach(), *seen)
-        loss, l1, ratio = self._apart(self.synthesis(self.network.ws(common, own)), hr, parts)
+        loss, l1, ratio = self._apart(self.synthesis(self.network.ws(common, own)), hr, wanted)
         own_power, common_power = own.square().mean(), common.square().mean()
         loss = loss + _OWN * own_power + _COMMON * (common_power - 1).clamp(min=0)
         expected_l1 = torch.zeros(())
         if self.network.image is not None:
-            blurred, expected_l1, _ = self._apart(expected, hr, parts)
+            blurred, expected_l1, _ = self._apart(expected, hr, wanted)
             loss = loss + blurred
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
@@ -158,27 +157,26 @@ class FieldEncoderTrainer:
         self.steps += 1
         return Losses(*(x.detach() for x in (l1, expected_l1, ratio, own_power, common_power)))
 
-    def _apart(self, images: Tensor, hr: Tensor, parts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return how far images are from HR crops in all, their L1, and the ratio's error."""
+    def _apart(self, images: Tensor, hr: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return how far images are from HR crops in all, their L1, and the ratio's error.
+
+        Squares, since those of a mean are least: what has the least L1 is darker where few of all
+        cells that it may be are bright.
+        """
         error = images - hr
-        l1 = error.abs().mean()
-        coarse = [F.avg_pool2d(error, side).abs().mean() for side in _COARSE]
-        ratio = ratio_error(images, hr, parts, self.nuclear_channel)
-        return l1 + sum(coarse) + _RATIO * ratio, l1, ratio
+        squares = error.square().mean() + F.avg_pool2d(error, _COARSE).square().mean()
+        ratio = self.nuclear.error(images, wanted)
+        return _SQUARES * squares + _RATIO * ratio, error.abs().mean(), ratio
 
     def _drawn(self, crops: Crops) -> tuple[Tensor, Tensor]:
-        """Return the next crops with their surroundings, of 0 to 1, and their cells' parts."""
+        """Return the next crops with their surroundings, of 0 to 1, and their nuclear ratios."""
         count, rng = self.settings.batch_size, self.streams["place"]
-        chosen = crops.indices(self.steps * count, count)
+        wanted = self.nuclear_ratios[crops.indices(self.steps * count, count)]
         hr = (crops.batch(self.steps * count, count) + 1) / 2
         shifts = (torch.randn(count, 2, generator=rng) * _SHIFT).round().long()
         gain = 1 + _GAIN * (2 * torch.rand(count, 1, 1, 1, generator=rng) - 1)
-        # The parts go where their crop goes.
-        parts = F.pad(self.cell_parts[chosen][:, None], [(hr.shape[-1] - self.size) // 2] * 4)
-        both = torch.cat([hr * gain, parts.to(hr)], 1)
-        both = around(both, self.size, shifts.clamp(-_FARTHEST, _FARTHEST))
-        both = mirrored(both, rng).to(self.device)
-        return both[:, :-1], middle(both[:, -1], self.size)
+        seen = around(hr * gain, self.size, shifts.clamp(-_FARTHEST, _FARTHEST))
+        return mirrored(seen, rng).to(self.device), wanted
 
     @torch.no_grad()
     def held_out_l1(self, held_out: Tensor) -> float:

@@ -14,12 +14,12 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.part import Count
 from napari_rls.training import loop
-from napari_rls.training.cell_parts import Nuclear, cell_parts
 from napari_rls.training.dataset import Crops
 from napari_rls.training.drawn_optics import middle
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.field_encoder_step import FieldEncoderTrainer
 from napari_rls.training.loop_parts import Kind
+from napari_rls.training.nuclear_ratio import Nuclear, log_ratios
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Report:
     """Means since the last report, and the error on held-out crops, of -1 to 1.
 
     ``l1`` is of the images drawn of W+, ``expected_l1`` of the expected ones, 0 without them;
-    ``nuclear_ratio`` is the error of log2 of nucleus over surroundings in the former; ``own`` and
+    ``nuclear_ratio`` is the error of log2 of nucleus over ring in the former; ``own`` and
     ``common`` are mean squares of what each row of standardised W+ has of its own, and of what all
     share.
     """
@@ -60,13 +60,13 @@ def train(
     See :func:`~napari_rls.training.loop.train_network`, also for what is raised. ``bundle`` is
     the one whose generator draws, ``nuclear`` tells of the crops' nuclei.
     """
-    parts = cell_parts(middle(crops.data, bundle.manifest.hr_size), nuclear)
+    ratios = log_ratios(middle(crops.data, bundle.manifest.hr_size), nuclear)
     known_by = {
         "bundle": bundle.digest("generator.", "flow.mean", "flow.std")[:16],
         "nuclei": f"{nuclear.channel} {nuclear.settings.model_dump_json()}",
     }
     return loop.train_network(
-        lambda device: FieldEncoderTrainer(settings, bundle, parts, nuclear.channel, device),
+        lambda device: FieldEncoderTrainer(settings, bundle, ratios, nuclear, device),
         crops,
         held_out,
         settings,

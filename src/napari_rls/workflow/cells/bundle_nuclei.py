@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.nuclei import NucleusSettings
+from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.models.manifest import Manifest
 from napari_rls.workflow.cells.channels import shows_dna
 
@@ -22,8 +25,24 @@ def dna_channel(manifest: Manifest) -> int:
 
 def nucleus_settings(manifest: Manifest) -> NucleusSettings:
     """Return how nuclei are found in the bundle's images."""
-    if not manifest.measurement:
+    suggested = _suggested(manifest)
+    if suggested is None:
         return NucleusSettings()
-    measured = MeasureSettings.model_validate(dict(manifest.measurement)).own
-    found: NucleusSettings = measured.nucleus
+    found: NucleusSettings = suggested.nucleus
     return found
+
+
+def translocation_settings(manifest: Manifest) -> TranslocationSettings:
+    """Return how nucleus and ring of a cell are found: as the bundle suggests, if it does."""
+    suggested = _suggested(manifest)
+    if isinstance(suggested, TranslocationSettings):
+        return suggested
+    reach = manifest.hr_size / 8
+    return TranslocationSettings(nucleus=nucleus_settings(manifest), reach=reach)
+
+
+def _suggested(manifest: Manifest) -> Any:
+    """Return the settings of the assay that the bundle suggests, which are of its own class."""
+    if not manifest.measurement:
+        return None
+    return MeasureSettings.model_validate(dict(manifest.measurement)).own

@@ -7,13 +7,11 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 from napari_rls.errors import InputError
 from napari_rls.models.manifest import FORMAT_VERSION, FieldEncoderShape, FieldEncoderSpec, Manifest
 from napari_rls.search.levels import levels_of_crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
-from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
+from napari_rls.workflow.cells.bundle_nuclei import dna_channel, translocation_settings
 from napari_rls.workflow.train.network_job import (
     NetworkJob,
     NetworkUpdate,
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_rls.models.bundle import Bundle
     from napari_rls.models.field_encoder import FieldEncoder
+    from napari_rls.training.nuclear_ratio import Nuclear
 
 _LOOKED_AT = 256
 """Held-out crops that are looked at, at most: an image of each is drawn for several ratios."""
@@ -56,7 +55,6 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
         :func:`~napari_rls.workflow.train.network_job.network_training`.
     """
     from napari_rls.models.bundle import load_bundle
-    from napari_rls.training.cell_parts import Nuclear
     from napari_rls.training.drawn_optics import crop_views, margin_of, middle
     from napari_rls.training.fit_field_encoder import train
 
@@ -70,7 +68,7 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     yield NetworkUpdate("crops", f"Looking at the nuclei of {len(data.crops):,} crops.")
     # Evenly over all images, which crops stand in the order of.
     held_out = data.held_out[:: math.ceil(len(data.held_out) / _LOOKED_AT)]
-    nuclear = Nuclear(dna_channel(manifest), nucleus_settings(manifest))
+    nuclear = _nuclear(manifest)
     network, report = yield from trained(
         train(data.crops, held_out, settings, job.folder, bundle, nuclear)
     )
@@ -92,6 +90,12 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     yield NetworkUpdate("done", words, bundle=job.out)
 
 
+def _nuclear(manifest: Manifest) -> Nuclear:
+    from napari_rls.training.nuclear_ratio import Nuclear
+
+    return Nuclear(dna_channel(manifest), translocation_settings(manifest))
+
+
 def _others_l1(
     bundle: Bundle, settings: FieldEncoderSettings, held_out: Tensor
 ) -> tuple[float, float | None]:
@@ -100,9 +104,8 @@ def _others_l1(
 
     from napari_rls.training.field_encoder_step import FieldEncoderTrainer
 
-    size, channel = bundle.manifest.hr_size, dna_channel(bundle.manifest)
-    none = np.zeros((1, size, size), np.uint8)
-    trainer = FieldEncoderTrainer(settings, bundle, none, channel, torch.device("cpu"))
+    none, nuclear = torch.empty(0), _nuclear(bundle.manifest)
+    trainer = FieldEncoderTrainer(settings, bundle, none, nuclear, torch.device("cpu"))
     interpolated = trainer.interpolated_l1(held_out)
     if bundle.field_encoder is None:
         return interpolated, None
