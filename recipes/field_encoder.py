@@ -22,7 +22,15 @@ from napari_rls.workflow.train.train_fields import FieldEncoderJob, train_fields
 ROWS, HELD_OUT = "ADEGH", "B"
 RECIPES = {
     "bbbc013-translocation-64": (
-        FieldEncoderSettings(steps=14000, threads=1, device="cpu", report_steps=1000),
+        FieldEncoderSettings(
+            steps=12000,
+            width=48,
+            hidden=512,
+            image_width=48,
+            threads=1,
+            device="cpu",
+            report_steps=1000,
+        ),
         [f"{row}*.tif" for row in ROWS],
         f"{HELD_OUT}*.tif",
         f"BBBC013v1, rows {', '.join(ROWS)}",
