@@ -10,14 +10,13 @@ import torch
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.bundle import Bundle, empty_bundle
 from napari_rls.models.camera import CameraNoise
+from napari_rls.models.field_specs import FieldEncoderSpec, FlowMatchingSpec, LevelsAt
 from napari_rls.models.manifest import (
     Channel,
     EncoderSpec,
-    FieldEncoderSpec,
     FlowFit,
     FlowSpec,
     Intensity,
-    LevelsAt,
     Manifest,
     Pix2PixNetwork,
     Pix2PixSpec,
@@ -43,6 +42,7 @@ def kind_of_bundle(
     flow: dict[str, Any] | None = None,
     encoders: bool = False,
     field_encoder: bool = False,
+    flow_matching: bool = False,
     pix2pix: bool = False,
     camera: bool = False,
     trust: bool = False,
@@ -63,7 +63,10 @@ def kind_of_bundle(
         flow=FlowSpec.model_validate({"blocks": 2, "hidden": 6, "hidden_layers": 2} | (flow or {})),
         flow_fit=FlowFit(samples=100, seed=0, epochs=1, held_out_nats=-1.5, ks_distance=0.5),
         encoder=_encoder() if encoders else None,
-        field_encoder=_field_encoder(channels) if field_encoder else None,
+        field_encoder=_field_encoder(channels, flow_matching)
+        if field_encoder or flow_matching
+        else None,
+        flow_matching=_flow_matching() if flow_matching else None,
         pix2pix=Pix2PixSpec(networks=tuple(map(_unet, FACTORS))) if pix2pix else None,
         training=Training(data="none", images=10, kimg=0.5, validation=2, kid=-0.01, fid=12.5),
         measurement={"assay": "translocation", "reach": 6.0, "background": None} if trust else {},
@@ -101,6 +104,9 @@ def outputs(bundle: Bundle) -> dict[str, torch.Tensor]:
         if bundle.field_encoder is not None:
             noise = torch.tensor([[0.1] * images.shape[1]] * 3)
             made["field encoder"] = bundle.field_encoder(images, 6.4, 0.45, noise)
+            if bundle.flow_matching is not None:
+                known = bundle.field_encoder.known(6.4, 0.45, noise)
+                made["drawn"] = bundle.flow_matching.draw(images, images, images, known)
         for factor, unet in bundle.pix2pix.items():
             made[f"unet {factor}"] = unet(torch.nn.functional.avg_pool2d(images, factor))
         if bundle.discriminator:
@@ -114,13 +120,20 @@ def _encoder() -> EncoderSpec:
     return EncoderSpec(factors=FACTORS, hidden=5, samples=10, seed=0, held_out_error=(0.5, 0.75))
 
 
-def _field_encoder(channels: int) -> FieldEncoderSpec:
+def _flow_matching() -> FlowMatchingSpec:
+    return FlowMatchingSpec(
+        width=2, images=10, validation=2, steps=5, batch_size=4, seed=0, l1=0.5, data="none"
+    )
+
+
+def _field_encoder(channels: int, image: bool) -> FieldEncoderSpec:
     levels = LevelsAt(
         ratio=4, **dict.fromkeys(("least", "dark", "bright", "most"), (1,) * channels)
     )
     return FieldEncoderSpec(
         width=2,
         hidden=3,
+        image_width=2 if image else 0,
         images=10,
         validation=2,
         steps=5,

@@ -20,7 +20,15 @@ from napari_rls.models.architecture import Architecture
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.bundle_file import read_manifest
 
-PARTS = ("encoders", "field_encoder", "pix2pix", "camera", "trust", "discriminator")
+PARTS = (
+    "encoders",
+    "field_encoder",
+    "flow_matching",
+    "pix2pix",
+    "camera",
+    "trust",
+    "discriminator",
+)
 KINDS: dict[str, dict[str, Any]] = {
     **{f"with {part}": {part: True} for part in PARTS},
     "with all": dict.fromkeys(PARTS, True),
@@ -68,22 +76,23 @@ def test_round_trip(kind: str, tmp_path: Path) -> None:
 
 
 ADDED = {
-    1: ("measurement", "trust", "pix2pix", "camera", "field_encoder"),
-    2: ("pix2pix", "camera", "field_encoder"),
-    3: ("camera", "field_encoder"),
-    4: ("field_encoder",),
+    1: ("measurement", "trust", "pix2pix", "camera", "field_encoder", "flow_matching"),
+    2: ("pix2pix", "camera", "field_encoder", "flow_matching"),
+    3: ("camera", "field_encoder", "flow_matching"),
+    4: ("field_encoder", "flow_matching"),
+    5: ("flow_matching",),
 }
 """Fields that a format has not yet."""
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("kind", ["maf", "realnvp"])
 def test_older_formats_are_read_as_they_were_written(
     version: int, kind: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "old.rls.safetensors"
     missing = ADDED.get(version, ())
-    known = ("encoders", "field_encoder", "pix2pix", "camera", "trust")
+    known = ("encoders", "field_encoder", "flow_matching", "pix2pix", "camera", "trust")
     parts = {part: part not in missing for part in known}
     made = kind_of_bundle(**parts, flow={"kind": kind})
     made.save(path)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.expected_image import ExpectedImage
 from napari_rls.models.field_encoder import FieldEncoder
-from napari_rls.models.manifest import FieldEncoderShape
+from napari_rls.models.field_specs import FieldEncoderShape
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (2, 32), (3, 64), (2, 128)])

@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_rls import Settings, SuperResolver
 from napari_rls.errors import SettingsError
 from napari_rls.models.bundle import Bundle, load_bundle
-from napari_rls.models.manifest import MisfitAt
+from napari_rls.models.field_specs import MisfitAt
 from napari_rls.search.crop_noise import CropView, crop_noise, is_noisy, misfit_at
 from napari_rls.search.degradation import Bicubic, Compose, GaussianBlur, SaltAndPepper, Widefield
 from napari_rls.search.noise import MISFIT, NoiseModel

@@ -131,7 +131,18 @@ def _field_encoder(manifest: Manifest) -> list[tuple[str, str]]:
         f"{spec.data}; L1 on {spec.validation:,} held-out crops {spec.l1:.4f}"
     )
     no_start = "" if spec.start else "; for noise and brightness alone, no search starts at it"
-    return [("Field encoder", fitted + no_start)]
+    return [("Field encoder", fitted + no_start), *_flow_matching(manifest)]
+
+
+def _flow_matching(manifest: Manifest) -> list[tuple[str, str]]:
+    spec = manifest.flow_matching
+    if spec is None:
+        return []
+    fitted = (
+        f"{spec.steps:,} steps on {spec.images:,} crops of {spec.data}; L1 of an image drawn of "
+        f"each of {spec.validation:,} held-out crops {spec.l1:.4f}"
+    )
+    return [("Flow matching", fitted)]
 
 
 def _networks(manifest: Manifest) -> tuple[Pix2PixNetwork, ...]:

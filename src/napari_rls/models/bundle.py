@@ -15,8 +15,9 @@ from napari_rls.files.json_file import shown
 from napari_rls.models import bundle_file
 from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.encoder import LatentEncoder, build_encoders
-from napari_rls.models.field_encoder import FieldEncoder
+from napari_rls.models.field_encoder import FieldEncoder, known_numbers
 from napari_rls.models.flow import WFlow
+from napari_rls.models.flow_matching import FlowMatching
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.pix2pix import UNet, build_unets
 from napari_rls.models.stylegan2 import Generator
@@ -39,7 +40,8 @@ class Bundle:
     """Generator, flow, encoders and manifest of one model bundle; weights take no gradient.
 
     ``encoders`` holds, by scale factor, what estimates the start of the search, ``field_encoder``
-    is what does so for cells of fields, ``pix2pix`` what draws an SR image without any search.
+    is what does so for cells of fields, ``flow_matching`` what draws images at random that a cell
+    may have, ``pix2pix`` what draws an SR image without any search.
     ``discriminator`` holds, by its names in the network's state dict, the weights of the
     discriminator that the generator was trained with, if they are known: training starts
     from them, the search has no use for them.
@@ -54,6 +56,7 @@ class Bundle:
     pix2pix: Mapping[int, UNet] = field(default_factory=dict)
     source: str = ""
     field_encoder: FieldEncoder | None = None
+    flow_matching: FlowMatching | None = None
 
     @property
     def starting_encoder(self) -> FieldEncoder | None:
@@ -65,6 +68,12 @@ class Bundle:
     def reference(self) -> str:
         """What settings call it: where it came from, or else its name."""
         return self.source or self.manifest.name
+
+    @property
+    def _of_fields(self) -> dict[str, FieldEncoder | FlowMatching]:
+        """Networks that know cells of fields, by their names in the file."""
+        both = {"field_encoder": self.field_encoder, "flow_matching": self.flow_matching}
+        return {name: network for name, network in both.items() if network is not None}
 
     def draw_z(self, count: int, seed: int) -> Tensor:
         """Draw z ~ N(0, I), shape (count, z_dim), on the CPU so that a seed means one thing."""
@@ -87,9 +96,8 @@ class Bundle:
                 f"encoder.{factor}.{name}": parameter.detach()
                 for name, parameter in encoder.named_parameters()
             }
-        if self.field_encoder is not None:
-            state = self.field_encoder.state_dict()
-            tensors |= {f"field_encoder.{name}": tensor for name, tensor in state.items()}
+        for name, network in self._of_fields.items():
+            tensors |= {f"{name}.{k}": v for k, v in network.state_dict().items()}
         for factor, unet in self.pix2pix.items():
             tensors |= {f"pix2pix.{factor}.{k}": v for k, v in unet.state_dict().items()}
         return tensors | {f"{_DISCRIMINATOR}{k}": v for k, v in self.discriminator.items()}
@@ -141,10 +149,28 @@ def empty_bundle(manifest: Manifest) -> Bundle:
     of_fields = None
     if spec is not None:
         of_fields = FieldEncoder(manifest.architecture, spec.shape, flow.mean, flow.std)
+    drawing = None
+    if manifest.flow_matching is not None:
+        drawing = flow_matching_of(manifest, manifest.flow_matching.width)
     unets = build_unets(manifest)
-    for network in (*encoders.values(), *unets.values(), *([of_fields] if of_fields else [])):
-        network.requires_grad_(False).eval()
-    return Bundle(manifest, generator, flow, encoders, pix2pix=unets, field_encoder=of_fields)
+    for network in (*encoders.values(), *unets.values(), of_fields, drawing):
+        if network is not None:
+            network.requires_grad_(False).eval()
+    return Bundle(
+        manifest,
+        generator,
+        flow,
+        encoders,
+        pix2pix=unets,
+        field_encoder=of_fields,
+        flow_matching=drawing,
+    )
+
+
+def flow_matching_of(manifest: Manifest, width: int) -> FlowMatching:
+    """Return a network for a bundle that draws images at random, with weights to be fitted."""
+    channels = manifest.architecture.image_channels
+    return FlowMatching(channels, manifest.hr_size, known_numbers(channels), width)
 
 
 def load_bundle(name_or_file: str | Path) -> Bundle:
@@ -224,6 +250,10 @@ def _fault(bundle: Bundle) -> str:
     if bundle.field_encoder is not None:
         noise = torch.full((1, image.shape[1]), 0.1)
         parts["field encoder"] = bundle.field_encoder(image, 8.0, 0.5, noise)
+        if bundle.flow_matching is not None:
+            known = bundle.field_encoder.known(8.0, 0.5, noise)
+            time = torch.full((1,), 0.5)
+            parts["flow matching"] = bundle.flow_matching(image, time, image, image, known)
     networks = {"encoder": bundle.encoders, "Pix2Pix network": bundle.pix2pix}
     for kind, of_factor in networks.items():
         for factor, network in of_factor.items():

@@ -1,8 +1,8 @@
 """The image that a cell is expected to have, from what an LR microscope saw of it.
 
-A U-Net (Ronneberger, Fischer & Brox 2015) that adds to the interpolated LR image. It knows nothing
-of StyleGAN2, and what it draws is no cell but near the mean of all that the LR image may be of:
-blurred where that is in doubt. A search is held near it, and draws the cell.
+A U-Net that adds to the interpolated LR image. It knows nothing of StyleGAN2, and what it draws is
+no cell but near the mean of all that the LR image may be of: blurred where that is in doubt. A
+search is held near it, and draws the cell.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIDE = 32
-"""Side in pixels of the finest feature maps; those of larger images have several pixels each."""
-
-_MULTIPLES = (1, 2, 3, 3)
-"""Feature maps of each level, in those of the first."""
+from napari_rls.models.four_levels import FourLevels, block_of
 
 
 class _Level(nn.Module):
@@ -33,7 +29,7 @@ class _Level(nn.Module):
         return added
 
 
-class ExpectedImage(nn.Module):
+class ExpectedImage(FourLevels):
     """Draw expected images (N, C, S, S) of interpolated LR images.
 
     Parameters
@@ -49,23 +45,10 @@ class ExpectedImage(nn.Module):
     """
 
     def __init__(self, channels: int, size: int, known: int, width: int) -> None:
-        super().__init__()
-        self.block = max(size // SIDE, 1)
-        pixels = channels * self.block**2
-        widths = [width * multiple for multiple in _MULTIPLES]
-        self.first = nn.Conv2d(pixels + known, width, 3, 1, 1)
-        self.down = nn.ModuleList(
-            _Level(before, after)
-            for before, after in zip([width, *widths[:-1]], widths, strict=True)
-        )
-        # From the coarsest on: each sees the coarser level and its own of the way down.
-        self.up = nn.ModuleList(
-            _Level(coarse + own, own)
-            for coarse, own in zip(widths[:0:-1], widths[-2::-1], strict=True)
-        )
-        self.last = nn.Conv2d(width, pixels, 3, 1, 1)
-        for parameter in self.last.parameters():
-            nn.init.zeros_(parameter)
+        block = block_of(size)
+        pixels = channels * block**2
+        super().__init__(pixels + known, pixels, width, _Level)
+        self.block = block
 
     def forward(self, cells: Tensor, known: Tensor) -> Tensor:
         """Return the images.
@@ -79,16 +62,4 @@ class ExpectedImage(nn.Module):
         """
         pixels = F.pixel_unshuffle(cells, self.block)
         maps = known[:, :, None, None].expand(-1, -1, *pixels.shape[2:])
-        seen = torch.cat([pixels, maps], 1).contiguous(memory_format=torch.channels_last)
-        features = self.first(seen)
-        finer: list[Tensor] = []
-        for level in self.down:
-            if finer:
-                features = F.avg_pool2d(features, 2)
-            features = level(features)
-            finer.append(features)
-        finer.pop()
-        for level in self.up:
-            large = F.interpolate(features, scale_factor=2.0, mode="bilinear")
-            features = level(torch.cat([large, finer.pop()], 1))
-        return cells + F.pixel_shuffle(self.last(features), self.block)
+        return cells + F.pixel_shuffle(self.run(torch.cat([pixels, maps], 1)), self.block)

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_rls.models.architecture import Architecture
-from napari_rls.models.expected_image import SIDE, ExpectedImage
-from napari_rls.models.manifest import FieldEncoderShape
+from napari_rls.models.expected_image import ExpectedImage
+from napari_rls.models.field_specs import FieldEncoderShape
+from napari_rls.models.four_levels import SIDE
 
 _USUAL = (3.0, 0.5, -2.5)
 """log2 of the ratio, PSF width and log of the noise that are taken as 0."""
@@ -27,6 +28,11 @@ NOISIEST = 0.25
 
 _SIGMA_STEP = 0.25
 """PSF width in LR pixels that is taken as 1."""
+
+
+def known_numbers(channels: int) -> int:
+    """Return how many numbers networks are told of a microscope."""
+    return channels + 2
 
 
 class FieldEncoder(nn.Module):
@@ -52,7 +58,7 @@ class FieldEncoder(nn.Module):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
         channels, width = architecture.image_channels, shape.width
-        known = channels + 2
+        known = known_numbers(channels)
         self.image: ExpectedImage | None = None
         if shape.image_width:
             self.image = ExpectedImage(channels, architecture.resolution, known, shape.image_width)
@@ -103,7 +109,7 @@ class FieldEncoder(nn.Module):
         """
         if self.image is None:
             return cells
-        image: Tensor = self.image(cells, self._known(ratio, sigma, deviation))
+        image: Tensor = self.image(cells, self.known(ratio, sigma, deviation))
         return image
 
     def parts(
@@ -113,7 +119,7 @@ class FieldEncoder(nn.Module):
 
         They are estimated of :meth:`expected` images, and of what else is known.
         """
-        known = self._known(ratio, sigma, deviation)
+        known = self.known(ratio, sigma, deviation)
         maps = known[:, :, None, None].expand(-1, -1, SIDE, SIDE)
         image = F.adaptive_avg_pool2d(expected, SIDE)
         features = self.convolutions(torch.cat([image, maps], 1))
@@ -122,7 +128,8 @@ class FieldEncoder(nn.Module):
         return self.common(hidden), own.unflatten(1, (-1, self.mean.numel()))
 
     @staticmethod
-    def _known(ratio: float, sigma: float, deviation: Tensor) -> Tensor:
+    def known(ratio: float, sigma: float, deviation: Tensor) -> Tensor:
+        """Return what networks are told of a microscope (N, 2 + C), of usual size."""
         usual_ratio, usual_sigma, usual_noise = _USUAL
         optics = (math.log2(ratio) - usual_ratio, (sigma - usual_sigma) / _SIGMA_STEP)
         same = deviation.new_tensor(optics).expand(len(deviation), 2)

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
-from napari_rls.models.part import LARGEST, Count, Line, Name, Number, Part, PlainSettings, Text
+from napari_rls.models.field_specs import FieldEncoderSpec, FlowMatchingSpec
+from napari_rls.models.part import (
+    LARGEST,
+    Count,
+    Factor,
+    Line,
+    Name,
+    Number,
+    Part,
+    PlainSettings,
+    Seed,
+    Size,
+    Text,
+)
 from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 5
-"""Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``;
-older files read as before."""
+FORMAT_VERSION: Final = 6
+"""Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``,
+6 ``flow_matching``; older files read as before."""
 
 _MOST_FACTORS = 8
 """Scale factors: the powers of two from 2 to 256."""
 
 _LEAST_SPAN = 1e-9
 """An intensity range that is a smaller share of its ends has no digits in float32."""
-
-_Factor = Annotated[int, Field(ge=2, le=256)]
-_Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-_Error = Annotated[float, Field(ge=0, le=LARGEST)]
 
 
 class Channel(Part):
@@ -73,7 +82,7 @@ class FlowFit(Part):
     samples: Count = Field(
         ge=1, description="Mapping-network samples used, held-out part included."
     )
-    seed: _Seed
+    seed: Seed
     epochs: Count
     held_out_nats: Number = Field(
         description="Mean negative log-density of held-out w, standardised, in nats."
@@ -88,7 +97,7 @@ class FlowFit(Part):
 class EncoderShape(Part):
     """Shape of the networks that estimate w from the LR image, one per factor, and their data."""
 
-    factors: tuple[_Factor, ...] = Field(max_length=_MOST_FACTORS)
+    factors: tuple[Factor, ...] = Field(max_length=_MOST_FACTORS)
     hidden: int = Field(default=256, ge=1, le=8192)
     samples: Count = Field(ge=1, description="Generated images used, held-out part included.")
     noise: float = Field(
@@ -97,7 +106,7 @@ class EncoderShape(Part):
         le=100,
         description="Deviation of the noise on the LR images, of -1 to 1.",
     )
-    seed: _Seed
+    seed: Seed
 
     @model_validator(mode="after")
     def _factors_differ(self) -> EncoderShape:
@@ -109,7 +118,7 @@ class EncoderShape(Part):
 class EncoderSpec(EncoderShape):
     """Shape and fit of the networks that estimate w from the LR image, one per factor."""
 
-    held_out_error: tuple[_Error, ...] = Field(
+    held_out_error: tuple[Size, ...] = Field(
         description="Mean squared error of held-out standardised w for each factor."
     )
 
@@ -125,93 +134,21 @@ class EncoderSpec(EncoderShape):
         return self
 
 
-class FieldEncoderShape(Part):
-    """Shape of the network that estimates W+ from a cell of an LR field."""
-
-    width: int = Field(default=32, ge=2, le=512, description="Feature maps of the first layer.")
-    hidden: int = Field(default=384, ge=1, le=8192, description="Width of the last two layers.")
-    image_width: int = Field(
-        default=0, ge=0, le=512, description="Feature maps of the expected image; 0: it draws none."
-    )
-
-
-class LevelsAt(Part):
-    """What is typical of HR crops at a ratio of pixel sizes, (C,) each, in the bundle's unit.
-
-    They are medians over crops, degraded without noise: of the quantiles 0.1 and 0.9 of a crop's
-    pixels, and of its extreme pixels.
-    """
-
-    ratio: float = Field(ge=1.5, le=256)
-    least: tuple[Number, ...] = Field(max_length=16)
-    dark: tuple[Number, ...] = Field(max_length=16)
-    bright: tuple[Number, ...] = Field(max_length=16)
-    most: tuple[Number, ...] = Field(max_length=16)
-
-
-class MisfitAt(Part):
-    """What images of estimates leave of LR pixels without noise: deviations (C,), of -1 to 1."""
-
-    factor: _Factor
-    deviation: tuple[_Error, ...] = Field(max_length=16)
-
-
-class FieldEncoderSpec(FieldEncoderShape):
-    """The network that estimates W+ from a cell of an LR field: its shape, and how it was fitted.
-
-    ``levels`` are those of the HR crops that it was fitted to: a generator's own cells need not be
-    as bright as real ones. ``misfit`` is of held-out crops: what goes beyond it in LR crops is
-    noise. Without ``start`` that is all that it is for: no search starts at its estimates.
-    """
-
-    images: Count = Field(ge=1, description="Number of HR crops that it was fitted to.")
-    validation: Count = Field(ge=1, description="Number of held-out crops.")
-    steps: Count
-    batch_size: Count = Field(ge=1)
-    seed: _Seed
-    ratios: tuple[float, float] = Field(description="Least and largest ratio that it has seen.")
-    crop_factors: tuple[_Factor, ...] = Field(
-        default=(), max_length=16, description="Factors of the LR crops that it has seen."
-    )
-    l1: _Error = Field(
-        description="Mean absolute error of its images of the held-out crops, of -1 to 1."
-    )
-    levels: tuple[LevelsAt, ...] = Field(max_length=32)
-    misfit: tuple[MisfitAt, ...] = Field(default=(), max_length=32)
-    start: bool = True
-    data: Text = Field(description="The HR crops.")
-
-    def knows(self, ratio: float) -> bool:
-        """Tell whether it has seen fields of such a ratio."""
-        return self.ratios[0] <= ratio <= self.ratios[1]
-
-    def knows_crops(self, factor: int) -> bool:
-        """Tell whether it has seen crops between which the factor lies."""
-        return bool(self.crop_factors) and (
-            min(self.crop_factors) <= factor <= max(self.crop_factors)
-        )
-
-    @property
-    def shape(self) -> FieldEncoderShape:
-        """The same without what the fit found."""
-        return FieldEncoderShape(**self.model_dump(include={*FieldEncoderShape.model_fields}))
-
-
 class Pix2PixNetwork(Part):
     """Shape and training of the U-Net of one scale factor."""
 
-    factor: _Factor
+    factor: Factor
     width: int = Field(ge=1, le=512, description="Feature maps of the first level.")
     width_max: int = Field(ge=1, le=1024, description="Feature maps of a level at most.")
     images: Count = Field(ge=1, description="Number of training crops.")
     validation: Count = Field(ge=1, description="Number of held-out crops.")
     steps: Count = Field(description="Steps of training.")
     batch_size: Count = Field(ge=1, description="Pairs in a step.")
-    seed: _Seed
-    l1: _Error = Field(
+    seed: Seed
+    l1: Size = Field(
         description="Mean absolute error on the held-out crops, of -1 to 1, no dropout."
     )
-    bicubic_l1: _Error = Field(description="The same of bicubic upsampling.")
+    bicubic_l1: Size = Field(description="The same of bicubic upsampling.")
     data: Text = Field(description="The HR crops.")
 
 
@@ -231,7 +168,7 @@ class Training(Part):
 
     data: Text
     images: Count | None = Field(default=None, description="Number of training crops.")
-    kimg: _Error | None = Field(default=None, description="Thousands of images shown.")
+    kimg: Size | None = Field(default=None, description="Thousands of images shown.")
     validation: Count | None = Field(default=None, description="Number of held-out crops.")
     kid: Number | None = Field(
         default=None,
@@ -251,7 +188,7 @@ class Manifest(Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1, 2, 3, 4, 5] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4, 5, 6] = FORMAT_VERSION
     name: Name
     title: Line
     architecture: Architecture
@@ -269,6 +206,7 @@ class Manifest(Part):
     flow_fit: FlowFit
     encoder: EncoderSpec | None = None
     field_encoder: FieldEncoderSpec | None = None
+    flow_matching: FlowMatchingSpec | None = None
     pix2pix: Pix2PixSpec | None = None
     training: Training
     measurement: PlainSettings = Field(
@@ -292,13 +230,10 @@ class Manifest(Part):
         check_factors(self.architecture, self.encoder)
         if self.camera and len(self.camera.slope) != len(self.channels):
             raise ValueError("the camera's noise needs a number for each channel")
-        for levels in self.field_encoder.levels if self.field_encoder else ():
-            ends = levels.least, levels.dark, levels.bright, levels.most
-            if any(len(end) != len(self.channels) for end in ends):
-                raise ValueError("the field encoder's levels need a number for each channel")
-        for misfit in self.field_encoder.misfit if self.field_encoder else ():
-            if len(misfit.deviation) != len(self.channels):
-                raise ValueError("the field encoder's misfit needs a number for each channel")
+        if self.field_encoder:
+            self.field_encoder.check_channels(len(self.channels))
+        if self.flow_matching and not (self.field_encoder and self.field_encoder.image_width):
+            raise ValueError("flow matching needs a field encoder that draws the expected image")
         factors = self.pix2pix.factors if self.pix2pix else ()
         for factor in factors:
             if self.architecture.resolution % factor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.field_encoder import NOISIEST, FieldEncoder
-from napari_rls.models.manifest import FieldEncoderSpec, MisfitAt
+from napari_rls.models.field_specs import FieldEncoderSpec, MisfitAt
 from napari_rls.search.degradation import Bicubic, Operator
 from napari_rls.search.imaging import enlarging_matrix
 from napari_rls.search.kit import Seen

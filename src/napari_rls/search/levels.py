@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_rls.models.field_specs import LevelsAt
 from napari_rls.models.intensity import Levels
-from napari_rls.models.manifest import LevelsAt
 from napari_rls.search.imaging import PlacedOptics
 
 RATIOS: Final = (2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal
-
 from pydantic import Field, model_validator
 
-from napari_rls.training.loop_settings import LoopSettings
-
-_WARM_UP = 100
-"""Steps until the step size is whole; a short training takes a tenth of its steps."""
+from napari_rls.training.shown_cells_settings import ShownCellsSettings
 
 
-class FieldEncoderSettings(LoopSettings):
+class FieldEncoderSettings(ShownCellsSettings):
     """All that determines the training of a field encoder, beside bundle and HR crops."""
 
     ratio_low: float = Field(
@@ -32,17 +26,6 @@ class FieldEncoderSettings(LoopSettings):
         ge=0,
         le=512,
         description="Feature maps of the network that draws the expected image; 0: without it.",
-    )
-    batch_size: int = Field(default=32, ge=1, le=512, description="Crops in a step.")
-    learning_rate: float = Field(
-        default=1e-3,
-        gt=0,
-        le=0.1,
-        description="Step size of AdamW; it falls to 0 as half a cosine.",
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto",
-        description="Arithmetic of the generator and the expected image; weights are float32.",
     )
     start: bool = Field(
         default=True,
@@ -65,8 +48,3 @@ class FieldEncoderSettings(LoopSettings):
         The largest is a third of the size at most; less than the least if none will do.
         """
         return self.ratio_low, min(self.ratio_high, size / 3)
-
-    def rate(self, steps: int) -> float:
-        """Return the step size after so many steps."""
-        warmth = min(1.0, (steps + 1) / min(_WARM_UP, max(self.steps / 10, 1)))
-        return self.learning_rate * warmth * 0.5 * (1 + math.cos(math.pi * steps / self.steps))

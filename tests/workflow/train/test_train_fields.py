@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from network_line import TINY_ENCODER, out, run
 from safetensors.torch import load_file
 from tiny_job import write_fields
-from typer.testing import CliRunner, Result
 
-from napari_rls.cli.main import app
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.search.levels import levels_of_crops
@@ -21,26 +20,10 @@ from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.train.train_fields import _compared
 
-TINY_LINE = (
-    "--width 4 --hidden 16 --image-width 4 --steps 4 --batch-size 4 --report-steps 2 --threads 1 "
-    "--device cpu"
-)
-TINY = TINY_LINE.split()
-
-
-def run(*args: object, code: int = 0, name: str = "train-fields") -> Result:
-    result = CliRunner().invoke(app, [*name.split(), *map(str, args)])
-    assert result.exit_code == code, result.output
-    return result
-
 
 @pytest.fixture
 def fields(tmp_path: Path) -> Path:
     return write_fields(tmp_path / "fields")
-
-
-def out(tmp_path: Path, name: str = "mine") -> Path:
-    return tmp_path / f"{name}.rls.safetensors"
 
 
 def test_from_fields_to_a_bundle_with_a_network(
@@ -50,7 +33,7 @@ def test_from_fields_to_a_bundle_with_a_network(
     judge = Discriminator(tiny_bundle.manifest.architecture).state_dict()
     manifest = tiny_bundle.manifest.model_copy(update={"format_version": 2})
     replace(tiny_bundle, manifest=manifest, discriminator=judge).save(old)
-    args = ("--bundle", old, "--out", out(tmp_path), "--data", "four fields", *TINY)
+    args = ("--bundle", old, "--out", out(tmp_path), "--data", "four fields", *TINY_ENCODER)
     done = run(fields, *args)
     assert done.stdout.split() == [str(out(tmp_path))]
     assert "crops to train on and 3 to validate on, from 4 fields" in done.stderr
@@ -66,7 +49,7 @@ def test_from_fields_to_a_bundle_with_a_network(
 
     bundle = load_bundle(out(tmp_path))
     spec = bundle.manifest.field_encoder
-    assert bundle.manifest.format_version == 5
+    assert bundle.manifest.format_version == 6
     assert (spec.steps, spec.batch_size, spec.validation, spec.data) == (4, 4, 3, "four fields")
     assert spec.ratios == (4, pytest.approx(32 / 3))
     crops = read_stack(tmp_path / "mine-run" / "crops-training.ome.tif").data
@@ -86,7 +69,15 @@ def test_from_fields_to_a_bundle_with_a_network(
     assert "Field encoder ratios 4 to 10.7, crops at 4x, 8x, 16x; 4 steps on" in told
     assert "crops of four fields; L1 on 3 held-out crops 0." in told
 
-    again = ("--bundle", out(tmp_path), "--out", out(tmp_path, "again"), *TINY, "--hidden", 8)
+    again = (
+        "--bundle",
+        out(tmp_path),
+        "--out",
+        out(tmp_path, "again"),
+        *TINY_ENCODER,
+        "--hidden",
+        8,
+    )
     again = (*again, "--no-start")
     told = run(fields, *again).stderr
     assert ", of the interpolated LR images 0." in told
@@ -102,7 +93,7 @@ def test_from_fields_to_a_bundle_with_a_network(
 def test_an_encoder_that_is_worse_than_what_it_replaces_is_told(
     tmp_path: Path, fields: Path, tiny_bundle_file: Path
 ) -> None:
-    run(fields, "--bundle", tiny_bundle_file, "--out", out(tmp_path), *TINY)
+    run(fields, "--bundle", tiny_bundle_file, "--out", out(tmp_path), *TINY_ENCODER)
     good = load_bundle(out(tmp_path))
     broken = deepcopy(good.field_encoder)
     with torch.no_grad():
@@ -112,7 +103,7 @@ def test_an_encoder_that_is_worse_than_what_it_replaces_is_told(
     replace(good, field_encoder=broken).save(spoilt)
     errors = {}
     for name, old in (("same", out(tmp_path)), ("better", spoilt)):
-        told = run(fields, "--bundle", old, "--out", out(tmp_path, name), *TINY).stderr
+        told = run(fields, "--bundle", old, "--out", out(tmp_path, name), *TINY_ENCODER).stderr
         errors[name] = float(
             told.split("of the encoder that it replaces ")[1].split()[0].rstrip(".")
         )
@@ -128,7 +119,7 @@ def test_an_encoder_that_is_worse_than_what_it_replaces_is_told(
 
 
 def test_refusals(tmp_path: Path, fields: Path, tiny_bundle_file: Path) -> None:
-    line = (fields, "--bundle", tiny_bundle_file, "--out", out(tmp_path), *TINY)
+    line = (fields, "--bundle", tiny_bundle_file, "--out", out(tmp_path), *TINY_ENCODER)
     low = " ".join(run(*line, "--ratio-low", 12, code=2).stderr.split())
     assert "At the ratio 12 fewer than three LR pixels lie along the 32 pixels" in low
     assert "give a --ratio-low of 10.6 at most" in low

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_rls.errors import InputError
-from napari_rls.models.manifest import FORMAT_VERSION, FieldEncoderShape, FieldEncoderSpec, Manifest
+from napari_rls.models.field_specs import FieldEncoderShape, FieldEncoderSpec
+from napari_rls.models.manifest import FORMAT_VERSION, Manifest
 from napari_rls.search.levels import levels_of_crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, translocation_settings
@@ -87,6 +88,11 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     words = f"L1 on {len(held_out):,} held-out crops: {record.l1:.4f}"
     interpolated, replaced = _others_l1(bundle, settings, held_out)
     words += _compared(record.l1, interpolated, replaced if settings.start else None)
+    if manifest.flow_matching is not None:
+        words += (
+            " The bundle's flow matching was of its old field encoder and is left out: run "
+            "train-flow."
+        )
     yield NetworkUpdate("done", words, bundle=job.out)
 
 
@@ -139,6 +145,8 @@ def with_field_encoder(
 ) -> Bundle:
     """Return the bundle with a field encoder in place of the one that it had.
 
+    Flow matching, which starts from the expected images of the old one, is left out.
+
     Parameters
     ----------
     bundle
@@ -155,9 +163,10 @@ def with_field_encoder(
     changes = {
         "format_version": FORMAT_VERSION,
         "field_encoder": record.model_copy(update={"misfit": misfit}),
+        "flow_matching": None,
     }
     manifest = bundle.manifest.model_copy(update=changes)
-    return replace(bundle, manifest=manifest, field_encoder=network)
+    return replace(bundle, manifest=manifest, field_encoder=network, flow_matching=None)
 
 
 def _check_ratios(manifest: Manifest, settings: FieldEncoderSettings) -> None:

@@ -1,0 +1,128 @@
+"""Images that a cell may have, drawn at random, given what an LR microscope saw of it.
+
+Conditional flow matching: a network tells of noise that has gone a part of the way to an image
+where it must go next, so that noise drawn anew comes to an image drawn anew, of all that the LR
+image may be of. It works on what an image has beside the expected one, in units of how far that
+usually is off. No generator takes part, and no latents.
+
+References
+----------
+Lipman, Chen, Ben-Hamu, Nickel & Le, "Flow Matching for Generative Modeling", 2023, section 4.1,
+with the path of optimal transport and no noise at its end; Esser et al., "Scaling Rectified Flow
+Transformers", 2024, section 3.1, for the times that are trained most.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_rls.models.four_levels import FourLevels, block_of
+
+STEPS: Final = 10
+"""Steps of Heun's method from noise to an image; the last of them is Euler's."""
+
+_FLOOR, _SLOPE = 0.04, 0.25
+"""How far an expected image of -1 to 1 is off: at a dark pixel, and what that grows by with its
+light."""
+
+_TOLD, _WAVES = 64, 8
+"""Numbers that levels are told, and waves of time among what they are made of."""
+
+_GROUPS = 8
+
+
+class _Level(nn.Module):
+    """Two convolutions, added to what they see; what is told scales and shifts between them."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, 1, 1)
+        self.norm = nn.GroupNorm(math.gcd(_GROUPS, after), after)
+        self.told = nn.Linear(_TOLD, 2 * after)
+        self.second = nn.Conv2d(after, after, 3, 1, 1)
+        self.same = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+        for parameter in self.told.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        scale, shift = self.told(told)[:, :, None, None].chunk(2, 1)
+        seen = self.norm(self.first(F.gelu(x))) * (1 + scale) + shift
+        added: Tensor = self.same(x) + self.second(F.gelu(seen))
+        return added
+
+
+class FlowMatching(FourLevels):
+    """Draw images (N, C, S, S) of interpolated LR images and the expected images of these.
+
+    Parameters
+    ----------
+    channels
+        Image channels C.
+    size
+        Side S of the images in pixels, a power of two from 8 on.
+    known
+        What is known of the microscope: numbers for each image.
+    width
+        Feature maps of the first level.
+    """
+
+    def __init__(self, channels: int, size: int, known: int, width: int) -> None:
+        block = block_of(size)
+        pixels = channels * block**2
+        super().__init__(3 * pixels, pixels, width, _Level)
+        self.block = block
+        self.times = nn.Sequential(
+            nn.Linear(2 * _WAVES + known, _TOLD), nn.GELU(), nn.Linear(_TOLD, _TOLD), nn.GELU()
+        )
+
+    def forward(
+        self, state: Tensor, time: Tensor, cells: Tensor, expected: Tensor, known: Tensor
+    ) -> Tensor:
+        """Return where states must go (N, C, S, S), as their change in a unit of time.
+
+        Parameters
+        ----------
+        state
+            What is between noise and :meth:`residual` (N, C, S, S).
+        time
+            How far it has come (N,), 0 to 1.
+        cells, expected
+            Interpolated LR images and expected images (N, C, S, S) in -1 to 1.
+        known
+            What is known of the microscope (N, K).
+        """
+        waves = time[:, None] * math.pi / 2 * 2.0 ** torch.arange(_WAVES, device=time.device)
+        told = self.times(torch.cat([waves.sin(), waves.cos(), known], 1))
+        shown = [F.pixel_unshuffle(x, self.block) for x in (state, cells, expected)]
+        return F.pixel_shuffle(self.run(torch.cat(shown, 1), told), self.block)
+
+    @staticmethod
+    def usual(expected: Tensor) -> Tensor:
+        """Return how far expected images (N, C, S, S) of -1 to 1 usually are off."""
+        return _FLOOR + _SLOPE * (expected + 1).clamp(min=0)
+
+    def residual(self, images: Tensor, expected: Tensor) -> Tensor:
+        """Return what images have beside the expected ones, in units of :meth:`usual`."""
+        return (images - expected) / self.usual(expected)
+
+    @torch.no_grad()
+    def draw(self, noise: Tensor, cells: Tensor, expected: Tensor, known: Tensor) -> Tensor:
+        """Return images (N, C, S, S) in -1 to 1 that normal numbers of that shape come to.
+
+        See :meth:`forward` for the other parameters.
+        """
+        state = noise
+        times = torch.linspace(0, 1, STEPS + 1, device=noise.device)
+        for now, then in itertools.pairwise(times):
+            speed = self(state, now.expand(len(state)), cells, expected, known)
+            if then < 1:
+                ahead = state + (then - now) * speed
+                speed = (speed + self(ahead, then.expand(len(state)), cells, expected, known)) / 2
+            state = state + (then - now) * speed
+        return (expected + state * self.usual(expected)).clamp(-1, 1)

@@ -1,0 +1,133 @@
+"""One training step of flow matching, and everything that a step changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from napari_rls.models.bundle import Bundle, flow_matching_of
+from napari_rls.search.device import choose_dtype
+from napari_rls.training.dataset import Crops
+from napari_rls.training.flow_matching_settings import FlowMatchingSettings
+from napari_rls.training.loop_parts import Parts
+from napari_rls.training.shown_cells import Shown, ShownCells
+
+WEIGHT_DECAY = 0.01
+LARGEST_GRADIENT = 1.0
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one step saw: mean squared error of the velocity."""
+
+    velocity: Tensor
+
+    def named(self) -> dict[str, Tensor]:
+        """Return it by its name in a report."""
+        return {"velocity": self.velocity}
+
+
+class FlowMatchingTrainer:
+    """Network, optimiser and random streams of a training.
+
+    Parameters
+    ----------
+    settings
+        How to train.
+    bundle
+        Whose field encoder expects images, and has seen the microscopes to train for.
+    device
+        Where to compute.
+
+    Attributes
+    ----------
+    network
+        What becomes part of a bundle.
+    steps
+        Steps made.
+    """
+
+    def __init__(
+        self, settings: FlowMatchingSettings, bundle: Bundle, device: torch.device
+    ) -> None:
+        manifest, encoder = bundle.manifest, bundle.field_encoder
+        assert manifest.field_encoder is not None
+        assert encoder is not None
+        assert encoder.image is not None
+        self.settings, self.device, self.encoder = settings, device, encoder.to(device)
+        self.short = choose_dtype(settings.precision, bundle.generator, device) != torch.float32
+        self.shown = ShownCells(
+            manifest.hr_size,
+            manifest.architecture.image_channels,
+            manifest.field_encoder.ratios,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            device=device,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(4 * settings.seed + 3)
+            network = flow_matching_of(manifest, settings.width)
+        self.network = network.to(device)
+        self.adam = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
+        )
+        self.steps = 0
+
+    @property
+    def parts(self) -> Parts:
+        """All that a checkpoint holds."""
+        return {"network.": self.network}, {"adam.": self.adam}, self.shown.streams
+
+    def step(self, crops: Crops) -> Losses:
+        """Show one batch of cells, each somewhere between noise and its image."""
+        self.adam.param_groups[0]["lr"] = self.settings.rate(self.steps)
+        shown, rng = self.shown.batch(crops, self.steps), self.shown.streams["noise"]
+        expected = self._expected(shown)
+        end = self.network.residual(shown.hr, expected)
+        start = torch.randn(end.shape, generator=rng).to(end)
+        # The middle of the way is hardest.
+        time = torch.randn(len(end), generator=rng).sigmoid().to(end)
+        state = torch.lerp(start, end, time[:, None, None, None])
+        with self._in_short():
+            velocity = self.network(state, time, shown.cells, expected, shown.known)
+        loss = (velocity.to(end) - (end - start)).square().mean()
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self.adam.step()
+        self.steps += 1
+        return Losses(loss.detach())
+
+    def held_out_l1(self, held_out: Tensor) -> float:
+        """Return the mean absolute error of an image drawn of each HR crop (N, C, H, W)."""
+        rng = torch.Generator().manual_seed(0)
+        errors = []
+        for shown in self.shown.held_out(held_out):
+            noise = torch.randn(shown.hr.shape, generator=rng).to(shown.hr)
+            with self._in_short():
+                expected = self._expected(shown)
+                drawn = self.network.draw(noise, shown.cells, expected, shown.known)
+            errors.append((drawn - shown.hr).abs().mean((1, 2, 3)))
+        return float(torch.cat(errors).mean())
+
+    def expected_l1(self, held_out: Tensor) -> float:
+        """Return the same of the expected images: less, as they are blurred."""
+        errors = [
+            (self._expected(shown) - shown.hr).abs().mean((1, 2, 3))
+            for shown in self.shown.held_out(held_out)
+        ]
+        return float(torch.cat(errors).mean())
+
+    def finite(self) -> bool:
+        """Tell whether every weight is a finite number."""
+        return all(bool(p.isfinite().all()) for p in self.network.parameters())
+
+    @torch.no_grad()
+    def _expected(self, shown: Shown) -> Tensor:
+        with self._in_short():
+            return self.encoder.expected(shown.cells, *shown.optics).to(shown.hr)
+
+    def _in_short(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, self.short)

@@ -1,0 +1,95 @@
+"""From HR crops to a bundle that draws images at random which a cell may have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from napari_rls.errors import InputError
+from napari_rls.models.field_specs import FlowMatchingShape, FlowMatchingSpec
+from napari_rls.models.manifest import FORMAT_VERSION, Manifest
+from napari_rls.training.flow_matching_settings import FlowMatchingSettings
+from napari_rls.workflow.train.network_job import (
+    NetworkJob,
+    NetworkUpdate,
+    crops_of,
+    network_training,
+    trained,
+)
+from napari_rls.workflow.train.run_files import save_bundle
+
+if TYPE_CHECKING:
+    from napari_rls.models.bundle import Bundle
+    from napari_rls.models.flow_matching import FlowMatching
+
+_LOOKED_AT = 64
+"""Held-out crops that are looked at, at most: drawing an image takes many passes."""
+
+FlowMatchingJob: TypeAlias = NetworkJob[FlowMatchingSettings]
+
+
+@network_training
+def train_flow(job: FlowMatchingJob) -> Generator[NetworkUpdate, None, None]:
+    """Cut crops, train on them as random microscopes see them, write the bundle with the network.
+
+    All else in the bundle stays as it is, bit for bit; a network of the same kind is replaced.
+    Closing the iteration or Ctrl-C keeps a checkpoint; the same job goes on with it.
+
+    Raises
+    ------
+    InputError
+        If the bundle has no field encoder that draws the expected image. What else is raised, see
+        :func:`~napari_rls.workflow.train.network_job.network_training`.
+    """
+    import torch
+
+    from napari_rls.models.bundle import load_bundle
+    from napari_rls.training.drawn_optics import margin_of
+    from napari_rls.training.fit_flow_matching import train
+    from napari_rls.training.flow_matching_step import FlowMatchingTrainer
+
+    settings = job.settings
+    bundle = load_bundle(job.bundle)
+    manifest = bundle.manifest
+    _check_expected(manifest)
+    margin = margin_of(manifest.hr_size)
+    data = yield from crops_of(job, manifest, settings.batch_size, settings.seed, margin)
+    # Evenly over all images, which crops stand in the order of.
+    held_out = data.held_out[:: math.ceil(len(data.held_out) / _LOOKED_AT)]
+    network, report = yield from trained(train(data.crops, held_out, settings, job.folder, bundle))
+    record = FlowMatchingSpec(
+        **settings.model_dump(
+            include={*FlowMatchingShape.model_fields, "steps", "batch_size", "seed"}
+        ),
+        images=len(data.crops),
+        validation=len(held_out),
+        l1=report.held_out_l1,
+        data=job.data,
+    )
+    save_bundle(with_flow_matching(bundle, network, record), job.out)
+    expected = FlowMatchingTrainer(settings, bundle, torch.device("cpu")).expected_l1(held_out)
+    yield NetworkUpdate(
+        "done",
+        f"L1 of an image drawn of each of {len(held_out):,} held-out crops: {record.l1:.4f}; of "
+        f"the expected images, which are blurred: {expected:.4f}.",
+        bundle=job.out,
+    )
+
+
+def with_flow_matching(bundle: Bundle, network: FlowMatching, record: FlowMatchingSpec) -> Bundle:
+    """Return the bundle with a network; one that it has is replaced."""
+    manifest = bundle.manifest.model_copy(
+        update={"format_version": FORMAT_VERSION, "flow_matching": record}
+    )
+    kept = network.cpu().requires_grad_(False).eval()
+    return replace(bundle, manifest=manifest, flow_matching=kept)
+
+
+def _check_expected(manifest: Manifest) -> None:
+    if not manifest.field_encoder or not manifest.field_encoder.image_width:
+        raise InputError(
+            f"The bundle {manifest.name} has no field encoder that draws the expected image, which "
+            "flow matching starts from; add one by train-fields."
+        )

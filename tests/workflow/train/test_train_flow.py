@@ -1,0 +1,93 @@
+"""``napari-rls train-flow``: HR images and a bundle in, the bundle with a network out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from network_line import TINY_ENCODER, out, run
+from safetensors.torch import load_file
+from tiny_job import write_fields
+
+from napari_rls.models.bundle import load_bundle
+from napari_rls.models.bundle_file import read_manifest
+from napari_rls.training.flow_matching_settings import FlowMatchingSettings
+
+LINE = "--width 4 --steps 4 --batch-size 4 --report-steps 2 --threads 1 --device cpu"
+FLOW = LINE.split()
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> Path:
+    return write_fields(tmp_path / "fields")
+
+
+@pytest.fixture
+def known(tmp_path: Path, fields: Path, tiny_bundle_file: Path) -> Path:
+    """A bundle with a field encoder that draws expected images."""
+    run(fields, "--bundle", tiny_bundle_file, "--out", out(tmp_path, "known"), *TINY_ENCODER)
+    return out(tmp_path, "known")
+
+
+def flow(*args: object, code: int = 0) -> str:
+    done = run(*args, name="train-flow", code=code)
+    return " ".join(done.stderr.split())
+
+
+def test_from_fields_to_a_bundle_with_a_network(tmp_path: Path, fields: Path, known: Path) -> None:
+    told = flow(fields, "--bundle", known, "--out", out(tmp_path), "--data", "four fields", *FLOW)
+    assert "L1 of an image drawn of each of 3 held-out crops: " in told
+    assert "of the expected images, which are blurred: " in told
+    before, after = load_file(known), load_file(out(tmp_path))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"flow_matching"}
+    manifests = [read_manifest(path).model_dump() for path in (known, out(tmp_path))]
+    changed = {k for k in manifests[0] if manifests[0][k] != manifests[1][k]}
+    assert changed == {"flow_matching", "content_hash"}
+    bundle = load_bundle(out(tmp_path))
+    spec = bundle.manifest.flow_matching
+    assert (spec.steps, spec.width, spec.validation, spec.data) == (4, 4, 3, "four fields")
+    trained = load_file(tmp_path / "mine-run" / "checkpoint.safetensors")
+    for name, tensor in bundle.flow_matching.state_dict().items():
+        torch.testing.assert_close(tensor, trained[f"network.{name}"], rtol=1e-3, atol=1e-6)
+    told = " ".join(run(out(tmp_path), name="bundles info").stdout.split())
+    assert "Flow matching 4 steps on" in told
+    assert "crops of four fields; L1 of an image drawn of each of 3 held-out crops 0." in told
+
+    # It starts from the expected images of its field encoder: another one has none.
+    again = run(fields, "--bundle", out(tmp_path), "--out", out(tmp_path, "again"), *TINY_ENCODER)
+    assert "flow matching was of its old field encoder and is left out" in " ".join(
+        again.stderr.split()
+    )
+    assert load_bundle(out(tmp_path, "again")).flow_matching is None
+
+
+def test_stop_and_resume_equals_going_through(tmp_path: Path, fields: Path, known: Path) -> None:
+    flow(fields, "--bundle", known, "--out", out(tmp_path, "one"), *FLOW)
+    flow(fields, "--bundle", known, "--out", out(tmp_path, "two"), *FLOW)
+    one, two = (load_bundle(out(tmp_path, name)).manifest for name in ("one", "two"))
+    assert one.content_hash == two.content_hash
+    told = flow(
+        *(fields, "--bundle", known, "--out", out(tmp_path, "one"), *FLOW),
+        *("--overwrite", "--resume", "--steps", 9),
+        code=1,
+    )
+    assert "holds a training of other settings (steps: 4, now 9); resume it" in told
+
+
+def test_without_an_expected_image_there_is_nothing_to_start_from(
+    tmp_path: Path, fields: Path, tiny_bundle_file: Path
+) -> None:
+    told = flow(fields, "--bundle", tiny_bundle_file, "--out", out(tmp_path), *FLOW, code=2)
+    assert "has no field encoder that draws the expected image" in told
+    assert "add one by train-fields." in told
+    assert not list(tmp_path.glob("mine*"))
+
+
+def test_help_shows_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    text = " ".join(run("--help", name="train-flow").stdout.split())
+    for name, info in FlowMatchingSettings.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in text
+        assert info.description in text
