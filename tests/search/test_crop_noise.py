@@ -134,7 +134,7 @@ def counts(lr: Images) -> Images:
     return (lr + 1) * 127.5
 
 
-def test_noisy_crops_are_searched_by_the_likelihood(hr: Images, embedded: Bundle) -> None:
+def test_seen_crops_are_searched_by_the_likelihood(hr: Images, embedded: Bundle) -> None:
     lr = counts(noisy(degraded(hr[:16], 8), 0.1))
     settings = QUICK.model_copy(update={"factor": 8, "steps": 80})
     result = SuperResolver(embedded, settings).run(lr)

@@ -20,6 +20,7 @@ METHOD_COLOURS = {
     "unregularised": "#cc79a7",
     "rls-without-pw": "#8a5a83",
     "rls-without-pcross": "#b0a000",
+    "flow": "#a65628",
     "pix2pix": "#888888",
 }
 """Colours of methods, where SR images of several are in one figure."""

@@ -134,6 +134,11 @@ def crop_noise(bundle: Bundle, lr: NDArray[np.floating], view: CropView) -> Nois
     return _constant(deviation) if deviation.max() <= NOISIEST else None
 
 
+def quiet(channels: int) -> NoiseModel:
+    """Return what is no noise."""
+    return _constant(np.zeros(channels))
+
+
 def is_noisy(noise: NoiseModel) -> bool:
     """Tell whether a channel's noise, of -1 to 1, is above :data:`NOISY`."""
     return max(noise.read_noise) > NOISY
@@ -178,8 +183,7 @@ def misfit_of_crops(
         if size % factor or not (known or spec.knows(factor)):
             continue
         view = CropView(Bicubic(factor), factor, size, hr.shape[1], known)
-        quiet = _constant(np.zeros(hr.shape[1]))
-        left = remains(bundle, encoder, view.degrade(hr), view, quiet)
+        left = remains(bundle, encoder, view.degrade(hr), view, quiet(hr.shape[1]))
         found.append(MisfitAt(factor=factor, deviation=tuple(left.tolist())))
     return tuple(found)
 

@@ -137,6 +137,25 @@ class Kit:
         (noise,) = batch.normal(self.settings.seed, shape, purpose=Purpose.CAMERA, draw=draw)
         return self.camera.recorded(image, noise)
 
+    @torch.no_grad()
+    def drawn(self, batch: Batch, draw: int) -> Tensor:
+        """Return images (n, C, S, S) in -1 to 1 that flow matching draws of the cells of a batch.
+
+        ``draw`` tells the images of one cell apart. They have the noise of HR images.
+        """
+        seen, encoder, flow = batch.seen, self.bundle.field_encoder, self.networks.flow_matching
+        assert seen is not None
+        assert encoder is not None
+        assert flow is not None
+        shape = tuple(seen.interpolated.shape[1:])
+        (noise,) = batch.normal(self.settings.seed, shape, purpose=Purpose.FLOW, draw=draw)
+        told = seen.expected(encoder), seen.known(encoder)
+        expected, known = (x.to(self.device) for x in told)
+        short = self.networks.dtype == torch.bfloat16
+        with torch.autocast(self.device.type, torch.bfloat16, short):
+            image: Tensor = flow.draw(noise.to(self.device), seen.interpolated, expected, known)
+        return image
+
     def noise(self, batch: Batch) -> list[Tensor]:
         """Draw a noise map (n, 1, h, w) for each convolution."""
         drawn = batch.normal(self.settings.seed, *self.fast.noise_shapes, purpose=Purpose.NOISE)
@@ -200,6 +219,10 @@ class Seen:
     def expected(self, encoder: FieldEncoder) -> Tensor:
         """Return the images (n, C, S, S) that an encoder expects, of -1 to 1."""
         return encoder.expected(*self._for_encoder)
+
+    def known(self, encoder: FieldEncoder) -> Tensor:
+        """Return what networks are told of the microscope (n, K)."""
+        return encoder.known(*self._for_encoder[1:])
 
     @property
     def _for_encoder(self) -> tuple[Tensor, float, float, Tensor]:

@@ -17,6 +17,7 @@ import torch
 from napari_rls.search.data_terms import (
     AbsoluteError,
     FlooredSquares,
+    Likelihood,
     SquaresAndLooks,
     enlarged,
     grey_squares,
@@ -75,7 +76,7 @@ def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
             lambda_w=settings.lambda_w,
             lambda_c=settings.lambda_c,
             reading=settings.reading,
-            likelihood=batch.seen.likelihood if batch.seen else None,
+            likelihood=_likelihood(kit, batch),
             estimate=kit.estimate(batch, first),
         ),
         latents=WPlus(first, kit.fast),
@@ -85,6 +86,13 @@ def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
         patience=settings.patience,
         exact=kit.exact,
     )
+
+
+def _likelihood(kit: Kit, batch: Batch) -> Likelihood | None:
+    """Return the data term that knows the noise, if the search goes by it."""
+    if kit.settings.reading != "likelihood" or batch.seen is None:
+        return None
+    return batch.seen.likelihood
 
 
 def rls_with_own_noise(kit: Kit, batch: Batch, before: State | None) -> Plan:

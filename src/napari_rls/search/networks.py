@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.flow import FrozenDensity
+from napari_rls.models.flow_matching import FlowMatching
 from napari_rls.models.frozen import FrozenSynthesis
 from napari_rls.search.latents import PulseNormal
 from napari_rls.search.posterior import Axes
@@ -87,12 +89,20 @@ class Networks:
     ) -> None:
         self.bundle = bundle
         self.device = torch.device(device)
+        self.dtype = dtype
         synthesis = bundle.generator.synthesis
         self.exact = FrozenSynthesis(synthesis, torch.float32, self.device)
         exact = dtype == torch.float32
         self.fast = self.exact if exact else FrozenSynthesis(synthesis, dtype, self.device)
         self.log_density = FrozenDensity(bundle.flow, self.device)
         self._draws: Draws | None = None
+
+    @cached_property
+    def flow_matching(self) -> FlowMatching | None:
+        """The bundle's flow matching on this device."""
+        network = self.bundle.flow_matching
+        # The bundle's own network stays where it is.
+        return None if network is None else copy.deepcopy(network).to(self.device)
 
     def draws(self, seed: int) -> Draws:
         """Return what random w tell; those of the last seed are kept."""

@@ -143,6 +143,12 @@ OWN_METHODS: Mapping[str, Method] = {
         {"lambda_c": 0.0},
         ("lambda_c",),
     ),
+    "flow": Method(
+        "Conditional flow matching (Lipman et al. 2023)",
+        {"lambda_w": 0.0, "lambda_c": 0.0, "steps": 1, "posterior": "flow"},
+        ("lambda_w", "lambda_c", "steps", "posterior"),
+        stages=(),
+    ),
     "pix2pix": Method(
         "Pix2Pix (Isola et al. 2017)",
         {"lambda_w": 0.0, "lambda_c": 0.0, "steps": 1, "samples": 0},

@@ -154,12 +154,14 @@ class Settings(Checked):
             "none, 1 gives no error bar."
         ),
     )
-    posterior: Literal["bound", "paper"] = Field(
-        default="bound",
+    posterior: Literal["auto", "flow", "bound", "paper"] = Field(
+        default="auto",
         title="Posterior",
         description=(
-            "What samples are drawn from: 'bound', the Gaussian that an evidence bound chooses, "
-            "or 'paper', the published form, whose samples lie too close together."
+            "What samples are drawn from: 'flow', all images that cells of such an LR image have, "
+            "by flow matching, without the generator; 'bound', the Gaussian in its latent space "
+            "that an evidence bound chooses; 'paper', the published form, whose samples lie too "
+            "close together; 'auto', 'flow' if the bundle has it, else 'bound'."
         ),
     )
     temperature: float = Field(
@@ -169,8 +171,8 @@ class Settings(Checked):
         title="Temperature",
         description=(
             "By how much a sample's objective may lie above the best: higher draws samples "
-            "farther apart. Corrections of intervals hold for the bundle's own. The posterior "
-            "'paper' has none."
+            "farther apart. Corrections of intervals hold for the bundle's own. It is that of the "
+            "posterior 'bound'; the others have none."
         ),
     )
     sample_steps: int = Field(
@@ -178,7 +180,7 @@ class Settings(Checked):
         ge=1,
         le=10_000,
         title="Sampling steps",
-        description="Iterations in which the samples are fitted.",
+        description="Iterations in which the samples are fitted; 'flow' has none.",
     )
     start: Literal["encoder", "mean", "random"] = Field(
         default="encoder",

@@ -32,6 +32,8 @@ class Purpose(IntEnum):
     """Gaussian noise of an LR image."""
     SALT_AND_PEPPER = 6
     """Salt and pepper of an LR image."""
+    FLOW = 7
+    """Noise that flow matching brings to images: draw 0 is an SR image, later ones are samples."""
 
 
 def stream_seed(seed: int, cell: int, purpose: Purpose, draw: int = 0) -> int:

@@ -69,7 +69,9 @@ def test_record(lr: CellStack, tiny_bundle: Bundle) -> None:
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["generated"] is True
     assert record["complete"] is True
-    used = SETTINGS.model_copy(update={"bundle": tiny_bundle.source, "reading": "scaled"})
+    used = SETTINGS.model_copy(
+        update={"bundle": tiny_bundle.source, "reading": "scaled", "posterior": "bound"}
+    )
     assert Settings.parse(record["settings"]) == used
     assert record["input"]["sha256"] == content_digest(lr.data)
     assert record["bundle"]["content_hash"] == tiny_bundle.manifest.content_hash

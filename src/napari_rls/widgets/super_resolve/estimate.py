@@ -38,11 +38,12 @@ _FILE = "speed.json"
 
 def work(settings: Settings, manifest: Manifest, cells: int) -> float:
     """Return how much a run has to do, in steps of a cell of :data:`SIDE` pixels."""
-    if settings.method == "pix2pix":
-        steps = DRAWN
-    else:
-        sampling = SAMPLING * settings.sample_steps if settings.samples else 0
-        steps = settings.search_steps + sampling
+    drawn = settings.method in ("pix2pix", "flow")
+    steps = DRAWN if drawn else settings.search_steps
+    if settings.posterior == "flow" or (settings.posterior == "auto" and manifest.flow_matching):
+        steps += DRAWN * settings.samples
+    elif settings.samples:
+        steps += SAMPLING * settings.sample_steps
     return cells * steps * manifest.hr_size / SIDE
 
 

@@ -24,7 +24,7 @@ Part = Literal["main", "degraded", "lambda", "samples"]
 
 PIX2PIX = "pix2pix"
 
-SEARCHED = ("generator.", "flow.", "encoder.")
+SEARCHED = ("generator.", "flow.", "encoder.", "field_encoder.", "flow_matching.")
 """Tensors of a bundle that searches take."""
 
 CLEAN = "bicubic"

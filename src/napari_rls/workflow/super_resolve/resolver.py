@@ -35,9 +35,9 @@ from napari_rls.workflow.super_resolve.intensities import (
     operator_for,
 )
 from napari_rls.workflow.super_resolve.lr_cells import Pixels, cells_for
-from napari_rls.workflow.super_resolve.noisy_crops import noisy_crops, settled
 from napari_rls.workflow.super_resolve.result import Collector
-from napari_rls.workflow.super_resolve.search_run import Search, searches
+from napari_rls.workflow.super_resolve.search_run import FLOW, Search, searches
+from napari_rls.workflow.super_resolve.seen_crops import seen_crops, settled, with_posterior
 from napari_rls.workflow.super_resolve.sr_result import Result
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
@@ -189,8 +189,11 @@ class SuperResolver:
         stack = cells_for(lr, manifest)
         settings = self._settings_for(stack)
         check_fit(stack, manifest, settings.factor)
-        searching = searches(settings)
-        if not searching and settings.factor not in bundle.pix2pix:
+        spec = manifest.field_encoder
+        knows = spec is not None and spec.knows_crops(settings.factor)
+        settings = with_posterior(settings, manifest, knows=knows)
+        by_search = searches(settings) or settings.method == FLOW
+        if not by_search and settings.factor not in bundle.pix2pix:
             raise InputError(_no_network(manifest, settings.factor))
         if not stack.reading.wells:
             wells = guessed_wells_of(stack.crops, stack.name)
@@ -204,17 +207,17 @@ class SuperResolver:
         with own_process(settings.threads):
             degrade = self._operator or operator_for(settings, manifest, stack.pixel_size_um)
             intensity = intensity_map(stack.data[usable], bundle, settings, degrade)
-            noisy = noisy_crops(stack.data, usable, bundle, settings, intensity, degrade)
-        settings = settled(settings, noisy)
+            seen = seen_crops(stack.data, usable, bundle, settings, intensity, degrade)
+        settings = settled(settings, seen)
         run = self._run(stack, settings, intensity, skipped, degrade.record())
         run = replace(
             run,
             strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
             scale=scale_doubt(stack.pixel_size_um, manifest, settings.factor),
         )
-        if noisy is None:
+        if seen is None:
             return self._search(stack, run, degrade)
-        return self._search(stack, replace(run, noise=noisy.noise), degrade, noisy.seen)
+        return self._search(stack, replace(run, noise=seen.noise), degrade, seen.seen)
 
     def prepare_placed(
         self,
@@ -242,12 +245,15 @@ class SuperResolver:
         SettingsError
             If the method does not search.
         """
-        if not searches(self.settings):
+        if not (searches(self.settings) or self.settings.method == FLOW):
             raise SettingsError(
                 f"The method {self.settings.method} makes images of crops alone; choose another "
                 "one for fields."
             )
         settings = self.settings.model_copy(update={"reading": "likelihood"})
+        spec = self.bundle.manifest.field_encoder
+        knows = spec is not None and spec.knows(optics.ratio)
+        settings = with_posterior(settings, self.bundle.manifest, knows=knows)
         run = self._run(windows, settings, intensity, {}, optics.record())
         return self._search(windows, self._from_estimate(run), optics, seen)
 
@@ -268,7 +274,8 @@ class SuperResolver:
         usable = [k for k in range(len(stack)) if k not in skipped]
         unusual = unusual_cells(stack.data[usable], intensity)
         with own_process(settings.threads):
-            dtype = self._dtype(settings) if searches(settings) else torch.float32
+            drawn = not (searches(settings) or settings.method == FLOW)
+            dtype = torch.float32 if drawn else self._dtype(settings)
         return Run(
             manifest=self.bundle.manifest,
             settings=settings,

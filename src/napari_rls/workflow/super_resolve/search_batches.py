@@ -15,7 +15,7 @@ from napari_rls.search.engine import Plan, State, search
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.kit import Batch, Kit, Seen
 from napari_rls.search.networks import Networks
-from napari_rls.search.objective import Objective
+from napari_rls.search.objective import Objective, Terms
 from napari_rls.search.own_generator import cells_that_fit
 from napari_rls.search.posterior import draw_samples
 from napari_rls.search.presets import PRESETS
@@ -63,7 +63,9 @@ class SearchBatches:
         if method.own_generators:
             fitting = cells_that_fit(networks.bundle.generator.synthesis)
             self.size = min(self.size, fitting)
-        self.steps = settings.search_steps + (settings.sample_steps if settings.samples else 0)
+        self.by_flow = settings.posterior == "flow"
+        self.sample_steps = settings.samples if self.by_flow else settings.sample_steps
+        self.steps = settings.search_steps + (self.sample_steps if settings.samples else 0)
 
     def updates(self, usable: Sequence[int], kept: Collection[int] = ()) -> Iterator[Update]:
         """Search the cells ``usable`` and yield an update after every step.
@@ -89,8 +91,8 @@ class SearchBatches:
                 )
                 yield update
             if settings.samples:
-                for step, samples in self._samples(plan.objective, state, batch):
-                    finished = step == settings.sample_steps
+                for step, samples in self._samples(plan, state, batch):
+                    finished = step == self.sample_steps
                     done += len(cells) if finished else 0
                     begun = 0 if finished else len(cells) * (settings.search_steps + step)
                     made = (done - batches.done) * self.steps
@@ -119,8 +121,10 @@ class SearchBatches:
             return self.kit
         return replace(self.kit, degrade=batch.seen.optics)
 
-    def _states(self, batch: Batch) -> Iterator[tuple[Plan, State, bool]]:
+    def _states(self, batch: Batch) -> Iterator[tuple[Plan | None, State, bool]]:
         """Go through the stages; yield plan and state of each step and whether it is the last."""
+        if not self.stages:
+            yield None, drawn_state(self._kit_of(batch), batch), True
         state: State | None = None
         for k, stage in enumerate(self.stages):
             before = state
@@ -138,16 +142,33 @@ class SearchBatches:
                 yield plan, state, over and last
 
     def _samples(
+        self, plan: Plan | None, found: State, batch: Batch
+    ) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
+        """Draw samples; yield the step and, now and then, their images."""
+        if plan is None or self.by_flow:
+            yield from self._drawn(batch)
+        else:
+            yield from self._around(plan.objective, found, batch)
+
+    def _drawn(self, batch: Batch) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
+        images: list[Tensor] = []
+        for step in range(1, self.sample_steps + 1):
+            images.append(self.kit.drawn(batch, step))
+            last = step == self.sample_steps
+            decoded = self.run.intensity.decode(as_numpy(torch.stack(images))) if last else None
+            yield step, decoded
+
+    def _around(
         self, objective: Objective, found: State, batch: Batch
     ) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
-        """Draw samples around what was found; yield the step and, now and then, their images."""
+        """Fit samples to the posterior around what was found."""
         settings = self.run.settings
         drawn = draw_samples(
             objective,
             self.kit.fast,
             found.ws,
             self.kit.draws.axes,
-            form=settings.posterior,
+            form="paper" if settings.posterior == "paper" else "bound",
             samples=settings.samples,
             temperature=settings.temperature,
             steps=settings.sample_steps,
@@ -168,7 +189,7 @@ class SearchBatches:
     @torch.no_grad()
     def _update(self, batch: Batch, state: State, *, found: bool) -> Update:
         """Return the update of a state; what it says of the whole run is still to be filled in."""
-        image = self.kit.recorded(state.image, batch) if found else state.image
+        image = self.kit.recorded(state.image, batch) if found and self.stages else state.image
         difference = (self._kit_of(batch).degrade(image) - batch.lr).abs().mean((2, 3))
         if batch.seen is not None and batch.seen.optics is not None:
             # Pixels outside differ by nothing.
@@ -194,6 +215,23 @@ class SearchBatches:
             seconds=0.0,
             seconds_left=0.0,
         )
+
+
+@torch.no_grad()
+def drawn_state(kit: Kit, batch: Batch) -> State:
+    """Return images that flow matching draws as what a search of one step has found.
+
+    The objective is the mean absolute error of the degraded images, in -1 to 1; there are no
+    latents.
+    """
+    image = kit.drawn(batch, 0)
+    cells = len(image)
+    data = (kit.degrade(image) - batch.lr).abs().mean((1, 2, 3))
+    nothing = torch.full_like(data, torch.nan)
+    no = torch.zeros(cells, dtype=torch.bool, device=image.device)
+    terms = Terms(data, nothing, nothing, data)
+    ws = image.new_empty(cells, 0, 0)
+    return State(1, ws, (), image, terms, running=no, failed=no, reached=~no)
 
 
 def as_numpy(tensor: Tensor) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -22,9 +23,12 @@ from napari_rls.workflow.super_resolve.draw_batches import drawn_batches
 from napari_rls.workflow.super_resolve.search_batches import SearchBatches
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
+FLOW: Final = "flow"
+"""The method, and the posterior, of images that flow matching draws."""
+
 
 def searches(settings: Settings) -> bool:
-    """Whether the method searches; Pix2Pix draws its images at once."""
+    """Whether the method searches; Pix2Pix and flow matching draw their images at once."""
     return bool(PRESETS[settings.method].stages)
 
 
@@ -71,7 +75,7 @@ class Search:
     def _updates(self, kept: Collection[int]) -> Generator[Update, None, None]:
         run, data = self.run, self.lr.data
         usable = [k for k in range(len(data)) if k not in run.skipped]
-        if searches(run.settings):
+        if searches(run.settings) or run.settings.method == FLOW:
             batches = SearchBatches(run, data, self.networks(), self.degrade, self.seen)
             yield from batches.updates(usable, kept)
         else:
