@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from flow_bench import with_flow
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Normal
@@ -42,6 +43,7 @@ from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.sr_files import result_stack
 from napari_rls.workflow.super_resolve.trace import Trace
 
+DRAWN = ("flow", "pix2pix")
 SEARCHES = tuple(name for name, method in OWN_METHODS.items() if method.stages)
 QUICK: dict[str, Any] = {"factor": 4, "steps": 12, "samples": 0, "precision": "float32"}
 
@@ -88,8 +90,11 @@ def states(bundle: Bundle, settings: Settings, cells: Batch) -> list[State]:
 def test_methods_stand_in_their_order() -> None:
     first = ("rls", "rls-paper", "rls-authors-code", "rls-plus", "pulse", "brgm")
     assert METHODS[:6] == first
-    assert METHODS[6:] == ("unregularised", "rls-without-pw", "rls-without-pcross", "pix2pix")
-    assert {*SEARCHES, "pix2pix"} == set(METHODS)
+    assert METHODS[6:] == (
+        *("unregularised", "rls-without-pw", "rls-without-pcross"),
+        *("flow", "pix2pix"),
+    )
+    assert {*SEARCHES, *DRAWN} == set(METHODS)
 
 
 def test_a_method_brings_its_published_settings() -> None:
@@ -199,8 +204,8 @@ def test_a_batch_equals_its_cells_searched_singly(
 def test_the_record_names_the_method(
     method: str, lr: NDArray[np.float32], tiny_bundle: Bundle
 ) -> None:
-    bundle = with_network(tiny_bundle)
-    settings = quick(method, **({"steps": 1} if method == "pix2pix" else {}))
+    bundle = with_flow(with_network(tiny_bundle))
+    settings = quick(method, **({"steps": 1} if method in DRAWN else {}))
     result = Collector(CellStack(lr, ("a", "b"), name="lr.tif"), 32)
     for update in super_resolve(lr, bundle, settings):
         result.add(update)
@@ -212,6 +217,7 @@ def test_the_record_names_the_method(
         "unregularised": ("without regularization", 2024),
         "rls-without-pw": ("without P_w", 2024),
         "rls-without-pcross": ("without P_cross", 2024),
+        "flow": ("Conditional flow matching", 2023),
         "pix2pix": ("Pix2Pix", 2017),
         "rls-paper": ("published settings", 2024),
         "rls-authors-code": ("as in the code of its authors", 2024),

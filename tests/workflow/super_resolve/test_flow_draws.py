@@ -6,49 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from field_bench import NOISE, drawn_field
 from field_bench import bundle as bundle_of_fields
+from flow_bench import with_flow
 from numpy.typing import NDArray
 
 from napari_rls.errors import SettingsError
-from napari_rls.models.bundle import Bundle, empty_bundle
+from napari_rls.models.bundle import Bundle
 from napari_rls.models.camera import CameraNoise
-from napari_rls.models.field_specs import FieldEncoderSpec, FlowMatchingSpec, LevelsAt
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 
 QUICK = {"factor": 4, "samples": 3, "sample_steps": 2, "precision": "float32"}
-FIT = {"images": 9, "validation": 2, "steps": 1, "batch_size": 2, "seed": 0, "l1": 0.1}
-
-
-def with_flow(bundle: Bundle) -> Bundle:
-    """Return a bundle with a field encoder and flow matching of random weights."""
-    size, channels = bundle.manifest.hr_size, len(bundle.manifest.channels)
-    ends = ("least", "dark", "bright", "most")
-    encoder = FieldEncoderSpec(
-        **FIT,
-        width=2,
-        hidden=4,
-        image_width=4,
-        ratios=(4, size / 3),
-        crop_factors=(4, 8),
-        levels=(LevelsAt(ratio=4, **dict.fromkeys(ends, (1.0,) * channels)),),
-        data="none",
-    )
-    flow = FlowMatchingSpec(**FIT, width=4, data="none")
-    manifest = bundle.manifest.model_copy(update={"field_encoder": encoder, "flow_matching": flow})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        made = empty_bundle(manifest)
-    return replace(
-        bundle,
-        manifest=manifest,
-        field_encoder=made.field_encoder,
-        flow_matching=made.flow_matching,
-    )
 
 
 @pytest.fixture(scope="module")
