@@ -1,6 +1,7 @@
-"""Add a field encoder to an embedded bundle, as it comes with the package.
+"""Add a field encoder, or flow matching, to an embedded bundle, as it comes with the package.
 
     python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors
+    python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors --flow
     python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors
 
 DATA is a folder of BBBC013v1 as two-channel TIFF files (DNA, FKHR-GFP) named by well,
@@ -16,8 +17,10 @@ from pathlib import Path
 
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
+from napari_rls.training.flow_matching_settings import FlowMatchingSettings
 from napari_rls.workflow.train.hr_images import HRImages
 from napari_rls.workflow.train.train_fields import FieldEncoderJob, train_fields
+from napari_rls.workflow.train.train_flow import FlowMatchingJob, train_flow
 
 ROWS, HELD_OUT = "ADEGH", "B"
 RECIPES = {
@@ -51,6 +54,8 @@ RECIPES = {
     ),
 }
 
+FLOW = FlowMatchingSettings(steps=12000, threads=1, device="cpu", report_steps=1000)
+
 
 def main() -> None:
     """Train the network and write the bundle; go on with what is there."""
@@ -58,13 +63,18 @@ def main() -> None:
     parser.add_argument("bundle", choices=[*RECIPES], help="bundle to add it to")
     parser.add_argument("data", type=Path, help="folder of its HR images")
     parser.add_argument("out", type=Path, help="bundle to write, NAME.rls.safetensors")
+    parser.add_argument("--flow", action="store_true", help="add flow matching instead")
     given = parser.parse_args()
     folder = given.out.with_name(given.out.name.removesuffix(SUFFIX) + "-run")
     settings, images, held_out, data = RECIPES[given.bundle]
     hr = HRImages(tuple(str(given.data / one) for one in images), (str(given.data / held_out),))
-    job = FieldEncoderJob(hr, given.bundle, settings, given.out, folder, data)
+    if given.flow:
+        updates = train_flow(FlowMatchingJob(hr, given.bundle, FLOW, given.out, folder, data))
+    else:
+        job = FieldEncoderJob(hr, given.bundle, settings, given.out, folder, data)
+        updates = train_fields(job)
     try:
-        for update in train_fields(job):
+        for update in updates:
             if update.message:
                 print(update.message, flush=True)
             if update.step and update.step.report:
