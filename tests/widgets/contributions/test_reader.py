@@ -152,6 +152,8 @@ NAMES_OF_OTHERS = (
     "cells_8x.ome.tif",
     "well_ABC8x.ome.tif",
     "SR8x.ome.tif",
+    "Scan_ab6.4x.ome.tif",
+    "image_6.4x.ome.tif",
     "crops.ome.tif",
     "cells_samples.ome.tif",
     "a.tif",
@@ -166,6 +168,13 @@ def names_of_ours(folder) -> list[str]:
     made = [simulation_paths(folder, SimulateSettings(assay=a)) for a in ("golgi", "translocation")]
     simulated = [path for paths in made for path in paths.values()]
     paths = [*sr, *map(samples_path, sr), *simulated]
+    # Of fields, at any ratio of pixel sizes.
+    ratios = (1.5, 5, 6.4, 6.45, 8, 10, 12.8, 12.25, 16)
+    paths += [
+        folder / f"A01_{kind}{ratio:g}x{part}.ome.tif"
+        for ratio in ratios
+        for kind, part in (("SR", ""), ("cells_SR", ""), ("SR", "_generated"), ("LR", ""))
+    ]
     demo = ["demo_LR8x.ome.tif", "demo_SR8x.ome.tif", "demo_truth.ome.tif", "a_SR16x_trace.ome.tif"]
     return [path.name for path in paths if path.suffix == ".tif"] + demo
 
@@ -194,7 +203,7 @@ def test_files_of_others_open_as_if_this_were_not_installed(
             viewer.window._qt_viewer._qt_open([str(tmp_path / name)], stack=False)
             np.testing.assert_array_equal(viewer.layers[-1].data, data)
             assert viewer.layers[-1].source.reader_plugin == "napari"
-    assert len(viewer.layers) == 11
+    assert len(viewer.layers) == 13
 
 
 def test_a_file_of_another_with_a_name_of_ours_opens_too(make_napari_viewer, tmp_path, monkeypatch):
