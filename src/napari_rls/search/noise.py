@@ -314,9 +314,10 @@ def _doubts(channel: ChannelNoise, line: NoiseLine, name: str) -> list[str]:
     for level, (low, high) in zip(channel.levels, channel.deviation_intervals, strict=True):
         if high > _TOO_WIDE * low:
             found.append(
-                f"Channel {name}: noise cannot be told from structure: at a signal of {level:.4g} "
-                f"its standard deviation is {low:.2g} to {high:.2g} (90 % interval); estimate it "
-                "from more fields, or give gain and read noise if you know them."
+                f"Channel {name}: these images tell noise only roughly, as cells fill them: at a "
+                f"signal of {level:.4g} a standard deviation of {low:.2g} to {high:.2g} (90 % "
+                "interval). The search takes the estimate; more fields make it surer, or gain and "
+                "read noise if you know them."
             )
             break
     return found

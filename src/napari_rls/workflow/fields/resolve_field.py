@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.measure.lr_nuclei import find_lr_nuclei
+from napari_rls.measure.lr_size import size_doubt
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.intensity import IntensityMap, choose_map
 from napari_rls.search.contained import own_process
@@ -198,6 +199,20 @@ class FieldResolver:
         )
         return found.centres[np.argsort(-found.scores, kind="stable")]
 
+    def _size_doubt(
+        self, field: CellStack, places: NDArray[np.float64], microscope: Microscope
+    ) -> str:
+        """Return a sentence if nuclei look as if the ratio of pixel sizes was wrong, else ""."""
+        if microscope.diameter is None:
+            return ""
+        return size_doubt(
+            field.data[0, self.dna],
+            places,
+            ratio=microscope.ratio,
+            psf_sigma=microscope.sigma,
+            diameter=microscope.diameter,
+        )
+
     def cut(
         self, field: CellStack, places: NDArray[np.float64], microscope: Microscope
     ) -> PlacedCells:
@@ -270,9 +285,12 @@ class FieldResolver:
                 "pixel sizes and the sensitivity."
             )
         spots = _nearest_first(spots, near)
+        doubt = "" if chosen else self._size_doubt(field, spots, microscope)
+        if doubt:
+            microscope = replace(microscope, assumed=(*microscope.assumed, doubt))
         what = "nuclei found in" if microscope.diameter else "tiles cover"
         words = "" if chosen else f"{len(spots)} {what} {field.name}."
-        yield FieldUpdate("found", spots, words)
+        yield FieldUpdate("found", spots, " ".join(filter(None, (words, doubt))))
         cells = self.cut(field, spots, microscope)
         if intensity and not (chosen or self.tiled):
             check_unit(cells.lr, intensity, self.dna, field.name)
