@@ -74,7 +74,7 @@ class Hold:
         return cls(13.0 * share, 8.0 * share)
 
 
-OF_EXPECTED = Hold(latents=2.0, image=0.5)
+OF_EXPECTED = Hold(latents=40.0, image=0.5)
 """Those where an encoder draws the expected image, which LR pixels of any number have told:
 chosen on real cells at ratios from 4 to 16."""
 
