@@ -52,7 +52,7 @@ def test_noise_of_real_crops_is_found(
     hr: Images, embedded: Bundle, factor: int, sigma: float, error: float
 ) -> None:
     lr = noisy(degraded(hr, factor), sigma)
-    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2))
+    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2, known=True))
     assert found is not None
     np.testing.assert_allclose(found.read_noise, sigma, rtol=error)
     assert is_noisy(found)
@@ -66,7 +66,7 @@ def test_structure_and_outliers_are_no_noise(
     lr = degraded(hr, factor)
     if spoilt:
         lr = SaltAndPepper(0.05)(torch.from_numpy(lr)).numpy()
-    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2))
+    found = crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2, known=True))
     assert found is not None
     assert not is_noisy(found)
 
@@ -81,7 +81,7 @@ def test_nor_does_one_at_a_ratio_that_it_has_not_seen_in_fields(
     hr: Images, embedded: Bundle, factor: int
 ) -> None:
     lr = noisy(degraded(hr[:16], factor), 0.1)
-    assert crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2)) is None
+    assert crop_noise(embedded, lr, CropView(Bicubic(factor), factor, 64, 2, known=True)) is None
 
 
 @pytest.mark.parametrize(
