@@ -197,7 +197,9 @@ def test_sr_file_is_what_the_api_gives(
     assert (sr.leading, sr.pixel_size_um) == ("T", 0.5)
     record = json.loads((tmp_path / "out" / "lr_SR4x.json").read_text())
     stored = Settings.parse(record["settings"])
-    used = settings.model_copy(update={"bundle": stored.bundle, "reading": "scaled"})
+    used = settings.model_copy(
+        update={"bundle": stored.bundle, "reading": "scaled", "posterior": "bound"}
+    )
     assert stored == used
 
 

@@ -91,7 +91,9 @@ def test_images_and_records_are_those_of_the_method_alone(hr, tiny_bundle, resul
     pulse = results["pulse"]
     np.testing.assert_allclose(pulse.sr, last.sr, rtol=1e-5, atol=1e-3)
     assert pulse.lr_residual == pytest.approx(last.lr_residual.mean(), rel=1e-4)
-    used = own.model_copy(update={"bundle": tiny_bundle.source, "reading": "scaled"})
+    used = own.model_copy(
+        update={"bundle": tiny_bundle.source, "reading": "scaled", "posterior": "bound"}
+    )
     assert pulse.record["settings"] == used.model_dump()
     assert pulse.record["method"].startswith("PULSE")
     assert pulse.record["complete"]
