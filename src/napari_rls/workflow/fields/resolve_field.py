@@ -275,22 +275,21 @@ class FieldResolver:
         """
         check_field(field)
         microscope = self.microscope(field)
-        for sentence in microscope.assumed:
-            yield FieldUpdate("found", np.empty((0, 2)), sentence)
         chosen = places is not None
         spots = self.find(field, microscope) if places is None else np.asarray(places, np.float64)
+        if not chosen and (doubt := self._size_doubt(field, spots, microscope)):
+            microscope = replace(microscope, assumed=(doubt, *microscope.assumed))
+        for sentence in microscope.assumed:
+            yield FieldUpdate("found", np.empty((0, 2)), sentence)
         if not len(spots):
             raise InputError(
                 f"No nucleus was found in {field.name}; look at its DNA channel, the ratio of "
                 "pixel sizes and the sensitivity."
             )
         spots = _nearest_first(spots, near)
-        doubt = "" if chosen else self._size_doubt(field, spots, microscope)
-        if doubt:
-            microscope = replace(microscope, assumed=(*microscope.assumed, doubt))
         what = "nuclei found in" if microscope.diameter else "tiles cover"
         words = "" if chosen else f"{len(spots)} {what} {field.name}."
-        yield FieldUpdate("found", spots, " ".join(filter(None, (words, doubt))))
+        yield FieldUpdate("found", spots, words)
         cells = self.cut(field, spots, microscope)
         if intensity and not (chosen or self.tiled):
             check_unit(cells.lr, intensity, self.dna, field.name)
