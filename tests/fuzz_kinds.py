@@ -42,7 +42,7 @@ from napari_rls.workflow.measure.image_files import read_images
 from napari_rls.workflow.measure.measure_settings import measure_settings
 from napari_rls.workflow.measure.table_files import read_table, write_table
 from napari_rls.workflow.measure.table_origin import table_record
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.unfinished import Unfinished
 from napari_rls.workflow.train.run_files import kept_crops

@@ -33,7 +33,7 @@ from napari_rls.workflow.benchmark.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.cells.degrade import DegradeSettings, degrade
 from napari_rls.workflow.cells.simulated import SimulateSettings
 from napari_rls.workflow.cells.stack import stack_from_array
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.super_resolve.result import Collector
 
 if TYPE_CHECKING:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from napari_rls.workflow.fields.field_settings import FieldSettings
     from napari_rls.workflow.fields.resolve_field import FieldResolver
     from napari_rls.workflow.measure.measurements import Measurements
-    from napari_rls.workflow.super_resolve.resolver import SuperResolver, super_resolve
+    from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
+    from napari_rls.workflow.super_resolve.resolver import SuperResolver
     from napari_rls.workflow.super_resolve.sr_result import Result
     from napari_rls.workflow.super_resolve.updates import Update
 
@@ -71,7 +72,7 @@ _HOMES = {
     "measure_cells": "api",
     "read_cells": "api",
     "read_table": "api",
-    "super_resolve": "workflow.super_resolve.resolver",
+    "super_resolve": "workflow.super_resolve.kept_resolver",
     "write_cells": "api",
     "write_table": "api",
 }

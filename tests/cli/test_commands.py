@@ -27,7 +27,7 @@ from napari_rls.workflow.cells.degrade import DegradeSettings
 from napari_rls.workflow.cells.read import read_frames, read_record, read_samples, read_stack
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_stack
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.super_resolve.result import Collector
 
 if TYPE_CHECKING:

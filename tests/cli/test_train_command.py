@@ -28,7 +28,7 @@ from napari_rls.search.settings import Settings
 from napari_rls.training.checkpoint import read_numbers
 from napari_rls.training.training_settings import TrainSettings
 from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_stack
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.train.cut_crops import intensity_of, prepare
 from napari_rls.workflow.train.fields import find_fields
 from napari_rls.workflow.train.train_bundle import JobUpdate

@@ -172,7 +172,7 @@ def write_demo(folder: Path, sample: Sample, result: Collector) -> list[Path]:
 
 
 def _search(sample: Sample, bundle: Bundle, settings: Settings) -> Collector:
-    from napari_rls.workflow.super_resolve.resolver import super_resolve
+    from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 
     result = Collector(sample.lr, bundle.manifest.hr_size)
     with SearchProgress() as progress:

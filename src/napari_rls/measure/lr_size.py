@@ -20,11 +20,12 @@ _OF_DISCS: Final = 1.4
 """Nuclei are no Gaussians and stand close: of 1.2 to 1.6 times that width, on real cells."""
 _QUANTILES: Final = (0.4, 0.5, 0.6)
 _LEAST_SIZE: Final = 0.25
+"""Smaller sizes are not told apart."""
 _PIXEL: Final = 1 / 12
 """Variance of a square pixel."""
 
-_RESOLVED: Final = 10.0
-"""Ratio up to which nuclei, of 15 HR pixels, are wide enough to tell much of."""
+_RESOLVED: Final = 1.5
+"""LR pixels across a usual nucleus from which on much of its width can be told."""
 _LARGE, _LARGE_IF_COARSE, _SMALL = 1.35, 1.6, 0.7
 """Sizes beyond these are told. On fields of 100 real cells right ratios of 4 to 16 came to 0.8 to
 1.2, ratios twice as large as right to 1.4 to 3.4, half as large to 0.3 to 0.6."""
@@ -67,7 +68,7 @@ def size_doubt(
     low, size, high = relative_sizes(
         dna, centres, ratio=ratio, psf_sigma=psf_sigma, diameter=diameter
     )
-    resolved = ratio * 15 / diameter <= _RESOLVED
+    resolved = diameter / ratio >= _RESOLVED
     large = low > (_LARGE if resolved else _LARGE_IF_COARSE)
     if not (large or (resolved and 0 < high < _SMALL)):
         return ""

@@ -7,26 +7,9 @@ search is held near it, and draws the cell.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from napari_rls.models.four_levels import FourLevels, block_of
-
-
-class _Level(nn.Module):
-    """Two convolutions, added to what they see."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(before, after, 3, 1, 1)
-        self.second = nn.Conv2d(after, after, 3, 1, 1)
-        self.same = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        seen = self.first(F.gelu(x))
-        added: Tensor = self.same(x) + self.second(F.gelu(seen))
-        return added
+from napari_rls.models.four_levels import FourLevels
 
 
 class ExpectedImage(FourLevels):
@@ -45,10 +28,7 @@ class ExpectedImage(FourLevels):
     """
 
     def __init__(self, channels: int, size: int, known: int, width: int) -> None:
-        block = block_of(size)
-        pixels = channels * block**2
-        super().__init__(pixels + known, pixels, width, _Level)
-        self.block = block
+        super().__init__(channels, size, width, maps=known)
 
     def forward(self, cells: Tensor, known: Tensor) -> Tensor:
         """Return the images.
@@ -60,6 +40,4 @@ class ExpectedImage(FourLevels):
         known
             What is known of the microscope (N, K).
         """
-        pixels = F.pixel_unshuffle(cells, self.block)
-        maps = known[:, :, None, None].expand(-1, -1, *pixels.shape[2:])
-        return cells + F.pixel_shuffle(self.run(torch.cat([pixels, maps], 1)), self.block)
+        return cells + self.run([cells], known)

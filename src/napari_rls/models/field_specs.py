@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from napari_rls.models.part import Count, Factor, Number, Part, Seed, Size, Text
+from napari_rls.models.part import Count, Factor, NotNegative, Number, Part, Seed, Text
 
 
 class FieldEncoderShape(Part):
@@ -35,7 +35,7 @@ class MisfitAt(Part):
     """What images of estimates leave of LR pixels without noise: deviations (C,), of -1 to 1."""
 
     factor: Factor
-    deviation: tuple[Size, ...] = Field(max_length=16)
+    deviation: tuple[NotNegative, ...] = Field(max_length=16)
 
 
 class FieldEncoderSpec(FieldEncoderShape):
@@ -55,7 +55,7 @@ class FieldEncoderSpec(FieldEncoderShape):
     crop_factors: tuple[Factor, ...] = Field(
         default=(), max_length=16, description="Factors of the LR crops that it has seen."
     )
-    l1: Size = Field(
+    l1: NotNegative = Field(
         description="Mean absolute error of its images of the held-out crops, of -1 to 1."
     )
     levels: tuple[LevelsAt, ...] = Field(max_length=32)
@@ -105,7 +105,7 @@ class FlowMatchingSpec(FlowMatchingShape):
     steps: Count
     batch_size: Count = Field(ge=1)
     seed: Seed
-    l1: Size = Field(
+    l1: NotNegative = Field(
         description="Mean absolute error of an image drawn of each held-out crop, of -1 to 1."
     )
     data: Text = Field(description="The HR crops.")

@@ -20,9 +20,8 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from napari_rls.models.four_levels import FourLevels, block_of
+from napari_rls.models.four_levels import FourLevels, Level
 
 STEPS: Final = 10
 """Steps of Heun's method from noise to an image; the last of them is Euler's."""
@@ -40,24 +39,21 @@ _TOLD, _WAVES = 64, 8
 _GROUPS = 8
 
 
-class _Level(nn.Module):
-    """Two convolutions, added to what they see; what is told scales and shifts between them."""
+class _ToldLevel(Level):
+    """A level that what is told scales and shifts between both convolutions."""
 
     def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(before, after, 3, 1, 1)
+        super().__init__(before, after)
         self.norm = nn.GroupNorm(math.gcd(_GROUPS, after), after)
         self.told = nn.Linear(_TOLD, 2 * after)
-        self.second = nn.Conv2d(after, after, 3, 1, 1)
-        self.same = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
         for parameter in self.told.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        scale, shift = self.told(told)[:, :, None, None].chunk(2, 1)
-        seen = self.norm(self.first(F.gelu(x))) * (1 + scale) + shift
-        added: Tensor = self.same(x) + self.second(F.gelu(seen))
-        return added
+    def between(self, features: Tensor, *told: Tensor) -> Tensor:
+        (numbers,) = told
+        scale, shift = self.told(numbers)[:, :, None, None].chunk(2, 1)
+        scaled: Tensor = self.norm(features) * (1 + scale) + shift
+        return scaled
 
 
 class FlowMatching(FourLevels):
@@ -76,10 +72,7 @@ class FlowMatching(FourLevels):
     """
 
     def __init__(self, channels: int, size: int, known: int, width: int) -> None:
-        block = block_of(size)
-        pixels = channels * block**2
-        super().__init__(3 * pixels, pixels, width, _Level)
-        self.block = block
+        super().__init__(channels, size, width, images=3, level=_ToldLevel)
         self.times = nn.Sequential(
             nn.Linear(2 * _WAVES + known, _TOLD), nn.GELU(), nn.Linear(_TOLD, _TOLD), nn.GELU()
         )
@@ -102,8 +95,7 @@ class FlowMatching(FourLevels):
         """
         waves = time[:, None] * math.pi / 2 * 2.0 ** torch.arange(_WAVES, device=time.device)
         told = self.times(torch.cat([waves.sin(), waves.cos(), known], 1))
-        shown = [F.pixel_unshuffle(x, self.block) for x in (state, cells, expected)]
-        return F.pixel_shuffle(self.run(torch.cat(shown, 1), told), self.block)
+        return self.run([state, cells, expected], None, told)
 
     @staticmethod
     def usual(expected: Tensor) -> Tensor:

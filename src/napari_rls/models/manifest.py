@@ -16,11 +16,11 @@ from napari_rls.models.part import (
     Factor,
     Line,
     Name,
+    NotNegative,
     Number,
     Part,
     PlainSettings,
     Seed,
-    Size,
     Text,
 )
 from napari_rls.models.trust import Trust
@@ -118,7 +118,7 @@ class EncoderShape(Part):
 class EncoderSpec(EncoderShape):
     """Shape and fit of the networks that estimate w from the LR image, one per factor."""
 
-    held_out_error: tuple[Size, ...] = Field(
+    held_out_error: tuple[NotNegative, ...] = Field(
         description="Mean squared error of held-out standardised w for each factor."
     )
 
@@ -145,10 +145,10 @@ class Pix2PixNetwork(Part):
     steps: Count = Field(description="Steps of training.")
     batch_size: Count = Field(ge=1, description="Pairs in a step.")
     seed: Seed
-    l1: Size = Field(
+    l1: NotNegative = Field(
         description="Mean absolute error on the held-out crops, of -1 to 1, no dropout."
     )
-    bicubic_l1: Size = Field(description="The same of bicubic upsampling.")
+    bicubic_l1: NotNegative = Field(description="The same of bicubic upsampling.")
     data: Text = Field(description="The HR crops.")
 
 
@@ -168,7 +168,7 @@ class Training(Part):
 
     data: Text
     images: Count | None = Field(default=None, description="Number of training crops.")
-    kimg: Size | None = Field(default=None, description="Thousands of images shown.")
+    kimg: NotNegative | None = Field(default=None, description="Thousands of images shown.")
     validation: Count | None = Field(default=None, description="Number of held-out crops.")
     kid: Number | None = Field(
         default=None,

@@ -36,7 +36,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,79}$")]
 
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
-Size = Annotated[float, Field(ge=0, le=LARGEST)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 """A number that is not below 0, as an error is."""
 Factor = Annotated[int, Field(ge=2, le=256)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]

@@ -159,10 +159,6 @@ class FieldEncoderTrainer:
         """Return the same of the interpolated LR images, which are what the network is shown."""
         return _mean_size(shown.cells - shown.hr for shown in self.shown.held_out(held_out))
 
-    def finite(self) -> bool:
-        """Tell whether every weight is a finite number."""
-        return all(bool(p.isfinite().all()) for p in self.network.parameters())
-
 
 def _mean_size(errors: Iterable[Tensor]) -> float:
     return float(torch.cat([error.abs().mean((1, 2, 3)) for error in errors]).mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +57,9 @@ class FlowMatchingTrainer:
         assert manifest.field_encoder is not None
         assert encoder is not None
         assert encoder.image is not None
-        self.settings, self.device, self.encoder = settings, device, encoder.to(device)
+        self.settings, self.device = settings, device
+        # The bundle's own encoder stays where it is.
+        self.encoder = copy.deepcopy(encoder).to(device)
         self.short = choose_dtype(settings.precision, bundle.generator, device) != torch.float32
         self.shown = ShownCells(
             manifest.hr_size,
@@ -119,10 +122,6 @@ class FlowMatchingTrainer:
             for shown in self.shown.held_out(held_out)
         ]
         return float(torch.cat(errors).mean())
-
-    def finite(self) -> bool:
-        """Tell whether every weight is a finite number."""
-        return all(bool(p.isfinite().all()) for p in self.network.parameters())
 
     @torch.no_grad()
     def _expected(self, shown: Shown) -> Tensor:

@@ -23,7 +23,7 @@ from napari_rls.search.contained import contained
 from napari_rls.search.device import choose_device
 from napari_rls.training.dataset import Crops
 from napari_rls.training.interrupt import kept_steps
-from napari_rls.training.loop_parts import Kind, NetworkT, ReportT, Trainer
+from napari_rls.training.loop_parts import Kind, NetworkT, ReportT, Trainer, all_finite
 from napari_rls.training.loop_settings import LoopSettings
 from napari_rls.training.run_folder import locked, unwritable
 from napari_rls.training.state import read_state, restore_state, state_tensors
@@ -173,7 +173,7 @@ class _Loop(Generic[NetworkT, ReportT]):
         yield from kept_steps(lambda: trainer.steps < planned, self._step, self._keep)
 
     def _keep(self) -> None:
-        if self.saved_steps != self.trainer.steps and self.trainer.finite():
+        if self.saved_steps != self.trainer.steps and self._finite:
             self._save()
 
     def _step(self) -> Progress[NetworkT, ReportT]:
@@ -184,7 +184,7 @@ class _Loop(Generic[NetworkT, ReportT]):
         if finished or trainer.steps % settings.report_steps == 0:
             report = self._report()
         if finished or time.monotonic() - self.saved >= settings.checkpoint_minutes * 60:
-            self._check_finite(trainer.finite())
+            self._check_finite(self._finite)
             self._save()
         return self._progress(report)
 
@@ -222,6 +222,11 @@ class _Loop(Generic[NetworkT, ReportT]):
         except OSError as error:
             raise unwritable(self.log, error) from None
         return report
+
+    @property
+    def _finite(self) -> bool:
+        networks, _, _ = self.trainer.parts
+        return all_finite(networks.values())
 
     def _check_finite(self, finite: bool) -> None:
         if not finite:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -62,8 +62,10 @@ class Trainer(Protocol[_Trained_co]):
     def held_out_l1(self, held_out: Tensor) -> float:
         """Return the mean absolute error on HR crops (N, C, H, W) in -1 to 1."""
 
-    def finite(self) -> bool:
-        """Tell whether every weight is a finite number."""
+
+def all_finite(networks: Iterable[nn.Module]) -> bool:
+    """Tell whether every weight of networks is a finite number."""
+    return all(bool(p.isfinite().all()) for network in networks for p in network.parameters())
 
 
 @dataclass(frozen=True)

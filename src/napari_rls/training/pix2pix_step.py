@@ -121,11 +121,6 @@ class Pix2PixTrainer:
         self.network.train()
         return float(torch.cat(errors).mean())
 
-    def finite(self) -> bool:
-        """Tell whether every weight is a finite number."""
-        networks = (self.network, self.discriminator)
-        return all(bool(p.isfinite().all()) for net in networks for p in net.parameters())
-
 
 def bicubic_l1(held_out: Tensor, factor: int) -> float:
     """Return the mean absolute error of bicubic upsampling on HR crops (N, C, H, W).

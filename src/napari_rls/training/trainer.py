@@ -13,6 +13,7 @@ from napari_rls.models.stylegan2 import Generator
 from napari_rls.training.augment import AdaptiveP, augment
 from napari_rls.training.dataset import Crops, mirrored
 from napari_rls.training.discriminator import Discriminator
+from napari_rls.training.loop_parts import all_finite
 from napari_rls.training.losses import (
     discriminator_loss,
     generator_loss,
@@ -157,8 +158,7 @@ class Trainer:
 
     def finite(self) -> bool:
         """Tell whether every weight is a finite number."""
-        networks = (self.generator, self.discriminator)
-        return all(bool(p.isfinite().all()) for net in networks for p in net.parameters())
+        return all_finite((self.generator, self.discriminator))
 
     def _discriminator_step(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         real_logits = self.discriminator(real, self.dtype)

@@ -23,7 +23,7 @@ from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.cells.simulated import SimulateSettings, simulation_paths
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.sr_files import kind_of, samples_path, write_result
 

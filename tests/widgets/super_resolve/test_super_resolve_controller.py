@@ -14,7 +14,7 @@ from napari_rls.widgets.cells.input_state import Inputs, InputState
 from napari_rls.widgets.cells.run_words import describe_cells
 from napari_rls.widgets.common.state import Level, Phase
 from napari_rls.widgets.super_resolve.super_resolve_controller import SuperResolveController
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import record_path, whole_file, write_stack
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.sr_files import write_result
 

@@ -26,7 +26,7 @@ from napari_rls.workflow.compare.method_results import (
     settings_of,
 )
 from napari_rls.workflow.measure.table_files import read_table, write_table
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 
 METRICS = ["KID", "FID", "perceptual distance", "PSNR", "MS-SSIM"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.stack import CellStack, Crop, content_digest
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.trace import Trace
 

@@ -19,7 +19,7 @@ from napari_rls.models import bundle_file
 from napari_rls.models.bundle import load_bundle
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.stack import CellStack
-from napari_rls.workflow.super_resolve.resolver import super_resolve
+from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.train.import_blueprint import ImportSettings, imported_blueprint
 
 FIT = ("--fit-samples", 200, "--fit-epochs", 1, "--fit-images", 100)

@@ -122,7 +122,7 @@ class FieldJob:
     def resolver(self) -> FieldResolver:
         """Return what super-resolves the field."""
         from napari_rls.workflow.fields.resolve_field import FieldResolver
-        from napari_rls.workflow.super_resolve.resolver import kept_resolver
+        from napari_rls.workflow.super_resolve.kept_resolver import kept_resolver
 
         kept = kept_resolver(self.settings.bundle, self.settings)
         resolver = FieldResolver(kept, self.fields, self.estimate)

@@ -162,7 +162,7 @@ class PsfJob:
         """Estimate it, in one step."""
         from napari_rls.evaluation.psf_plot import psf_plot
         from napari_rls.workflow.fields.resolve_field import FieldResolver
-        from napari_rls.workflow.super_resolve.resolver import kept_resolver
+        from napari_rls.workflow.super_resolve.kept_resolver import kept_resolver
 
         resolver = FieldResolver(kept_resolver(self.settings.bundle, self.settings), self.fields)
         estimate = replace(resolver.estimate_psf([self.field]), of=self.field.name)

@@ -22,6 +22,6 @@ class SearchJob:
 
     def updates(self) -> Generator[Update]:
         """Run the search."""
-        from napari_rls.workflow.super_resolve.resolver import super_resolve
+        from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 
         yield from super_resolve(self.lr, self.settings.bundle, self.settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.models.bundle import Bundle, load_bundle
-from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.intensity import IntensityMap, unusual_cells
 from napari_rls.models.manifest import Manifest
 from napari_rls.search.contained import own_process
@@ -36,12 +35,12 @@ from napari_rls.workflow.super_resolve.intensities import (
 )
 from napari_rls.workflow.super_resolve.lr_cells import Pixels, cells_for
 from napari_rls.workflow.super_resolve.result import Collector
-from napari_rls.workflow.super_resolve.search_run import FLOW, Search, searches
+from napari_rls.workflow.super_resolve.search_run import Search, by_pix2pix, searches
 from napari_rls.workflow.super_resolve.seen_crops import seen_crops, settled, with_posterior
 from napari_rls.workflow.super_resolve.sr_result import Result
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
-__all__ = ["Run", "SuperResolver", "Update", "super_resolve"]
+__all__ = ["Run", "SuperResolver", "Update"]
 
 
 class SuperResolver:
@@ -96,7 +95,7 @@ class SuperResolver:
             raise InputError(
                 f"The bundle is {_kind(bundle)}; give a loaded one, or the name or the file of one."
             )
-        _check_settings(settings)
+        check_settings(settings)
         self.bundle = bundle
         self._networks: dict[tuple[torch.device, torch.dtype], Networks] = {}
         self._dtypes: dict[tuple[torch.device, str], torch.dtype] = {}
@@ -192,8 +191,7 @@ class SuperResolver:
         spec = manifest.field_encoder
         knows = spec is not None and spec.knows_crops(settings.factor)
         settings = with_posterior(settings, manifest, knows=knows)
-        by_search = searches(settings) or settings.method == FLOW
-        if not by_search and settings.factor not in bundle.pix2pix:
+        if by_pix2pix(settings) and settings.factor not in bundle.pix2pix:
             raise InputError(_no_network(manifest, settings.factor))
         if not stack.reading.wells:
             wells = guessed_wells_of(stack.crops, stack.name)
@@ -245,7 +243,7 @@ class SuperResolver:
         SettingsError
             If the method does not search.
         """
-        if not (searches(self.settings) or self.settings.method == FLOW):
+        if by_pix2pix(self.settings):
             raise SettingsError(
                 f"The method {self.settings.method} makes images of crops alone; choose another "
                 "one for fields."
@@ -259,7 +257,8 @@ class SuperResolver:
 
     def _from_estimate(self, run: Run) -> Run:
         """Return a run that starts at the estimate of the bundle's field encoder, if it is to."""
-        if run.settings.start != "encoder" or self.bundle.starting_encoder is None:
+        unable = self.bundle.starting_encoder is None or not searches(run.settings)
+        if run.settings.start != "encoder" or unable:
             return run
         return replace(run, start="field encoder")
 
@@ -274,8 +273,7 @@ class SuperResolver:
         usable = [k for k in range(len(stack)) if k not in skipped]
         unusual = unusual_cells(stack.data[usable], intensity)
         with own_process(settings.threads):
-            drawn = not (searches(settings) or settings.method == FLOW)
-            dtype = torch.float32 if drawn else self._dtype(settings)
+            dtype = torch.float32 if by_pix2pix(settings) else self._dtype(settings)
         return Run(
             manifest=self.bundle.manifest,
             settings=settings,
@@ -322,61 +320,14 @@ class SuperResolver:
         return self._networks[device, dtype]
 
 
-def super_resolve(
-    lr: CellStack | Pixels,
-    bundle: Bundle | str | Path,
-    settings: Settings | None = None,
-) -> Generator[Update, None, None]:
-    """Super-resolve cells once and yield an update after every step of every batch.
-
-    The same as :class:`SuperResolver` and its :meth:`~SuperResolver.stream`, which raise what
-    is wrong with the arguments: at the call, before the first update. The bundle of the last
-    call that named one is kept, with what runs share, as long as its file stays as it is.
-
-    Parameters
-    ----------
-    lr
-        LR cells, see :meth:`SuperResolver.stream`.
-    bundle, settings
-        See :class:`SuperResolver`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from napari_rls import Settings, super_resolve
-    >>> lr = np.random.default_rng(0).uniform(0, 255, (1, 2, 4, 4))
-    >>> settings = Settings(steps=2, samples=0)
-    >>> *_, last = super_resolve(lr, "bbbc013-translocation-64", settings)
-    >>> last.sr.shape, last.run.settings.factor
-    ((1, 2, 64, 64), 16)
-    """
-    if not isinstance(bundle, str | Path):
-        resolver = SuperResolver(bundle, settings)
-    else:
-        _check_settings(settings)
-        resolver = kept_resolver(bundle, settings or Settings())
-    return resolver.prepare(lr).updates()
-
-
-def kept_resolver(bundle: str | Path, settings: Settings) -> SuperResolver:
-    """Return a resolver with the bundle of the last call, if that named the same unchanged file.
+def check_settings(settings: object) -> None:
+    """Check that they are settings or None.
 
     Raises
     ------
-    BundleError, SettingsError
-        See :class:`SuperResolver`.
+    SettingsError
+        If they are not.
     """
-    file = find_bundle(bundle).resolve()
-    state = file.stat()
-    return _kept(bundle, file, state.st_mtime_ns, state.st_size).with_settings(settings)
-
-
-@lru_cache(maxsize=1)
-def _kept(bundle: str | Path, _file: Path, _changed: int, _size: int) -> SuperResolver:
-    return SuperResolver(bundle)
-
-
-def _check_settings(settings: Settings | None) -> None:
     if not isinstance(settings, Settings | None):
         raise SettingsError(
             f"The settings are {_kind(settings)}; give napari_rls.Settings(steps=..., ...), or "

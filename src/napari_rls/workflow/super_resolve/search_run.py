@@ -32,6 +32,11 @@ def searches(settings: Settings) -> bool:
     return bool(PRESETS[settings.method].stages)
 
 
+def by_pix2pix(settings: Settings) -> bool:
+    """Whether Pix2Pix draws the images, of crops alone."""
+    return not searches(settings) and settings.method != FLOW
+
+
 @dataclass(frozen=True, eq=False)
 class Search:
     """A run whose image, bundle and settings go together, not yet begun.
@@ -75,9 +80,9 @@ class Search:
     def _updates(self, kept: Collection[int]) -> Generator[Update, None, None]:
         run, data = self.run, self.lr.data
         usable = [k for k in range(len(data)) if k not in run.skipped]
-        if searches(run.settings) or run.settings.method == FLOW:
-            batches = SearchBatches(run, data, self.networks(), self.degrade, self.seen)
-            yield from batches.updates(usable, kept)
-        else:
+        if by_pix2pix(run.settings):
             network = self.bundle.pix2pix[run.settings.factor]
             yield from drawn_batches(run, data, usable, network, self.degrade, self.device, kept)
+        else:
+            batches = SearchBatches(run, data, self.networks(), self.degrade, self.seen)
+            yield from batches.updates(usable, kept)
