@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -32,6 +33,10 @@ _SHORTER = 1.5
 _FLOOR, _SLOPE = 0.04, 0.25
 """How far an expected image of -1 to 1 is off: at a dark pixel, and what that grows by with its
 light."""
+
+_FIRST, _LAST = 0.1, 0.8
+"""Times between which what is drawn is held to what the microscope saw: later ones let the network
+mend what that did to the image."""
 
 _TOLD, _WAVES = 64, 8
 """Numbers that levels are told, and waves of time among what they are made of."""
@@ -107,17 +112,37 @@ class FlowMatching(FourLevels):
         return (images - expected) / self.usual(expected)
 
     @torch.no_grad()
-    def draw(self, noise: Tensor, cells: Tensor, expected: Tensor, known: Tensor) -> Tensor:
+    def draw(
+        self,
+        noise: Tensor,
+        cells: Tensor,
+        expected: Tensor,
+        known: Tensor,
+        nearer: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """Return images (N, C, S, S) in -1 to 1 that normal numbers of that shape come to.
 
-        See :meth:`forward` for the other parameters.
+        Parameters
+        ----------
+        noise
+            Normal numbers (N, C, S, S).
+        cells, expected, known
+            As of :meth:`forward`.
+        nearer
+            Makes images (N, C, S, S) more like what the microscope saw. On the way it is asked of
+            the images that states are heading for; the network goes on from what it returns.
         """
-        state = noise
+        state, usual = noise, self.usual(expected)
         times = 1 - torch.linspace(1, 0, STEPS + 1, device=noise.device) ** _SHORTER
         for now, then in itertools.pairwise(times):
             speed = self(state, now.expand(len(state)), cells, expected, known)
-            if then < 1:
-                ahead = state + (then - now) * speed
-                speed = (speed + self(ahead, then.expand(len(state)), cells, expected, known)) / 2
-            state = state + (then - now) * speed
-        return (expected + state * self.usual(expected)).clamp(-1, 1)
+            if then == 1:
+                state = state + (then - now) * speed
+                continue
+            ahead = state + (then - now) * speed
+            there = self(ahead, then.expand(len(state)), cells, expected, known)
+            state = state + (then - now) * (speed + there) / 2
+            if nearer is not None and _FIRST <= then <= _LAST:
+                heading = expected + (state + (1 - then) * there) * usual
+                state = state + then * (nearer(heading) - heading) / usual
+        return (expected + state * usual).clamp(-1, 1)

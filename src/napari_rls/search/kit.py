@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -13,14 +14,20 @@ from napari_rls.models.camera import CameraNoise
 from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
+from napari_rls.search import richardson_lucy
 from napari_rls.search.data_terms import CROP_SCALE, FIELD_SCALE, Distance, Likelihood
 from napari_rls.search.degradation import Bicubic, Degradation
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
+from napari_rls.search.noise import MISFIT
 from napari_rls.search.objective import OF_EXPECTED, Estimate, Hold
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
 from napari_rls.search.turns import TURNS, Turn
+
+_MADE_GOOD: Final = 0.5
+"""Share of what an image that is being drawn differs by from an LR image without noise that is made
+good at once: chosen on real cells. As many steps follow, little is left at the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +148,8 @@ class Kit:
     def drawn(self, batch: Batch, draw: int) -> Tensor:
         """Return images (n, C, S, S) in -1 to 1 that flow matching draws of the cells of a batch.
 
-        ``draw`` tells the images of one cell apart. They have the noise of HR images.
+        ``draw`` tells the images of one cell apart. They have the noise of HR images. On the way
+        they are held to the LR image, the less the larger its noise beside what no image explains.
         """
         seen, encoder, flow = batch.seen, self.bundle.field_encoder, self.networks.flow_matching
         assert seen is not None
@@ -151,9 +159,16 @@ class Kit:
         (noise,) = batch.normal(self.settings.seed, shape, purpose=Purpose.FLOW, draw=draw)
         told = seen.expected(encoder), seen.known(encoder)
         expected, known = (x.to(self.device) for x in told)
+        share = _MADE_GOOD * (MISFIT / seen.deviation).square() * seen.weight[:, None]
+
+        def nearer(images: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, enabled=False):
+                return richardson_lucy.nearer(images.float(), batch.lr, self.degrade, share)
+
         short = self.networks.dtype == torch.bfloat16
         with torch.autocast(self.device.type, torch.bfloat16, short):
-            image: Tensor = flow.draw(noise.to(self.device), seen.interpolated, expected, known)
+            cells = seen.interpolated
+            image: Tensor = flow.draw(noise.to(self.device), cells, expected, known, nearer)
         return image
 
     def noise(self, batch: Batch) -> list[Tensor]:

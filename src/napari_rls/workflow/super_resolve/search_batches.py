@@ -151,9 +151,9 @@ class SearchBatches:
             yield from self._around(plan.objective, found, batch)
 
     def _drawn(self, batch: Batch) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
-        images: list[Tensor] = []
+        kit, images = self._kit_of(batch), list[Tensor]()
         for step in range(1, self.sample_steps + 1):
-            images.append(self.kit.drawn(batch, step))
+            images.append(kit.drawn(batch, step))
             last = step == self.sample_steps
             decoded = self.run.intensity.decode(as_numpy(torch.stack(images))) if last else None
             yield step, decoded
