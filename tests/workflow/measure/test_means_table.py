@@ -69,10 +69,11 @@ def test_every_kind_of_image_has_them() -> None:
 
 def test_places_are_compared_in_micrometres_where_both_tell_them() -> None:
     table = plate()
-    table[X_UM], table[Y_UM] = 4 * table[X], 4 * table[Y]
+    table[X_UM], table[Y_UM] = 8 * table[X], 8 * table[Y]
     hr = recorded(table, [3, 14, 15])
-    # Pixels of the HR file are an eighth as wide as those of the LR file.
-    hr.table[[X, Y]] *= 8
+    # Pixels of the HR file are a sixteenth as wide as those of the LR file, 0.5 of 8.
+    hr.table[[X, Y]] = 16 * (hr.table[[X, Y]] - 1.5 + 0.5) - 0.5 + 4
+    hr.table[[X_UM, Y_UM]] = 0.5 * hr.table[[X, Y]]
     assert np.flatnonzero(matched(table, hr) >= 0).tolist() == [3, 14, 15]
     without = HrCells(hr.table.drop(columns=[X_UM, Y_UM]), ORIGIN)
     with pytest.raises(InputError, match=r"Only 0 of the 3 HR cells of hr\.ome\.tif are found"):

@@ -181,14 +181,26 @@ def _pairs(own: pd.DataFrame, hr: pd.DataFrame) -> list[tuple[int, int]]:
 
 
 def _places(rows: pd.DataFrame, others: pd.DataFrame) -> tuple[NDArray[np.float64], float]:
-    """Return places (N, 2) in what both tell, and how wide an HR pixel is in it."""
+    """Return places (N, 2) in what both tell, and how wide an HR pixel is in it.
+
+    In micrometres they are from the corner of the image: the first pixel's centre is not at the
+    same place in images of other pixels.
+    """
     size = float(np.nanmin([*rows[PIXEL_SIZE], *others[PIXEL_SIZE], np.inf]))
-    both = all(
-        {X_UM, Y_UM} <= set(t.columns) and np.isfinite(t[[X_UM, Y_UM]]).all(axis=None)
-        for t in (rows, others)
-    )
-    names, scale = ([X_UM, Y_UM], size) if both and np.isfinite(size) else ([X, Y], 1.0)
-    return rows[names].to_numpy(np.float64), scale
+    own, other = _pixel(rows), _pixel(others)
+    places = rows[[X, Y]].to_numpy(np.float64)
+    if np.isfinite([own, other, size]).all():
+        return (places + 0.5) * own, size
+    return places, 1.0
+
+
+def _pixel(rows: pd.DataFrame) -> float:
+    """Return the side in micrometres of the pixels that places are in, NaN if it is not known."""
+    if X_UM not in rows.columns:
+        return np.nan
+    um, pixels = rows[[X_UM, Y_UM]].to_numpy(np.float64), rows[[X, Y]].to_numpy(np.float64)
+    told = pixels > 0
+    return float(np.median(um[told] / pixels[told])) if told.any() else np.nan
 
 
 def _check_sizes(rows: pd.DataFrame, hr: HrCells) -> None:
