@@ -11,6 +11,7 @@ import pytest
 
 from napari_rls.errors import InputError
 from napari_rls.evaluation.corrected_means import corrected_means
+from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.columns import CONDITION, DOSE, FILE, IMAGE, WELL, X_UM, Y_UM, X, Y
 from napari_rls.workflow.measure.hr_cells import HrCells, matched
 from napari_rls.workflow.measure.means_table import means_path, means_table
@@ -155,6 +156,18 @@ def test_it_is_what_the_cells_of_both_give() -> None:
     np.testing.assert_allclose(means["Mean_Corrected"][:8], expected.corrected)
     np.testing.assert_allclose(means["Mean_Corrected_q05"][:8], expected.low)
     assert means["Count_Cells"][:2].tolist() == [9, 9]
+
+
+def test_means_end_where_a_measurement_does() -> None:
+    table = plate().assign(**{RATIO: 0.1})
+    hr = recorded(table, [*range(0, 80, 2)])
+    hr.table[RATIO] = 0.05 * np.random.default_rng(2).normal(size=40)
+    settings = MeasureSettings(assay="translocation", dna="DNA", signal="GFP")
+    free, _ = means_table(table, {}, hr)
+    means, _ = means_table(table, {"settings": settings.stored()}, hr)
+    assert (free["Mean_Corrected_q05"] < 0).any()
+    assert (means["Mean_Corrected_q05"] >= 0).all()
+    assert (means["Mean_Corrected_q95"] == free["Mean_Corrected_q95"].clip(lower=0)).all()
 
 
 def test_conditions_of_one_well_each_are_not_told_twice() -> None:

@@ -19,6 +19,7 @@ from napari_rls.evaluation.corrected_means import (
     interval_of_mean,
 )
 from napari_rls.evaluation.tables import kinds_of
+from napari_rls.measure.cells import MeasureSettings, column_names
 from napari_rls.measure.columns import CONDITION, DOSE, IMAGE, WELL
 from napari_rls.measure.dictionary import columns_of, measurements
 from napari_rls.measure.intervals import TABLE_LEVEL
@@ -33,6 +34,9 @@ HOW = (
     "cells with an HR image are off on average, of the group itself and of all others weighed by "
     "how far groups differ (Battese, Harter and Fuller 1988)."
 )
+
+
+_CORRECTED = ["Mean_Corrected", "Mean_Corrected_q05", "Mean_Corrected_q95"]
 
 
 def means_path(table: Path) -> Path:
@@ -72,16 +76,30 @@ def means_table(
     levels = _levels(used)
     which = matched(used, hr)
     columns = measurements(columns_of(table, record))
+    limits = _limits(record)
     parts = []
     for kind in kinds_of(used):
         own = (used[IMAGE] == kind).to_numpy()
         rows, at = used[own], which[own]
         for level in levels:
-            parts += [_means(rows, at, hr.table, column, level) for column in columns]
+            for column in columns:
+                means = _means(rows, at, hr.table, column, level)
+                if column in limits and len(means):
+                    means[_CORRECTED] = means[_CORRECTED].clip(*limits[column])
+                parts.append(means)
     found = pd.concat(parts, ignore_index=True)
     if found.empty:
         raise InputError("No cell has a value of any measurement, so that there are no means.")
     return found, _record(record, hr, which, used)
+
+
+def _limits(record: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return what measurements can be, as areas and ratios not below 0: means end there."""
+    if "settings" not in record:
+        return {}
+    settings = MeasureSettings.model_validate(record["settings"])
+    known = column_names(settings, micrometres=True)
+    return {name: (column.least, column.most) for name, column in known.items()}
 
 
 def _levels(table: pd.DataFrame) -> list[str]:
