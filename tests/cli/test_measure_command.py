@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.workflow.cells.degrade import DegradeSettings, degrade_stack
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.simulated import SimulateSettings, simulate
-from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.measure.image_files import read_images
 from napari_rls.workflow.measure.measure_settings import measure_settings
@@ -339,3 +340,58 @@ def test_the_csv_opens_anywhere(tmp_path: Path, hr: Path) -> None:
     table = pd.read_csv(tmp_path / "table.csv")
     assert len(table) == 4
     assert table[RATIO].dtype == np.float64
+
+
+@pytest.fixture
+def plate_of_five(tmp_path: Path) -> tuple[Path, Path, CellStack]:
+    """Return SR cells of five wells, and a file of HR images of three cells of each."""
+    hr = simulate(SimulateSettings(assay="translocation", cells=30, seed=2)).hr
+    crops = tuple(Crop(f"A{k % 5 + 1:02d}.tif", y=9.0 * k, x=7.0 * k) for k in range(30))
+    write_stack(
+        tmp_path / "a_SR8x.ome.tif",
+        replace(hr, crops=crops),
+        description="SR",
+        record={"generated": True},
+    )
+    few = replace(hr, data=hr.data[:15][::-1], crops=crops[:15][::-1], channels=("DNA", "GFP"))
+    write_stack(tmp_path / "few_HR.ome.tif", few, description="HR")
+    return tmp_path / "a_SR8x.ome.tif", tmp_path / "few_HR.ome.tif", hr
+
+
+def test_hr_images_of_a_few_cells_correct_means(
+    tmp_path: Path, plate_of_five: tuple[Path, Path, CellStack]
+) -> None:
+    sr, few, _ = plate_of_five
+    out = tmp_path / "a.csv"
+    result = run(sr, "--assay", "translocation", "--hr-cells", few, "--out", out)
+    names = ["a.csv", "a.json", "a_means.csv", "a_means.json"]
+    assert [Path(line).name for line in result.stdout.split()] == names
+    means, record = read_table(tmp_path / "a_means.csv")
+    ratio = means[means["Measurement"] == RATIO]
+    assert ratio["Metadata_Well"].tolist() == ["A01", "A02", "A03", "A04", "A05"]
+    assert ratio["Count_HRCells"].tolist() == [3] * 5
+    # These SR images are the HR ones: there is nothing to correct.
+    np.testing.assert_allclose(ratio["Mean_Corrected"], ratio["Mean_Measured"])
+    assert record["means"]["hr_cells"][0]["name"] == "few_HR.ome.tif"
+    again = tmp_path / "again.csv"
+    later = CliRunner().invoke(app, [*map(str, ("means", out, "--hr-cells", few, "--out", again))])
+    assert later.exit_code == 0, later.output
+    assert again.read_text() == (tmp_path / "a_means.csv").read_text()
+
+
+def test_hr_cells_that_cannot_correct_are_told(
+    tmp_path: Path, plate_of_five: tuple[Path, Path, CellStack]
+) -> None:
+    sr, few, hr = plate_of_five
+    out = tmp_path / "a.csv"
+    args = (sr, "--assay", "translocation", "--out", out)
+    assert "which are generated" in run(*args, "--hr-cells", sr, code=1).output
+    assert not out.exists()
+    write_stack(tmp_path / "other.ome.tif", hr, description="HR")
+    output = run(*args, "--hr-cells", tmp_path / "other.ome.tif", code=1).output
+    assert "Only 0 of the 30 HR cells of other.ome.tif are found among the SR cells" in output
+    assert out.exists()  # what was measured stays
+    (tmp_path / "a.json").unlink()
+    later = CliRunner().invoke(app, [*map(str, ("means", out, "--hr-cells", few))])
+    assert later.exit_code == 1
+    assert "does not tell how its cells were measured" in later.output

@@ -12,6 +12,7 @@ from napari_rls.cli.bundles import bundles
 from napari_rls.cli.demo import demo
 from napari_rls.cli.fields import fields
 from napari_rls.cli.images import crops, degrade
+from napari_rls.cli.means import means
 from napari_rls.cli.measure import measure
 from napari_rls.cli.options import ListCommand
 from napari_rls.cli.reporting import Commands
@@ -37,6 +38,7 @@ app.command()(crops)
 app.command()(degrade)
 app.command()(simulate)
 app.command()(measure)
+app.command()(means)
 app.command()(train)
 app.command()(train_pix2pix)
 app.command()(train_fields)
@@ -63,7 +65,8 @@ def main(
     """Super-resolve single-cell microscopy images by Regularized Latent Search.
 
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
-    become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all.
+    become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all,
+    and 'means' corrects means of wells by HR images of a few cells.
     'fields' does all of it for whole LR images of a microscope: it finds their cells too.
     'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images,
     'train-fields' adds to one what starts the search in fields, 'train-flow' what draws samples,

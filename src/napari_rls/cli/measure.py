@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +27,10 @@ from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.registry import registry
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import FORMATS
+from napari_rls.workflow.measure.hr_cells import measure_hr_cells, read_hr_cells
 from napari_rls.workflow.measure.image_files import read_images
 from napari_rls.workflow.measure.image_sets import Kind, describe_channels, find_channels
+from napari_rls.workflow.measure.means_table import means_path, means_table
 from napari_rls.workflow.measure.measure_settings import (
     assay_options,
     measure_settings,
@@ -40,6 +42,8 @@ from napari_rls.workflow.measure.table_files import table_paths, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from napari_rls.workflow.cells.stack import CellStack
 
 MeasureFile = Annotated[
     Path | None,
@@ -132,6 +136,16 @@ def measure(
             "without it, conditions are those of the crops.",
         ),
     ] = None,
+    hr_cells: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--hr-cells",
+            metavar="FILE",
+            show_default=False,
+            help="HR crops of a few of the cells: the means of wells and conditions are corrected "
+            "by them, into NAME_means.csv beside the table.",
+        ),
+    ] = None,
     settings_file: MeasureFile = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist.")
@@ -144,7 +158,8 @@ def measure(
     their samples too (NAME_samples.ome.tif beside them), for a standard deviation and a 90 %
     interval. Lengths are in pixels of the HR images. Files of different kinds are of the same
     cells; of several files of a kind, the first belongs to the first of the other kinds, and so
-    on. A CSV table has its record in a JSON file beside it. Ctrl-C writes nothing.
+    on. A CSV table has its record in a JSON file beside it. Ctrl-C writes nothing. Means that HR
+    images of a few cells correct can be had later too, with 'means'.
     """
     for sentence in registry().problems.values():
         say(sentence)
@@ -154,13 +169,15 @@ def measure(
             say(f"Measuring as the bundle {usual.bundle} suggests.")
         values = usual.values if usual else None
         settings = measure_settings(assay, settings_file, given(options), values)
-        paths = table_paths(out)
+        means = table_paths(means_path(out)) if hr_cells else []
+        paths = [*table_paths(out), *means]
         inputs = [path for path in (plate_map, settings_file) if path]
         check_new(paths, overwrite=overwrite, inputs=inputs)
         check_outputs(paths)
         plate = PlateMap(plate_map) if plate_map else None
     with exit_code(FAILED):
         groups = read_images(files, lr=lr or (), gt=gt or (), kind=kind)
+        recorded = read_hr_cells(hr_cells or [])
         for sentence in wells_told([group[0].stack for group in groups], plate):
             say(sentence)
         for group in groups:
@@ -172,6 +189,24 @@ def measure(
         table, record = _shown(measure_table(groups, settings, plate_map=plate, factor=factor))
         with kept_path():
             write_or_keep(out, lambda path: write_table(path, table, record))
+        _tell(record, table_paths(out))
+        write_means(means_path(out), table, record, recorded)
+
+
+def write_means(
+    out: Path, table: pd.DataFrame, record: dict[str, Any], recorded: list[CellStack]
+) -> None:
+    """Write the means of a table's wells and conditions, corrected by HR cells if there are any."""
+    if not recorded:
+        return
+    settings = MeasureSettings.model_validate(record["settings"])
+    means, how = means_table(table, record, measure_hr_cells(recorded, settings))
+    with kept_path():
+        write_or_keep(out, lambda path: write_table(path, means, how))
+    _tell(how, table_paths(out))
+
+
+def _tell(record: Mapping[str, Any], paths: Iterable[Path]) -> None:
     for warning in record["warnings"]:
         say(warning)
     for path in paths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,8 @@ from napari_rls.widgets.measure.guess_images import guess_images
 from napari_rls.widgets.measure.image_pairs import Pair
 from napari_rls.widgets.measure.measure_controller import MeasureController
 from napari_rls.widgets.measure.measure_state import state_of
+from napari_rls.workflow.cells.stack import CellStack, Crop
+from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.measure.table_files import read_table
 
 RATIOS = (2.0, 4.0, 0.5)
@@ -189,6 +192,47 @@ def test_a_plate_map_names_the_conditions_and_a_wrong_one_is_refused(bench, tmp_
     assert bench.said == ""
     bench.measure()
     assert bench.table["Metadata_Condition"].tolist() == ["control", "drug", "drug"]
+
+
+def write_hr(path: Path, ratios: list[float], names: list[str]) -> Path:
+    crops = tuple(Crop(f"{name}_HR.tif", y=5.0, x=5.0) for name in names)
+    hr = CellStack(two_channels(ratios), ("DNA", "GFP"), crops=crops)
+    write_stack(path, hr, description="HR")
+    return path
+
+
+def test_hr_cells_correct_means_that_are_shown_and_saved(bench, tmp_path):
+    names = [f"A{k:02d}" for k in range(1, 11)]
+    crops = [{"file": f"{name}.tif", "y": 5, "x": 5} for name in names]
+    ratios = np.linspace(1, 3, 10)
+    told = {"axis_labels": ("n", "y", "x"), "metadata": {"napari-rls": {"crops": crops}}}
+    bench.add("plate", two_channels(ratios), **told)
+    plate = tmp_path / "plate.csv"
+    rows = [f"{name},{'high' if k > 4 else 'low'}" for k, name in enumerate(names)]
+    plate.write_text("\n".join(["well,condition", *rows]))
+    bench.controller.choose_plate_map(plate)
+    bench.controller.choose_hr_cells(tmp_path / "none.ome.tif")
+    assert bench.state.message.level is Level.ERROR
+    assert bench.state.hr_cells is None
+    chosen = [0, 1, 2, 3, 6, 7, 8, 9]
+    hr = write_hr(tmp_path / "hr.ome.tif", 2 * ratios[chosen], [names[k] for k in chosen])
+    bench.controller.choose_hr_cells(hr)
+    bench.controller.choose_images({"SR": bench.state.images["HR"]})
+    bench.measure()
+    assert "The tab Means has the means that the HR cells of hr.ome.tif correct." in bench.said
+    means = bench.state.means.table
+    of = means[(means["Mean_Of"] == "condition") & (means["Measurement"] == RATIO)]
+    expected = [ratios[:5].mean() + ratios[:4].mean(), ratios[5:].mean() + ratios[6:].mean()]
+    np.testing.assert_allclose(of["Mean_Corrected"], expected, rtol=1e-5)
+    bench.controller.export(tmp_path / "cells.csv")
+    bench.thread.finish()
+    assert "cells_means.csv" in bench.said
+    assert (tmp_path / "cells_means.csv").is_file()
+    write_hr(hr, [1, 2], ["B01", "B02"])
+    bench.measure()
+    assert bench.state.message.level is Level.WARNING
+    assert "Means are not corrected: Only 0 of the 2 HR cells" in bench.said
+    assert len(bench.table) == 10
 
 
 # -- a run ---------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_rls.errors import InputError
 from napari_rls.widgets.common.state import Message, Phase
 from napari_rls.widgets.contributions.table_writer import write_labels_table
-from napari_rls.widgets.measure.measure_dock import MeasureWidget
+from napari_rls.widgets.measure.measure_dock import MEANS_TAB, MeasureWidget
+from napari_rls.widgets.measure.measure_job import CorrectedTable
 from napari_rls.widgets.measure.plot_job import DOSES
 from napari_rls.widgets.measure.plots_dock import PlotsWidget
 from napari_rls.workflow.measure.table_files import read_table
@@ -162,6 +163,43 @@ def test_the_table_is_exported_in_the_chosen_format(qtbot, dock, monkeypatch, tm
         table, record = read_table(tmp_path / f"table{ending}")
         pd.testing.assert_frame_equal(table, dock.state.result.table)
         assert record["settings"]["assay"] == "translocation"
+
+
+def test_corrected_means_have_a_tab_of_their_own(dock, tmp_path):
+    assert not dock.tabs.isTabVisible(MEANS_TAB)
+    assert not dock.no_hr.enabled
+    record = {"means": {"hr_cells": [{"name": "hr.ome.tif"}]}, "warnings": []}
+    means = pd.DataFrame(
+        {
+            "Metadata_Image": "SR",
+            "Metadata_Well": ["A01", ""],
+            "Metadata_Condition": ["drug", "drug"],
+            "Measurement": RATIO,
+            "Count_Cells": [30, 60],
+            "Count_HRCells": [0, 5],
+            "Mean_Measured": [1.0, 2.0],
+            "Mean_Corrected": [np.nan, 2.5],
+            "Mean_Corrected_q05": [np.nan, 2.25],
+            "Mean_Corrected_q95": [np.nan, 2.75],
+            "Note": ["not corrected: no HR cell", ""],
+        }
+    )
+    dock.state.hr_cells = tmp_path / "hr.ome.tif"
+    dock.state.means = CorrectedTable(means, record)
+    assert dock.hr_cells.text() == "hr.ome.tif"
+    assert dock.no_hr.enabled
+    assert dock.tabs.isTabVisible(MEANS_TAB)
+    table = dock.means.table
+    shown = [[table.item(k, at).text() for at in range(5)] for k in range(2)]
+    assert shown == [
+        ["A01", "-", "- to -", "1", "0 / 30"],
+        ["drug", "2.5", "2.25 to 2.75", "2", "5 / 60"],
+    ]
+    assert table.item(0, 1).toolTip() == "<qt>not corrected: no HR cell</qt>"
+    dock.no_hr.native.click()
+    assert dock.state.hr_cells is None
+    dock.state.means = None
+    assert not dock.tabs.isTabVisible(MEANS_TAB)
 
 
 def test_plots_show_conditions_statistics_and_the_selection(qtbot, dock, plots):

@@ -119,6 +119,19 @@ class MeasureChoice(ViewerController[MeasureNews]):
         self._note_names()
         self._say(complaint, Level.WARNING if complaint else Level.INFO)
 
+    def choose_hr_cells(self, path: Path | None) -> None:
+        """Correct means by HR images of a few of the cells, or not."""
+        from napari_rls.workflow.measure.hr_cells import read_hr_cells
+
+        try:
+            if path is not None:
+                read_hr_cells([path])
+        except InputError as error:
+            self._say(str(error), Level.ERROR)
+            return
+        self.state.hr_cells = path
+        self._say("")
+
     def _note_names(self) -> None:
         """Say what the rows and columns will be called by names of files and of channels.
 

@@ -14,7 +14,13 @@ from napari_rls.widgets.measure.cell_link import CellLink
 from napari_rls.widgets.measure.choose_sets import choose_sets
 from napari_rls.widgets.measure.image_pairs import KINDS
 from napari_rls.widgets.measure.measure_choice import MeasureChoice
-from napari_rls.widgets.measure.measure_job import MeasureJob, MeasureNews, Saved, SaveJob
+from napari_rls.widgets.measure.measure_job import (
+    CorrectedTable,
+    MeasureJob,
+    MeasureNews,
+    Saved,
+    SaveJob,
+)
 from napari_rls.widgets.measure.measure_layers import DrawnLabels, MeasureLayers
 
 if TYPE_CHECKING:
@@ -50,7 +56,8 @@ class MeasureController(MeasureChoice):
         self._began = time.monotonic()
         self._begin("Measuring")
         self._say("")
-        self._work_on(MeasureJob(sets, images, settings, state.plate_map, factor))
+        given = (state.plate_map, factor, state.hr_cells)
+        self._work_on(MeasureJob(sets, images, settings, *given))
 
     def _receive(self, news: MeasureNews) -> None:
         if news.result is None or news.labels is None:
@@ -58,6 +65,7 @@ class MeasureController(MeasureChoice):
             self.state.progress = RunProgress(news.done / news.total, text)
         else:
             self._settle(RunOutcome.DONE)
+            self.state.means = news.means
             self._show(news.result, news.labels)
             self._soon(self._show_next)
 
@@ -94,8 +102,10 @@ class MeasureController(MeasureChoice):
             state.progress = RunProgress()
             self._say(explain(error, self.what, self.more_memory), Level.ERROR)
         else:
-            level = Level.WARNING if state.result.record["warnings"] else Level.INFO
-            self._say(describe(state.result, time.monotonic() - self._began), level)
+            said, warned = describe_means(state.means)
+            warned |= bool(state.result.record["warnings"])
+            text = f"{describe(state.result, time.monotonic() - self._began)} {said}".strip()
+            self._say(text, Level.WARNING if warned else Level.INFO)
         self._showing = None
         self._rest()
 
@@ -121,7 +131,8 @@ class MeasureController(MeasureChoice):
             return
         state.saving = True
         self._say(f"Saving the table to {path}.")
-        self._launch(SaveJob(path, result.table, result.record), self._saved, self._saving_ended)
+        job = SaveJob(path, result.table, result.record, state.means)
+        self._launch(job, self._saved, self._saving_ended)
 
     def _saved(self, news: Saved | Exception) -> None:
         if isinstance(news, Exception):
@@ -146,6 +157,18 @@ def describe(result: Measurements, seconds: float) -> str:
         *result.record["warnings"],
     ]
     return " ".join(filter(None, parts))
+
+
+def describe_means(means: CorrectedTable | None) -> tuple[str, bool]:
+    """Return what to say of corrected means, "" without any, and whether it is a warning."""
+    if means is None:
+        return "", False
+    if means.table is None:
+        return means.problem, True
+    names = ", ".join(entry["name"] for entry in means.record["means"]["hr_cells"])
+    warnings = means.record["warnings"]
+    text = f"The tab Means has the means that the HR cells of {names} correct."
+    return " ".join([text, *warnings]), bool(warnings)
 
 
 def _flagged(result: Measurements, kind: Kind) -> int:

@@ -35,12 +35,16 @@ from napari_rls.widgets.common.parts import FULL, TextLabel, UpAndDown, allow, f
 from napari_rls.widgets.common.run_dock import RunDock, RunWords
 from napari_rls.widgets.common.state import Level, Message, Phase
 from napari_rls.widgets.common.worker import launch
+from napari_rls.widgets.measure.means_area import MeansArea
 from napari_rls.widgets.measure.measure_controller import MeasureController
 from napari_rls.widgets.measure.measure_form import ImagePicker, MeasureForm
 from napari_rls.widgets.measure.measure_state import MeasureState, state_of
 from napari_rls.widgets.measure.table_area import TableArea
+from napari_rls.workflow.cells.read import FORMATS
 
 NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
+NO_HR_CELLS, NOT_CORRECTED = "none", "Means of wells are not corrected by HR cells."
+MEANS_TAB = 2
 NO_IMAGES = "Open images of single cells and choose them above."
 NUCLEI = "Nuclei"
 SLOW_MODULES = ("pandas", "scipy.ndimage", "scipy.stats", "skimage.filters", "skimage.color")
@@ -111,13 +115,18 @@ class MeasureWidget(RunDock):
         self.plate_map, self.notes = TextLabel(), TextLabel()
         self.choose_map = PushButton(text="Choose...", tooltip="CSV with a column well or file")
         self.no_map = PushButton(text="Remove", tooltip=CROPS_TELL)
-        self.shown = TableArea()
+        self.hr_cells = TextLabel()
+        self.choose_hr = PushButton(text="Choose...", tooltip=f"HR crops: {FORMATS}")
+        self.no_hr = PushButton(text="Remove", tooltip=NOT_CORRECTED)
+        self.shown, self.means = TableArea(), MeansArea()
         self.table = self.shown.table
         self.export = PushButton(text="Export table...")
         self.plots = PushButton(text="Show plots")
         self.tabs = QTabWidget()
         self.tabs.addTab(self._settings_area(), "Settings")
         self.tabs.addTab(self.shown, "Table")
+        self.tabs.addTab(self.means, "Means")
+        self.tabs.setTabVisible(MEANS_TAB, False)
         self.whole.addWidget(self.tabs, stretch=1)
         rows = ((self.run, self.cancel), (self.export, self.plots))
         self._add_below(rows, self.bar, self.said)
@@ -130,13 +139,17 @@ class MeasureWidget(RunDock):
         column.addLayout(top)
         column.addWidget(self.picker)
         column.addWidget(self.notes)
-        place = QHBoxLayout()
-        place.addWidget(self.plate_map, stretch=1)
-        place.addWidget(self.choose_map.native)
-        place.addWidget(self.no_map.native)
         given = form_rows()
         given.addRow("Upsample LR", self.factor.native)
-        given.addRow("Plate map", place)
+        for title, parts in (
+            ("Plate map", (self.plate_map, self.choose_map, self.no_map)),
+            ("HR cells", (self.hr_cells, self.choose_hr, self.no_hr)),
+        ):
+            place = QHBoxLayout()
+            place.addWidget(parts[0], stretch=1)
+            place.addWidget(parts[1].native)
+            place.addWidget(parts[2].native)
+            given.addRow(title, place)
         column.addLayout(given)
         self.headings: dict[str, QLabel] = {}
         for title, forms in (
@@ -172,6 +185,8 @@ class MeasureWidget(RunDock):
         self.reset.changed.connect(control.reset)
         self.choose_map.changed.connect(self._choose_map)
         self.no_map.changed.connect(lambda: control.choose_plate_map(None))
+        self.choose_hr.changed.connect(self._choose_hr)
+        self.no_hr.changed.connect(lambda: control.choose_hr_cells(None))
         self.table.chosen.connect(self._select)
         self.export.changed.connect(self._export)
         self.plots.changed.connect(self._show_plots)
@@ -181,6 +196,8 @@ class MeasureWidget(RunDock):
             (events.images, self._show_phase),
             (events.factor, self._show_given),
             (events.plate_map, self._show_given),
+            (events.hr_cells, self._show_given),
+            (events.means, self._show_means),
             (events.phase, self._show_activity),
             (events.progress, self._follow_activity),
             (events.notes, self.notes.show_text),
@@ -206,6 +223,11 @@ class MeasureWidget(RunDock):
         name, _ = QFileDialog.getOpenFileName(self, "Plate map", "", "CSV (*.csv)")
         if name:
             self.controller.choose_plate_map(Path(name))
+
+    def _choose_hr(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "HR images of a few of the cells")
+        if name:
+            self.controller.choose_hr_cells(Path(name))
 
     def _export(self) -> None:
         if path := ask_where(self, "Export table", "measurements.csv", TABLES):
@@ -237,6 +259,7 @@ class MeasureWidget(RunDock):
         super()._show_all()
         if self.state.result is not None:
             self._show_result()
+        self._show_means()
 
     def _show_settings(self) -> None:
         settings = self.state.settings
@@ -262,6 +285,10 @@ class MeasureWidget(RunDock):
         self.plate_map.setText(NO_PLATE_MAP if path is None else path.name)
         self.plate_map.setToolTip(CROPS_TELL if path is None else for_qt(str(path)))
         self.no_map.enabled = path is not None
+        path = self.state.hr_cells
+        self.hr_cells.setText(NO_HR_CELLS if path is None else path.name)
+        self.hr_cells.setToolTip(NOT_CORRECTED if path is None else for_qt(str(path)))
+        self.no_hr.enabled = path is not None
 
     def _allow(self, busy: str) -> None:
         none = "" if self.state.result is not None else "There is no table yet: measure first."
@@ -288,6 +315,12 @@ class MeasureWidget(RunDock):
         if result is not None:
             self.shown.show_table(result.table, columns_of(result.table, result.record))
             self.tabs.setCurrentIndex(1)
+
+    def _show_means(self) -> None:
+        table = None if self.state.means is None else self.state.means.table
+        self.tabs.setTabVisible(MEANS_TAB, table is not None)
+        if table is not None:
+            self.means.show_means(table, str(table["Measurement"].iloc[0]))
 
 
 def _number(value: object) -> object:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_rls.widgets.measure.image_pairs import Images
+    from napari_rls.widgets.measure.measure_job import CorrectedTable
     from napari_rls.widgets.measure.measure_layers import MeasureLayers
     from napari_rls.workflow.measure.measurements import Measurements
 
@@ -39,10 +40,14 @@ class MeasureState(RunState):
         How much LR images are upsampled; 0 to the size of the others.
     plate_map
         File of the conditions, if there is one.
+    hr_cells
+        File of HR images of a few of the cells, by which means are corrected.
     notes
         What is taken from names: wells of files, and what channels are called; in sentences.
     result
         The last measurement.
+    means
+        The corrected means of the last measurement, with HR cells.
     saving
         Whether the table is being written.
     layers
@@ -59,8 +64,10 @@ class MeasureState(RunState):
     images: Images = field(default_factory=dict)
     factor: int = 0
     plate_map: Path | None = None
+    hr_cells: Path | None = None
     notes: str = ""
     result: Measurements | None = None
+    means: CorrectedTable | None = None
     saving: bool = False
     layers: MeasureLayers | None = None
     link: Undoable | None = None
