@@ -9,6 +9,7 @@ import typer
 
 from napari_rls.cli.benchmark import benchmark
 from napari_rls.cli.bundles import bundles
+from napari_rls.cli.check import check
 from napari_rls.cli.demo import demo
 from napari_rls.cli.fields import fields
 from napari_rls.cli.images import crops, degrade
@@ -37,6 +38,7 @@ app.command()(crops)
 app.command()(degrade)
 app.command()(simulate)
 app.command()(measure)
+app.command()(check)
 app.command()(train)
 app.command()(train_pix2pix)
 app.command()(train_fields)
@@ -64,6 +66,7 @@ def main(
 
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
     become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all.
+    'check' tells from HR cells of your own what of it to trust.
     'fields' does all of it for whole LR images of a microscope: it finds their cells too.
     'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images,
     'train-fields' adds to one what starts the search in fields, 'train-flow' what draws samples,
