@@ -130,7 +130,7 @@ def test_perfect_measurements_are_told_as_such() -> None:
     rows = [
         {
             "Metadata_Image": kind, "Metadata_Cell": f"c{k}", "Metadata_Well": "AB"[k % 2],
-            "Value": value,
+            "Metadata_Condition": "", "Value": value,
             "Value_q05": value - 0.5, "Value_q50": value + 0.1, "Value_q95": value + 0.5,
             "Metadata_Interval": "5 samples", "Quality_PoorFit": k < 6,
             "Quality_OutOfDomain": False,
@@ -144,10 +144,15 @@ def test_perfect_measurements_are_told_as_such() -> None:
     assert found.r == pytest.approx(1)
     assert found.r_sr == pytest.approx(1)
     assert found.r_within == pytest.approx(1)
+    # Where no well is known, conditions count.
+    named = table.assign(Metadata_Condition=table["Metadata_Well"], Metadata_Well="")
+    assert compare(named, 8, "Value", judged=True).r_within == pytest.approx(1)
+    assert np.isnan(compare(table.assign(Metadata_Well="A"), 8, "Value", judged=True).r_within)
     apart = table.assign(Value_q50=np.where(table["Metadata_Well"] == "A", 5.0, 1.0))
     assert np.isnan(compare(apart, 8, "Value", judged=True).r_within)
     assert np.isnan(found.r_lr)
     assert found.bias == pytest.approx(0.1)
+    assert found.bias_reach == pytest.approx(0)
     assert found.width == pytest.approx(1)
     assert np.isnan(compare(table, 8, "Value", judged=False).poor_fit)
     none = compare(table.assign(Value_q05=np.nan), 8, "Value", judged=True)

@@ -29,7 +29,8 @@ from napari_rls.workflow.check.verdict import (
 
 GOOD = Found(
     factor=8, column="Ratio", cells=400, of=400, r=0.95, r_low=0.94, r_high=0.96, r_within=0.92,
-    r_sr=0.9, r_lr=0.5, error=0.1, error_sr=0.2, bias=0.0, spread=1.0, span=3.0, held=0.9,
+    r_sr=0.9, r_lr=0.5, error=0.1, error_sr=0.2, bias=0.0, bias_reach=0.01,
+    spread=1.0, span=3.0, held=0.9,
     held_low=0.87, held_high=0.93, width=0.6, wider=1.0, corrected="5 samples", poor_fit=0.05,
     out_of_domain=0.0,
 )  # fmt: skip
@@ -112,6 +113,16 @@ def test_only_what_changes_the_verdict_makes_it_unsure() -> None:
     assert (unsure.level, unsure.sure) == ("cells", False)
     assert "(inside wells 0.47 to 0.78)" in unsure.sentence
     assert correlation_interval(0.65, unsure.needed)[0] == pytest.approx(0.6, abs=1e-3)
+
+
+def test_a_bias_may_be_chance() -> None:
+    unsure = judge(found(bias=-0.28, bias_reach=0.1))
+    assert (unsure.level, unsure.sure) == ("nothing", False)
+    assert "the bias -0.28 ± 0.1" in unsure.sentence
+    # Four times as many cells halve its reach; 0.03 must be left.
+    assert unsure.needed == 0
+    assert judge(found(cells=60, bias=-0.28, bias_reach=0.1)).needed in range(640, 680)
+    assert "bias" not in judge(found(cells=30, r=0.82)).sentence
 
 
 def test_what_lies_at_a_limit_is_never_settled() -> None:

@@ -172,8 +172,8 @@ def _numbers(made: Checked) -> Markup:
     found = html.paragraph(
         "cells: those that could be measured, of all. r: correlation of the middle of the samples "
         "(_q50) with the truth over cells, and its 95 % interval; beside it that of what is left "
-        "without the mean of each well, that of the SR image's own value and of the LR image's, "
-        "upsampled. error: median absolute error. held: share of "
+        "without the mean of each well or condition, that of the SR image's own value and "
+        "of the LR image's, upsampled. error: median absolute error. held: share of "
         "the 90 % intervals that hold the truth, and its 95 % interval. width: median width of "
         "the intervals, and over the width that holds 90 % of the truths, which is 1 for an "
         "interval that tells nothing of its cell. flagged: cells whose SR does not fit LR, and "
@@ -208,7 +208,7 @@ def _row(f: Found) -> html.Row:
         number(f.r_sr),
         number(f.r_lr),
         html.Cell(html.number(f.error), f"SR image {html.number(f.error_sr)}"),
-        html.number(f.bias),
+        html.Cell(html.number(f.bias), f"\N{PLUS-MINUS SIGN} {html.number(f.bias_reach)}"),
         html.Cell(f"{percent(f.held)} %", held),
         html.Cell(html.number(f.width), f"{share} of the truths' width"),
         ", ".join(flags),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import TableError
 from napari_rls.evaluation.agreement import agreement, coverage
-from napari_rls.evaluation.tables import CELL, IMAGE, WELL
+from napari_rls.evaluation.tables import CELL, CONDITION, IMAGE, WELL
 from napari_rls.measure.columns import INTERVAL, OUT_OF_DOMAIN, POOR_FIT, summary_columns
 from napari_rls.measure.intervals import TABLE_LEVEL
 
@@ -38,13 +38,14 @@ class Found:
     r, r_low, r_high
         Correlation of the middle of the samples with the truth, and its 95 % interval.
     r_within
-        The same of what is left without the mean of each well, NaN for cells of fewer than two.
+        The same of what is left without the mean of each well, or condition where no well is
+        known; NaN for cells of fewer than two.
     r_sr, r_lr
         That of the SR image's value, and of the LR image's, upsampled.
     error, error_sr
         Median absolute error of the middle of the samples and of the SR image's value.
-    bias
-        Mean of the middle of the samples less the truth.
+    bias, bias_reach
+        Mean of the middle of the samples less the truth, and half of its 95 % interval.
     spread, span
         Standard deviation of the truth over cells, and the width that holds 90 % of it.
     held, held_low, held_high
@@ -72,6 +73,7 @@ class Found:
     error: float
     error_sr: float
     bias: float
+    bias_reach: float
     spread: float
     span: float
     held: float
@@ -101,6 +103,7 @@ def compare(table: pd.DataFrame, factor: int, column: str, *, judged: bool) -> F
     """
     names = summary_columns(column)
     sr = table[table[IMAGE] == SR].set_index(CELL)
+    groups = sr[WELL].where(sr[WELL] != "", sr[CONDITION])
     truth = table[table[IMAGE] == GT].set_index(CELL)[column].reindex(sr.index)
     parts = [sr[column], truth, *(sr[names[end]] for end in ("q05", "q50", "q95"))]
     usable = np.flatnonzero(np.isfinite(np.array(parts, np.float64)).all(0))
@@ -109,7 +112,7 @@ def compare(table: pd.DataFrame, factor: int, column: str, *, judged: bool) -> F
     of_image = _agreement(chosen, column)
     held = _coverage(chosen, column)
     _, true, low, middle, high = (np.asarray(part, np.float64)[usable] for part in parts)
-    cells = len(true)
+    cells, apart = len(true), middle - true
     r = of_middle.get((SR, "pearson"), math.nan)
     r_low, r_high = correlation_interval(r, cells)
     ends = np.percentile(true, (5, 95)) if cells else (math.nan, math.nan)
@@ -121,12 +124,15 @@ def compare(table: pd.DataFrame, factor: int, column: str, *, judged: bool) -> F
         r=r,
         r_low=r_low,
         r_high=r_high,
-        r_within=_within(middle, true, sr[WELL].to_numpy()[usable]),
+        r_within=_within(middle, true, groups.to_numpy()[usable]),
         r_sr=of_image.get((SR, "pearson"), math.nan),
         r_lr=of_image.get((LR, "pearson"), math.nan),
         error=of_middle.get((SR, "median_absolute_error"), math.nan),
         error_sr=of_image.get((SR, "median_absolute_error"), math.nan),
-        bias=float((middle - true).mean()) if cells else math.nan,
+        bias=float(apart.mean()) if cells else math.nan,
+        bias_reach=_NORMAL_QUANTILE * float(apart.std(ddof=1)) / math.sqrt(cells)
+        if cells > 1
+        else math.nan,
         spread=float(true.std(ddof=1)) if cells > 1 else math.nan,
         span=float(ends[1] - ends[0]),
         held=held[0],
@@ -195,12 +201,12 @@ def share_interval(share: float, cells: int) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-def _within(values: Floats, truth: Floats, wells: NDArray[np.object_]) -> float:
-    """Return the correlation inside wells."""
+def _within(values: Floats, truth: Floats, groups: NDArray[np.object_]) -> float:
+    """Return the correlation of what is left without the mean of each group."""
     pairs = pd.DataFrame({"value": values, "truth": truth})
-    means = pairs.groupby(wells).transform("mean")
+    means = pairs.groupby(groups).transform("mean")
     apart = pairs - means
-    if len(set(wells)) < 2 or not (apart.std() > 0).all():
+    if len(set(groups)) < 2 or not (apart.std() > 0).all():
         return math.nan
     return float(apart["value"].corr(apart["truth"]))
 

@@ -33,15 +33,15 @@ WORDS: Final[dict[Level, str]] = {
 RULES: Final[dict[str, str]] = {
     "what is judged": "The middle of a cell's samples (the column that ends in _q50) with its "
     "90 % interval (_q05 to _q95), against the truth of the same cell.",
-    WORDS["cells"]: f"r over cells is {CELLS_R} or more, inside wells (where there are several) "
-    f"{CELLS_WITHIN} or more, at least {100 * CELLS_HELD:.0f} % of the 90 % intervals hold the "
-    "truth, and means can be trusted.",
+    WORDS["cells"]: f"r over cells is {CELLS_R} or more, inside wells or else conditions "
+    f"(where there are several) {CELLS_WITHIN} or more, at least {100 * CELLS_HELD:.0f} % of the "
+    "90 % intervals hold the truth, and means can be trusted.",
     WORDS["means"]: f"r is {MEANS_R} or more, and the mean error (bias) is at most {MOST_BIAS} "
     "standard deviations of the truth over cells. Means are those of many cells, as of a well.",
     WORDS["nothing"]: "All else.",
     WORDS["too few"]: f"Fewer than {LEAST_CELLS} cells could be measured, or all have one value.",
-    "unsure": "Values inside the 95 % intervals of r and of the share that intervals hold would "
-    "lead to another verdict; how many cells would settle it is told.",
+    "unsure": "Values inside the 95 % intervals of r, bias and the share of intervals would lead "
+    "to another verdict; how many cells would settle it is told.",
 }
 """The rules, for page and documents, by what they lead to."""
 
@@ -89,7 +89,7 @@ def judge(found: Found) -> Verdict:
             "of all conditions.",
             sure=False,
         )
-    level = _level(found, found.r, found.r_within, found.held)
+    level = _level(found, found.r, found.r_within, found.held, abs(found.bias))
     sure = _possible(found, found.cells) == {level}
     needed = 0 if sure else cells_needed(found)
     sentence = f"{WORDS[level].capitalize()}: {_reason(found, level)}."
@@ -118,11 +118,13 @@ def _possible(found: Found, cells: int) -> set[Level]:
         correlation_interval(found.r_within, cells),
         share_interval(found.held, cells),
     )
-    return {_level(found, *(pair[k] for pair in ends)) for k in (0, 1)}
+    reach = found.bias_reach * math.sqrt(found.cells / cells)
+    biases = (abs(found.bias) + reach, max(abs(found.bias) - reach, 0.0))
+    return {_level(found, *(pair[k] for pair in (*ends, biases))) for k in (0, 1)}
 
 
-def _level(found: Found, r: float, within: float, held: float) -> Level:
-    if not (r >= MEANS_R and abs(found.bias) <= MOST_BIAS * found.spread):
+def _level(found: Found, r: float, within: float, held: float, bias: float) -> Level:
+    if not (r >= MEANS_R and bias <= MOST_BIAS * found.spread):
         return "nothing"
     # Without several wells nothing is known inside them.
     single = r >= CELLS_R and not within < CELLS_WITHIN and held >= CELLS_HELD
@@ -154,9 +156,12 @@ def _reason(found: Found, level: Level) -> str:
 def _unsure(found: Found, needed: int) -> str:
     low, high = correlation_interval(found.r_within, found.cells)
     within = f" (inside wells {low:.2f} to {high:.2f})" if math.isfinite(low) else ""
+    off = ""
+    if abs(abs(found.bias) - MOST_BIAS * found.spread) <= found.bias_reach:
+        off = f", the bias {found.bias:.2g} \N{PLUS-MINUS SIGN} {found.bias_reach:.2g}"
     ends = (
         f"r may be {found.r_low:.2f} to {found.r_high:.2f}{within}, the share "
-        f"{100 * found.held_low:.0f} to {100 * found.held_high:.0f} %"
+        f"{100 * found.held_low:.0f} to {100 * found.held_high:.0f} %{off}"
     )
     if needed:
         return f"Unsure: with {found.cells} cells {ends}; about {needed} cells would settle it."
