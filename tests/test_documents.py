@@ -33,6 +33,7 @@ from napari_rls.workflow.benchmark.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.cells.degrade import DegradeSettings, degrade
 from napari_rls.workflow.cells.simulated import SimulateSettings
 from napari_rls.workflow.cells.stack import stack_from_array
+from napari_rls.workflow.check.check_settings import CheckSettings
 from napari_rls.workflow.super_resolve.kept_resolver import super_resolve
 from napari_rls.workflow.super_resolve.result import Collector
 
@@ -49,6 +50,7 @@ SETTINGS: dict[str, type[BaseModel]] = {
     "train-fields": FieldEncoderSettings,
     "train-pix2pix": Pix2PixSettings,
     "benchmark": BenchmarkSettings,
+    "check": CheckSettings,
 }
 """The settings whose fields a command has as options."""
 

@@ -116,7 +116,7 @@ def benchmark(
     """
     with exit_code(WRONG_USAGE):
         listed = {
-            "factors": _numbers(factors),
+            "factors": split_numbers(factors),
             "methods": METHODS if methods.strip() == ALL else _list(methods),
             "features": None if features is None else _list(features),
         }
@@ -187,7 +187,14 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def split_numbers(text: str) -> tuple[int, ...]:
+    """Return the factors of a list such as ``8,16``.
+
+    Raises
+    ------
+    SettingsError
+        If an entry is no whole number.
+    """
     try:
         return tuple(int(part) for part in _list(text))
     except ValueError:

@@ -9,6 +9,7 @@ import typer
 
 from napari_rls.cli.benchmark import benchmark
 from napari_rls.cli.bundles import bundles
+from napari_rls.cli.check import check
 from napari_rls.cli.demo import demo
 from napari_rls.cli.fields import fields
 from napari_rls.cli.images import crops, degrade
@@ -39,6 +40,7 @@ app.command()(degrade)
 app.command()(simulate)
 app.command()(measure)
 app.command()(means)
+app.command()(check)
 app.command()(train)
 app.command()(train_pix2pix)
 app.command()(train_fields)
@@ -66,7 +68,8 @@ def main(
 
     Fields become HR cells with 'crops', HR cells become LR cells with 'degrade', and LR cells
     become SR cells with 'super-resolve'. 'measure' makes a table of measurements of them all,
-    and 'means' corrects means of wells by HR images of a few cells.
+    and 'means' corrects means of wells by HR images of a few cells. 'check' tells from HR cells of
+    your own what of it to trust.
     'fields' does all of it for whole LR images of a microscope: it finds their cells too.
     'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images,
     'train-fields' adds to one what starts the search in fields, 'train-flow' what draws samples,

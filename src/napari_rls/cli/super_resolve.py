@@ -118,7 +118,7 @@ def super_resolve(
         with (
             exit_code(FAILED),
             on_stop(sentence),
-            _View() as view,
+            FilesView() as view,
             closing(job.updates(files)) as updates,
         ):
             for update in updates:
@@ -131,7 +131,7 @@ def super_resolve(
         raise typer.Exit(FAILED)
 
 
-class _View(SearchProgress):
+class FilesView(SearchProgress):
     """Sentences, an estimate for every file that takes long, and its bar."""
 
     def __init__(self) -> None:

@@ -89,10 +89,10 @@ def read_cells(
     InputError
         If a file cannot be used, or there is no cell.
     """
-    pool, readings = _read(files, manifest, plate_map)
+    pool, readings = read_pool(files, manifest, plate_map)
     apart = None
     if classifier:
-        apart, others = _read(classifier, manifest, plate_map)
+        apart, others = read_pool(classifier, manifest, plate_map)
         readings += others
     chosen = choose(pool, settings.cells, settings.seed)
     crops = tuple(pool.crops[k] for k in chosen)
@@ -108,12 +108,25 @@ def read_cells(
 
 def choose(stack: CellStack, count: int, seed: int) -> NDArray[np.intp]:
     """Return indices of at most ``count`` random cells of every well and condition, in order."""
+    picked = [members[:count] for members in _shuffled(stack, seed)]
+    return np.sort(np.concatenate(picked)).astype(np.intp)
+
+
+def choose_of_all(stack: CellStack, count: int, seed: int) -> NDArray[np.intp]:
+    """Return indices of at most ``count`` random cells in all, as many of each well, in order."""
+    groups = _shuffled(stack, seed)
+    turns = np.concatenate([np.arange(len(members)) for members in groups])
+    first = np.argsort(turns, kind="stable")[:count]
+    return np.sort(np.concatenate(groups)[first]).astype(np.intp)
+
+
+def _shuffled(stack: CellStack, seed: int) -> list[NDArray[np.intp]]:
+    """Return the cells of every well and condition in an order drawn by lot."""
     rng = np.random.default_rng(seed)
     groups: dict[tuple[str, str], list[int]] = {}
     for k, crop in enumerate(stack.crops):
         groups.setdefault((crop.well or crop.file, crop.condition), []).append(k)
-    picked = [rng.permutation(members)[:count] for members in groups.values()]
-    return np.sort(np.concatenate(picked)).astype(np.intp)
+    return [rng.permutation(members) for members in groups.values()]
 
 
 def groups_of(stack: CellStack) -> tuple[list[str], str]:
@@ -177,12 +190,33 @@ def is_in(stack: CellStack, condition: str) -> NDArray[np.bool_]:
     return np.isin(names, members(list(dict.fromkeys(names)), condition))
 
 
-def _read(
-    files: Sequence[Path], manifest: Manifest, plate_map: PlateMap | None
+def read_pool(
+    files: Sequence[Path],
+    manifest: Manifest,
+    plate_map: PlateMap | None = None,
+    channels: Sequence[str] = (),
 ) -> tuple[CellStack, list[tuple[str, Reading]]]:
+    """Read HR cells, or cut them out of whole fields; return all of them, and how files were read.
+
+    Parameters
+    ----------
+    files, manifest, plate_map
+        As for :func:`read_cells`.
+    channels
+        Channels of the files in the bundle's order, by name or index; empty: by the bundle's
+        names, else as they come.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used, or there is no cell.
+    """
     files = one_of_each_set(files)[0]
     names = names_of([path.absolute() for path in files])
-    stacks = [_cells(p, name, manifest, plate_map) for p, name in zip(files, names, strict=True)]
+    stacks = [
+        _cells(path, name, manifest, plate_map, channels)
+        for path, name in zip(files, names, strict=True)
+    ]
     joined = join(stacks, name=", ".join(names[:3]))
     finite = np.isfinite(joined.data).all((1, 2, 3))
     if not finite.all():
@@ -193,10 +227,16 @@ def _read(
     return joined, [(name, s.reading) for name, s in zip(names, stacks, strict=True)]
 
 
-def _cells(path: Path, name: str, manifest: Manifest, plate_map: PlateMap | None) -> CellStack:
+def _cells(
+    path: Path,
+    name: str,
+    manifest: Manifest,
+    plate_map: PlateMap | None,
+    channels: Sequence[str],
+) -> CellStack:
     """Read HR cells, or cut them out of fields; ``name`` is the file's, told apart from others."""
     read = replace(read_stack(path), name=name)
-    stack = choose_channels(read, (), manifest.channel_names)
+    stack = choose_channels(read, channels, manifest.channel_names)
     wanted, (height, width) = manifest.hr_size, stack.data.shape[-2:]
     if len(stack.channels) != len(manifest.channel_names):
         raise InputError(
