@@ -147,7 +147,7 @@ def coverage(
         for nominal, names in sorted(chosen.items()):
             low, high = (values_of(own, name)["value"].to_numpy() for name in names)
             if not (np.isnan(low) & np.isnan(high)).all():
-                counts = _count(own["truth"].to_numpy(), low, high, level)
+                counts = count_inside(own["truth"].to_numpy(), low, high, level)
                 rows.append({IMAGE: kind, "nominal": nominal, **counts})
     if not rows:
         raise TableError(f"No cell has an interval of {column!r}; they are all empty.")
@@ -184,7 +184,11 @@ def _compare(values: Floats, truth: Floats) -> dict[str, float]:
     }
 
 
-def _count(truth: Floats, low: Floats, high: Floats, level: float) -> dict[str, Any]:
+def count_inside(truth: Floats, low: Floats, high: Floats, level: float = 0.95) -> dict[str, Any]:
+    """Count intervals that hold the true value: ``n`` to ``observed_high`` of :func:`coverage`.
+
+    Values and ends are (N,); ``level`` is that of the Wilson intervals.
+    """
     known = np.isfinite(truth) & np.isfinite(low) & np.isfinite(high)
     truth, low, high = truth[known], low[known], high[known]
     n = len(truth)
