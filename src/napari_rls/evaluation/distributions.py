@@ -32,9 +32,9 @@ def crps_of_samples(draws: NDArray[np.floating], truth: NDArray[np.floating]) ->
     >>> crps_of_samples(np.array([[0.0], [2.0]]), np.array([1.0]))
     array([0.])
     """
-    values = np.asarray(draws, np.float64)
-    finite = np.isfinite(values)
-    count = finite.sum(0)
+    given = np.asarray(draws, np.float64)
+    finite = np.isfinite(given)
+    values, count = np.where(finite, given, 0.0), finite.sum(0)
     far = np.where(finite, np.abs(values - truth), 0.0).sum(0)
     pairs = np.abs(values[:, None] - values[None])
     apart = np.where(finite[:, None] & finite[None], pairs, 0.0).sum((0, 1))

@@ -50,7 +50,7 @@ def distributions(
     was fitted on the benchmark's own cells of other wells. ``coverage_low`` and so on are 95 %
     Wilson intervals, which take cells for independent.
     """
-    folds = _folds(outcome)
+    folds = folds_of(outcome)
     for factor, own in cells.groupby(FACTOR, sort=False):
         truth = own[own[IMAGE] == GT]
         judge = _Judge(outcome, int(str(factor)), truth, folds)
@@ -166,7 +166,7 @@ class _Judge:
         }
 
 
-def _folds(outcome: Outcome) -> NDArray[np.intp]:
+def folds_of(outcome: Outcome) -> NDArray[np.intp]:
     """Return which part each cell is in: that of its well, if wells are known."""
     groups, _ = groups_of(outcome.cells.hr)
     names = sorted(set(groups))
