@@ -59,7 +59,7 @@ def agreement(table: pd.DataFrame, column: str, reference: str = "GT") -> pd.Dat
         wells = known.groupby(WELL)[["value", "truth"]].mean()
         rows += [
             {IMAGE: kind, "per": per, "n": len(both), "dropped": dropped}
-            | _compare(both["value"].to_numpy(), both["truth"].to_numpy())
+            | compare(both["value"].to_numpy(), both["truth"].to_numpy())
             for per, both, dropped in (("cell", cells, len(own) - len(cells)), ("well", wells, 0))
         ]
     if not rows:
@@ -171,7 +171,8 @@ def _pairs(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     return others.merge(truth, on=[WELL, CELL], how="left")
 
 
-def _compare(values: Floats, truth: Floats) -> dict[str, float]:
+def compare(values: Floats, truth: Floats) -> dict[str, float]:
+    """Compare finite values (N,) with true ones, as :func:`agreement` does: from ``pearson`` on."""
     error = np.abs(values - truth)
     size = np.abs(truth)
     relative = error[size > 0] / size[size > 0]

@@ -13,7 +13,7 @@ from benchmark_bench import finish, hr_cells, measuring_bundle, settings_of
 
 from napari_rls.evaluation.distributions import crps_of_quantiles, crps_of_samples
 from napari_rls.measure.cells import MeasureSettings
-from napari_rls.measure.intervals import interval
+from napari_rls.measure.intervals import interval, moments
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.direct import build_direct
 from napari_rls.models.direct_spec import DirectColumn, DirectSpec
@@ -96,6 +96,8 @@ def test_samples_are_scored(made: Benchmark) -> None:
     assert samples["coverage"] == pytest.approx(inside.mean())
     assert samples["width"] == pytest.approx((high - low)[known].mean())
     assert np.isfinite(samples["fitted_coverage"])
+    error = np.abs(moments(draws)[0] - truth)
+    assert samples["error"] == pytest.approx(np.nanmedian(error))
     # A value alone has the score of its error, and no interval.
     wide = made.tables["cells"].pivot_table(
         index="Metadata_Cell", columns="Metadata_Image", values=RATIO

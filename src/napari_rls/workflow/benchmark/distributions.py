@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_rls.evaluation.agreement import count_inside
+from napari_rls.evaluation.agreement import compare, count_inside
 from napari_rls.evaluation.distributions import crps_of_quantiles, crps_of_samples
 from napari_rls.evaluation.tables import IMAGE
 from napari_rls.measure.cells import MeasureSettings
@@ -18,6 +18,7 @@ from napari_rls.measure.intervals import (
     fit_correction,
     fit_widening,
     interval,
+    moments,
 )
 from napari_rls.models.direct_spec import LEVELS
 from napari_rls.workflow.benchmark.benchmark_settings import DIRECT
@@ -43,8 +44,10 @@ def distributions(
     """Yield rows of what methods tell of a measurement beside a value, those of a search at a time.
 
     A row per factor, measurement and method: ``n`` cells; ``of``, what was told of each (a value,
-    samples, quantiles); ``crps``, the mean continuous ranked probability score, with its 95 %
-    bootstrap interval; that of a method which tells a value alone is its mean absolute error.
+    samples, quantiles); ``error`` (median absolute) and ``pearson`` of its middle: the value, the
+    mean of the samples, the median; ``crps``, the mean continuous ranked probability score, with
+    its 95 % bootstrap interval; that of a method which tells a value alone is its mean absolute
+    error.
     ``coverage`` and ``width`` (mean) of the intervals of 90 % as they are told: corrected where
     the bundle knows how; and, ``fitted_coverage`` and ``fitted_width``, of those whose correction
     was fitted on the benchmark's own cells of other wells. ``coverage_low`` and so on are 95 %
@@ -88,14 +91,14 @@ class _Judge:
 
     def value(self, method: str, column: str, values: Floats) -> dict[str, Any]:
         truth = self._of(column)
-        row = self._row(method, column, "1 value", np.abs(values - truth))
+        row = self._row(method, column, "1 value", np.abs(values - truth), values)
         nothing = (np.full(len(truth), np.nan),) * 2
         return row | self._ends("", nothing, truth) | self._ends("fitted_", nothing, truth)
 
     def samples(self, method: str, column: str, draws: Floats, ends: Ends) -> dict[str, Any]:
         truth = self._of(column)
         kind = f"{len(draws)} sample{'' if len(draws) == 1 else 's'}"
-        row = self._row(method, column, kind, crps_of_samples(draws, truth))
+        row = self._row(method, column, kind, crps_of_samples(draws, truth), moments(draws)[0])
 
         def fitted(others: NDArray[np.bool_], own: NDArray[np.bool_]) -> Ends | None:
             correction = fit_correction(column, draws[:, others], truth[others], (TABLE_LEVEL,))
@@ -108,7 +111,7 @@ class _Judge:
         tenths = [k for k, level in enumerate(LEVELS) if level != 0.5]
         levels = np.array(LEVELS)[tenths]
         score = crps_of_quantiles(told.quantiles[column][tenths], levels, truth)
-        row = self._row(DIRECT, column, f"{len(LEVELS)} quantiles", score)
+        row = self._row(DIRECT, column, f"{len(LEVELS)} quantiles", score, told.median(column))
         raw = told.interval(column, 0.0)
 
         def fitted(others: NDArray[np.bool_], own: NDArray[np.bool_]) -> Ends | None:
@@ -121,19 +124,26 @@ class _Judge:
     def _of(self, column: str) -> Floats:
         return self._truth[column].to_numpy(float)
 
-    def _row(self, method: str, column: str, kind: str, score: Floats) -> dict[str, Any]:
+    def _row(
+        self, method: str, column: str, kind: str, score: Floats, middle: Floats
+    ) -> dict[str, Any]:
         known = score[np.isfinite(score)]
         low, high = np.nan, np.nan
         if len(known) > 1:
             rng = np.random.default_rng(self.settings.seed)
             drawn = rng.integers(len(known), size=(self.settings.bootstrap, len(known)))
             low, high = np.percentile(known[drawn].mean(1), (2.5, 97.5))
+        truth = self._of(column)
+        both = np.isfinite(middle) & np.isfinite(truth)
+        fit = compare(middle[both], truth[both])
         return {
             FACTOR: self.factor,
             COLUMN: column,
             METHOD: method,
             "of": kind,
             "n": len(known),
+            "error": fit["median_absolute_error"],
+            "pearson": fit["pearson"],
             "crps": float(known.mean()) if len(known) else np.nan,
             "crps_low": float(low),
             "crps_high": float(high),

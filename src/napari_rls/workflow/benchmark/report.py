@@ -168,11 +168,12 @@ def _known(made: Benchmark) -> Markup:
     main = str(made.tables["features"][COLUMN].iloc[0])
     return html.paragraph(
         "A method may tell more of a measurement than a value: samples of the image that are "
-        "measured each, or quantiles. CRPS is the mean continuous ranked probability score, in the "
-        "measurement's unit: of samples by the fair estimator, of quantiles twice the mean pinball "
-        "loss at the middles of tenths, of a single value its absolute error. Intervals are of "
-        "90 %: as they are told, and with a correction that was fitted on cells of other wells of "
-        "this benchmark. distributions.csv has all measurements."
+        "measured each, or quantiles. The middle is the value, the mean of the samples or the "
+        "median. CRPS is the mean continuous ranked probability score, in the measurement's unit: "
+        "of samples by the fair estimator, of quantiles twice the mean pinball loss at the middles "
+        "of tenths, of a single value its absolute error. Intervals are of 90 %: as they are told, "
+        "and with a correction that was fitted on cells of other wells of this benchmark. "
+        "distributions.csv has all measurements."
     ) + html.joined(
         distribution_table(made, factor, main) for factor in made.outcome.settings.factors
     )

@@ -121,6 +121,8 @@ def distribution_table(made: Benchmark, factor: int, column: str) -> Markup:
         [
             NAMES.get(str(row[METHOD]), str(row[METHOD])),
             str(row["of"]),
+            html.number(row["error"]),
+            html.number(row["pearson"]),
             html.Cell(
                 html.number(row["crps"]), html.interval(row["crps_low"], row["crps_high"]), place
             ),
@@ -135,6 +137,8 @@ def distribution_table(made: Benchmark, factor: int, column: str) -> Markup:
     header = (
         column,
         "told of each cell",
+        "error of the middle",
+        "its correlation",
         "CRPS ↓",
         "in 90 % intervals",
         "their width",
