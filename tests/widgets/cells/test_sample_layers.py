@@ -13,8 +13,10 @@ from napari_rls.models.trust import Domain, PixelTrust, Trust
 from napari_rls.widgets.contributions.reader import get_reader
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.measure import trust_pixels
 from napari_rls.workflow.measure.image_files import read_images
 from napari_rls.workflow.measure.trust_levels import SAMPLING, SEARCH
+from napari_rls.workflow.measure.trust_pixels import TrustMask
 from napari_rls.workflow.super_resolve.sr_files import write_samples
 
 
@@ -165,6 +167,31 @@ def test_a_trust_mask_on_request_and_never_of_an_earlier_run(bench: Bench, tmp_p
     bench.controller.start()
     bench.thread.finish()
     assert layers(bench, "trust") == []
+
+
+def test_a_trust_mask_follows_a_new_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = PixelTrust(cells=50, alpha=0.2, smoothing=0, blur=1, limits=(0, 0), shares=(0, 0))
+
+    def by_half(_sr: np.ndarray, samples: np.ndarray, _record: object) -> TrustMask:
+        return TrustMask(samples.std(0) <= np.median(samples.std(0)), known)
+
+    monkeypatch.setattr(trust_pixels, "trust_mask", by_half)
+    bench.add_lr()
+    bench.controller.start()
+    bench.thread.finish()
+    bench.controller.show_trust_mask()
+    before = [layer.data.copy() for layer in layers(bench, "trust")]
+    bench.controller.change("seed", 5)
+    bench.controller.start()
+    assert not any(layer.visible for layer in layers(bench, "trust"))
+    bench.thread.finish()
+    shown, samples = layers(bench, "trust"), layers(bench, "samples")
+    stacked = np.stack([layer.data.std(0) for layer in samples])
+    np.testing.assert_array_equal(
+        np.stack([layer.data for layer in shown]), stacked <= np.median(stacked)
+    )
+    assert any((a.data != b).any() for a, b in zip(shown, before, strict=True))
+    assert [layer.visible for layer in shown] == [False, True]
 
 
 def test_a_run_without_samples_has_no_such_layer(bench: Bench) -> None:

@@ -15,11 +15,12 @@ from napari_rls.widgets.cells.layer_facts import channel_names
 from napari_rls.widgets.cells.own_layers import PLACE, OwnLayers
 from napari_rls.widgets.common.view import remove_layers
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
-from napari_rls.workflow.cells.write import STATISTIC_KEY
-from napari_rls.workflow.measure.trust_pixels import STATISTIC, TrustMask, trust_mask
+from napari_rls.workflow.cells.write import STATISTIC_KEY, TRUST_MASK
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+    from napari_rls.workflow.measure.trust_pixels import TrustMask
 
 SAMPLE_AXIS = "sample"
 
@@ -231,6 +232,8 @@ class SampleLayers:
         One layer per channel: where it is orange, the pixel cannot be trusted. That of the
         last channel is in view; layers that are there already keep their look.
         """
+        from napari_rls.workflow.measure.trust_pixels import trust_mask
+
         images = [np.asarray(like.data) for like in self._sr]
         side = images[0].shape[-2:]
         found = trust_mask(
@@ -247,7 +250,7 @@ class SampleLayers:
                 own.make(
                     found.pixels[:, channel].reshape(like.data.shape).astype(np.uint8),
                     _named(like, TRUST),
-                    metadata=_said_of(like, STATISTIC),
+                    metadata=_said_of(like, TRUST_MASK),
                     colormap=_TINT,
                     contrast_limits=(0, 1),
                     blending="translucent",

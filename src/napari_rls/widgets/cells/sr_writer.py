@@ -17,9 +17,8 @@ from napari_rls.widgets.cells.own_layers import input_digest
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.stack import CHANNEL_AXES, CellStack
-from napari_rls.workflow.cells.write import STATISTIC_KEY, record_path, stem
+from napari_rls.workflow.cells.write import STATISTIC_KEY, TRUST_MASK, record_path, stem
 from napari_rls.workflow.compare.method_results import BICUBIC
-from napari_rls.workflow.measure.trust_pixels import STATISTIC
 from napari_rls.workflow.super_resolve.sr_files import (
     kind_of,
     write_generated,
@@ -34,7 +33,7 @@ _OTHER_FORMAT = re.compile(r"\.[A-Za-z]{2,5}")
 _STATISTICS = {
     "mean of the samples": "mean",
     "standard deviation of the samples": "sd",
-    STATISTIC: "trust",
+    TRUST_MASK: "trust",
 }
 
 

@@ -23,7 +23,6 @@ from napari_rls.widgets.measure.measure_job import (
     SaveJob,
 )
 from napari_rls.widgets.measure.measure_layers import DrawnLabels, MeasureLayers
-from napari_rls.workflow.measure.table_origin import LEFT_OPEN_KEY
 
 if TYPE_CHECKING:
     from napari_rls.workflow.measure.image_sets import Kind
@@ -164,6 +163,8 @@ def describe(result: Measurements, seconds: float) -> str:
 
 def _left_open(result: Measurements) -> str:
     """Return what the samples say that LR images leave open, "" without samples."""
+    from napari_rls.workflow.measure.table_origin import LEFT_OPEN_KEY
+
     main = headline_columns(MeasureSettings.model_validate(result.record["settings"]))[0]
     shares = [entry.get(LEFT_OPEN_KEY, {}) for entry in result.record["images"]]
     found = next((share[main] for share in shares if main in share), None)

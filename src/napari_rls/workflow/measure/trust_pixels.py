@@ -13,9 +13,6 @@ from napari_rls.measure.trust_mask import mask
 from napari_rls.models.trust import PixelTrust
 from napari_rls.workflow.measure.trust_levels import judge_cells, trust_of
 
-STATISTIC = "trust mask (1: the pixel can be trusted, 0: not)"
-"""What records of masks say that they are."""
-
 
 @dataclass(frozen=True, eq=False)
 class TrustMask:
