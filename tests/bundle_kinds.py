@@ -10,6 +10,7 @@ import torch
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.bundle import Bundle, empty_bundle
 from napari_rls.models.camera import CameraNoise
+from napari_rls.models.direct_spec import DirectColumn, DirectSpec
 from napari_rls.models.field_specs import FieldEncoderSpec, FlowMatchingSpec, LevelsAt
 from napari_rls.models.manifest import (
     Channel,
@@ -44,6 +45,7 @@ def kind_of_bundle(
     field_encoder: bool = False,
     flow_matching: bool = False,
     pix2pix: bool = False,
+    direct: bool = False,
     camera: bool = False,
     trust: bool = False,
     discriminator: bool = False,
@@ -68,6 +70,7 @@ def kind_of_bundle(
         else None,
         flow_matching=_flow_matching() if flow_matching else None,
         pix2pix=Pix2PixSpec(networks=tuple(map(_unet, FACTORS))) if pix2pix else None,
+        direct=_direct() if direct else None,
         training=Training(data="none", images=10, kimg=0.5, validation=2, kid=-0.01, fid=12.5),
         measurement={"assay": "translocation", "reach": 6.0, "background": None} if trust else {},
         trust=tuple(map(_trust, FACTORS)) if trust else (),
@@ -109,6 +112,9 @@ def outputs(bundle: Bundle) -> dict[str, torch.Tensor]:
                 made["drawn"] = bundle.flow_matching.draw(images, images, images, known)
         for factor, unet in bundle.pix2pix.items():
             made[f"unet {factor}"] = unet(torch.nn.functional.avg_pool2d(images, factor))
+        if bundle.direct is not None:
+            small = torch.nn.functional.avg_pool2d(images, 4)
+            made["direct"] = bundle.direct.turned(small, 4)
         if bundle.discriminator:
             judge = Discriminator(bundle.manifest.architecture)
             judge.load_state_dict(dict(bundle.discriminator))
@@ -142,6 +148,26 @@ def _field_encoder(channels: int, image: bool) -> FieldEncoderSpec:
         ratios=(4, 20),
         l1=0.5,
         levels=(levels,),
+        data="none",
+    )
+
+
+def _direct() -> DirectSpec:
+    columns = (
+        DirectColumn(column="ratio", centre=1.5, scale=0.25, widening=(-0.5, None)),
+        DirectColumn(column="area", centre=-100, scale=2000, widening=(12.0, 0.0)),
+    )
+    return DirectSpec(
+        factors=FACTORS,
+        width=2,
+        measurement={"assay": "translocation"},
+        columns=columns,
+        images=10,
+        validation=4,
+        files=2,
+        steps=5,
+        batch_size=4,
+        seed=0,
         data="none",
     )
 

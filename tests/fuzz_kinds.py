@@ -161,7 +161,7 @@ def _table(ending: str) -> Kind:
 
 
 def _bundle(folder: Path) -> None:
-    parts = ("encoders", "pix2pix", "camera", "trust", "discriminator")
+    parts = ("encoders", "pix2pix", "direct", "camera", "trust", "discriminator")
     kind_of_bundle(**dict.fromkeys(parts, True)).save(folder / "a.rls.safetensors")
 
 

@@ -26,6 +26,7 @@ from napari_rls.models import bundle as bundles
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.settings import Settings
+from napari_rls.training.direct_settings import DirectSettings
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.training.training_settings import TrainSettings
@@ -49,6 +50,7 @@ SETTINGS: dict[str, type[BaseModel]] = {
     "train": TrainSettings,
     "train-fields": FieldEncoderSettings,
     "train-pix2pix": Pix2PixSettings,
+    "train-direct": DirectSettings,
     "benchmark": BenchmarkSettings,
     "check": CheckSettings,
 }

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_rls.measure.intervals import LEVELS, fit_correction, interval, moments, summarise
+from napari_rls.measure.intervals import (
+    LEVELS,
+    fit_correction,
+    fit_widening,
+    interval,
+    moments,
+    summarise,
+)
 
 
 def test_uncorrected_interval_is_the_prediction_interval_of_one_more_draw() -> None:
@@ -87,3 +94,25 @@ def test_a_level_that_was_not_fitted_is_refused() -> None:
     draws, truth = _misjudged(100, 0)
     with pytest.raises(ValueError, match=r"no level 0\.7"):
         interval(draws, 0.7, fit_correction("x", draws, truth))
+
+
+def test_widened_intervals_hold_the_share_that_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    # Intervals of half the width that they should have, and of twice: -+1.645 sd is of 90 %.
+    for half, sign in ((0.8, 1), (3.3, -1)):
+        more = []
+        for _ in range(2000):
+            truth = rng.normal(size=19)
+            more.append(fit_widening(np.full(19, -half), np.full(19, half), truth, 0.9))
+        assert np.sign(np.median(more)) == sign
+        fresh = rng.normal(size=(2000, 50))
+        held = np.abs(fresh) <= half + np.array(more)[:, None]
+        # Of 19 sorted gaps the 18th: exactly 18 / 20 are below it.
+        assert held.mean() == pytest.approx(0.9, abs=0.006)
+
+
+def test_too_few_cells_tell_no_widening() -> None:
+    ends = np.zeros(9), np.ones(9)
+    truth = np.linspace(0, 1.8, 9)
+    assert fit_widening(*ends, truth, 0.9) == pytest.approx(0.8)
+    assert fit_widening(*ends, np.where(truth > 1.7, np.nan, truth), 0.9) is None

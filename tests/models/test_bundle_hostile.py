@@ -23,7 +23,7 @@ KEY = "napari-rls"
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "kind.rls.safetensors"
-    parts = ("encoders", "pix2pix", "camera", "trust", "discriminator")
+    parts = ("encoders", "pix2pix", "direct", "camera", "trust", "discriminator")
     kind_of_bundle(**dict.fromkeys(parts, True)).save(path)
     return path
 
@@ -93,6 +93,7 @@ NUMBERS = """
     trust.0.domain.centre.0 trust.0.domain.precision.0.1 trust.0.domain.threshold
     trust.0.domain.false_alarms trust.0.corrections.0.floor trust.0.corrections.0.levels.0
     trust.0.corrections.0.below.0 trust.0.corrections.0.above.1 trust.0.corrections.0.median
+    direct.columns.0.centre direct.columns.0.scale direct.columns.0.widening.0
 """
 
 
@@ -113,6 +114,14 @@ def test_numbers_that_nobody_can_compute_with(path: Path, place: str, value: flo
         ("pix2pix.networks", [], "does not belong there"),
         ("pix2pix.networks.0.factor", 0, "pix2pix.networks.0.factor"),
         ("pix2pix.networks.0.width", 512, "but the manifest asks for"),
+        ("direct.factors", [2, 2], "each factor once"),
+        ("direct.factors", [2, 3], "no multiple of the direct factor 3"),
+        ("direct.factors", [2], "a widening for each factor"),
+        ("direct.factors", [4, 8], "but the manifest asks for"),
+        ("direct.columns", [], "direct.columns"),
+        ("direct.columns.1.column", "ratio", "each column once"),
+        ("direct.columns.0.scale", 0, "direct.columns.0.scale"),
+        ("direct.width", 512, "but the manifest asks for"),
         ("channels", [], "manifest is not valid"),
         ("architecture.channel_base", 1, "leaves no feature maps"),
         ("architecture.resolution", 0, "architecture.resolution"),
@@ -165,6 +174,7 @@ def with_tensor(path: Path, name: str, tensor: torch.Tensor) -> None:
         "generator.synthesis.b8.conv1.noise_const",
         "flow.mean",
         "pix2pix.2.up.0.weight",
+        "direct.layers.0.weight",
         "encoder.4.layers.1.weight",
         "discriminator.fc.weight",
     ],

@@ -25,6 +25,7 @@ PARTS = (
     "field_encoder",
     "flow_matching",
     "pix2pix",
+    "direct",
     "camera",
     "trust",
     "discriminator",
@@ -76,23 +77,24 @@ def test_round_trip(kind: str, tmp_path: Path) -> None:
 
 
 ADDED = {
-    1: ("measurement", "trust", "pix2pix", "camera", "field_encoder", "flow_matching"),
-    2: ("pix2pix", "camera", "field_encoder", "flow_matching"),
-    3: ("camera", "field_encoder", "flow_matching"),
-    4: ("field_encoder", "flow_matching"),
-    5: ("flow_matching",),
+    1: ("measurement", "trust", "pix2pix", "camera", "field_encoder", "flow_matching", "direct"),
+    2: ("pix2pix", "camera", "field_encoder", "flow_matching", "direct"),
+    3: ("camera", "field_encoder", "flow_matching", "direct"),
+    4: ("field_encoder", "flow_matching", "direct"),
+    5: ("flow_matching", "direct"),
+    6: ("direct",),
 }
 """Fields that a format has not yet."""
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7])
 @pytest.mark.parametrize("kind", ["maf", "realnvp"])
 def test_older_formats_are_read_as_they_were_written(
     version: int, kind: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "old.rls.safetensors"
     missing = ADDED.get(version, ())
-    known = ("encoders", "field_encoder", "flow_matching", "pix2pix", "camera", "trust")
+    known = ("encoders", "field_encoder", "flow_matching", "pix2pix", "direct", "camera", "trust")
     parts = {part: part not in missing for part in known}
     made = kind_of_bundle(**parts, flow={"kind": kind})
     made.save(path)

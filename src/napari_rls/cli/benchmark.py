@@ -23,8 +23,7 @@ from napari_rls.cli.reporting import (
 )
 from napari_rls.errors import InputError, SettingsError
 from napari_rls.files.outputs import check_outputs, write_or_keep
-from napari_rls.search.settings import METHODS
-from napari_rls.workflow.benchmark.benchmark_settings import BenchmarkSettings
+from napari_rls.workflow.benchmark.benchmark_settings import COMPARED, BenchmarkSettings
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import FORMATS
 from napari_rls.workflow.cells.reading import told_readings
@@ -79,7 +78,7 @@ def benchmark(
     ] = "8,16",
     methods: Annotated[
         str,
-        typer.Option(metavar="LIST", help=f"Methods: all, or some of {','.join(METHODS)}."),
+        typer.Option(metavar="LIST", help=f"Methods: all, or some of {','.join(COMPARED)}."),
     ] = ALL,
     features: Annotated[
         str | None,
@@ -117,7 +116,7 @@ def benchmark(
     with exit_code(WRONG_USAGE):
         listed = {
             "factors": split_numbers(factors),
-            "methods": METHODS if methods.strip() == ALL else _list(methods),
+            "methods": COMPARED if methods.strip() == ALL else _list(methods),
             "features": None if features is None else _list(features),
         }
         settings = build(BenchmarkSettings, options | listed)
@@ -156,7 +155,7 @@ def benchmark(
         closing(updates(cells, bundle, settings, out)) as work,
     ):
         made = _show(work)
-        for sentence in dict.fromkeys(made.outcome.problems.values()):
+        for sentence in made.outcome.sentences:
             say(sentence)
         with kept_path():
             for path in write_or_keep(out, lambda folder: write_benchmark(folder, made)):

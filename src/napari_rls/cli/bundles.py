@@ -108,6 +108,7 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         ("Flow", flow),
         *_field_encoder(manifest),
         *[(f"Pix2Pix at {net.factor}x", _pix2pix(net)) for net in _networks(manifest)],
+        *_direct(manifest),
         *[
             (f"Trust at {trust.factor}x", _trust(trust, manifest.channel_names))
             for trust in manifest.trust
@@ -158,6 +159,19 @@ def _pix2pix(net: Pix2PixNetwork) -> str:
         f"{net.steps:,} steps on {net.images:,} crops of {net.data}; L1 on {net.validation:,} "
         f"held-out crops {net.l1:.4f}, of bicubic upsampling {net.bicubic_l1:.4f}"
     )
+
+
+def _direct(manifest: Manifest) -> list[tuple[str, str]]:
+    spec = manifest.direct
+    if spec is None:
+        return []
+    factors = ", ".join(f"{factor}x" for factor in spec.factors)
+    fitted = (
+        f"{factors}: {', '.join(column.column for column in spec.columns)}; {spec.steps:,} steps "
+        f"on {spec.images:,} crops of {spec.data}, intervals widened on {spec.validation:,} "
+        f"held-out crops of {spec.files:,} files"
+    )
+    return [("Direct measurements", fitted)]
 
 
 def _trust(trust: Trust, channels: Sequence[str]) -> str:

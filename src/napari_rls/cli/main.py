@@ -20,6 +20,7 @@ from napari_rls.cli.reporting import Commands
 from napari_rls.cli.simulate import simulate
 from napari_rls.cli.super_resolve import super_resolve
 from napari_rls.cli.train import train
+from napari_rls.cli.train_direct import train_direct
 from napari_rls.cli.train_fields import train_fields
 from napari_rls.cli.train_flow import train_flow
 from napari_rls.cli.train_pix2pix import train_pix2pix
@@ -45,6 +46,7 @@ app.command()(train)
 app.command()(train_pix2pix)
 app.command()(train_fields)
 app.command()(train_flow)
+app.command()(train_direct)
 app.command(cls=ListCommand)(benchmark)
 app.add_typer(bundles, name="bundles")
 
@@ -73,8 +75,8 @@ def main(
     'fields' does all of it for whole LR images of a microscope: it finds their cells too.
     'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images,
     'train-fields' adds to one what starts the search in fields, 'train-flow' what draws samples,
-    and 'train-pix2pix' a rival of the search. 'benchmark' compares methods. 'demo' shows it all
-    without any data of your own.
+    and 'train-pix2pix' and 'train-direct' rivals of the search. 'benchmark' compares methods.
+    'demo' shows it all without any data of your own.
     """
     # Figures are drawn into files: no window is asked for, and what the variable says of one, or
     # of a backend that is not there, does not matter.

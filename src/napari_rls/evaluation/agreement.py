@@ -59,7 +59,7 @@ def agreement(table: pd.DataFrame, column: str, reference: str = "GT") -> pd.Dat
         wells = known.groupby(WELL)[["value", "truth"]].mean()
         rows += [
             {IMAGE: kind, "per": per, "n": len(both), "dropped": dropped}
-            | _compare(both["value"].to_numpy(), both["truth"].to_numpy())
+            | compare(both["value"].to_numpy(), both["truth"].to_numpy())
             for per, both, dropped in (("cell", cells, len(own) - len(cells)), ("well", wells, 0))
         ]
     if not rows:
@@ -147,7 +147,7 @@ def coverage(
         for nominal, names in sorted(chosen.items()):
             low, high = (values_of(own, name)["value"].to_numpy() for name in names)
             if not (np.isnan(low) & np.isnan(high)).all():
-                counts = _count(own["truth"].to_numpy(), low, high, level)
+                counts = count_inside(own["truth"].to_numpy(), low, high, level)
                 rows.append({IMAGE: kind, "nominal": nominal, **counts})
     if not rows:
         raise TableError(f"No cell has an interval of {column!r}; they are all empty.")
@@ -171,7 +171,8 @@ def _pairs(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     return others.merge(truth, on=[WELL, CELL], how="left")
 
 
-def _compare(values: Floats, truth: Floats) -> dict[str, float]:
+def compare(values: Floats, truth: Floats) -> dict[str, float]:
+    """Compare finite values (N,) with true ones, as :func:`agreement` does: from ``pearson`` on."""
     error = np.abs(values - truth)
     size = np.abs(truth)
     relative = error[size > 0] / size[size > 0]
@@ -184,7 +185,11 @@ def _compare(values: Floats, truth: Floats) -> dict[str, float]:
     }
 
 
-def _count(truth: Floats, low: Floats, high: Floats, level: float) -> dict[str, Any]:
+def count_inside(truth: Floats, low: Floats, high: Floats, level: float = 0.95) -> dict[str, Any]:
+    """Count intervals that hold the true value: ``n`` to ``observed_high`` of :func:`coverage`.
+
+    Values and ends are (N,); ``level`` is that of the Wilson intervals.
+    """
     known = np.isfinite(truth) & np.isfinite(low) & np.isfinite(high)
     truth, low, high = truth[known], low[known], high[known]
     n = len(truth)

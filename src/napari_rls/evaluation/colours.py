@@ -22,6 +22,7 @@ METHOD_COLOURS = {
     "rls-without-pcross": "#b0a000",
     "flow": "#a65628",
     "pix2pix": "#888888",
+    "direct": "#f0a0c0",
 }
 """Colours of methods, where SR images of several are in one figure."""
 

@@ -123,6 +123,42 @@ def fit_correction(
     )
 
 
+def fit_widening(
+    low: NDArray[np.floating],
+    high: NDArray[np.floating],
+    truth: NDArray[np.floating],
+    level: float,
+) -> float | None:
+    """Return by how much intervals must grow at either end to hold a share of true values.
+
+    It is below 0 where they may shrink. Conformalised quantile regression (Romano et al. 2019,
+    section 3): of n sorted gaps max(low - truth, truth - high), number ceil((n + 1) level).
+
+    Parameters
+    ----------
+    low, high
+        Ends of the intervals (N,).
+    truth
+        True values (N,); cells without one are left out.
+    level
+        The share, in (0, 1).
+
+    Returns
+    -------
+    float or None
+        None if there are fewer cells than the level asks for.
+
+    Examples
+    --------
+    >>> fit_widening(np.zeros(9), np.ones(9), np.linspace(0.5, 1.3, 9), 0.9)
+    0.3
+    """
+    gaps = np.maximum(low - truth, truth - high).astype(np.float64)
+    gaps = np.sort(gaps[np.isfinite(gaps)])
+    place = int(np.ceil(np.round((len(gaps) + 1) * level, 9)))
+    return round(float(gaps[place - 1]), 12) if place <= len(gaps) else None
+
+
 def left_open(draws: NDArray[np.floating]) -> float | None:
     """Return which share of a measurement's variance over cells the LR images leave open.
 

@@ -14,6 +14,7 @@ from napari_rls.errors import BundleError
 from napari_rls.files.json_file import shown
 from napari_rls.models import bundle_file
 from napari_rls.models.catalogue import find_bundle
+from napari_rls.models.direct import Direct, build_direct
 from napari_rls.models.encoder import LatentEncoder, build_encoders
 from napari_rls.models.field_encoder import FieldEncoder, known_numbers
 from napari_rls.models.flow import WFlow
@@ -41,7 +42,8 @@ class Bundle:
 
     ``encoders`` holds, by scale factor, what estimates the start of the search, ``field_encoder``
     is what does so for cells of fields, ``flow_matching`` what draws images at random that a cell
-    may have, ``pix2pix`` what draws an SR image without any search.
+    may have, ``pix2pix`` what draws an SR image without any search, ``direct`` what tells
+    measurements without any image.
     ``discriminator`` holds, by its names in the network's state dict, the weights of the
     discriminator that the generator was trained with, if they are known: training starts
     from them, the search has no use for them.
@@ -57,6 +59,7 @@ class Bundle:
     source: str = ""
     field_encoder: FieldEncoder | None = None
     flow_matching: FlowMatching | None = None
+    direct: Direct | None = None
 
     @property
     def starting_encoder(self) -> FieldEncoder | None:
@@ -100,6 +103,8 @@ class Bundle:
             tensors |= {f"{name}.{k}": v for k, v in network.state_dict().items()}
         for factor, unet in self.pix2pix.items():
             tensors |= {f"pix2pix.{factor}.{k}": v for k, v in unet.state_dict().items()}
+        if self.direct is not None:
+            tensors |= {f"direct.{k}": v for k, v in self.direct.state_dict().items()}
         return tensors | {f"{_DISCRIMINATOR}{k}": v for k, v in self.discriminator.items()}
 
     def digest(self, *parts: str) -> str:
@@ -152,8 +157,8 @@ def empty_bundle(manifest: Manifest) -> Bundle:
     drawing = None
     if manifest.flow_matching is not None:
         drawing = flow_matching_of(manifest, manifest.flow_matching.width)
-    unets = build_unets(manifest)
-    for network in (*encoders.values(), *unets.values(), of_fields, drawing):
+    unets, direct = build_unets(manifest), build_direct(manifest)
+    for network in (*encoders.values(), *unets.values(), of_fields, drawing, direct):
         if network is not None:
             network.requires_grad_(False).eval()
     return Bundle(
@@ -164,6 +169,7 @@ def empty_bundle(manifest: Manifest) -> Bundle:
         pix2pix=unets,
         field_encoder=of_fields,
         flow_matching=drawing,
+        direct=direct,
     )
 
 
@@ -254,6 +260,10 @@ def _fault(bundle: Bundle) -> str:
             known = bundle.field_encoder.known(8.0, 0.5, noise)
             time = torch.full((1,), 0.5)
             parts["flow matching"] = bundle.flow_matching(image, time, image, image, known)
+    if bundle.direct is not None and bundle.manifest.direct is not None:
+        factor = bundle.manifest.direct.factors[0]
+        small = torch.nn.functional.avg_pool2d(image, factor)
+        parts["direct network"] = bundle.direct(small, factor)
     networks = {"encoder": bundle.encoders, "Pix2Pix network": bundle.pix2pix}
     for kind, of_factor in networks.items():
         for factor, network in of_factor.items():

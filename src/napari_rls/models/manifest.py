@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
+from napari_rls.models.direct_spec import DirectSpec
 from napari_rls.models.field_specs import FieldEncoderSpec, FlowMatchingSpec
 from napari_rls.models.part import (
     LARGEST,
@@ -25,10 +26,10 @@ from napari_rls.models.part import (
 )
 from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 6
+FORMAT_VERSION: Final = 7
 """Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``,
-6 ``flow_matching`` and, in ``trust``, ``pixels``, ``left_open`` and ``no_cells``; older files read
-as before."""
+6 ``flow_matching``, 7 ``direct`` and, in ``trust``, ``pixels``, ``left_open`` and ``no_cells``;
+older files read as before."""
 
 _MOST_FACTORS = 8
 """Scale factors: the powers of two from 2 to 256."""
@@ -189,7 +190,7 @@ class Manifest(Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1, 2, 3, 4, 5, 6] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4, 5, 6, 7] = FORMAT_VERSION
     name: Name
     title: Line
     architecture: Architecture
@@ -209,6 +210,7 @@ class Manifest(Part):
     field_encoder: FieldEncoderSpec | None = None
     flow_matching: FlowMatchingSpec | None = None
     pix2pix: Pix2PixSpec | None = None
+    direct: DirectSpec | None = None
     training: Training
     measurement: PlainSettings = Field(
         default={}, description="Settings of the measurement that suits the cells."
@@ -241,6 +243,9 @@ class Manifest(Part):
                 raise ValueError(f"the HR size is no multiple of the Pix2Pix factor {factor}")
         if len(set(factors)) != len(factors):
             raise ValueError("each factor can have one Pix2Pix network")
+        for factor in self.direct.factors if self.direct else ():
+            if self.architecture.resolution % factor:
+                raise ValueError(f"the HR size is no multiple of the direct factor {factor}")
         if len({trust.factor for trust in self.trust}) != len(self.trust):
             raise ValueError("each factor can have one entry of trust")
         check_flow(self.architecture, self.flow)

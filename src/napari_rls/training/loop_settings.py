@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import ConfigDict, Field
 
 from napari_rls.models.field_notes import Device, Threads
 from napari_rls.models.part import Checked
+
+_WARM_UP = 100
+"""Steps until the step size is whole; a short training takes a tenth of its steps."""
 
 
 class LoopSettings(Checked):
@@ -25,3 +30,20 @@ class LoopSettings(Checked):
         default=250, ge=1, le=1_000_000, description="Steps from one look at held-out crops to the "
         "next.",
     )  # fmt: skip
+
+
+class CosineSettings(LoopSettings):
+    """How large the steps of AdamW are."""
+
+    batch_size: int = Field(default=32, ge=1, le=512, description="Crops in a step.")
+    learning_rate: float = Field(
+        default=1e-3,
+        gt=0,
+        le=0.1,
+        description="Step size of AdamW; it falls to 0 as half a cosine.",
+    )
+
+    def rate(self, steps: int) -> float:
+        """Return the step size after so many steps."""
+        warmth = min(1.0, (steps + 1) / min(_WARM_UP, max(self.steps / 10, 1)))
+        return self.learning_rate * warmth * 0.5 * (1 + math.cos(math.pi * steps / self.steps))

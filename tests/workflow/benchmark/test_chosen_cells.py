@@ -15,7 +15,7 @@ from synthetic_cells import field
 from napari_rls.errors import InputError
 from napari_rls.models.bundle import Bundle
 from napari_rls.search.settings import METHODS
-from napari_rls.workflow.benchmark.benchmark_settings import QUICK, BenchmarkSettings
+from napari_rls.workflow.benchmark.benchmark_settings import COMPARED, QUICK, BenchmarkSettings
 from napari_rls.workflow.benchmark.chosen_cells import (
     choose,
     groups_of,
@@ -201,7 +201,7 @@ def test_quick_changes_only_what_is_not_given() -> None:
     assert quick.cells == 7
     assert quick.max_steps == QUICK["max_steps"]
     assert BenchmarkSettings().max_steps == 0
-    assert BenchmarkSettings().methods == METHODS
+    assert BenchmarkSettings().methods == COMPARED == (*METHODS, "direct")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +211,7 @@ def test_quick_changes_only_what_is_not_given() -> None:
         ({"methods": ("rls", "rls")}, "stands there twice"),
         ({"factors": (1,)}, "greater than or equal to 2"),
         ({"factors": ()}, "at least 1"),
+        ({"methods": ("direct",)}, "direct draws no image; name a method beside it that does"),
     ],
 )
 def test_wrong_settings_are_refused(given: dict[str, object], sentence: str) -> None:

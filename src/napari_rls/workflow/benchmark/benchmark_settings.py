@@ -16,7 +16,16 @@ RLS: Final = "rls"
 
 _LARGEST = PRESETS[RLS].largest_lambda_w
 
-RIVALS = ("rls", "pulse", "brgm", "pix2pix")
+DIRECT: Final = "direct"
+"""What tells measurements without any image, which is no method of super-resolution."""
+
+COMPARED = (*METHODS, DIRECT)
+"""All that can be compared."""
+
+SAMPLERS = ("rls", "flow")
+"""Methods of which samples are drawn: of every cell, at every factor."""
+
+RIVALS = ("rls", "pulse", "brgm", "flow", "pix2pix")
 """Methods that are tried on noisy LR images too, as in Fig. 6."""
 
 ABLATIONS = ("rls", "unregularised", "rls-without-pw", "rls-without-pcross")
@@ -57,7 +66,7 @@ class BenchmarkSettings(Checked):
         description="What makes LR images of HR ones, in the data and in the searches.",
     )
     methods: tuple[str, ...] = Field(
-        default=METHODS, min_length=1, title="Methods", description="Methods to compare."
+        default=COMPARED, min_length=1, title="Methods", description="Methods to compare."
     )
     features: tuple[str, ...] = Field(
         default=("napari-rls",),
@@ -94,7 +103,9 @@ class BenchmarkSettings(Checked):
         ge=0,
         le=100,
         title="Samples",
-        description="Samples of a cell in the figure of uncertainty; 0 leaves it out.",
+        description=(
+            "Samples of a cell, by which methods tell what they do not know; 0 leaves them out."
+        ),
     )
     lambda_w: tuple[Annotated[float, Field(ge=0, le=_LARGEST)], ...] = Field(
         default=LAMBDA_W,
@@ -152,9 +163,11 @@ class BenchmarkSettings(Checked):
     @field_validator("methods")
     @classmethod
     def _known(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [method for method in methods if method not in METHODS]
+        unknown = [method for method in methods if method not in COMPARED]
         if unknown:
-            raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
+            raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(COMPARED)}")
+        if methods == (DIRECT,):
+            raise ValueError(f"{DIRECT} draws no image; name a method beside it that does")
         return methods
 
     @field_validator("factors", "methods", "features")

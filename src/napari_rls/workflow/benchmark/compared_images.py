@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from napari_rls.models.intensity import IntensityMap
 from napari_rls.models.manifest import Manifest
-from napari_rls.workflow.benchmark.benchmark_settings import RIVALS, RLS, BenchmarkSettings
+from napari_rls.workflow.benchmark.benchmark_settings import DIRECT, RIVALS, RLS, BenchmarkSettings
 from napari_rls.workflow.benchmark.chosen_cells import BenchmarkCells
+from napari_rls.workflow.benchmark.directly import Told
 from napari_rls.workflow.benchmark.plan import CLEAN, Job, subset_of
 from napari_rls.workflow.benchmark.searches import RunResult, lr_cells
 from napari_rls.workflow.cells.upsample import upsample
@@ -44,6 +45,8 @@ class Outcome:
         The map by which all images, true and SR, are brought to -1 to 1. It is that of the LR
         images, as of the searches: HR images have brighter pixels, which must not change the
         unit.
+    told
+        By factor: what was told of the cells without any image, or in a sentence why nothing was.
     """
 
     cells: BenchmarkCells
@@ -53,6 +56,7 @@ class Outcome:
     results: Mapping[str, RunResult]
     problems: Mapping[str, str]
     intensity: IntensityMap
+    told: Mapping[int, Told | str] = field(default_factory=dict)
 
     def of(self, part: str, **wanted: object) -> list[tuple[Job, RunResult]]:
         """Return the searches of a part that ran, of some values of their settings."""
@@ -63,6 +67,19 @@ class Outcome:
             and job.key in self.results
             and all(getattr(job.settings, name) == value for name, value in wanted.items())
         ]
+
+    def lr(self, factor: int) -> NDArray[np.float32]:
+        """Return the LR images of all cells at a factor, as the main searches start from them."""
+        return lr_cells(self.cells.hr, self._first(factor)).data.astype(np.float32, copy=False)
+
+    @property
+    def sentences(self) -> list[str]:
+        """Why methods did not run, each reason once."""
+        untold = [told for told in self.told.values() if isinstance(told, str)]
+        return list(dict.fromkeys([*self.problems.values(), *untold]))
+
+    def _first(self, factor: int) -> Job:
+        return next(j for j in self.jobs if j.part == "main" and j.settings.factor == factor)
 
     def upsampled(self, job: Job) -> NDArray[np.float32]:
         """Return the LR images of a job at the size of HR ones."""
@@ -166,7 +183,32 @@ def runs_table(outcome: Outcome) -> pd.DataFrame:
                 "key": job.key,
             }
         )
+    rows += [_told_row(outcome, factor) for factor in outcome.told]
     return pd.DataFrame(rows)
+
+
+def _told_row(outcome: Outcome, factor: int) -> dict[str, object]:
+    """Return the row of what was told without any image."""
+    told, count = outcome.told[factor], len(outcome.cells.hr)
+    ran = isinstance(told, Told)
+    seconds = told.seconds if isinstance(told, Told) else np.nan
+    return {
+        "part": "main",
+        FACTOR: factor,
+        METHOD: DIRECT,
+        "degradation": CLEAN,
+        "lambda_w": 0.0,
+        "lambda_c": 0.0,
+        "steps": 1,
+        "cells": count,
+        "failed": 0 if ran else count,
+        "seconds": seconds,
+        "seconds_per_cell": seconds / count,
+        "device": "cpu" if ran else "",
+        "threads": outcome.settings.threads,
+        "problem": "" if ran else f"not run: {told}",
+        "key": "",
+    }
 
 
 def traces_table(outcome: Outcome) -> pd.DataFrame:

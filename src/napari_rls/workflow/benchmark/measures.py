@@ -16,8 +16,11 @@ from napari_rls.evaluation.statistics import compare_conditions
 from napari_rls.evaluation.tables import CELL, IMAGE
 from napari_rls.files.json_file import first_fault
 from napari_rls.measure.cells import MeasureSettings, column_names
+from napari_rls.measure.columns import QUALITY
 from napari_rls.models.manifest import Manifest
+from napari_rls.workflow.benchmark.benchmark_settings import DIRECT
 from napari_rls.workflow.benchmark.compared_images import FACTOR, LR, METHOD, Outcome
+from napari_rls.workflow.benchmark.directly import Told
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
 from napari_rls.workflow.measure.measurements import measure
@@ -57,7 +60,7 @@ def measured(outcome: Outcome, settings: MeasureSettings) -> Iterator[pd.DataFra
     """Yield tables of cells, one of every kind of image of every factor.
 
     The kind (``Metadata_Image``) is GT, LR (upsampled) or the method's name; ``factor``
-    stands first. GT comes with every factor.
+    stands first. GT comes with every factor. What is told without any image are medians.
     """
     truth = _measure(outcome, outcome.cells.hr.data.astype(np.float32), settings)
     for factor in outcome.settings.factors:
@@ -66,6 +69,9 @@ def measured(outcome: Outcome, settings: MeasureSettings) -> Iterator[pd.DataFra
         yield _named(_measure(outcome, outcome.upsampled(first), settings), LR, factor)
         for job, result in outcome.of("main", factor=factor):
             yield _named(_measure(outcome, result.sr, settings), job.settings.method, factor)
+        told = outcome.told.get(factor)
+        if isinstance(told, Told):
+            yield _named(_told(truth, told, settings, outcome.cells.hr), DIRECT, factor)
 
 
 def feature_errors(
@@ -129,6 +135,16 @@ def _measure(
     *_, last = measure([ImageSet("HR", stack)], settings)
     assert last.result is not None
     return last.result.table
+
+
+def _told(
+    truth: pd.DataFrame, told: Told, settings: MeasureSettings, hr: CellStack
+) -> pd.DataFrame:
+    """Return the table of what was told: cells as in that of the truth, no flags of an image."""
+    named, _ = find_channels([ImageSet("HR", hr)], settings)
+    untold = column_names(named, micrometres=True).keys() & set(truth)
+    own = truth.drop(columns=[*untold, *QUALITY.keys() & set(truth)])
+    return own.assign(**{name: told.median(name) for name in told.quantiles})
 
 
 def _named(table: pd.DataFrame, kind: str, factor: int) -> pd.DataFrame:

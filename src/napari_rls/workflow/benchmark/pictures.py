@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_rls.workflow.benchmark.benchmark_settings import ABLATIONS, RIVALS
 from napari_rls.workflow.benchmark.compared_images import Outcome
-from napari_rls.workflow.benchmark.plan import CLEAN, SHOWN, Job, shown_cells
+from napari_rls.workflow.benchmark.plan import CLEAN, Job, shown_cells
 from napari_rls.workflow.benchmark.searches import lr_cells
 from napari_rls.workflow.cells.contact_sheet import contact_sheet
 from napari_rls.workflow.cells.write import GENERATED
@@ -58,16 +58,18 @@ def noise_picture(outcome: Outcome) -> Picture:
 
 def samples_picture(outcome: Outcome) -> Picture | None:
     """Draw LR, best and sampled SR, and true images, as in Fig. 8; None without samples."""
-    found = outcome.of("samples")
+    found = outcome.of("samples", factor=outcome.settings.detail_factor)
     if not found or found[0][1].samples is None:
         return None
     (job, result), *_ = found
-    rows: dict[str, NDArray[Any]] = {"LR": lr_cells(outcome.cells.hr, job).data, "SR": result.sr}
+    cells = list(shown_cells(outcome.cells.hr))
+    lr = lr_cells(outcome.cells.hr, job).data[cells]
+    rows: dict[str, NDArray[Any]] = {"LR": lr, "SR": result.sr[cells]}
     assert result.samples is not None
-    rows |= {f"SR{k}": sample for k, sample in enumerate(result.samples, 1)}
-    rows[GT] = outcome.truth(job.cells)
-    title = f"{job.settings.factor}x, samples of the posterior"
-    return _sheet(outcome, rows, job.cells[:SHOWN], title)
+    rows |= {f"SR{k}": sample[cells] for k, sample in enumerate(result.samples, 1)}
+    rows[GT] = outcome.truth(cells)
+    title = f"{job.settings.factor}x, {job.settings.method}, samples of the posterior"
+    return _sheet(outcome, rows, cells, title)
 
 
 def _clean(

@@ -16,7 +16,13 @@ from napari_rls.models.bundle import Bundle
 from napari_rls.search.operators import DEFAULT_OPERATOR, OPERATORS
 from napari_rls.search.presets import PRESETS
 from napari_rls.search.settings import Settings
-from napari_rls.workflow.benchmark.benchmark_settings import RIVALS, RLS, BenchmarkSettings
+from napari_rls.workflow.benchmark.benchmark_settings import (
+    DIRECT,
+    RIVALS,
+    RLS,
+    SAMPLERS,
+    BenchmarkSettings,
+)
 from napari_rls.workflow.cells.degrade import DegradeSettings
 from napari_rls.workflow.cells.stack import CellStack, content_digest
 
@@ -90,9 +96,10 @@ class Job:
 def plan(hr: CellStack, bundle: Bundle, settings: BenchmarkSettings) -> list[Job]:
     """Return the searches of a benchmark, the main ones first.
 
-    Degradations, values of lambda and samples are tried at one factor
+    Degradations and values of lambda are tried at one factor
     (:attr:`BenchmarkSettings.detail_factor`) on the cells of :func:`subset_of`; their
-    reference, the clean image and the default lambdas, is in the main searches.
+    reference, the clean image and the default lambdas, is in the main searches. Samples are
+    drawn of all cells at all factors.
     """
     return list(_Planner(hr, bundle, settings).jobs())
 
@@ -132,7 +139,8 @@ class _Planner:
         everything = tuple(range(len(self.hr)))
         for factor in settings.factors:
             for method in settings.methods:
-                yield self._job("main", method, factor, everything)
+                if method != DIRECT:
+                    yield self._job("main", method, factor, everything)
         detail = settings.detail_factor
         subset = subset_of(len(self.hr), settings)
         rivals = [method for method in settings.methods if method in RIVALS]
@@ -141,18 +149,23 @@ class _Planner:
             yield self._job("degraded", method, detail, subset, degradation=name)
         if RLS in settings.methods:
             yield from self._variants(detail, subset)
+        if settings.samples:
+            sampled = [method for method in settings.methods if method in SAMPLERS]
+            for factor, method in itertools.product(settings.factors, sampled):
+                changes: dict[str, Any] = {"samples": settings.samples}
+                if method == RLS:
+                    # Not those of flow matching, which is a method of its own here.
+                    changes["posterior"] = "bound"
+                yield self._job("samples", method, factor, everything, changes=changes)
 
     def _variants(self, detail: int, subset: tuple[int, ...]) -> Iterator[Job]:
-        """Yield the searches of RLS with other lambdas, and with samples."""
+        """Yield the searches of RLS with other lambdas."""
         settings = self.settings
         usual = Settings.model_validate({"method": RLS})
         for name, values in (("lambda_w", settings.lambda_w), ("lambda_c", settings.lambda_c)):
             for value in values:
                 if value != getattr(usual, name):
                     yield self._job("lambda", RLS, detail, subset, changes={name: value})
-        if settings.samples:
-            changes = {"samples": settings.samples}
-            yield self._job("samples", RLS, detail, shown_cells(self.hr), changes=changes)
 
     def _degradations(self, factor: int) -> dict[str, DegradeSettings]:
         intensity = self.bundle.manifest.intensity

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
+from napari_rls.workflow.benchmark.benchmark_settings import DIRECT
 from napari_rls.workflow.benchmark.compared_images import FACTOR, METHOD
+from napari_rls.workflow.benchmark.directly import Told
 from napari_rls.workflow.benchmark.measures import COLUMN
 from napari_rls.workflow.benchmark.phenotypes import TESTED, TRAINED
 from napari_rls.workflow.benchmark.run_benchmark import Benchmark
@@ -23,6 +26,8 @@ def metric_table(made: Benchmark, factor: int) -> Markup:
     kinds = _kinds(own)
     body = _metric_rows(own, (METHOD,), kinds)
     body += [[method, html.Cell(problem, wide=True)] for method, problem in _not_run(made, factor)]
+    if isinstance(made.outcome.told.get(factor), Told):
+        body.append([DIRECT, html.Cell("no image: it tells measurements alone", wide=True)])
     n = sorted({int(count) for count in own["n"]})
     counted = " to ".join(map(str, n if len(n) < 2 else (n[0], n[-1])))
     return html.table(
@@ -100,6 +105,48 @@ def other_errors(made: Benchmark, factor: int, main: str) -> Markup:
     return html.table(
         ("error per cell", *columns), body, f"Median absolute errors per cell at {factor}x."
     )
+
+
+def distribution_table(made: Benchmark, factor: int, column: str) -> Markup:
+    """Return score, coverage and width of what methods tell of a measurement: a row of each."""
+    rows = made.tables["distributions"]
+    own = rows[(rows[FACTOR] == factor) & (rows[COLUMN] == column)]
+    places = html.ranks([float(value) for value in own["crps"]], "lower")
+
+    def share(row: pd.Series[Any], name: str) -> html.Cell:
+        low, high = (float(row[f"{name}coverage_{end}"]) for end in ("low", "high"))
+        return html.Cell(html.number(row[f"{name}coverage"]), html.interval(low, high))
+
+    body: list[html.Row] = [
+        [
+            NAMES.get(str(row[METHOD]), str(row[METHOD])),
+            str(row["of"]),
+            html.number(row["error"]),
+            html.number(row["pearson"]),
+            html.Cell(
+                html.number(row["crps"]), html.interval(row["crps_low"], row["crps_high"]), place
+            ),
+            share(row, ""),
+            html.number(row["width"]),
+            share(row, "fitted_"),
+            html.number(row["fitted_width"]),
+            f"{row['n']}",
+        ]
+        for (_, row), place in zip(own.iterrows(), places, strict=True)
+    ]
+    header = (
+        column,
+        "told of each cell",
+        "error of the middle",
+        "its correlation",
+        "CRPS ↓",
+        "in 90 % intervals",
+        "their width",
+        "corrected on other wells",
+        "their width",
+        "cells",
+    )
+    return html.table(header, body, f"What is told of {column} at {factor}x.")
 
 
 def phenotype_table(made: Benchmark, factor: int) -> Markup:

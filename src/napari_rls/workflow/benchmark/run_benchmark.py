@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from napari_rls.errors import BundleError, BusyError, InputError, MetricError, SettingsError
 from napari_rls.evaluation.feature_sets import read_judges
 from napari_rls.evaluation.gaussianisation import transformed
+from napari_rls.evaluation.tables import IMAGE
+from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.gaussianity import ks_from_chi_squared
 from napari_rls.search.contained import contained
@@ -28,6 +30,8 @@ from napari_rls.workflow.benchmark.compared_images import (
     runs_table,
     traces_table,
 )
+from napari_rls.workflow.benchmark.directly import Told, tell
+from napari_rls.workflow.benchmark.distributions import distributions
 from napari_rls.workflow.benchmark.measures import (
     condition_differences,
     feature_errors,
@@ -56,9 +60,9 @@ class Benchmark:
     tables
         By the name of their CSV file: ``table1`` (metrics), ``ablation``, ``degradations``,
         ``sensitivity``, ``cells`` (measured), ``features`` (their errors), ``conditions``
-        (how well they are told apart), ``table2`` (classifier), ``gaussianisation``,
-        ``runs`` (time, failures, why a method did not run), ``traces``. Tables that could
-        not be made are left out; ``missing`` says why.
+        (how well they are told apart), ``distributions`` (scores and intervals), ``table2``
+        (classifier), ``gaussianisation``, ``runs`` (time, failures, why a method did not
+        run), ``traces``. Tables that could not be made are left out; ``missing`` says why.
     missing
         By the name of a table: in a sentence why there is none.
     pair
@@ -122,7 +126,9 @@ def _benchmark(
         read_judges(settings.features)
     except MetricError as error:
         raise InputError(str(error)) from None
-    measurement_of(bundle.manifest)  # what is wrong with it is told before the searches
+    measurement = measurement_of(
+        bundle.manifest
+    )  # what is wrong with it is told before the searches
     pair = pair_of_conditions([crop.condition for crop in cells.hr.crops], settings)
     split = split_cells(cells, pair, settings.seed) if isinstance(pair, tuple) else pair
     jobs = plan(cells.hr, bundle, settings)
@@ -157,6 +163,7 @@ def _benchmark(
     outcome = Outcome(cells, bundle.manifest, settings, jobs, results, problems, unit)
     if not outcome.of("main"):
         raise InputError(f"No method could run: {next(iter(problems.values()))}")
+    outcome = replace(outcome, told=tell(outcome, bundle, measurement))
     analysis = _Analysis(outcome, bundle, pair, split)
     yield from analysis.updates()
     yield BenchmarkUpdate("Done", "", 1, 1, analysis.result(reused, time.perf_counter() - start))
@@ -240,12 +247,13 @@ class _Analysis:
     def _measurements(self) -> Iterator[BenchmarkUpdate]:
         settings = measurement_of(self.outcome.manifest)
         if settings is None:
-            for name in ("cells", "features", "conditions"):
+            for name in ("cells", "features", "conditions", "distributions"):
                 self.missing[name] = (
                     f"The bundle {self.outcome.manifest.name} suggests no measurement of its cells."
                 )
             return
         total = sum(2 + len(self.outcome.of("main", factor=f)) for f in self._factors)
+        total += sum(isinstance(told, Told) for told in self.outcome.told.values())
         parts: list[pd.DataFrame] = []
         yield BenchmarkUpdate("Measuring", "", 0, total)
         for table in measured(self.outcome, settings):
@@ -264,6 +272,17 @@ class _Analysis:
             self.tables["conditions"] = condition_differences(cells, columns, self.pair)
         else:
             self.missing["conditions"] = self.pair
+        yield from self._distributions(settings, cells, columns)
+
+    def _distributions(
+        self, settings: MeasureSettings, cells: pd.DataFrame, columns: list[str]
+    ) -> Iterator[BenchmarkUpdate]:
+        total = cells.groupby([FACTOR, IMAGE]).ngroups + len(self.outcome.of("samples"))
+        parts: list[pd.DataFrame] = []
+        for table in distributions(self.outcome, cells, columns, settings):
+            parts.append(table)
+            yield BenchmarkUpdate("Scoring", "", len(parts), total)
+        self.tables["distributions"] = pd.concat(parts, ignore_index=True)
 
     @property
     def _factors(self) -> tuple[int, ...]:

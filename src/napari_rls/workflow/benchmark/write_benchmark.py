@@ -87,5 +87,5 @@ def benchmark_record(made: Benchmark) -> dict[str, Any]:
         },
         "notes": list(made.notes),
         "missing": made.missing,
-        "problems": sorted(set(outcome.problems.values())),
+        "problems": sorted(outcome.sentences),
     }
