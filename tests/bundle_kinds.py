@@ -23,7 +23,7 @@ from napari_rls.models.manifest import (
     Pix2PixSpec,
     Training,
 )
-from napari_rls.models.trust import Correction, Domain, Trust
+from napari_rls.models.trust import Correction, Domain, LeftOpen, NoCells, PixelTrust, Trust
 from napari_rls.training.discriminator import Discriminator
 
 TINY = {
@@ -215,4 +215,9 @@ def _trust(factor: int) -> Trust:
                 median=0.1,
             ),
         ),
+        pixels=PixelTrust(
+            cells=50, alpha=0.2, smoothing=1, blur=1, limits=(0.1, None), shares=(0.5, 0)
+        ),
+        left_open=(LeftOpen(column="ratio", by_samples=0.1, by_truth=0.3),),
+        no_cells=(NoCells(kind="noise", crops=10, found=9, flagged=10),),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -108,7 +109,10 @@ def _facts(path: Path, manifest: Manifest) -> list[tuple[str, str]]:
         *_field_encoder(manifest),
         *[(f"Pix2Pix at {net.factor}x", _pix2pix(net)) for net in _networks(manifest)],
         *_direct(manifest),
-        *[(f"Trust at {trust.factor}x", _trust(trust)) for trust in manifest.trust],
+        *[
+            (f"Trust at {trust.factor}x", _trust(trust, manifest.channel_names))
+            for trust in manifest.trust
+        ],
         ("Intended use", manifest.intended_use),
         ("Limits", manifest.limits),
         ("Licence", manifest.licence),
@@ -170,10 +174,57 @@ def _direct(manifest: Manifest) -> list[tuple[str, str]]:
     return [("Direct measurements", fitted)]
 
 
-def _trust(trust: Trust) -> str:
+def _trust(trust: Trust, channels: Sequence[str]) -> str:
     names = ", ".join(correction.column for correction in trust.corrections)
     corrected = f"intervals corrected of {names}" if names else "no interval corrected"
-    return f"{trust.domain.cells:,} cells of {trust.data}; {corrected}"
+    lines = [
+        f"{trust.domain.cells:,} cells of {trust.data}; {corrected}",
+        _pixels(trust, channels),
+        _left_open(trust),
+        _no_cells(trust),
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def _pixels(trust: Trust, channels: Sequence[str]) -> str:
+    """Return what the trust mask holds, "" without one."""
+    known = trust.pixels
+    if known is None:
+        return ""
+    named = zip(channels, known.limits, known.shares, strict=False)
+    shares = ", ".join(
+        f"{name} {'nothing' if limit is None else _percent(share)}" for name, limit, share in named
+    )
+    return (
+        f"Trust mask: largest error inside at most {_percent(known.alpha)} of the range in the "
+        f"mean over {known.cells:,} cells; of their pixels it holds {shares}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _left_open(trust: Trust) -> str:
+    """Return what LR images leave open of measurements, "" where that is not known."""
+    if not trust.left_open:
+        return ""
+    shares = ", ".join(
+        f"{one.column} {_percent(one.by_truth)} ({_percent(one.by_samples)})"
+        for one in trust.left_open
+    )
+    return f"Variance over cells that LR images leave open, by HR images (by samples): {shares}"
+
+
+def _no_cells(trust: Trust) -> str:
+    """Return what became of crops without cells, "" where that is not known."""
+    words = {"noise": "pure noise", "background": "empty background"}
+    tried = [
+        f"{words[one.kind]}, {one.crops} crops: a nucleus found in {one.found}, "
+        f"{one.flagged} flagged"
+        for one in trust.no_cells
+    ]
+    return f"Without cells: {'; '.join(tried)}" if tried else ""
 
 
 def _camera(manifest: Manifest) -> list[tuple[str, str]]:

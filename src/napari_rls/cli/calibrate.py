@@ -46,6 +46,8 @@ def calibrate(
     and give both here. Intervals of measurements are corrected so that they hold the true
     value as often as they say (split-conformal), and LR residuals and log-densities of the
     crops become the measure of what is ordinary. Bundles say both with every later result.
+    Limits of the trust mask are stored too, what LR images leave open of each measurement,
+    and what becomes of LR crops of noise and of empty background, which are searched.
     """
     with exit_code(WRONG_USAGE):
         check_bundle(out, overwrite=overwrite)

@@ -240,6 +240,14 @@ def column_names(settings: MeasureSettings, *, micrometres: bool) -> dict[str, M
     return names
 
 
+def headline_columns(settings: MeasureSettings) -> list[str]:
+    """Return the columns of the headlines of an assay, lengths in pixels, the first one first."""
+    names = column_names(settings, micrometres=False)
+    assay = settings.of
+    chosen = [name for name in names if names[name].key in assay.headline]
+    return sorted(chosen, key=lambda name: assay.headline_of(names[name].key))
+
+
 def check_columns(settings: MeasureSettings) -> None:
     """Check that no two columns of a table get the same name from the channels' names.
 

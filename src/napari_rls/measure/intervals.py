@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,6 +157,53 @@ def fit_widening(
     gaps = np.sort(gaps[np.isfinite(gaps)])
     place = int(np.ceil(np.round((len(gaps) + 1) * level, 9)))
     return round(float(gaps[place - 1]), 12) if place <= len(gaps) else None
+
+
+def left_open(draws: NDArray[np.floating]) -> float | None:
+    """Return which share of a measurement's variance over cells the LR images leave open.
+
+    With W the mean over cells of the variance among samples, and B the variance over cells of
+    the samples' mean, less what chance puts there (W over the number of samples), it is
+    W / (W + B): 0 if the samples of a cell agree, 1 if they differ as much as cells do.
+
+    Parameters
+    ----------
+    draws
+        Values (S, N): S samples of N cells, NaN where a sample could not be measured.
+
+    Returns
+    -------
+    float or None
+        None if fewer than two cells have two values, or nothing varies.
+    """
+    mean, sd, count = moments(draws)
+    known = np.isfinite(mean)
+    if known.sum() < 2:
+        return None
+    within = float((sd[known] ** 2).mean())
+    chance = float((sd[known] ** 2 / count[known]).mean())
+    between = max(float(mean[known].var(ddof=1)) - chance, 0.0)
+    return within / (within + between) if within + between > 0 else None
+
+
+def unexplained(draws: NDArray[np.floating], truth: NDArray[np.floating]) -> float | None:
+    """Return the share of the variance of true values (N,) that means over samples leave open.
+
+    It is their mean squared error over that of the best single value for all cells, 1 at
+    most; None if fewer than two cells are known, or all have the same value.
+    """
+    mean, _, _ = moments(draws)
+    known = np.isfinite(mean) & np.isfinite(truth)
+    if known.sum() < 2 or np.ptp(truth[known]) == 0:
+        return None
+    error = float(((truth - mean)[known] ** 2).mean())
+    return min(error / float(truth[known].var()), 1.0)
+
+
+def shares_left_open(draws: Mapping[str, NDArray[np.floating]]) -> dict[str, float]:
+    """Return :func:`left_open` of every column that it is known of, by its name."""
+    found = {name: left_open(values) for name, values in draws.items()}
+    return {name: share for name, share in found.items() if share is not None}
 
 
 def moments(draws: NDArray[np.floating]) -> tuple[Floats, Floats, NDArray[np.intp]]:

@@ -7,12 +7,23 @@ what LR residuals and log-densities are usual, and how wide intervals must be.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from napari_rls.models.part import BOUNDED, LARGEST, Line, Number, Part, PlainSettings, Text
+from napari_rls.models.part import (
+    BOUNDED,
+    LARGEST,
+    Count,
+    Line,
+    NotNegative,
+    Number,
+    Part,
+    PlainSettings,
+    Text,
+)
 
+_Share = Annotated[float, Field(ge=0, le=1)]
 _Numbers = Annotated[tuple[Number, ...], Field(max_length=10_000)]
 
 
@@ -72,6 +83,55 @@ class Domain(Part):
         return self
 
 
+class PixelTrust(Part):
+    """Up to which spread of its samples a pixel is trusted (conformal risk control).
+
+    The largest error among the pixels of a cell whose spread is at most ``limits`` is below
+    ``alpha`` in the mean over cells, as ``cells`` cells tell that the generator was not
+    trained on. Both are shares of the intensity range; the spread is the deviation over the
+    samples, smoothed, and errors are of blurred images.
+    """
+
+    cells: int = Field(ge=1, description="Cells on which it was fitted.")
+    alpha: float = Field(gt=0, lt=1)
+    smoothing: float = Field(ge=0, le=256, description="Of the spread, in HR pixels.")
+    blur: float = Field(ge=0, le=256, description="Of the compared images, in HR pixels.")
+    limits: Annotated[tuple[NotNegative | None, ...], Field(max_length=16)] = Field(
+        description="Of each channel; None: no pixel of it can be trusted."
+    )
+    shares: Annotated[tuple[_Share, ...], Field(max_length=16)] = Field(
+        description="Share of the held-out cells' pixels that are within, by channel."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> PixelTrust:
+        if not len(self.limits) == len(self.shares):
+            raise ValueError("a trust mask needs one limit and one share per channel")
+        return self
+
+
+class LeftOpen(Part):
+    """Share of the variance of a measurement over cells that LR images leave open.
+
+    ``by_samples`` is what the samples say, as of cells without a known HR image; ``by_truth``
+    is the mean squared error of the samples' mean over the variance of the true values.
+    Samples that lie too near together say too little.
+    """
+
+    column: Line
+    by_samples: _Share
+    by_truth: _Share
+
+
+class NoCells(Part):
+    """What becomes of LR crops that hold no cell; there are ``crops`` of each kind."""
+
+    kind: Literal["noise", "background"]
+    crops: int = Field(ge=1)
+    found: Count = Field(description="Crops in whose SR image a nucleus is found.")
+    flagged: Count = Field(description="Crops that Quality_OutOfDomain marks.")
+
+
 class Trust(Part):
     """What was measured for one scale factor, with which settings and on which crops."""
 
@@ -85,6 +145,13 @@ class Trust(Part):
     )
     domain: Domain
     corrections: tuple[Correction, ...] = ()
+    pixels: PixelTrust | None = Field(default=None, description="Limits of the trust mask.")
+    left_open: Annotated[tuple[LeftOpen, ...], Field(max_length=10_000)] = Field(
+        default=(), description="What of the measurements LR images leave open."
+    )
+    no_cells: Annotated[tuple[NoCells, ...], Field(max_length=2)] = Field(
+        default=(), description="What became of noise and of empty background."
+    )
 
     def differences(self, settings: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
         """Return which of the named settings are not those of the held-out crops."""

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from widget_bench import Bench
 
+from napari_rls.errors import InputError
+from napari_rls.models.trust import Domain, PixelTrust, Trust
 from napari_rls.widgets.contributions.reader import get_reader
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
+from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.measure import trust_pixels
+from napari_rls.workflow.measure.image_files import read_images
+from napari_rls.workflow.measure.trust_levels import SAMPLING, SEARCH
+from napari_rls.workflow.measure.trust_pixels import TrustMask
 from napari_rls.workflow.super_resolve.sr_files import write_samples
 
 
@@ -90,6 +97,101 @@ def test_samples_and_their_statistics_do_not_cover_each_other(bench: Bench) -> N
     assert in_view() == [False, False, True]
     bench.viewer.dims.set_current_step(0, 2)  # as its slider does
     assert in_view() == [True, False, False]
+
+
+def calibrated(bench: Bench, limit: float) -> None:
+    """Let the record of the last run say that the bundle was calibrated with such a run."""
+    for layer in bench.sr:
+        record = layer.metadata[PROVENANCE_KEY]
+        domain = Domain(
+            cells=50,
+            lr_residual=(0.0, 1e9),
+            log_density=(-1e9, 1e9),
+            distance=(0.0, 1e9),
+            centre=(0.0,) * 9,
+            precision=((0.0,) * 9,) * 9,
+            threshold=0,
+            false_alarms=0.05,
+        )
+        trust = Trust(
+            factor=8,
+            data="cells",
+            settings={
+                name: {**record["settings"], "start": record["start"]}[name]
+                for name in (*SEARCH, *SAMPLING)
+            },
+            domain=domain,
+            pixels=PixelTrust(
+                cells=50, alpha=0.2, smoothing=0, blur=1, limits=(limit, 0), shares=(0.5, 0)
+            ),
+        )
+        known = {**record["bundle"], "trust": trust.model_dump(mode="json")}
+        layer.metadata = {
+            **layer.metadata,
+            PROVENANCE_KEY: {**record, "bundle": known},
+        }
+
+
+def test_a_trust_mask_on_request_and_never_of_an_earlier_run(bench: Bench, tmp_path: Path) -> None:
+    bench.add_lr()
+    bench.controller.show_trust_mask()
+    assert bench.said.startswith("There are no samples: set Samples to 2 or more")
+    bench.controller.start()
+    bench.thread.finish()
+    bench.controller.show_trust_mask()
+    assert bench.said == "There is no trust mask: the bundle has none for this scale factor."
+    assert layers(bench, "trust") == []
+    told, (samples, _) = bench.sr[0].metadata[PROVENANCE_KEY], layers(bench, "samples")
+    low, high = (told["intensity"][end][0] for end in ("low", "high"))
+    spread = samples.data.std(0, ddof=1, dtype=np.float64) / (high - low)
+    limit = float(np.median(spread))
+    calibrated(bench, limit)
+    for _ in range(2):  # asked twice, it is there once
+        bench.controller.show_trust_mask()
+        first, last = layers(bench, "trust")
+    assert bench.said.startswith("Trust mask: the largest error inside it is at most 20 %")
+    np.testing.assert_array_equal(first.data, spread <= limit)
+    assert first.data.mean() == pytest.approx(0.5, abs=0.01)
+    assert not last.data.any()
+    assert (first.visible, last.visible) == (False, True)
+    record = first.metadata[PROVENANCE_KEY]
+    assert record["generated"] is True
+    assert record["statistic"].startswith("trust mask")
+    assert "(generated)" in first.name
+    # Saved, it is no image of a cell.
+    bench.controller.save_sr(tmp_path / "a.ome.tif")
+    np.testing.assert_array_equal(read_stack(tmp_path / "a_trust.ome.tif").data[:, 1], 0)
+    with pytest.raises(InputError, match=r"a_trust\.ome\.tif holds the trust mask"):
+        read_images([tmp_path / "a_trust.ome.tif"])
+    bench.controller.change("seed", 5)
+    bench.controller.start()
+    bench.thread.finish()
+    assert layers(bench, "trust") == []
+
+
+def test_a_trust_mask_follows_a_new_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = PixelTrust(cells=50, alpha=0.2, smoothing=0, blur=1, limits=(0, 0), shares=(0, 0))
+
+    def by_half(_sr: np.ndarray, samples: np.ndarray, _record: object) -> TrustMask:
+        return TrustMask(samples.std(0) <= np.median(samples.std(0)), known)
+
+    monkeypatch.setattr(trust_pixels, "trust_mask", by_half)
+    bench.add_lr()
+    bench.controller.start()
+    bench.thread.finish()
+    bench.controller.show_trust_mask()
+    before = [layer.data.copy() for layer in layers(bench, "trust")]
+    bench.controller.change("seed", 5)
+    bench.controller.start()
+    assert not any(layer.visible for layer in layers(bench, "trust"))
+    bench.thread.finish()
+    shown, samples = layers(bench, "trust"), layers(bench, "samples")
+    stacked = np.stack([layer.data.std(0) for layer in samples])
+    np.testing.assert_array_equal(
+        np.stack([layer.data for layer in shown]), stacked <= np.median(stacked)
+    )
+    assert any((a.data != b).any() for a, b in zip(shown, before, strict=True))
+    assert [layer.visible for layer in shown] == [False, True]
 
 
 def test_a_run_without_samples_has_no_such_layer(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from napari_rls.widgets.cells.label_layers import TABLE_KEY
 from napari_rls.widgets.common.state import Level, Phase
 from napari_rls.widgets.measure.guess_images import guess_images
 from napari_rls.widgets.measure.image_pairs import Pair
-from napari_rls.widgets.measure.measure_controller import MeasureController
+from napari_rls.widgets.measure.measure_controller import MeasureController, describe
 from napari_rls.widgets.measure.measure_state import state_of
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack
@@ -106,6 +106,17 @@ def test_a_run_is_found_with_its_samples_lr_and_gt(tiny_bundle_file, tmp_path):
     assert interval.str.startswith("2 samples, uncorrected").all()
     sr = next(entry for entry in state.result.record["images"] if entry["kind"] == "SR")
     assert sr["run"]["bundle"]["content_hash"] == run.manifest.content_hash
+
+
+def test_the_summary_tells_what_lr_images_leave_open(bench):
+    bench.add("plate", two_channels(RATIOS))
+    bench.measure()
+    result = bench.state.result
+    assert "leave" not in describe(result, 1.0)
+    result.record["images"].append({"left_open": {RATIO: 0.163, "Nuclei_AreaShape_Area": 0.5}})
+    assert describe(result, 1.0).endswith(
+        f"By the samples, the LR images leave 16 % of the variance of {RATIO} over cells open."
+    )
 
 
 def test_a_cancelled_run_is_measured_flagged_and_said(tiny_bundle_file, tmp_path):

@@ -139,7 +139,8 @@ def test_intervals_are_those_of_the_values_on_the_samples() -> None:
     samples = np.stack([images(list(ratios)) for ratios in drawn])
     sr = stack([2.1, 3.0], pixel_size_um=0.5)
     gt = ImageSet("GT", stack([2.0, 4.0]))
-    table = run(ImageSet("SR", sr, samples), gt).table
+    measured = run(ImageSet("SR", sr, samples), gt)
+    table = measured.table
     np.testing.assert_allclose(table[RATIO], [2.1, 3.0, 2.0, 4.0])
     mean, sd = drawn[:, 0].mean(), drawn[:, 0].std(ddof=1)
     half = stats.t.ppf(0.95, 3) * sd * np.sqrt(1 + 1 / 4)
@@ -152,6 +153,13 @@ def test_intervals_are_those_of_the_values_on_the_samples() -> None:
         assert column[2:].isna().all()
         area = table[f"{AREA}_um2_{ending}"][:2]
         np.testing.assert_allclose(area, table[f"{AREA}_{ending}"][:2] / 4)
+    # Samples of the second cell agree; chance puts a part of their spread into the means.
+    within = drawn[:, 0].var(ddof=1) / 2
+    between = np.var([mean, 4], ddof=1) - np.mean([drawn[:, 0].var(ddof=1) / 4, 0])
+    of_sr, of_gt = measured.record["images"]
+    assert of_sr["left_open"][RATIO] == pytest.approx(within / (within + between))
+    assert "left_open" not in of_gt
+    assert not any("_um" in name for name in of_sr["left_open"])
     assert table["Metadata_Interval"][0].startswith("4 samples, uncorrected")
     assert table["Metadata_Interval"].tolist()[2:] == ["", ""]
     after = list(table).index(RATIO)

@@ -206,7 +206,19 @@ def test_the_command_stores_trust_in_a_bundle(
     assert trust.data == "simulated cells"
     assert manifest.trust_at(16) is None
     assert manifest.measurement["signal"] == "GFP"
-    assert "Trust at 8x" in run("bundles", "info", out).stdout
+    told = " ".join(run("bundles", "info", out).stdout.split())
+    assert "Trust at 8x" in told
+    assert trust.pixels is not None
+    assert trust.pixels.cells == CELLS
+    assert "Trust mask: largest error inside at most 20 % of the range in the mean over" in told
+    opened = next(one for one in trust.left_open if one.column == LOG2)
+    # Samples differ by a third of what they are off: they tell too little of what is open.
+    assert 0 < opened.by_samples < opened.by_truth
+    shown = f"{LOG2} {100 * opened.by_truth:.0f} % ({100 * opened.by_samples:.0f} %)"
+    assert shown in told
+    assert [(one.kind, one.crops) for one in trust.no_cells] == [("noise", 10), ("background", 10)]
+    assert "Without cells: pure noise, 10 crops: a nucleus found in" in told
+    assert "Trust mask" not in run("bundles", "info", tiny_bundle_file).stdout
     assert "whole" in run("bundles", "verify", out).stdout
     other = tmp_path / "b.rls.safetensors"
     wrong = run("bundles", "calibrate", tiny_bundle_file, gt, *args[4:-1], other, code=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
@@ -14,15 +15,21 @@ from napari_rls.widgets.cells.layer_facts import channel_names
 from napari_rls.widgets.cells.own_layers import PLACE, OwnLayers
 from napari_rls.widgets.common.view import remove_layers
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
-from napari_rls.workflow.cells.write import STATISTIC_KEY
+from napari_rls.workflow.cells.write import STATISTIC_KEY, TRUST_MASK
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_rls.workflow.measure.trust_pixels import TrustMask
+
 SAMPLE_AXIS = "sample"
 
 SAMPLES, MEAN, DEVIATION = "SR samples", "SR mean of samples", "SR sd of samples"
+TRUST = "SR trust mask"
 """Beginnings of the layers' names."""
+
+_TINT = Colormap([[1.0, 0.35, 0.0, 0.6], [1.0, 1.0, 1.0, 0.0]], name="not trusted")
+"""Orange where a pixel cannot be trusted; where it can, what is below shows as it is."""
 
 _LOOK = ("colormap", "blending", "contrast_limits", "gamma")
 
@@ -151,7 +158,9 @@ class SampleLayers:
     @property
     def every(self) -> list[Image]:
         """The layers of samples and of what was computed of them, as far as they are there."""
-        return [layer for layer in self.layers if layer in self._viewer.layers] + self._statistics
+        masks = further_layers(self._viewer, self._sr, self._digest, TRUST)
+        shown = [layer for layer in self.layers if layer in self._viewer.layers]
+        return shown + self._statistics + masks
 
     def forget_statistics(self) -> None:
         """Take away what was computed of samples that have changed."""
@@ -216,6 +225,43 @@ class SampleLayers:
             own.put_back()
             raise
         self.set_visible(False)
+
+    def trust(self) -> TrustMask:
+        """Show which pixels of the SR images can be trusted, as layers over them, if any is known.
+
+        One layer per channel: where it is orange, the pixel cannot be trusted. That of the
+        last channel is in view; layers that are there already keep their look.
+        """
+        from napari_rls.workflow.measure.trust_pixels import trust_mask
+
+        images = [np.asarray(like.data) for like in self._sr]
+        side = images[0].shape[-2:]
+        found = trust_mask(
+            np.stack([image.reshape(-1, *side) for image in images], 1),
+            np.stack([x.reshape(len(x), -1, *side) for x in self._pixels], 2),
+            self._sr[0].metadata.get(PROVENANCE_KEY, {}),
+        )
+        if found.pixels is None:
+            remove_layers(self._viewer, further_layers(self._viewer, self._sr, self._digest, TRUST))
+            return found
+        own = OwnLayers(self._viewer, self._digest)
+        try:
+            for channel, like in enumerate(self._sr):
+                own.make(
+                    found.pixels[:, channel].reshape(like.data.shape).astype(np.uint8),
+                    _named(like, TRUST),
+                    metadata=_said_of(like, TRUST_MASK),
+                    colormap=_TINT,
+                    contrast_limits=(0, 1),
+                    blending="translucent",
+                    interpolation2d="nearest",
+                    visible=like is self._sr[-1],
+                    **{name: getattr(like, name) for name in PLACE},
+                )
+        except Exception:
+            own.put_back()
+            raise
+        return found
 
 
 def further_layers(

@@ -17,7 +17,7 @@ from napari_rls.widgets.cells.own_layers import input_digest
 from napari_rls.widgets.cells.sample_layers import SAMPLE_AXIS
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.stack import CHANNEL_AXES, CellStack
-from napari_rls.workflow.cells.write import STATISTIC_KEY, record_path, stem
+from napari_rls.workflow.cells.write import STATISTIC_KEY, TRUST_MASK, record_path, stem
 from napari_rls.workflow.compare.method_results import BICUBIC
 from napari_rls.workflow.super_resolve.sr_files import (
     kind_of,
@@ -30,13 +30,17 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".tif", ".tiff")
 _OTHER_FORMAT = re.compile(r"\.[A-Za-z]{2,5}")
-_STATISTICS = {"mean of the samples": "mean", "standard deviation of the samples": "sd"}
+_STATISTICS = {
+    "mean of the samples": "mean",
+    "standard deviation of the samples": "sd",
+    TRUST_MASK: "trust",
+}
 
 
 def write_sr_layers(path: Path, layers: Sequence[Image]) -> list[Path]:
     """Write generated layers of one input, one per channel, into one file of each kind.
 
-    Samples, their mean and their standard deviation, and the results of several methods, get
+    Samples, their mean, standard deviation and trust mask, and the results of several methods, get
     files of their own beside the first one, named after it.
 
     Raises
@@ -78,7 +82,7 @@ def with_ending(name: str) -> Path:
 class FileGroup:
     """Layers that go into one file: of one run and kind, one per channel.
 
-    ``run`` is the input, the time and the method; ``kind`` is "", samples, mean or sd.
+    ``run`` is the input, the time and the method; ``kind`` is "", samples, mean, sd or trust.
     """
 
     run: tuple[str, str, str]

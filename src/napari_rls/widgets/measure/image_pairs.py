@@ -98,5 +98,5 @@ def by_channel(layers: Sequence[Image], channels: Sequence[str]) -> list[Image]:
 
 
 def is_statistic(layer: Image) -> bool:
-    """Whether a layer is the mean or the deviation of samples."""
+    """Whether a layer is the mean or the deviation of samples, or a trust mask."""
     return STATISTIC_KEY in record_of(layer)

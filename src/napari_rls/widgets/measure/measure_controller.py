@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from napari_rls.measure.cells import MeasureSettings, headline_columns
 from napari_rls.measure.columns import FLAGS, IMAGE
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, RunOutcome, RunProgress
@@ -154,9 +155,25 @@ def describe(result: Measurements, seconds: float) -> str:
     parts = [
         f"Done: {what} measured in {seconds:.1f} s.",
         f"Flagged rows: {', '.join(flagged)} (column {FLAGS})." if flagged else "",
+        _left_open(result),
         *result.record["warnings"],
     ]
     return " ".join(filter(None, parts))
+
+
+def _left_open(result: Measurements) -> str:
+    """Return what the samples say that LR images leave open, "" without samples."""
+    from napari_rls.workflow.measure.table_origin import LEFT_OPEN_KEY
+
+    main = headline_columns(MeasureSettings.model_validate(result.record["settings"]))[0]
+    shares = [entry.get(LEFT_OPEN_KEY, {}) for entry in result.record["images"]]
+    found = next((share[main] for share in shares if main in share), None)
+    if found is None:
+        return ""
+    return (
+        f"By the samples, the LR images leave {100 * found:.0f} % of the variance of {main} over "
+        "cells open."
+    )
 
 
 def describe_means(means: CorrectedTable | None) -> tuple[str, bool]:

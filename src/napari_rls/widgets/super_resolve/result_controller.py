@@ -81,6 +81,15 @@ class ResultController(InputController[Update]):
         samples = self._samples
         self._in_turns(samples.statistics(), lambda: self._samples is samples)
 
+    def show_trust_mask(self) -> None:
+        """Add which pixels of the last run can be trusted as layers, or say why none is known."""
+        if self._samples is None:
+            self._say(Lacking.samples, Level.WARNING)
+            return
+        self._comparison.stop()
+        found = self._samples.trust()
+        self._say(found.told, Level.INFO if found.pixels is not None else Level.WARNING)
+
     def toggle_samples(self) -> None:
         """Bring the samples of the last run into view, over the SR image, or hide them."""
         if self._samples is None:
@@ -127,7 +136,7 @@ class ResultController(InputController[Update]):
         if not layers:
             self._say(Lacking.save, Level.WARNING)
             return
-        # Samples, mean and deviation, as far as they are in the viewer; SR goes first.
+        # Samples, mean, deviation and trust mask, as far as they are in the viewer; SR goes first.
         further = [x for x in layers_of_run(self.viewer, layers) if x not in layers]
         self.state.message = save_sr(path, [*layers, *further])
 

@@ -18,6 +18,7 @@ from napari_rls.widgets.cells.sample_layers import (
     DEVIATION,
     MEAN,
     SAMPLES,
+    TRUST,
     SampleLayers,
     further_layers,
 )
@@ -215,7 +216,7 @@ class SuperResolveController(ResultController):
         return note
 
     def _further(self, run: _SearchRun, *words: str) -> list[Image]:
-        words = words or (SAMPLES, MEAN, DEVIATION)
+        words = words or (SAMPLES, MEAN, DEVIATION, TRUST)
         return further_layers(self.viewer, run.sr.layers, run.digest, *words)
 
     def _settle_samples(self, run: _SearchRun) -> str:
@@ -231,6 +232,10 @@ class SuperResolveController(ResultController):
         self._samples = run.samples
         if self._further(run, MEAN, DEVIATION):
             for layer in run.samples.statistics():
+                layer.visible = layer in run.hidden
+        if masks := self._further(run, TRUST):
+            run.samples.trust()  # they are of the earlier samples
+            for layer in masks:
                 layer.visible = layer in run.hidden
         return f"The samples are in the hidden layer {run.samples.layers[0].name!r}."
 

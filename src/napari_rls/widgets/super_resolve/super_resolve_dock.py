@@ -26,6 +26,10 @@ SAMPLES_TIP = (
     "Show the samples of the last run over its SR image, or hide them; the slider 'sample' goes "
     "through them."
 )
+TRUST_TIP = (
+    "Tint the pixels of the last run's SR image that cannot be trusted, by what the bundle's "
+    "held-out cells tell of how its samples spread."
+)
 KEEP_TIP = (
     "Keep the layers of this result. Otherwise the next run of the same LR layer and method shows "
     "its result in them. Layers that you rename are kept as well."
@@ -64,6 +68,7 @@ class SuperResolveWidget(InputDock):
         self.forms = (self.main, self.advanced)
         self.samples = PushButton(text="Samples")
         self.statistics = PushButton(text="Mean and SD of samples")
+        self.trust = PushButton(text="Trust mask")
         self.keep = PushButton(text="Keep result")
         self.save_sr = PushButton(text="Save SR...")
         self.save = PushButton(text="Save settings...")
@@ -74,7 +79,7 @@ class SuperResolveWidget(InputDock):
         rows = (
             (self.run, self.cancel),
             (self.compare, self.samples),
-            (self.statistics,),
+            (self.statistics, self.trust),
             (self.keep, self.save_sr),
             (self.save, self.load),
         )
@@ -99,6 +104,7 @@ class SuperResolveWidget(InputDock):
         control, events = self.controller, self.state.events
         self.samples.changed.connect(control.toggle_samples)
         self.statistics.changed.connect(control.show_sample_statistics)
+        self.trust.changed.connect(control.show_trust_mask)
         self.keep.changed.connect(control.keep)
         self.save_sr.changed.connect(self._save_sr)
         self.save.changed.connect(self._save)
@@ -138,5 +144,6 @@ class SuperResolveWidget(InputDock):
         allow(self.compare, "" if shown else lacking.compare, "LR | SR | GT, contrast linked.")
         allow(self.samples, lacking.samples, SAMPLES_TIP)
         allow(self.statistics, lacking.samples, "As layers, of the last run's samples.")
+        allow(self.trust, lacking.samples, TRUST_TIP)
         allow(self.keep, lacking.keep, KEEP_TIP, now=idle)
         allow(self.save_sr, lacking.save or busy, SAVE_TIP)

@@ -28,6 +28,9 @@ FRAMES_KEY = "frames"
 STATISTIC_KEY = "statistic"
 """Key of the record of a file whose pixels are taken over the samples of a cell: which one."""
 
+TRUST_MASK = "trust mask (1: the pixel can be trusted, 0: not)"
+"""What is said there of a mask of pixels that can be trusted."""
+
 TILE = 1024
 """Side of the tiles of images that are made as they are written."""
 

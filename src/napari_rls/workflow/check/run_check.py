@@ -13,7 +13,7 @@ import pandas as pd
 from napari_rls.errors import InputError
 from napari_rls.evaluation.tables import IMAGE
 from napari_rls.files.outputs import check_outputs
-from napari_rls.measure.cells import MeasureSettings, column_names
+from napari_rls.measure.cells import MeasureSettings, headline_columns
 from napari_rls.measure.columns import LOOK_PERCENTILE
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.manifest import Manifest
@@ -235,7 +235,7 @@ def check(
     for factor, path in made.items():
         table, told, judged = yield from _measured(factor, path, hr, measurement)
         doubts |= dict.fromkeys(f"{factor}x: {words}" for words in told)
-        for column in main_columns(measurement):
+        for column in headline_columns(measurement):
             found = compare(table, factor, column, judged=judged)
             results.append((found, judge(found)))
         table.insert(0, FACTOR, factor)
@@ -253,14 +253,6 @@ def check(
             tuple(doubts),
         )
     )
-
-
-def main_columns(settings: MeasureSettings) -> list[str]:
-    """Return the columns of the headlines of an assay, lengths in pixels, the first one first."""
-    names = column_names(settings, micrometres=False)
-    assay = settings.of
-    chosen = [name for name in names if names[name].key in assay.headline]
-    return sorted(chosen, key=lambda name: assay.headline_of(names[name].key))
 
 
 def _keep(

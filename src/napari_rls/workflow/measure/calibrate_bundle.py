@@ -11,8 +11,10 @@ from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.manifest import FORMAT_VERSION
 from napari_rls.models.trust import Trust
+from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.read import read_record, read_samples, read_stack
 from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.measure.no_cells import search_without_cells
 from napari_rls.workflow.measure.trust_levels import calibrate
 from napari_rls.workflow.super_resolve.sr_files import samples_path
 
@@ -77,6 +79,9 @@ def calibrate_bundle(
         trust = calibrate(bundle.manifest, stack, samples, record, truth, settings, data)
         if trust.factor in found:
             raise InputError(f"Two SR files are of {trust.factor}x; give one of each factor.")
+        own = Settings.model_validate(record["settings"])
+        tried = search_without_cells(bundle, own, settings, trust.domain)
+        trust = trust.model_copy(update={"no_cells": tried})
         found[trust.factor] = trust
     manifest = bundle.manifest.model_copy(
         update={

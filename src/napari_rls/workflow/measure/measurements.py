@@ -40,7 +40,7 @@ from napari_rls.measure.columns import (
     summary_columns,
 )
 from napari_rls.measure.dictionary import COLUMNS_KEY, stored_columns
-from napari_rls.measure.intervals import summarise
+from napari_rls.measure.intervals import shares_left_open, summarise
 from napari_rls.models.trust import Correction, Domain
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.reading import WELLS_KEY
@@ -49,7 +49,7 @@ from napari_rls.workflow.measure.image_order import doubts
 from napari_rls.workflow.measure.image_sets import ImageSet, at_one_size, find_channels
 from napari_rls.workflow.measure.offsets import untold_offsets
 from napari_rls.workflow.measure.rows import Rows, rows_of
-from napari_rls.workflow.measure.table_origin import table_record
+from napari_rls.workflow.measure.table_origin import LEFT_OPEN_KEY, table_record
 from napari_rls.workflow.measure.trust_levels import Known, judge_cells, known_of
 from napari_rls.workflow.super_resolve.result import FAILED_STATUS, UNFINISHED_STATUS
 
@@ -132,6 +132,7 @@ def measure(
     total = sum(n * len(s.stack) for n, s in zip(each, images, strict=True))
     labels: dict[str, dict[str, NDArray[np.int32]]] = {}
     frames: list[pd.DataFrame] = []
+    left_open: list[dict[str, float]] = []
     done = 0
     for one, (dna, signal), count in zip(images, channels, each, strict=True):
         cells: list[MeasuredCell] = []
@@ -149,10 +150,14 @@ def measure(
             values = _with_intervals(
                 values, draws, columns, known.corrections, one.stack.pixel_size_um
             )
+        left_open.append(shares_left_open(_drawn(draws, columns)))
         interval = _interval_text(count - 1, known)
         frames.append(_frame(one, rows, cells, values, interval, known.domain))
     table = pd.concat(frames, ignore_index=True)
     record = table_record(sets, settings, channels, plate_map, factor)
+    for entry, shares in zip(record["images"], left_open, strict=True):
+        if shares:
+            entry[LEFT_OPEN_KEY] = shares
     record["warnings"] = [
         *rows.warnings,
         *doubts(images, channels),
@@ -307,6 +312,19 @@ def _values(
     return {n: np.array([c.values.get(n, np.nan) for c in cells], np.float64) for n in columns}
 
 
+def _drawn(
+    draws: Sequence[Sequence[Mapping[str, float]]], columns: Mapping[str, Measurement]
+) -> dict[str, NDArray[np.float64]]:
+    """Return columns of samples (S, N); of those in micrometres, that in pixels tells all."""
+    return {
+        name: np.array([[draw[name] for draw in cell] for cell in draws], np.float64)
+        .reshape(len(draws), -1)
+        .T
+        for name, column in columns.items()
+        if not column.micrometres
+    }
+
+
 def _with_intervals(
     values: Mapping[str, NDArray[np.float64]],
     draws: Sequence[Sequence[Mapping[str, float]]],
@@ -320,14 +338,13 @@ def _with_intervals(
     Corrections are in pixels. A column in micrometres follows that in pixels, and has its
     interval times the pixel's size.
     """
-    wider = {}
+    wider, drawn = {}, _drawn(draws, columns)
     for name, column in columns.items():
         scale = 1.0
         if column.micrometres:
             scale = np.nan if pixel_size_um is None else pixel_size_um**column.power
         else:
-            found = np.array([[draw[name] for draw in cell] for cell in draws], np.float64)
-            summary = summarise(found.reshape(len(draws), -1).T, corrections.get(name))
+            summary = summarise(drawn[name], corrections.get(name))
         wider[name] = values[name]
         for ending, interval_name in summary_columns(name).items():
             found = getattr(summary, ending)

@@ -19,6 +19,9 @@ GENERATED_WARNING = (
     "Rows of the kind SR are measured on pixels that a model has generated, not on recorded ones."
 )
 
+LEFT_OPEN_KEY = "left_open"
+"""Key of the shares of variance that LR images leave open, in the entry of SR images."""
+
 _SOFTWARE = ("napari-rls", "numpy", "scipy", "scikit-image", "pandas")
 _RUN = ("method", "started", "complete", "input", "bundle", "settings", "start", "intensity")
 """What of the record of SR images is kept in that of the table."""

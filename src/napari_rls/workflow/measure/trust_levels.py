@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings, column_names, measure_cell
 from napari_rls.measure.domain import Evidence, Verdict, fit_domain, judge, look, residual_share
-from napari_rls.measure.intervals import fit_correction
+from napari_rls.measure.intervals import fit_correction, shares_left_open, unexplained
+from napari_rls.measure.trust_mask import fit_mask
 from napari_rls.models.manifest import Manifest
-from napari_rls.models.trust import Correction, Domain, Trust
+from napari_rls.models.trust import Correction, Domain, LeftOpen, Trust
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
 
@@ -58,23 +59,40 @@ def known_of(record: Mapping[str, Any], settings: MeasureSettings) -> Known:
     settings
         How they are measured.
     """
-    stored = record.get("bundle", {}).get("trust")
-    if not stored:
-        return Known(why_not="the bundle has none for this scale factor")
-    try:
-        trust = Trust.model_validate(stored)
-    except ValidationError:
-        return Known(why_not="that of the bundle cannot be read")
-    trust = trust.model_copy(update={"settings": _FIRST | trust.settings})
-    if other := trust.differences(_settings(record), SEARCH):
-        return Known(why_not=f"it holds for another {', '.join(other)}")
+    trust, why_not = trust_of(record)
+    if trust is None:
+        return Known(why_not=why_not)
     found = Known(data=trust.data, domain=trust.domain)
-    if other := trust.differences(_settings(record), SAMPLING):
-        return _without(found, f"it holds for another {', '.join(other)}")
+    if why_not := trust_of(record, sampled=True)[1]:
+        return _without(found, why_not)
     if not _measured_alike(trust.measurement, settings):
         return _without(found, "it holds for other settings of the measurement")
     by_column = {correction.column: correction for correction in trust.corrections}
     return Known(by_column, "", trust.data, trust.domain)
+
+
+def trust_of(record: Mapping[str, Any], *, sampled: bool = False) -> tuple[Trust | None, str]:
+    """Return what the bundle of SR cells knows, or None and why it does not hold for them.
+
+    Parameters
+    ----------
+    record
+        Provenance of the SR cells.
+    sampled
+        Whether it is to hold for samples too.
+    """
+    stored = record.get("bundle", {}).get("trust")
+    if not stored:
+        return None, "the bundle has none for this scale factor"
+    try:
+        trust = Trust.model_validate(stored)
+    except ValidationError:
+        return None, "that of the bundle cannot be read"
+    trust = trust.model_copy(update={"settings": _FIRST | trust.settings})
+    names = (*SEARCH, *SAMPLING) if sampled else SEARCH
+    if other := trust.differences(_settings(record), names):
+        return None, f"it holds for another {', '.join(other)}"
+    return trust, ""
 
 
 def evidence_of(sr: NDArray[np.generic], record: Mapping[str, Any]) -> Evidence:
@@ -142,10 +160,8 @@ def calibrate(
     settings, _ = find_channels([ImageSet("GT", gt)], settings)
     truth = measured(gt.data, gt, settings)
     drawn = [measured(images, sr, settings) for images in samples]
-    fitted = [
-        fit_correction(name, np.stack([values[name] for values in drawn]), truth[name])
-        for name in truth
-    ]
+    draws = {name: np.stack([values[name] for values in drawn]) for name in truth}
+    fitted = [fit_correction(name, draws[name], truth[name]) for name in truth]
     own = _settings(record)
     return Trust(
         factor=own["factor"],
@@ -154,6 +170,14 @@ def calibrate(
         measurement=settings.stored(),
         domain=fit_domain(evidence_of(sr.data, record)),
         corrections=tuple(correction for correction in fitted if correction is not None),
+        pixels=fit_mask(
+            sr.data, samples, gt.data, record["intensity"]["low"], record["intensity"]["high"]
+        ),
+        left_open=tuple(
+            LeftOpen(column=name, by_samples=share, by_truth=told)
+            for name, share in shares_left_open(draws).items()
+            if (told := unexplained(draws[name], truth[name])) is not None
+        ),
     )
 
 
