@@ -19,8 +19,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_rls.measure.cells import MeasureSettings
+from napari_rls.measure.cross_fit import reliability
 from napari_rls.measure.domain import Evidence, fit_domain, judge
-from napari_rls.measure.intervals import LEVELS, fit_correction, interval
+from napari_rls.measure.intervals import LEVELS
 from napari_rls.workflow.cells.read import read_record, read_samples, read_stack
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.measure.trust_levels import evidence_of, measured
@@ -38,23 +39,6 @@ def splits(stack: CellStack) -> list[NDArray[np.intp]]:
         return [rng.permutation(len(stack)) % 2 for rng in rngs]
     order = {well: k % 2 for k, well in enumerate(sorted(set(wells)))}
     return [np.array([order[well] for well in wells])]
-
-
-def coverage(draws: NDArray, truth: NDArray, half: NDArray[np.intp], level: float) -> list[float]:
-    """Return coverage as drawn and corrected, and the median widths of both."""
-    known = np.isfinite(truth)
-    raw = interval(draws, level)
-    low, high = np.full(len(truth), np.nan), np.full(len(truth), np.nan)
-    for k in (0, 1):
-        correction = fit_correction("x", draws[:, half != k], truth[half != k])
-        own = interval(draws[:, half == k], level, correction)
-        low[half == k], high[half == k] = own
-    found = []
-    for low_end, high_end in (raw, (low, high)):
-        usable = known & np.isfinite(low_end)
-        inside = (low_end <= truth) & (truth <= high_end)
-        found += [float(inside[usable].mean()), float(np.median((high_end - low_end)[usable]))]
-    return [found[0], found[2], found[1], found[3]]
 
 
 def false_alarms(evidence: Evidence, half: NDArray[np.intp]) -> float:
@@ -85,9 +69,12 @@ def main() -> None:
     for name in truth:
         draws = np.stack([values[name] for values in drawn])
         error = np.abs(best[name] - truth[name])
-        for level in LEVELS:
-            found = [coverage(draws, truth[name], half, level) for half in ways]
-            raw, corrected, width, wider = np.mean(found, axis=0)
+        told = [reliability(draws, truth[name], half, "cell") for half in ways]
+        figures = [(r.held_drawn, r.held, r.width_drawn, r.width) for r in told if r is not None]
+        if not figures:
+            continue  # too few cells are known
+        for level, found in zip(LEVELS, np.mean(figures, axis=0).T, strict=True):
+            raw, corrected, width, wider = found
             rows.append(
                 {
                     "column": name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -179,11 +180,38 @@ def _trust(trust: Trust, channels: Sequence[str]) -> str:
     corrected = f"intervals corrected of {names}" if names else "no interval corrected"
     lines = [
         f"{trust.domain.cells:,} cells of {trust.data}; {corrected}",
+        _held(trust),
         _pixels(trust, channels),
         _left_open(trust),
         _no_cells(trust),
     ]
     return "\n".join(filter(None, lines))
+
+
+def _held(trust: Trust) -> str:
+    """Return what intervals of the main measurement held, "" where that is not known."""
+    from napari_rls.measure.cells import MeasureSettings, headline_columns
+    from napari_rls.measure.intervals import TABLE_LEVEL
+
+    known = {
+        one.column: (one.reliability, one.levels.index(TABLE_LEVEL))
+        for one in trust.corrections
+        if one.reliability is not None and TABLE_LEVEL in one.levels
+    }
+    names = [*known]
+    # An assay may be of a package that is not installed.
+    with suppress(ValueError):
+        names[:0] = headline_columns(MeasureSettings.model_validate(trust.measurement))
+    main = next((name for name in names if name in known), None)
+    if main is None:
+        return ""
+    told, k = known[main]
+    return (
+        f"{main}: {_percent(TABLE_LEVEL)} intervals held {_percent(told.held[k])} (as drawn "
+        f"{_percent(told.held_drawn[k])}), median width {told.width[k]:.3g} "
+        f"({told.width_drawn[k]:.3g}), of {told.cells:,} held-out cells, each judged by "
+        f"a correction fitted on other {told.of}s"
+    )
 
 
 def _pixels(trust: Trust, channels: Sequence[str]) -> str:

@@ -194,15 +194,21 @@ def count_inside(truth: Floats, low: Floats, high: Floats, level: float = 0.95) 
     truth, low, high = truth[known], low[known], high[known]
     n = len(truth)
     inside = int(((low <= truth) & (truth <= high)).sum())
-    ends = (math.nan, math.nan)
-    if n:
-        ends = stats.binomtest(inside, n).proportion_ci(level, method="wilson")
+    ends = wilson(inside, n, level)
     return {
         "n": n,
         "dropped": int((~known).sum()),
         "below": float((truth < low).mean()) if n else math.nan,
         "above": float((truth > high).mean()) if n else math.nan,
         "observed": inside / n if n else math.nan,
-        "observed_low": float(ends[0]),
-        "observed_high": float(ends[1]),
+        "observed_low": ends[0],
+        "observed_high": ends[1],
     }
+
+
+def wilson(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the Wilson interval of a share that was seen in ``count`` of ``n``; NaN of none."""
+    if not n:
+        return math.nan, math.nan
+    low, high = stats.binomtest(count, n).proportion_ci(level, method="wilson")
+    return float(low), float(high)

@@ -260,6 +260,7 @@ def reliability_plot(coverages: Mapping[str, pd.DataFrame], look: Look = PRINT) 
     ----------
     coverages
         Tables of :func:`~napari_rls.evaluation.agreement.coverage` by the name of their line.
+        With a column ``width``, the legend tells that of the level of tables.
     look
         Colours and size.
     """
@@ -277,12 +278,20 @@ def reliability_plot(coverages: Mapping[str, pd.DataFrame], look: Look = PRINT) 
             fmt="o-",
             color=(DARK_SERIES if look.dark else SERIES)[k % len(SERIES)],
             capsize=3,
-            label=name,
+            label=name + _width(rows),
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     said = "share of true values that the intervals are to hold"
     name_axes(axes, look, x=said, y="share that they hold")
     return _finished(plot, look)
+
+
+def _width(rows: pd.DataFrame) -> str:
+    """Return the width of intervals as a legend says it, "" where it is not known."""
+    if "width" not in rows:
+        return ""
+    widths = rows.loc[rows["nominal"] == TABLE_LEVEL, "width"].tolist()
+    return "".join(f" ({100 * TABLE_LEVEL:.0f} %: {width:.3g} wide)" for width in widths)
 
 
 def save_figure(path: Path, figure: Figure, record: Mapping[str, Any]) -> None:

@@ -25,9 +25,9 @@ from napari_rls.models.part import Checked
 Role = Literal["dna", "signal"]
 """What a channel is for: it shows nuclei, or is measured."""
 
-PlotKind = Literal["conditions", "doses", "agreement", "coverage"]
+PlotKind = Literal["conditions", "doses", "agreement", "coverage", "held_out"]
 
-PLOTS: Final[tuple[PlotKind, ...]] = ("conditions", "doses", "agreement", "coverage")
+PLOTS: Final[tuple[PlotKind, ...]] = get_args(PlotKind)
 """Plots of a table of cells, see :mod:`napari_rls.evaluation.plots`."""
 
 NUCLEUS_FIELD: Final = "nucleus"

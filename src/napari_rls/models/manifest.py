@@ -28,8 +28,8 @@ from napari_rls.models.trust import Trust
 
 FORMAT_VERSION: Final = 7
 """Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``,
-6 ``flow_matching``, 7 ``direct`` and, in ``trust``, ``pixels``, ``left_open`` and ``no_cells``;
-older files read as before."""
+6 ``flow_matching``, 7 ``direct`` and, in ``trust``, ``pixels``, ``left_open``, ``no_cells`` and
+the ``reliability`` of corrections; older files read as before."""
 
 _MOST_FACTORS = 8
 """Scale factors: the powers of two from 2 to 256."""

@@ -25,6 +25,26 @@ from napari_rls.models.part import (
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Numbers = Annotated[tuple[Number, ...], Field(max_length=10_000)]
+_Shares = Annotated[tuple[_Share, ...], Field(max_length=10_000)]
+_Widths = Annotated[tuple[NotNegative, ...], Field(max_length=10_000)]
+
+
+class Reliability(Part):
+    """How often intervals of a measurement held the true value on held-out cells, by level.
+
+    ``held`` and ``width`` are of corrected intervals: the cells were dealt to ``parts`` parts
+    of whole wells, files or single cells (``of``), and no cell is judged by a correction that
+    was fitted on its part. ``held_drawn`` and ``width_drawn`` are of the same cells' intervals
+    as they were drawn. Widths are medians.
+    """
+
+    cells: int = Field(ge=1, description="Cells that were judged.")
+    of: Literal["well", "file", "cell"] = Field(description="What was not torn apart.")
+    parts: int = Field(ge=1)
+    held_drawn: _Shares
+    width_drawn: _Widths
+    held: _Shares
+    width: _Widths
 
 
 class Correction(Part):
@@ -47,11 +67,18 @@ class Correction(Part):
     below: _Numbers
     above: _Numbers
     median: Number = Field(description="Median of the same quotients.")
+    reliability: Reliability | None = Field(
+        default=None, description="What such intervals held of cells that they were not fitted on."
+    )
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Correction:
         if not len(self.levels) == len(self.below) == len(self.above):
             raise ValueError("a correction needs one lower and one upper factor per level")
+        if (told := self.reliability) is not None:
+            figures = (told.held_drawn, told.width_drawn, told.held, told.width)
+            if {*map(len, figures)} != {len(self.levels)}:
+                raise ValueError("a correction's reliability needs one figure per level")
         return self
 
 

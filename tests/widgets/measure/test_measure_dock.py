@@ -22,7 +22,7 @@ from napari_rls.widgets.common.state import Message, Phase
 from napari_rls.widgets.contributions.table_writer import write_labels_table
 from napari_rls.widgets.measure.measure_dock import MEANS_TAB, MeasureWidget
 from napari_rls.widgets.measure.measure_job import CorrectedTable
-from napari_rls.widgets.measure.plot_job import DOSES
+from napari_rls.widgets.measure.plot_job import DOSES, HELD_OUT
 from napari_rls.widgets.measure.plots_dock import PlotsWidget
 from napari_rls.workflow.measure.table_files import read_table
 
@@ -245,6 +245,28 @@ def test_a_plot_that_cannot_be_drawn_says_why(qtbot, dock, plots):
     assert "dose" in plots.message.text()
     assert not plots.save.enabled
     assert not plots.negative.native.isVisible()
+
+
+def test_what_intervals_held_of_held_out_cells_is_drawn_or_missed_with_the_reason(
+    qtbot, dock, plots
+):
+    measure(qtbot, dock)
+    settled(qtbot, plots)
+    plots.kind.value = HELD_OUT
+    settled(qtbot, plots)
+    assert plots.plot is None
+    assert plots.message.text() == "There are no intervals: they come from samples of SR images."
+    figures = {"held": [0.91], "width": [2.4], "held_drawn": [0.55], "width_drawn": [0.81]}
+    entry = {"levels": [0.9], "cells": 200, "of": "well", "parts": 10, **figures}
+    dock.state.result.record["images"].append({"reliability": {RATIO: entry}})
+    dock.state.events.result()
+    settled(qtbot, plots)
+    assert plots.plot is not None
+    assert plots.canvas.isVisible()
+    assert plots.statistics.toPlainText().splitlines() == [
+        "200 held-out cells, median widths (as drawn):",
+        "90 % intervals held 91 % (55 %), width 2.4 (0.81)",
+    ]
 
 
 def test_plots_are_saved_as_png_and_svg(qtbot, dock, plots, monkeypatch, tmp_path):

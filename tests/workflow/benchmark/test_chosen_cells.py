@@ -18,12 +18,12 @@ from napari_rls.search.settings import METHODS
 from napari_rls.workflow.benchmark.benchmark_settings import COMPARED, QUICK, BenchmarkSettings
 from napari_rls.workflow.benchmark.chosen_cells import (
     choose,
-    groups_of,
     is_in,
     pair_of_conditions,
     read_cells,
 )
 from napari_rls.workflow.benchmark.phenotypes import Split, split_cells
+from napari_rls.workflow.cells.groups import groups_of
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack

@@ -13,16 +13,17 @@ from benchmark_bench import finish, hr_cells, measuring_bundle, settings_of
 
 from napari_rls.evaluation.distributions import crps_of_quantiles, crps_of_samples
 from napari_rls.measure.cells import MeasureSettings
+from napari_rls.measure.cross_fit import FOLDS, folds_of
 from napari_rls.measure.intervals import interval, moments
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.direct import build_direct
 from napari_rls.models.direct_spec import DirectColumn, DirectSpec
 from napari_rls.models.manifest import Intensity
-from napari_rls.workflow.benchmark.distributions import FOLDS, folds_of
 from napari_rls.workflow.benchmark.plan import plan
 from napari_rls.workflow.benchmark.report import report
 from napari_rls.workflow.benchmark.run_benchmark import Benchmark
 from napari_rls.workflow.cells.degrade import degrade
+from napari_rls.workflow.cells.groups import groups_of
 from napari_rls.workflow.measure.trust_levels import measured
 
 RATIO = "Math_Ratio_NucleusCytoplasm_protein"
@@ -171,7 +172,8 @@ def test_why_nothing_is_told_is_told(
 
 
 def test_intervals_are_fitted_on_other_wells(made: Benchmark) -> None:
-    folds, hr = folds_of(made.outcome), made.outcome.cells.hr
+    hr = made.outcome.cells.hr
+    folds = folds_of(groups_of(hr)[0], 0)
     wells = {crop.well for crop in hr.crops}
     assert len(wells) == len(MANY)
     assert len(set(folds)) == FOLDS

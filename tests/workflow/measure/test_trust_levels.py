@@ -11,7 +11,7 @@ import pytest
 from cli_bench import run
 
 from napari_rls.errors import InputError
-from napari_rls.measure.cells import MeasureSettings
+from napari_rls.measure.cells import MeasureSettings, column_names
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.trust import Trust
 from napari_rls.search.settings import Settings
@@ -21,7 +21,13 @@ from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.write import write_ome, write_stack
 from napari_rls.workflow.measure.calibrate_bundle import calibrate_bundle
 from napari_rls.workflow.measure.measurements import ImageSet, measure
-from napari_rls.workflow.measure.trust_levels import SAMPLING, SEARCH, calibrate, known_of
+from napari_rls.workflow.measure.trust_levels import (
+    SAMPLING,
+    SEARCH,
+    calibrate,
+    known_of,
+    told_reliability,
+)
 from napari_rls.workflow.super_resolve.sr_files import samples_path
 
 if TYPE_CHECKING:
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
 
 CELLS, SAMPLES = 100, 5
 LOG2 = "Math_Log2Ratio_NucleusCytoplasm_GFP"
+AREA = "Nuclei_AreaShape_Area"
+RATIO = "Math_Ratio_NucleusCytoplasm_GFP"
 SETTINGS = MeasureSettings(assay="translocation")
 
 
@@ -107,6 +115,42 @@ def test_a_correction_holds_for_other_cells_and_is_named(trust: Trust) -> None:
     (how,) = set(sr["Metadata_Interval"])
     assert how.startswith("5 samples, corrected (split-conformal, ")
     assert how.endswith(" cells of cells)")
+
+
+def test_what_corrected_intervals_hold_is_in_the_record_of_a_table(
+    case: Case, trust: Trust
+) -> None:
+    fitted = next(one for one in trust.corrections if one.column == LOG2)
+    told = fitted.reliability
+    assert told is not None
+    # Wells are not known: cells are dealt by lot.
+    assert (told.of, told.parts, told.cells) == ("cell", 10, fitted.cells)
+    k = fitted.levels.index(0.9)
+    assert told.held[k] == pytest.approx(0.9, abs=0.08)
+    assert told.held_drawn[k] < 0.75
+    assert told.width[k] > 1.5 * told.width_drawn[k]
+
+    def told_of(record: dict[str, Any], samples: np.ndarray | None) -> dict[str, Any]:
+        stack = replace(case.sr, pixel_size_um=0.5)
+        *_, last = measure([ImageSet("SR", stack, samples, record)], SETTINGS)
+        assert last.result is not None
+        return last.result.record["images"][0]
+
+    entry = told_of(with_trust(case.record, trust), case.samples)["reliability"]
+    assert entry[LOG2] == {"levels": list(fitted.levels), **told.model_dump(mode="json")}
+    assert not any(name.endswith("_um2") for name in entry)  # areas are all alike here
+    columns = column_names(SETTINGS, micrometres=True)
+    both = told_reliability({AREA: fitted}, columns, 0.5)
+    assert list(both) == [AREA, f"{AREA}_um2"]
+    assert both[f"{AREA}_um2"]["held"] == both[AREA]["held"] == list(told.held)
+    for name, widths in (("width", told.width), ("width_drawn", told.width_drawn)):
+        np.testing.assert_allclose(both[f"{AREA}_um2"][name], np.array(widths) / 4)
+    assert list(told_reliability({AREA: fitted}, columns, None)) == [AREA]
+    for record, samples in (
+        (case.record, case.samples),
+        (with_trust(case.record, trust), None),
+    ):
+        assert "reliability" not in told_of(record, samples)
 
 
 def test_a_correction_from_before_there_were_methods_is_one_of_rls(
@@ -208,6 +252,16 @@ def test_the_command_stores_trust_in_a_bundle(
     assert manifest.measurement["signal"] == "GFP"
     told = " ".join(run("bundles", "info", out).stdout.split())
     assert "Trust at 8x" in told
+    main = next(one for one in trust.corrections if one.column == RATIO)
+    held = main.reliability
+    assert held is not None
+    k = main.levels.index(0.9)
+    assert (
+        f"{RATIO}: 90 % intervals held {100 * held.held[k]:.0f} % (as drawn "
+        f"{100 * held.held_drawn[k]:.0f} %), median width {held.width[k]:.3g} "
+        f"({held.width_drawn[k]:.3g}), of {held.cells} held-out cells, each judged by a "
+        "correction fitted on other cells"
+    ) in told
     assert trust.pixels is not None
     assert trust.pixels.cells == CELLS
     assert "Trust mask: largest error inside at most 20 % of the range in the mean over" in told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 # matplotlib and scipy take seconds to import: what draws imports them in its thread.
 
 CONDITIONS, DOSES, AGREEMENT = "Conditions", "Dose response", "Agreement with truth"
-COVERAGE = "Coverage of intervals"
+COVERAGE, HELD_OUT = "Coverage of intervals", "Coverage on held-out cells"
 PLOTS: dict[PlotKind, str] = {
     "conditions": CONDITIONS,
     "doses": DOSES,
     "agreement": AGREEMENT,
     "coverage": COVERAGE,
+    "held_out": HELD_OUT,
 }
 """What plots are called."""
 
@@ -51,6 +52,8 @@ class Wish:
         Cells to mark, by their index.
     columns
         What the columns are.
+    record
+        How the table was made.
     """
 
     table: pd.DataFrame
@@ -59,6 +62,7 @@ class Wish:
     pair: tuple[str, str] | None = None
     selected: tuple[int, ...] = ()
     columns: Mapping[str, Column] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -75,6 +79,7 @@ class Wish:
         """
         from napari_rls.evaluation import plots
         from napari_rls.evaluation.agreement import coverage, interval_columns
+        from napari_rls.evaluation.held_out import held_out
 
         table, column, names = self.table, self.column, self.names
         chosen = [names[cell] for cell in self.selected]
@@ -85,6 +90,9 @@ class Wish:
             return plots.dose_response_plot(table, column, highlight=chosen, look=look)
         if self.kind == AGREEMENT:
             return plots.agreement_plot(table, column, reference, chosen, look, self.columns)
+        if self.kind == HELD_OUT:
+            held = held_out(table, self.record, column)
+            return plots.reliability_plot(held, look)
         intervals = interval_columns(table, column, self.columns)
         found = coverage(table, column, reference, intervals=intervals)
         return plots.reliability_plot({column: found}, look)
@@ -97,8 +105,11 @@ class Wish:
         TableError
             If the table does not have what they need.
         """
+        from napari_rls.evaluation.held_out import held_out, told_levels
         from napari_rls.evaluation.summary import summarise_conditions, summarise_doses
 
+        if self.kind == HELD_OUT:
+            return told_levels(held_out(self.table, self.record, self.column))
         if self.kind == CONDITIONS and self.pair:
             return summarise_conditions(self.table, self.column, *self.pair)
         return summarise_doses(self.table, self.column) if self.kind == DOSES else ()

@@ -144,13 +144,14 @@ class PlotsWidget(Dock):
     @property
     def wish(self) -> Wish | None:
         """The chosen plot of the last table; None without one."""
-        table, column = self._table, self.column.value
-        if table is None or column is None:
+        result, column = self.state.result, self.column.value
+        if result is None or column is None:
             return None
         negative, positive = self.negative.value, self.positive.value
         pair = None if negative is None or positive is None else (negative, positive)
         selected = self.state.selected
-        return Wish(table, column, self.kind.value, pair, selected, self._columns)
+        kind, columns = self.kind.value, self._columns
+        return Wish(result.table, column, kind, pair, selected, columns, result.record)
 
     # -- drawing -----------------------------------------------------------------------
 

@@ -129,17 +129,6 @@ def _shuffled(stack: CellStack, seed: int) -> list[NDArray[np.intp]]:
     return [rng.permutation(members) for members in groups.values()]
 
 
-def groups_of(stack: CellStack) -> tuple[list[str], str]:
-    """Return what each cell must not be torn from, and what it is: its well, file, or itself."""
-    wells = [crop.well for crop in stack.crops]
-    if all(wells):
-        return wells, "well"
-    files = [crop.file for crop in stack.crops]
-    if len(set(files)) > 1:
-        return files, "file"
-    return [f"{crop.file}#{k}" for k, crop in enumerate(stack.crops)], "cell"
-
-
 def pair_of_conditions(
     conditions: Sequence[str], settings: BenchmarkSettings
 ) -> tuple[str, str] | str:

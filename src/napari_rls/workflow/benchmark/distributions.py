@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ from napari_rls.evaluation.agreement import compare, count_inside
 from napari_rls.evaluation.distributions import crps_of_quantiles, crps_of_samples
 from napari_rls.evaluation.tables import IMAGE
 from napari_rls.measure.cells import MeasureSettings
+from napari_rls.measure.cross_fit import Ends, crossed, folds_of
 from napari_rls.measure.intervals import (
     TABLE_LEVEL,
+    Floats,
     fit_correction,
     fit_widening,
     interval,
@@ -22,17 +24,11 @@ from napari_rls.measure.intervals import (
 )
 from napari_rls.models.direct_spec import LEVELS
 from napari_rls.workflow.benchmark.benchmark_settings import DIRECT
-from napari_rls.workflow.benchmark.chosen_cells import groups_of
 from napari_rls.workflow.benchmark.compared_images import FACTOR, METHOD, Outcome
 from napari_rls.workflow.benchmark.directly import Told
 from napari_rls.workflow.benchmark.measures import COLUMN, GT
+from napari_rls.workflow.cells.groups import groups_of
 from napari_rls.workflow.measure.trust_levels import known_of, measured
-
-FOLDS = 10
-"""Parts that wells are split into, at most: intervals of each are fitted on the others."""
-
-Floats = NDArray[np.float64]
-Ends = tuple[Floats, Floats]
 
 
 def distributions(
@@ -53,7 +49,7 @@ def distributions(
     was fitted on the benchmark's own cells of other wells. ``coverage_low`` and so on are 95 %
     Wilson intervals, which take cells for independent.
     """
-    folds = folds_of(outcome)
+    folds = folds_of(groups_of(outcome.cells.hr)[0], outcome.settings.seed)
     for factor, own in cells.groupby(FACTOR, sort=False):
         truth = own[own[IMAGE] == GT]
         judge = _Judge(outcome, int(str(factor)), truth, folds)
@@ -93,7 +89,7 @@ class _Judge:
         truth = self._of(column)
         row = self._row(method, column, "1 value", np.abs(values - truth), values)
         nothing = (np.full(len(truth), np.nan),) * 2
-        return row | self._ends("", nothing, truth) | self._ends("fitted_", nothing, truth)
+        return self._both(row, nothing, nothing, truth)
 
     def samples(self, method: str, column: str, draws: Floats, ends: Ends) -> dict[str, Any]:
         truth = self._of(column)
@@ -104,7 +100,7 @@ class _Judge:
             correction = fit_correction(column, draws[:, others], truth[others], (TABLE_LEVEL,))
             return None if correction is None else interval(draws[:, own], TABLE_LEVEL, correction)
 
-        return row | self._both(ends, fitted, truth)
+        return self._both(row, ends, crossed(self.folds, fitted), truth)
 
     def direct(self, told: Told, column: str) -> dict[str, Any]:
         truth = self._of(column)
@@ -119,7 +115,8 @@ class _Judge:
             more = fit_widening(low[others], high[others], truth[others], TABLE_LEVEL)
             return None if more is None else (low[own] - more, high[own] + more)
 
-        return row | self._both(told.interval(column, told.widening[column]), fitted, truth)
+        ends = told.interval(column, told.widening[column])
+        return self._both(row, ends, crossed(self.folds, fitted), truth)
 
     def _of(self, column: str) -> Floats:
         return self._truth[column].to_numpy(float)
@@ -149,20 +146,9 @@ class _Judge:
             "crps_high": float(high),
         }
 
-    def _both(
-        self,
-        ends: Ends,
-        fit: Callable[[NDArray[np.bool_], NDArray[np.bool_]], Ends | None],
-        truth: Floats,
-    ) -> dict[str, Any]:
-        """Return coverage and width as told, and cross-fitted by wells."""
-        crossed = (np.full(len(truth), np.nan), np.full(len(truth), np.nan))
-        for fold in np.unique(self.folds):
-            own = self.folds == fold
-            found = fit(~own, own)
-            if found is not None:
-                crossed[0][own], crossed[1][own] = found
-        return self._ends("", ends, truth) | self._ends("fitted_", crossed, truth)
+    def _both(self, row: dict[str, Any], ends: Ends, fitted: Ends, truth: Floats) -> dict[str, Any]:
+        """Add coverage and width as told, and cross-fitted by wells."""
+        return row | self._ends("", ends, truth) | self._ends("fitted_", fitted, truth)
 
     def _ends(self, name: str, ends: Ends, truth: Floats) -> dict[str, float]:
         low, high = ends
@@ -174,12 +160,3 @@ class _Judge:
             f"{name}coverage_high": count["observed_high"],
             f"{name}width": float((high - low)[known].mean()) if known.any() else np.nan,
         }
-
-
-def folds_of(outcome: Outcome) -> NDArray[np.intp]:
-    """Return which part each cell is in: that of its well, if wells are known."""
-    groups, _ = groups_of(outcome.cells.hr)
-    names = sorted(set(groups))
-    order = np.random.default_rng(outcome.settings.seed).permutation(len(names))
-    part = {name: int(place) % FOLDS for name, place in zip(names, order, strict=True)}
-    return np.array([part[group] for group in groups], np.intp)

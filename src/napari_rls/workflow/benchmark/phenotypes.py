@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from napari_rls.errors import InputError
 from napari_rls.evaluation.classifier import PhenotypeClassifier, split_groups
-from napari_rls.workflow.benchmark.chosen_cells import BenchmarkCells, groups_of, is_in
+from napari_rls.workflow.benchmark.chosen_cells import BenchmarkCells, is_in
 from napari_rls.workflow.benchmark.compared_images import FACTOR, LR, Outcome
 from napari_rls.workflow.cells.degrade import degrade
+from napari_rls.workflow.cells.groups import groups_of
 from napari_rls.workflow.cells.stack import CellStack, content_digest
 from napari_rls.workflow.cells.upsample import upsample
 

@@ -39,6 +39,7 @@ from napari_rls.measure.columns import (
     UNUSUAL_INTENSITY,
     summary_columns,
 )
+from napari_rls.measure.cross_fit import RELIABILITY_KEY
 from napari_rls.measure.dictionary import COLUMNS_KEY, stored_columns
 from napari_rls.measure.intervals import shares_left_open, summarise
 from napari_rls.models.trust import Correction, Domain
@@ -50,7 +51,7 @@ from napari_rls.workflow.measure.image_sets import ImageSet, at_one_size, find_c
 from napari_rls.workflow.measure.offsets import untold_offsets
 from napari_rls.workflow.measure.rows import Rows, rows_of
 from napari_rls.workflow.measure.table_origin import LEFT_OPEN_KEY, table_record
-from napari_rls.workflow.measure.trust_levels import Known, judge_cells, known_of
+from napari_rls.workflow.measure.trust_levels import Known, judge_cells, known_of, told_reliability
 from napari_rls.workflow.super_resolve.result import FAILED_STATUS, UNFINISHED_STATUS
 
 SATURATION_KEY = "saturation"
@@ -132,7 +133,7 @@ def measure(
     total = sum(n * len(s.stack) for n, s in zip(each, images, strict=True))
     labels: dict[str, dict[str, NDArray[np.int32]]] = {}
     frames: list[pd.DataFrame] = []
-    left_open: list[dict[str, float]] = []
+    told: list[dict[str, dict[str, Any]]] = []
     done = 0
     for one, (dna, signal), count in zip(images, channels, each, strict=True):
         cells: list[MeasuredCell] = []
@@ -150,14 +151,16 @@ def measure(
             values = _with_intervals(
                 values, draws, columns, known.corrections, one.stack.pixel_size_um
             )
-        left_open.append(shares_left_open(_drawn(draws, columns)))
+        applied = known.corrections if count > 1 else {}
+        held = told_reliability(applied, columns, one.stack.pixel_size_um)
+        opened = shares_left_open(_drawn(draws, columns))
+        told.append({LEFT_OPEN_KEY: opened, RELIABILITY_KEY: held})
         interval = _interval_text(count - 1, known)
         frames.append(_frame(one, rows, cells, values, interval, known.domain))
     table = pd.concat(frames, ignore_index=True)
     record = table_record(sets, settings, channels, plate_map, factor)
-    for entry, shares in zip(record["images"], left_open, strict=True):
-        if shares:
-            entry[LEFT_OPEN_KEY] = shares
+    for entry, more in zip(record["images"], told, strict=True):
+        entry.update((key, values) for key, values in more.items() if values)
     record["warnings"] = [
         *rows.warnings,
         *doubts(images, channels),

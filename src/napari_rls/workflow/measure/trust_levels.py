@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from napari_rls.errors import InputError
+from napari_rls.measure.assay import Measurement
 from napari_rls.measure.cells import MeasureSettings, column_names, measure_cell
+from napari_rls.measure.cross_fit import folds_of, reliability
 from napari_rls.measure.domain import Evidence, Verdict, fit_domain, judge, look, residual_share
 from napari_rls.measure.intervals import fit_correction, shares_left_open, unexplained
 from napari_rls.measure.trust_mask import fit_mask
 from napari_rls.models.manifest import Manifest
 from napari_rls.models.trust import Correction, Domain, LeftOpen, Trust
+from napari_rls.workflow.cells.groups import groups_of
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
 
@@ -28,6 +31,9 @@ SEARCH = (
 
 SAMPLING = ("samples", "posterior", "temperature", "sample_steps")
 """Settings on which, beside those, the width of intervals depends."""
+
+LOT = 0
+"""Seed by which held-out wells are dealt to parts that judge each other."""
 
 _FIRST = {"method": "rls", "operator": "bicubic"}
 """Settings that older bundles and records do not name, as they then were."""
@@ -161,7 +167,6 @@ def calibrate(
     truth = measured(gt.data, gt, settings)
     drawn = [measured(images, sr, settings) for images in samples]
     draws = {name: np.stack([values[name] for values in drawn]) for name in truth}
-    fitted = [fit_correction(name, draws[name], truth[name]) for name in truth]
     own = _settings(record)
     return Trust(
         factor=own["factor"],
@@ -169,7 +174,7 @@ def calibrate(
         settings={name: own[name] for name in (*SEARCH, *SAMPLING)},
         measurement=settings.stored(),
         domain=fit_domain(evidence_of(sr.data, record)),
-        corrections=tuple(correction for correction in fitted if correction is not None),
+        corrections=_corrections(draws, truth, gt, settings),
         pixels=fit_mask(
             sr.data, samples, gt.data, record["intensity"]["low"], record["intensity"]["high"]
         ),
@@ -179,6 +184,51 @@ def calibrate(
             if (told := unexplained(draws[name], truth[name])) is not None
         ),
     )
+
+
+def _corrections(
+    draws: Mapping[str, Floats],
+    truth: Mapping[str, Floats],
+    gt: CellStack,
+    settings: MeasureSettings,
+) -> tuple[Correction, ...]:
+    """Return the corrections of all columns that have one, and what such hold of other cells."""
+    groups, of = groups_of(gt)
+    if len(set(groups)) < 2:
+        groups, of = [str(k) for k in range(len(gt))], "cell"
+    folds = folds_of(groups, LOT)
+    found = []
+    for name, column in column_names(settings, micrometres=False).items():
+        fitted = fit_correction(name, draws[name], truth[name])
+        if fitted is None:
+            continue
+        ends = column.least, column.most
+        told = reliability(draws[name], truth[name], folds, of, ends=ends, levels=fitted.levels)
+        found.append(fitted.model_copy(update={"reliability": told}))
+    return tuple(found)
+
+
+def told_reliability(
+    corrections: Mapping[str, Correction],
+    columns: Mapping[str, Measurement],
+    pixel_size_um: float | None,
+) -> dict[str, dict[str, Any]]:
+    """Return what is known of the intervals of a table, by column: plain numbers and texts.
+
+    A column in micrometres follows that in pixels, and has its widths times the pixel's size.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    correction = None
+    for name, column in columns.items():
+        scale = (pixel_size_um or np.nan) ** column.power if column.micrometres else 1.0
+        if not column.micrometres:
+            correction = corrections.get(name)
+        if correction is None or correction.reliability is None or not np.isfinite(scale):
+            continue
+        told = correction.reliability.model_dump(mode="json")
+        widths = {key: [scale * width for width in told[key]] for key in ("width_drawn", "width")}
+        found[name] = {"levels": list(correction.levels), **told, **widths}
+    return found
 
 
 def measured(
