@@ -72,7 +72,8 @@ def main() -> None:
         told = [reliability(draws, truth[name], half, "cell") for half in ways]
         figures = [(r.held_drawn, r.held, r.width_drawn, r.width) for r in told if r is not None]
         if not figures:
-            continue  # too few cells are known
+            print(f"{name}: half of the cells are too few for a correction, or nothing varies.")
+            continue
         for level, found in zip(LEVELS, np.mean(figures, axis=0).T, strict=True):
             raw, corrected, width, wider = found
             rows.append(

@@ -23,7 +23,15 @@ from napari_rls.models.manifest import (
     Pix2PixSpec,
     Training,
 )
-from napari_rls.models.trust import Correction, Domain, LeftOpen, NoCells, PixelTrust, Trust
+from napari_rls.models.trust import (
+    Correction,
+    Domain,
+    LeftOpen,
+    NoCells,
+    PixelTrust,
+    Reliability,
+    Trust,
+)
 from napari_rls.training.discriminator import Discriminator
 
 TINY = {
@@ -213,6 +221,15 @@ def _trust(factor: int) -> Trust:
                 below=(-1.0, -2.0),
                 above=(1.0, 2.0),
                 median=0.1,
+                reliability=Reliability(
+                    cells=3,
+                    of="well",
+                    parts=2,
+                    held_drawn=(0.2, 0.5),
+                    width_drawn=(0.1, 0.3),
+                    held=(0.5, 1),
+                    width=(0.4, 2),
+                ),
             ),
         ),
         pixels=PixelTrust(
