@@ -3,7 +3,6 @@
     python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors
     python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors --flow
     python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors
-    python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors --flow
 
 DATA is a folder of BBBC013v1 as two-channel TIFF files (DNA, FKHR-GFP) named by well,
 A01.ome.tif to H12.ome.tif; rows A, D, E, G and H are used, which the generator was trained on,
@@ -41,14 +40,13 @@ RECIPES = {
     ),
     "golgi-simulated-128": (
         FieldEncoderSettings(
-            steps=7000,
+            steps=5000,
             batch_size=16,
             ratio_high=40,
-            image_width=32,
+            image_width=0,
             start=False,
             threads=1,
             device="cpu",
-            report_steps=1000,
         ),
         ["training.ome.tif"],
         "validation.ome.tif",
@@ -56,14 +54,7 @@ RECIPES = {
     ),
 }
 
-FLOWS = {
-    "bbbc013-translocation-64": FlowMatchingSettings(
-        steps=12000, threads=1, device="cpu", report_steps=1000
-    ),
-    "golgi-simulated-128": FlowMatchingSettings(
-        steps=5000, batch_size=16, width=32, threads=1, device="cpu", report_steps=500
-    ),
-}
+FLOW = FlowMatchingSettings(steps=12000, threads=1, device="cpu", report_steps=1000)
 
 
 def main() -> None:
@@ -78,9 +69,7 @@ def main() -> None:
     settings, images, held_out, data = RECIPES[given.bundle]
     hr = HRImages(tuple(str(given.data / one) for one in images), (str(given.data / held_out),))
     if given.flow:
-        updates = train_flow(
-            FlowMatchingJob(hr, given.bundle, FLOWS[given.bundle], given.out, folder, data)
-        )
+        updates = train_flow(FlowMatchingJob(hr, given.bundle, FLOW, given.out, folder, data))
     else:
         job = FieldEncoderJob(hr, given.bundle, settings, given.out, folder, data)
         updates = train_fields(job)
