@@ -44,6 +44,8 @@ def test_from_own_cells_to_a_verdict(
         "check/HR.ome.tif", "--assay", "spots", "--data", "mine", "--out", "m.rls.safetensors",
     )  # fmt: skip
     assert "held-out cells have finite numbers" in str(run(*calibrate, code=1).output)
+    own = run("check", "check/LR32x_SR32x.ome.tif", *GOLGI, "--out", "of_sr", code=2)
+    assert "LR32x_SR32x.ome.tif holds SR images, which are generated and no truth" in own.output
     again = run("check", hr, *GOLGI, "--cells", 3)
     assert "is finished already" in again.stderr
     other = run("check", hr, *GOLGI, "--cells", 2, code=1)

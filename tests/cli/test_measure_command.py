@@ -386,6 +386,10 @@ def test_hr_cells_that_cannot_correct_are_told(
     out = tmp_path / "a.csv"
     args = (sr, "--assay", "translocation", "--out", out)
     assert "which are generated" in run(*args, "--hr-cells", sr, code=1).output
+    degrade = ("degrade", few, "--factor", 8, "--out", tmp_path / "lr.ome.tif")
+    assert CliRunner().invoke(app, [*map(str, degrade)]).exit_code == 0
+    lr = run(*args, "--hr-cells", tmp_path / "lr.ome.tif", code=1).output
+    assert "lr.ome.tif holds LR images, made by 'degrade', which cannot correct others" in lr
     assert not out.exists()
     write_stack(tmp_path / "other.ome.tif", hr, description="HR")
     output = run(*args, "--hr-cells", tmp_path / "other.ome.tif", code=1).output

@@ -179,7 +179,10 @@ def test_a_trust_mask_follows_a_new_run(bench: Bench, monkeypatch: pytest.Monkey
     bench.add_lr()
     bench.controller.start()
     bench.thread.finish()
+    bench.controller.show_sample_statistics()
     bench.controller.show_trust_mask()
+    # It is of the SR image, not of the deviation, which would cover it.
+    assert [any(x.visible for x in layers(bench, word)) for word in ("sd", "trust")] == [0, 1]
     before = [layer.data.copy() for layer in layers(bench, "trust")]
     bench.controller.change("seed", 5)
     bench.controller.start()

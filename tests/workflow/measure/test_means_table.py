@@ -198,6 +198,23 @@ def test_hr_cells_that_are_none_of_the_table_are_counted() -> None:
     ]
 
 
+def test_a_table_that_lacks_columns_is_told() -> None:
+    table = plate()
+    hr = recorded(table, list(range(0, 80, 4)))
+    for name in (IMAGE, WELL, FILE, "Metadata_PixelSize_um"):
+        with pytest.raises(InputError, match=f"The table lacks {name}; give one of cells"):
+            means_table(table.drop(columns=name), {}, hr)
+    with pytest.raises(InputError, match="none of the measurements that its record tells"):
+        means_table(table.rename(columns={RATIO: "Mine"}), {}, hr)
+
+
+def test_a_column_of_the_user_s_own_has_no_means() -> None:
+    table = plate()
+    hr = recorded(table, list(range(0, 80, 4)))
+    more, _ = means_table(table.assign(My_Score=1.5), {}, hr)
+    pd.testing.assert_frame_equal(more, means_table(table, {}, hr)[0])
+
+
 def test_means_of_nothing_are_told() -> None:
     table = plate()
     hr = recorded(table, [1, 2])

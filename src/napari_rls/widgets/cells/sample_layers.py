@@ -73,6 +73,7 @@ class SampleLayers:
         self._own = OwnLayers(viewer, digest)
         self.layers: list[Image] = []
         self._computed: list[Image] = []
+        self._deviation_in_view = True
         # A cell shows its SR image, as upsampled or searched, until its samples form.
         self._pixels = list(pixels) or [
             np.repeat(np.asarray(like.data)[None], samples, 0) for like in sr
@@ -162,6 +163,12 @@ class SampleLayers:
         shown = [layer for layer in self.layers if layer in self._viewer.layers]
         return shown + self._statistics + masks
 
+    def hide_statistics(self) -> None:
+        """Hide what was computed of the samples, also what is still being computed."""
+        self._deviation_in_view = False
+        for layer in self._statistics:
+            layer.visible = False
+
     def forget_statistics(self) -> None:
         """Take away what was computed of samples that have changed."""
         remove_layers(self._viewer, self._statistics)
@@ -194,6 +201,7 @@ class SampleLayers:
         """
         if not self._digest:  # no layer is taken over by it
             self.forget_statistics()
+        self._deviation_in_view = True
         own = OwnLayers(self._viewer, self._digest)
         every = computed or ((pixels.mean(0), pixels.std(0, ddof=1)) for pixels in self._pixels)
         try:
@@ -216,7 +224,7 @@ class SampleLayers:
                     metadata=_said_of(like, "standard deviation of the samples"),
                     colormap="inferno",
                     # One channel at a time: two deviations over each other tell nothing.
-                    visible=like is self._sr[-1],
+                    visible=like is self._sr[-1] and self._deviation_in_view,
                     **place,
                 )
                 self._computed.append(shown)

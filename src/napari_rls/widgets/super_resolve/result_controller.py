@@ -88,6 +88,8 @@ class ResultController(InputController[Update]):
             return
         self._comparison.stop()
         found = self._samples.trust()
+        if found.pixels is not None:  # it is of the SR image, which the deviation covers
+            self._samples.hide_statistics()
         self._say(found.told, Level.INFO if found.pixels is not None else Level.WARNING)
 
     def toggle_samples(self) -> None:

@@ -19,7 +19,7 @@ from napari_rls.workflow.benchmark.benchmark_settings import BenchmarkSettings
 from napari_rls.workflow.cells.channels import choose_channels
 from napari_rls.workflow.cells.crops import cut_crops, join
 from napari_rls.workflow.cells.plate_map import PlateMap, condition_of
-from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.reading import Reading
 from napari_rls.workflow.cells.stack import CellStack, Crop, content_digest
 from napari_rls.workflow.cells.tiff_file import one_of_each_set
@@ -224,6 +224,10 @@ def _cells(
     channels: Sequence[str],
 ) -> CellStack:
     """Read HR cells, or cut them out of fields; ``name`` is the file's, told apart from others."""
+    if read_record(path).get("generated"):
+        raise InputError(
+            f"{path.name} holds SR images, which are generated and no truth; give HR images."
+        )
     read = replace(read_stack(path), name=name)
     stack = choose_channels(read, channels, manifest.channel_names)
     wanted, (height, width) = manifest.hr_size, stack.data.shape[-2:]

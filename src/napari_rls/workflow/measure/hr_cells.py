@@ -59,12 +59,18 @@ def read_hr_cells(files: list[Path]) -> list[CellStack]:
     Raises
     ------
     InputError
-        If a file cannot be read or holds SR images.
+        If a file cannot be read or holds SR or LR images.
     """
     for file in files:
-        if read_record(file).get("generated"):
+        record = read_record(file)
+        if record.get("generated"):
             raise InputError(
                 f"{file.name} holds SR images, which are generated: they cannot correct others; "
+                "give HR images."
+            )
+        if "degrade" in record:
+            raise InputError(
+                f"{file.name} holds LR images, made by 'degrade', which cannot correct others; "
                 "give HR images."
             )
     return [read_stack(file) for file in files]

@@ -20,7 +20,7 @@ from napari_rls.evaluation.corrected_means import (
 )
 from napari_rls.evaluation.tables import kinds_of
 from napari_rls.measure.cells import MeasureSettings, column_names
-from napari_rls.measure.columns import CONDITION, DOSE, IMAGE, WELL
+from napari_rls.measure.columns import CONDITION, DOSE, FILE, IMAGE, PIXEL_SIZE, WELL, X, Y
 from napari_rls.measure.dictionary import columns_of, measurements
 from napari_rls.measure.intervals import TABLE_LEVEL
 from napari_rls.workflow.measure.hr_cells import HrCells, matched
@@ -35,6 +35,8 @@ HOW = (
     "how far groups differ (Battese, Harter and Fuller 1988)."
 )
 
+
+_NEEDED = (IMAGE, FILE, WELL, CONDITION, X, Y, PIXEL_SIZE)
 
 _CORRECTED = ["Mean_Corrected", "Mean_Corrected_q05", "Mean_Corrected_q95"]
 
@@ -68,14 +70,22 @@ def means_table(
     Raises
     ------
     InputError
-        If HR cells are not those of the table, or there are neither wells nor conditions.
+        If HR cells are not those of the table, it lacks columns, or there are neither wells nor
+        conditions.
     """
+    _check_columns(table)
     used = table[~table[IMAGE].isin(RECORDED)].reset_index(drop=True)
     if used.empty:
         raise InputError("All images are HR, whose means need no correction; give SR or LR cells.")
     levels = _levels(used)
     which = matched(used, hr)
-    columns = measurements(columns_of(table, record))
+    # A column that somebody has added has no HR counterpart.
+    columns = [name for name in measurements(columns_of(table, record)) if name in hr.table.columns]
+    if not columns:
+        raise InputError(
+            "The table has none of the measurements that its record tells; give one of cells as "
+            "'measure' or 'fields' has written it."
+        )
     limits = _limits(record)
     parts = []
     for kind in kinds_of(used):
@@ -91,6 +101,14 @@ def means_table(
     if found.empty:
         raise InputError("No cell has a value of any measurement, so that there are no means.")
     return found, _record(record, hr, which, used)
+
+
+def _check_columns(table: pd.DataFrame) -> None:
+    if lacking := [name for name in _NEEDED if name not in table.columns]:
+        raise InputError(
+            f"The table lacks {', '.join(lacking)}; give one of cells as 'measure' or 'fields' "
+            "has written it, with all of its columns."
+        )
 
 
 def _limits(record: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
