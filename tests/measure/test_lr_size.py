@@ -16,13 +16,13 @@ from napari_rls.workflow.cells.lr_field import degrade_field
 DIAMETER = 15
 
 
-def seen(ratio: float) -> NDArray[np.float32]:
+def seen(ratio: float, sigma: float = 0.45) -> NDArray[np.float32]:
     """Return the DNA image of discs of 15 pixels, as a microscope sees them."""
     rng = np.random.default_rng(0)
     places = np.stack(np.meshgrid(*[np.arange(40, 560, 45)] * 2), -1).reshape(-1, 2)
     places = places + rng.uniform(-6, 6, places.shape)
     hr = field([(y, x) for y, x in places], (600, 600), radius=DIAMETER / 2)
-    return degrade_field(hr.astype(np.float32), ratio, 0.45)[0]
+    return degrade_field(hr.astype(np.float32), ratio, sigma)[0]
 
 
 def looked(ratio: float, said: float) -> tuple[tuple[float, float, float], str]:
@@ -50,6 +50,23 @@ def test_a_wrong_ratio_is_told_with_one_that_would_fit(ratio: float, said: float
     fitting = re.search(r"About ([0-9.]+) would fit", told)
     assert fitting is not None
     assert 0.6 * ratio < float(fitting[1]) < 1.7 * ratio
+
+
+@pytest.mark.parametrize("ratio", [4, 6.4, 8])
+def test_sharper_images_than_assumed_are_not_taken_for_small_nuclei(ratio: float) -> None:
+    """Without a PSF, or with less than none as of ``bicubic``, if its width is only assumed."""
+    dna = seen(ratio, 0.0)
+    optics = {"ratio": ratio, "psf_sigma": 0.6, "diameter": DIAMETER}
+    centres = find_lr_nuclei(dna, **optics).centres
+    assert size_doubt(dna, centres, **optics, psf_known=False) == ""
+
+
+def test_small_nuclei_are_told_without_a_known_psf() -> None:
+    dna = seen(10)
+    optics = {"ratio": 4.0, "psf_sigma": 0.45, "diameter": DIAMETER}
+    centres = find_lr_nuclei(dna, **optics).centres
+    told = size_doubt(dna, centres, **optics, psf_known=False)
+    assert told.startswith("Nuclei look 0.")
 
 
 def test_few_nuclei_tell_nothing() -> None:

@@ -38,6 +38,7 @@ def size_doubt(
     ratio: float,
     psf_sigma: float,
     diameter: float,
+    psf_known: bool = True,
 ) -> str:
     """Return a sentence if nuclei look much larger or smaller than usual ones, else "".
 
@@ -50,6 +51,9 @@ def size_doubt(
         As of :func:`~napari_rls.measure.lr_nuclei.find_lr_nuclei`.
     centres
         Those of the nuclei (N, 2), y and x in LR pixels, the clearest first.
+    psf_known
+        Whether the width of the PSF is known. If it is not, images may be sharper, and nuclei are
+        small only if they are with no PSF at all.
 
     Examples
     --------
@@ -65,13 +69,16 @@ def size_doubt(
     >>> told.startswith("Nuclei look 0."), told.endswith("would fit.")
     (True, True)
     """
-    low, size, high = relative_sizes(
-        dna, centres, ratio=ratio, psf_sigma=psf_sigma, diameter=diameter
-    )
+
+    def sizes(sigma: float) -> tuple[float, float, float]:
+        return relative_sizes(dna, centres, ratio=ratio, psf_sigma=sigma, diameter=diameter)
+
+    low, size, _ = sizes(psf_sigma)
     resolved = diameter / ratio >= _RESOLVED
-    large = low > (_LARGE if resolved else _LARGE_IF_COARSE)
-    if not (large or (resolved and 0 < high < _SMALL)):
-        return ""
+    if not low > (_LARGE if resolved else _LARGE_IF_COARSE):
+        _, size, high = sizes(psf_sigma if psf_known else 0.0)
+        if not (resolved and 0 < high < _SMALL):
+            return ""
     return (
         f"Nuclei look {size:.1f} times as wide as those that the bundle knows would at a ratio of "
         f"{ratio:g}: is it right? About {ratio / max(size, _LEAST_SIZE):.2g} would fit."

@@ -165,7 +165,7 @@ def test_a_correction_from_before_there_were_methods_is_one_of_rls(
         assert all(how.startswith("5 samples, corrected") for how in sr["Metadata_Interval"])
     paper = {**case.record["settings"], "method": "rls-paper"}
     known = known_of(with_trust({**case.record, "settings": paper}, old), SETTINGS)
-    assert known.why_not == "it holds for another method"
+    assert known.why_not == "it holds for other settings (method)"
 
 
 def test_ordinary_cells_are_rarely_flagged_and_others_are(case: Case, trust: Trust) -> None:
@@ -188,7 +188,7 @@ def test_other_settings_of_the_search_void_everything(case: Case, trust: Trust, 
         record["start"] = "mean"
     known = known_of(record, SETTINGS.model_copy(update={"dna": "DNA", "signal": "GFP"}))
     assert not known.corrections
-    assert known.why_not == f"it holds for another {name}"
+    assert known.why_not == f"it holds for other settings ({name})"
     assert known.domain is None
 
 
@@ -198,8 +198,22 @@ def test_other_samples_void_the_correction_alone(case: Case, trust: Trust, name:
     record["settings"] = {**record["settings"], name: "other"}
     known = known_of(record, SETTINGS.model_copy(update={"dna": "DNA", "signal": "GFP"}))
     assert not known.corrections
-    assert known.why_not == f"it holds for another {name}"
+    assert known.why_not == f"it holds for other settings ({name})"
     assert known.domain == trust.domain
+
+
+def test_samples_by_flow_matching_depend_on_no_search(case: Case, trust: Trust) -> None:
+    by_flow = trust.model_copy(update={"settings": trust.settings | {"posterior": "flow"}})
+    record = with_trust(case.record, by_flow)
+    own = {**record["settings"], "posterior": "flow", "lambda_w": 0.5, "sample_steps": 7}
+    settings = SETTINGS.model_copy(update={"dna": "DNA", "signal": "GFP"})
+    known = known_of({**record, "settings": own}, settings)
+    assert set(known.corrections) == {one.column for one in trust.corrections}
+    # What is usual of searches is another matter.
+    assert known.domain is None
+    known = known_of({**record, "settings": {**own, "reading": "likelihood"}}, settings)
+    assert not known.corrections
+    assert known.why_not == "it holds for other settings (reading)"
 
 
 def test_another_measurement_voids_the_correction_alone(case: Case, trust: Trust) -> None:

@@ -81,9 +81,9 @@ def test_nothing_is_trusted_of_cells_that_the_bundle_does_not_know(known: Trust)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"settings": {"method": "pulse"}}, "it holds for another method"),
-        ({"settings": {"posterior": "flow"}}, "it holds for another posterior"),
-        ({"settings": {"samples": 9}}, "it holds for another samples"),
+        ({"settings": {"method": "pulse"}}, "it holds for other settings (method)"),
+        ({"settings": {"posterior": "bound"}}, "it holds for other settings (posterior)"),
+        ({"settings": {"samples": 9}}, "it holds for other settings (samples)"),
         ({"bundle": {"trust": None}}, "the bundle has none for this scale factor"),
         ({"bundle": {"trust": {"pixels": None}}}, "the bundle was not calibrated for one; "),
         ({"bundle": {"trust": {"domain": 1}}}, "that of the bundle cannot be read"),

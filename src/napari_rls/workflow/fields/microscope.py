@@ -33,6 +33,7 @@ class Microscope:
 
     ``sigma`` is the deviation of the PSF in LR pixels, ``diameter`` that of a usual nucleus in HR
     pixels, None where there are none to look for and the field is run in tiles;
+    ``psf_known`` tells whether ``sigma`` was given or estimated;
     ``assumed`` says in sentences what was neither given nor read, and ``estimate`` is the estimate
     that the deviation is of, if it is of one.
     """
@@ -44,6 +45,7 @@ class Microscope:
     diameter: float | None
     assumed: tuple[str, ...]
     estimate: PsfEstimate | None = None
+    psf_known: bool = True
 
     @classmethod
     def of(
@@ -61,7 +63,8 @@ class Microscope:
         diameter = settings.diameter or nucleus_diameter(bundle)
         assumed = [] if diameter else [_why_tiles(bundle)]
         sigma = optics.sigma_in_lr_pixels(field.pixel_size_um)
-        if optics.psf == "gaussian" and sigma is None:
+        psf_known = optics.psf != "gaussian" or sigma is not None
+        if sigma is None and not psf_known:
             sigma = USUAL_SIGMA
             assumed.append(
                 f"The PSF is not known: {sigma:g} LR pixels are assumed; give its width, or NA and "
@@ -71,7 +74,8 @@ class Microscope:
         if noise is None:
             noise, said = noise_of([field], settings, search)
             assumed += said
-        return cls(ratio, sigma or 0.0, optics.psf, noise, diameter, tuple(assumed))
+        sentences = tuple(assumed)
+        return cls(ratio, sigma or 0.0, optics.psf, noise, diameter, sentences, psf_known=psf_known)
 
     @property
     def crops(self) -> str:

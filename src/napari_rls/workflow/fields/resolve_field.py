@@ -211,6 +211,7 @@ class FieldResolver:
             ratio=microscope.ratio,
             psf_sigma=microscope.sigma,
             diameter=microscope.diameter,
+            psf_known=microscope.psf_known,
         )
 
     def cut(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,9 @@ SEARCH = (
 
 SAMPLING = ("samples", "posterior", "temperature", "sample_steps")
 """Settings on which, beside those, the width of intervals depends."""
+
+BY_FLOW = ("method", "reading", "operator", "samples", "posterior")
+"""Settings on which samples by flow matching depend: what is searched is nothing to them."""
 
 LOT = 0
 """Seed by which held-out wells are dealt to parts that judge each other."""
@@ -65,27 +68,28 @@ def known_of(record: Mapping[str, Any], settings: MeasureSettings) -> Known:
     settings
         How they are measured.
     """
-    trust, why_not = trust_of(record)
-    if trust is None:
-        return Known(why_not=why_not)
-    found = Known(data=trust.data, domain=trust.domain)
-    if why_not := trust_of(record, sampled=True)[1]:
-        return _without(found, why_not)
-    if not _measured_alike(trust.measurement, settings):
-        return _without(found, "it holds for other settings of the measurement")
+    of_search, _ = trust_of(record, SEARCH)
+    domain = None if of_search is None else of_search.domain
+    by_flow = record.get("settings", {}).get("posterior") == "flow"
+    trust, why_not = trust_of(record, BY_FLOW if by_flow else (*SEARCH, *SAMPLING))
+    if trust is not None and not _measured_alike(trust.measurement, settings):
+        why_not = "it holds for other settings of the measurement"
+    data = next((one.data for one in (trust, of_search) if one is not None), "")
+    if trust is None or why_not:
+        return Known({}, why_not, data, domain)
     by_column = {correction.column: correction for correction in trust.corrections}
-    return Known(by_column, "", trust.data, trust.domain)
+    return Known(by_column, "", data, domain)
 
 
-def trust_of(record: Mapping[str, Any], *, sampled: bool = False) -> tuple[Trust | None, str]:
+def trust_of(record: Mapping[str, Any], depends: Collection[str]) -> tuple[Trust | None, str]:
     """Return what the bundle of SR cells knows, or None and why it does not hold for them.
 
     Parameters
     ----------
     record
         Provenance of the SR cells.
-    sampled
-        Whether it is to hold for samples too.
+    depends
+        Settings on which what is asked for depends.
     """
     stored = record.get("bundle", {}).get("trust")
     if not stored:
@@ -95,9 +99,8 @@ def trust_of(record: Mapping[str, Any], *, sampled: bool = False) -> tuple[Trust
     except ValidationError:
         return None, "that of the bundle cannot be read"
     trust = trust.model_copy(update={"settings": _FIRST | trust.settings})
-    names = (*SEARCH, *SAMPLING) if sampled else SEARCH
-    if other := trust.differences(_settings(record), names):
-        return None, f"it holds for another {', '.join(other)}"
+    if other := trust.differences(_settings(record), depends):
+        return None, f"it holds for other settings ({', '.join(other)})"
     return trust, ""
 
 
@@ -256,7 +259,3 @@ def _measured_alike(stored: Mapping[str, Any], settings: MeasureSettings) -> boo
         return MeasureSettings.model_validate(stored).stored() == own.stored()
     except ValidationError:
         return False
-
-
-def _without(known: Known, why_not: str) -> Known:
-    return Known({}, why_not, known.data, known.domain)

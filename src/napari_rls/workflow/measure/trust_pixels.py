@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_rls.measure.trust_mask import mask
 from napari_rls.models.trust import PixelTrust
-from napari_rls.workflow.measure.trust_levels import judge_cells, trust_of
+from napari_rls.workflow.measure.trust_levels import SAMPLING, SEARCH, judge_cells, trust_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def trust_mask(
     """
     if samples is None or len(samples) < 2:
         return _none("it takes at least two samples of each cell")
-    trust, why_not = trust_of(record, sampled=True)
+    trust, why_not = trust_of(record, (*SEARCH, *SAMPLING))
     if trust is None:
         return _none(why_not)
     if trust.pixels is None:
