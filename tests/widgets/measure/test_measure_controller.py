@@ -364,6 +364,22 @@ def test_a_second_measurement_is_shown_in_the_layers_of_the_first(bench):
     assert nuclei.opacity == 0.5  # how it looks is the user's
 
 
+def test_images_that_change_after_they_were_measured_are_told_once(bench):
+    bench.add("plate", two_channels(RATIOS))
+    bench.measure()
+    assert bench.said.startswith("Done: ")
+    layer = bench.viewer.layers["plate GFP"]
+    layer.data = layer.data + 1
+    assert bench.said.startswith("Images have changed since they were measured")
+    assert bench.state.message.level is Level.WARNING
+    bench.measure()
+    assert "have changed" not in bench.said
+    bench.controller.close()
+    said = bench.said
+    layer.data = layer.data + 1
+    assert bench.said == said
+
+
 def test_layers_of_what_is_no_longer_measured_or_was_removed(bench):
     bench.add("GT plate", two_channels(RATIOS))
     small = two_channels(RATIOS).reshape(3, 2, 12, 4, 12, 4).mean((3, 5))

@@ -13,7 +13,7 @@ from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, RunOutcome, RunProgress
 from napari_rls.widgets.measure.cell_link import CellLink
 from napari_rls.widgets.measure.choose_sets import choose_sets
-from napari_rls.widgets.measure.image_pairs import KINDS
+from napari_rls.widgets.measure.image_pairs import KINDS, Images
 from napari_rls.widgets.measure.measure_choice import MeasureChoice
 from napari_rls.widgets.measure.measure_job import (
     CorrectedTable,
@@ -23,10 +23,15 @@ from napari_rls.widgets.measure.measure_job import (
     SaveJob,
 )
 from napari_rls.widgets.measure.measure_layers import DrawnLabels, MeasureLayers
+from napari_rls.widgets.measure.measured_images import MeasuredImages
 
 if TYPE_CHECKING:
     from napari_rls.workflow.measure.image_sets import Kind
     from napari_rls.workflow.measure.measurements import Measurements
+
+
+CHANGED = "Images have changed since they were measured: table, plots and outlines are of before."
+"""What is said when a layer that was measured gets other pixels."""
 
 
 class MeasureController(MeasureChoice):
@@ -44,6 +49,8 @@ class MeasureController(MeasureChoice):
 
     _began = 0.0
     _showing: Iterator[None] | None = None
+    _measured: MeasuredImages | None = None
+    _changed_since = False
 
     # -- a measurement -----------------------------------------------------------------
 
@@ -58,7 +65,20 @@ class MeasureController(MeasureChoice):
         self._begin("Measuring")
         self._say("")
         given = (state.plate_map, factor, state.hr_cells)
+        self._watch(images)
         self._work_on(MeasureJob(sets, images, settings, *given))
+
+    def _watch(self, images: Images) -> None:
+        """Say it when the images are no longer those that are measured."""
+        if self._measured is not None:
+            self._measured.undo()
+        self._changed_since = False
+        self._measured = MeasuredImages(images, self._images_changed)
+
+    def _images_changed(self) -> None:
+        self._changed_since = True
+        if self.state.result is not None and self._showing is None:
+            self._say(CHANGED, Level.WARNING)
 
     def _receive(self, news: MeasureNews) -> None:
         if news.result is None or news.labels is None:
@@ -105,8 +125,9 @@ class MeasureController(MeasureChoice):
         else:
             said, warned = describe_means(state.means)
             warned |= bool(state.result.record["warnings"])
-            text = f"{describe(state.result, time.monotonic() - self._began)} {said}".strip()
-            self._say(text, Level.WARNING if warned else Level.INFO)
+            parts = (describe(state.result, time.monotonic() - self._began), said)
+            text = " ".join(filter(None, (*parts, CHANGED if self._changed_since else "")))
+            self._say(text, Level.WARNING if warned or self._changed_since else Level.INFO)
         self._showing = None
         self._rest()
 
@@ -117,6 +138,8 @@ class MeasureController(MeasureChoice):
     def close(self) -> None:
         """End the run; the layers and their link with the selection stay."""
         self._showing = None
+        if self._measured is not None:
+            self._measured.undo()
         super().close()
         self._rest()
 
