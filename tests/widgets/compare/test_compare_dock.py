@@ -549,7 +549,7 @@ def test_fields_and_state_follow_each_other(qtbot):
     qtbot.addWidget(dock)
     dock.methods["rls-plus"].value = True
     dock.methods["brgm"].value = False
-    assert dock.state.methods == ("rls", "rls-plus", "pulse", "pix2pix")
+    assert dock.state.methods == ("rls", "rls-plus", "pulse", "flow", "pix2pix")
     dock.cells.value = Cells.ALL
     assert dock.state.cells is Cells.ALL
     dock.controller.choose_cells(Cells.FIRST)

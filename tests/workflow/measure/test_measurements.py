@@ -134,6 +134,12 @@ def test_intervals_end_at_what_a_measurement_can_be() -> None:
     assert table[f"{log_ratio}_q05"].iloc[0] < -10
 
 
+def test_one_sample_makes_no_interval_and_no_words_on_one() -> None:
+    table = run(ImageSet("SR", stack([1.5]), images([1.4])[None])).table
+    assert table[f"{RATIO}_q05"].isna().all()
+    assert table["Metadata_Interval"].tolist() == [""]
+
+
 def test_intervals_are_those_of_the_values_on_the_samples() -> None:
     drawn = np.array([[2.0, 4.0], [2.5, 4.0], [1.5, 4.0], [2.2, np.nan]])
     samples = np.stack([images(list(ratios)) for ratios in drawn])

@@ -389,10 +389,10 @@ def _frame(
 
 
 def _interval_text(samples: int, known: Known) -> str:
-    """Return how the intervals of a row were made."""
-    if not samples:
+    """Return how the intervals of a row were made; one sample makes none."""
+    if samples < 2:
         return ""
-    drawn = f"{samples} {'sample' if samples == 1 else 'samples'}"
+    drawn = f"{samples} samples"
     if not known.corrections:
         return f"{drawn}, uncorrected: no correction, as {known.why_not}"
     cells = max(correction.cells for correction in known.corrections.values())
