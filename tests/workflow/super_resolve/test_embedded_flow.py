@@ -1,0 +1,56 @@
+"""What the embedded bundle's flow matching draws of cells whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_rls.measure.translocation import measure_translocation
+from napari_rls.models.bundle import load_bundle
+from napari_rls.search.degradation import Bicubic
+from napari_rls.search.settings import Settings
+from napari_rls.workflow.super_resolve.resolver import SuperResolver
+
+CELLS, SAMPLES = 24, 5
+
+
+@pytest.mark.parametrize(
+    ("factor", "least_r", "largest_error"), [(8, 0.95, 0.25), (16, 0.75, 0.65)]
+)
+def test_samples_spread_about_the_truth_and_fit_the_lr_image(
+    factor: int, least_r: float, largest_error: float
+) -> None:
+    """Cells are the generator's, with the camera's noise: no image of them was trained on."""
+    bundle = load_bundle("bbbc013-translocation-64")
+    manifest, generator = bundle.manifest, bundle.generator
+    rng = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        w = generator.mapping(torch.randn(CELLS, manifest.architecture.z_dim, generator=rng))
+        images = generator.synthesis(generator.broadcast(w))
+    assert manifest.camera is not None
+    images = manifest.camera.recorded(images, torch.randn(images.shape, generator=rng))
+    hr = (images.clamp(-1, 1) + 1) * 127.5
+    lr = Bicubic(factor)(hr).numpy()
+    settings = Settings(factor=factor, method="flow", samples=SAMPLES, threads=1)
+    result = SuperResolver(bundle, settings).run(lr)
+    assert result.samples is not None
+    draws = np.array([[_ratio(image) for image in images] for images in result.samples])
+    truth = np.array([_ratio(image) for image in hr.numpy()])
+    known = np.isfinite(draws).all(0) & np.isfinite(truth)
+    assert known.sum() >= CELLS - 4
+    draws, truth = draws[:, known], truth[known]
+    middle = np.median(draws, 0)
+    assert np.corrcoef(middle, truth)[0, 1] > least_r
+    assert np.median(np.abs(middle - truth)) < largest_error
+    # Of exact samples least and largest would hold two thirds of the true values.
+    held = ((draws.min(0) <= truth) & (truth <= draws.max(0))).mean()
+    assert 0.3 < held < 0.95
+    seen = Bicubic(factor)(torch.from_numpy(np.concatenate([*result.samples]))).numpy()
+    left = seen.reshape(SAMPLES, *lr.shape) - lr
+    # Of 255 grey levels; the network alone leaves 3.
+    assert np.sqrt(np.square(left).mean()) < 1.5
+
+
+def _ratio(image: np.ndarray) -> float:
+    return float(measure_translocation(image).log2_ratio)
