@@ -8,7 +8,7 @@ from torch import Tensor
 
 from napari_rls.search.degradation import Bicubic
 from napari_rls.search.imaging import PlacedOptics
-from napari_rls.search.richardson_lucy import nearer
+from napari_rls.search.richardson_lucy import nearer, share_of_step
 
 
 def difference(images: Tensor, lr: Tensor, degrade: Bicubic | PlacedOptics) -> float:
@@ -73,3 +73,13 @@ def test_dark_surroundings_stay_dark() -> None:
     changed = nearer(images, lr, Bicubic(8), 1.0)
     assert changed[..., 7, 7] > 0.3
     assert changed[..., 0, :].max() < -0.98
+
+
+def test_noise_is_not_made_good() -> None:
+    """In all steps it is the share of the variance that is not the noise's."""
+    deviation = torch.tensor([0.0, 0.025, 0.1])
+    share = share_of_step(deviation.square(), steps=6)
+    made_good = 1 - (1 - share) ** 6
+    wanted = 0.025**2 / (0.025**2 + deviation.square())
+    torch.testing.assert_close(made_good / made_good[0], wanted)
+    assert made_good[0] > 0.98

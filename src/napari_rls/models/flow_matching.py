@@ -111,6 +111,11 @@ class FlowMatching(FourLevels):
         """Return what images have beside the expected ones, in units of :meth:`usual`."""
         return (images - expected) / self.usual(expected)
 
+    @property
+    def held_steps(self) -> int:
+        """Number of steps after which :meth:`draw` asks what is nearer."""
+        return sum(_FIRST <= time <= _LAST for time in _times().tolist())
+
     @torch.no_grad()
     def draw(
         self,
@@ -133,8 +138,7 @@ class FlowMatching(FourLevels):
             the images that states are heading for; the network goes on from what it returns.
         """
         state, usual = noise, self.usual(expected)
-        times = 1 - torch.linspace(1, 0, STEPS + 1, device=noise.device) ** _SHORTER
-        for now, then in itertools.pairwise(times):
+        for now, then in itertools.pairwise(_times().to(noise.device)):
             speed = self(state, now.expand(len(state)), cells, expected, known)
             if then == 1:
                 state = state + (then - now) * speed
@@ -146,3 +150,8 @@ class FlowMatching(FourLevels):
                 heading = expected + (state + (1 - then) * there) * usual
                 state = state + then * (nearer(heading) - heading) / usual
         return (expected + state * usual).clamp(-1, 1)
+
+
+def _times() -> Tensor:
+    """Return when steps begin and end, from 0 to 1."""
+    return 1 - torch.linspace(1, 0, STEPS + 1) ** _SHORTER

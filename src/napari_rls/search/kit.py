@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -24,10 +23,6 @@ from napari_rls.search.objective import OF_EXPECTED, Estimate, Hold
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
 from napari_rls.search.turns import TURNS, Turn
-
-_MADE_GOOD: Final = 0.5
-"""Share of what an image that is being drawn differs by from an LR image without noise that is made
-good at once: chosen on real cells. As many steps follow, little is left at the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +154,9 @@ class Kit:
         (noise,) = batch.normal(self.settings.seed, shape, purpose=Purpose.FLOW, draw=draw)
         told = seen.expected(encoder), seen.known(encoder)
         expected, known = (x.to(self.device) for x in told)
-        share = _MADE_GOOD * (MISFIT / seen.deviation).square() * seen.weight[:, None]
+        noise_power = (seen.deviation.square() - MISFIT**2).clamp(min=0)
+        share = richardson_lucy.share_of_step(noise_power, flow.held_steps)
+        share = share * seen.weight[:, None]
 
         def nearer(images: Tensor) -> Tensor:
             with torch.autocast(self.device.type, enabled=False):
