@@ -48,8 +48,8 @@ def test_samples_spread_about_the_truth_and_fit_the_lr_image(
     assert 0.3 < held < 0.95
     seen = Bicubic(factor)(torch.from_numpy(np.concatenate([*result.samples]))).numpy()
     left = seen.reshape(SAMPLES, *lr.shape) - lr
-    # Of 255 grey levels; the network alone leaves 3.
-    assert np.sqrt(np.square(left).mean()) < 1.5
+    # Of 255 grey levels; the network alone leaves 2.8 at 8x and 3.6 at 16x.
+    assert np.sqrt(np.square(left).mean()) < 2.2
 
 
 def _ratio(image: np.ndarray) -> float:
