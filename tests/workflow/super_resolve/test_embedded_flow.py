@@ -16,12 +16,16 @@ CELLS, SAMPLES = 24, 5
 
 
 @pytest.mark.parametrize(
-    ("factor", "least_r", "largest_error"), [(8, 0.95, 0.25), (16, 0.75, 0.65)]
+    ("factor", "least_r", "largest_error", "left_alone"),
+    [(8, 0.95, 0.25, 2.8), (16, 0.75, 0.65, 3.6)],
 )
 def test_samples_spread_about_the_truth_and_fit_the_lr_image(
-    factor: int, least_r: float, largest_error: float
+    factor: int, least_r: float, largest_error: float, left_alone: float
 ) -> None:
-    """Cells are the generator's, with the camera's noise: no image of them was trained on."""
+    """Cells are the generator's, with the camera's noise: no image of them was trained on.
+
+    ``left_alone`` is what the network leaves of LR images, in grey levels, if it is not held.
+    """
     bundle = load_bundle("bbbc013-translocation-64")
     manifest, generator = bundle.manifest, bundle.generator
     rng = torch.Generator().manual_seed(5)
@@ -48,8 +52,7 @@ def test_samples_spread_about_the_truth_and_fit_the_lr_image(
     assert 0.3 < held < 0.95
     seen = Bicubic(factor)(torch.from_numpy(np.concatenate([*result.samples]))).numpy()
     left = seen.reshape(SAMPLES, *lr.shape) - lr
-    # Of 255 grey levels; the network alone leaves 2.8 at 8x and 3.6 at 16x.
-    assert np.sqrt(np.square(left).mean()) < 2.2
+    assert np.sqrt(np.square(left).mean()) < left_alone / 2
 
 
 def _ratio(image: np.ndarray) -> float:
