@@ -3,6 +3,7 @@
     python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors
     python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors --flow
     python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors
+    python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors --flow
 
 DATA is a folder of BBBC013v1 as two-channel TIFF files (DNA, FKHR-GFP) named by well,
 A01.ome.tif to H12.ome.tif; rows A, D, E, G and H are used, which the generator was trained on,
@@ -40,13 +41,14 @@ RECIPES = {
     ),
     "golgi-simulated-128": (
         FieldEncoderSettings(
-            steps=5000,
+            steps=7000,
             batch_size=16,
             ratio_high=40,
-            image_width=0,
+            image_width=32,
             start=False,
             threads=1,
             device="cpu",
+            report_steps=1000,
         ),
         ["training.ome.tif"],
         "validation.ome.tif",
@@ -54,7 +56,14 @@ RECIPES = {
     ),
 }
 
-FLOW = FlowMatchingSettings(steps=12000, threads=1, device="cpu", report_steps=1000)
+FLOWS = {
+    "bbbc013-translocation-64": FlowMatchingSettings(
+        steps=12000, threads=1, device="cpu", report_steps=1000
+    ),
+    "golgi-simulated-128": FlowMatchingSettings(
+        steps=16000, batch_size=16, width=32, threads=1, device="cpu", report_steps=1000
+    ),
+}
 
 
 def main() -> None:
@@ -69,7 +78,8 @@ def main() -> None:
     settings, images, held_out, data = RECIPES[given.bundle]
     hr = HRImages(tuple(str(given.data / one) for one in images), (str(given.data / held_out),))
     if given.flow:
-        updates = train_flow(FlowMatchingJob(hr, given.bundle, FLOW, given.out, folder, data))
+        flow = FLOWS[given.bundle]
+        updates = train_flow(FlowMatchingJob(hr, given.bundle, flow, given.out, folder, data))
     else:
         job = FieldEncoderJob(hr, given.bundle, settings, given.out, folder, data)
         updates = train_fields(job)
