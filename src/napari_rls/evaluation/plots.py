@@ -196,7 +196,7 @@ def dose_response_plot(
         doses = own[DOSE].where(own[DOSE] > 0, nothing).to_numpy(np.float64)
         if own["low"].notna().any():
             # Side by side, or intervals would hide each other.
-            doses *= 1.05 ** (k - (len(fits) - 1) / 2)
+            doses = doses * 1.05 ** (k - (len(fits) - 1) / 2)
             drawn = own[["measured", "value", "low", "high"]]
             draw_means(axes, look, doses, drawn, kind, _name(kind), "o", _ec50(fit))
         else:

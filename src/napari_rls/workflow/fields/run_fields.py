@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_rls.errors import InputError, SettingsError, sentence_of
 from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.files.whole_file import whole_file
@@ -32,13 +34,20 @@ from napari_rls.workflow.fields.field_files import (
 from napari_rls.workflow.fields.field_list import FieldList
 from napari_rls.workflow.fields.field_page import field_page
 from napari_rls.workflow.fields.field_settings import FieldSettings
-from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, Pace, read_field
+from napari_rls.workflow.fields.field_task import (
+    FieldsUpdate,
+    FieldTask,
+    Pace,
+    above_no_light,
+    read_field,
+)
 from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields, PlateMeans
 from napari_rls.workflow.fields.joined_table import earlier_record, joined_table
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.shared import Shared, some_fields
 from napari_rls.workflow.fields.sr_zarr import SrPlates
-from napari_rls.workflow.measure.hr_cells import check_hr_cells, read_hr_cells
+from napari_rls.workflow.measure.hr_cells import check_hr_cells, check_no_light, read_hr_cells
+from napari_rls.workflow.measure.image_sets import ImageSet
 from napari_rls.workflow.measure.means_table import corrected_table, means_path
 from napari_rls.workflow.measure.plate_columns import check_plate_map
 from napari_rls.workflow.measure.table_files import table_paths, write_table
@@ -142,6 +151,7 @@ class RunFields:
         yield from map(FieldsUpdate, told)
         check_outputs([common], self._needed(found.fields))
         shared = self._shared(found.fields, common)
+        self._check_light(shared)
         yield from map(FieldsUpdate, shared.words)
         finished: dict[int, FinishedField] = {}
         left_out = [(update.field, update.message) for update in broken]
@@ -191,6 +201,12 @@ class RunFields:
                 "HR cells correct the means of wells and conditions, and no well of a field is "
                 "known; give a plate map (--plate-map)."
             )
+
+    def _check_light(self, shared: Shared) -> None:
+        """Check that HR cells can have the offset that is subtracted from those of the fields."""
+        names = self.resolver.bundle.manifest.channel_names
+        like = ImageSet("SR", CellStack(np.zeros((1, len(names), 1, 1)), names))
+        check_no_light(self.recorded, above_no_light(self.measurement, [like], shared.intensity))
 
     def _chosen(self, image: CellStack) -> CellStack:
         """Return an image with the bundle's channels."""

@@ -92,14 +92,14 @@ def measure_hr_cells(stacks: Sequence[CellStack], settings: MeasureSettings) -> 
     Raises
     ------
     InputError
-        If a channel is missing.
+        If a channel is missing, or as for :func:`check_no_light`.
     """
     names = list(column_names(settings, micrometres=True))
     tables, origin, said = [], [], list[str]()
+    check_no_light(stacks, settings)
     for stack in stacks:
-        one, asked, (dna, signal) = _channels(stack, settings)
-        said += describe_channels(one, asked, [(dna, signal)])
-        _check_no_light(stack, signal, settings)
+        one, asked, places = _channels(stack, settings)
+        said += describe_channels(one, asked, [places])
         *_, last = measure(one, asked)
         assert last.result is not None
         own = MeasureSettings.model_validate(last.result.record["settings"])
@@ -178,18 +178,26 @@ def _channels(
     return one, asked, find_channels(one, asked)[1][0]
 
 
-def _check_no_light(stack: CellStack, signal: int, settings: MeasureSettings) -> None:
-    """Refuse HR cells darker than what is subtracted from those of the table as no light."""
-    if settings.camera_offset is None:
+def check_no_light(stacks: Sequence[CellStack], settings: MeasureSettings) -> None:
+    """Refuse HR cells darker than what is subtracted from those of the table as no light.
+
+    Raises
+    ------
+    InputError
+        If there are any, or a channel is missing.
+    """
+    offset = settings.camera_offset
+    if offset is None:
         return
-    least, most = np.nanquantile(stack.data[:, signal].astype(np.float64), (0.01, 0.99))
-    if least < settings.camera_offset - LEAST * (most - least):
-        raise InputError(
-            f"{stack.channels[signal]} of the HR cells of {stack.name} goes down to {least:.4g}, "
-            f"below {settings.camera_offset:.4g}, which is subtracted from the table's images as "
-            "no light: they have another offset. Bring HR images to the offset of the LR images: "
-            "add the difference."
-        )
+    for stack in stacks:
+        signal = _channels(stack, settings)[2][1]
+        least, most = np.nanquantile(stack.data[:, signal].astype(np.float64), (0.01, 0.99))
+        if least < offset - LEAST * (most - least):
+            raise InputError(
+                f"{stack.channels[signal]} of the HR cells of {stack.name} goes down to "
+                f"{least:.4g}, and {offset:.4g} is subtracted from the table's images as no light: "
+                "they have another offset or unit; give HR images in that of the LR images."
+            )
 
 
 def matched(table: pd.DataFrame, hr: HrCells, ratio: float | None = None) -> NDArray[np.intp]:
