@@ -46,7 +46,7 @@ def test_a_kind_of_image_is_corrected_whole_or_not_at_all() -> None:
     np.testing.assert_allclose(told["value"] - told["measured"], np.where(sr, 1.0, 0.0))
     assert told["low"].notna().eq(sr).all()
     # A well of two doses has one mean for both, which is of neither.
-    twice = pd.concat([wells, wells.iloc[:1].assign(**{DOSE: 7.0})])
+    twice = pd.concat([wells, wells[sr.to_numpy()].iloc[:1].assign(**{DOSE: 7.0})])
     assert not corrected_wells(twice, some)["low"].notna().any()
 
 
