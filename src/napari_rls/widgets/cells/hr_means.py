@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_rls.errors import InputError, UserError
-from napari_rls.widgets.common.save_table import save_table
 from napari_rls.widgets.common.state import Level, Message
 
 if TYPE_CHECKING:
@@ -69,6 +68,7 @@ def save_with_means(
     path: Path, table: pd.DataFrame, record: Mapping[str, Any], means: CorrectedTable | None
 ) -> Message:
     """Write a table and its record, and the means beside it; return what is to be said."""
+    from napari_rls.widgets.common.save_table import save_table
     from napari_rls.workflow.measure.means_table import means_path
 
     said = save_table(path, table, record)
