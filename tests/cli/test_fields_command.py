@@ -224,7 +224,12 @@ def test_results_of_which_nothing_tells_the_settings_are_not_replaced(
 @pytest.mark.parametrize(
     ("args", "code", "sentence"),
     [
-        (["--psf", "0.45"], 1, "The ratio of pixel sizes is not known"),
+        (["--psf", "0.45"], 1, "not; give the ratio, --ratio, which is HR"),
+        (
+            ["--ratio", "8", "--na", "0.3", "--wavelength", "0.5", "--noise", "100,0.5,2"],
+            1,
+            "give the width in LR pixels, --psf, instead",
+        ),
         ([*OPTICS, "--na", "0.3"], 2, "--psf cannot be used with --na and --wavelength"),
         (["--psf", "wide"], 2, "--psf is 'wide'; give a width in LR pixels, as 0.45, or 'estim"),
         (["--psf", "9"], 2, "--psf must be 5.0 or less"),

@@ -145,7 +145,16 @@ def test_commands_look_at_the_place_first(
         ("train", "text.tif", "--channels", "a,b", "--run", "new/run"),
         ("bundles", "import", "text.tif", "--channels", "a"),
         (
-            *("bundles", "calibrate", "tiny.rls.safetensors", "text.tif", "--gt", "hr.ome.tif", "--data", "d"),
+            *(
+                "bundles",
+                "calibrate",
+                "tiny.rls.safetensors",
+                "text.tif",
+                "--gt",
+                "hr.ome.tif",
+                "--data",
+                "d",
+            ),
             *("--assay", "translocation"),
         ),
     ],
@@ -168,7 +177,10 @@ def test_commands_that_fail_leave_nothing(
     out = Path("new", "deep", (endings | bundles).get(str(command[0]), ""))
     shutil.copy(tiny_bundle_file, "tiny.rls.safetensors")
     before = sorted(hr.parent.rglob("*"))
-    if command[0] in ("super-resolve", "benchmark", "check", "fields") and "--bundle" not in command:
+    if (
+        command[0] in ("super-resolve", "benchmark", "check", "fields")
+        and "--bundle" not in command
+    ):
         command = (*command, "--bundle", "tiny.rls.safetensors")
     if command[0] in ("check", "fields"):
         command = (*command, "--assay", "translocation")
