@@ -86,6 +86,8 @@ def test_agreement_shows_each_cell_at_its_truth_with_its_interval(table: pd.Data
     bars = next(c for c in plot.figure.axes[0].collections if len(c.get_paths()) == len(cells))
     ends = np.array([path.vertices[:, 1] for path in bars.get_paths()])
     np.testing.assert_allclose(ends, expected[:, 1:] + [-0.1, 0.1])
+    said = [text.get_text() for text in plot.figure.legends[0].get_texts()]
+    assert "90 % interval of samples" in said
     with pytest.raises(TableError, match="has no image 'HR'"):
         agreement_plot(table, RATIO, "HR")
 

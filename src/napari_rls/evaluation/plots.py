@@ -240,9 +240,8 @@ def agreement_plot(
         own = own[own["value"].notna() & own["truth"].notna()]
         if ends and own[ends[0]].notna().any():
             low, high = (own[end].to_numpy(np.float64) for end in ends)
-            axes.vlines(
-                own["truth"], low, high, color=colour_of(kind, look), alpha=0.15, linewidth=0.7
-            )
+            said, colour = f"{100 * TABLE_LEVEL:.0f} % interval of samples", colour_of(kind, look)
+            axes.vlines(own["truth"], low, high, colour, alpha=0.15, lw=0.7, label=said)
         linear, ranks = (rows[how][kind] for how in ("pearson", "spearman"))
         text = f"{_name(kind)}: r {linear:.2f}, rho {ranks:.2f}"
         places = own["truth"].to_numpy(np.float64)
