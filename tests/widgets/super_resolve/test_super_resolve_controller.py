@@ -306,6 +306,23 @@ def test_the_wrong_size_is_told_at_once_and_nothing_starts(bench):
     assert bench.thread.started == 0
 
 
+def test_an_hr_image_in_the_place_of_an_lr_image_is_told_before_a_run(bench):
+    hr = bench.viewer.add_image(lr_cells(size=32), name="sharp")
+    bench.controller.choose_inputs(Inputs(False, (hr,), (None,), (0, 1)))
+    assert "sharp has cells of 32 x 32 pixels, as large as the SR images" in bench.said
+    bench.controller.start()
+    assert bench.thread.started == 0
+    # A part of an HR image has the size of an LR image, and not its pixels.
+    options = {"scale": (1, 1, 0.5, 0.5), "units": ("pixel", "pixel", "um", "um")}
+    part = bench.viewer.add_image(lr_cells(size=8), name="part", **options)
+    bench.controller.choose_inputs(Inputs(False, (part,), (None,), (0, 1)))
+    assert "it seems to be an HR image; give an LR one" in bench.said
+    assert bench.state.message.level is Level.WARNING
+    part.scale = (1, 1, 2, 2)
+    bench.controller.check()
+    assert "HR image" not in bench.said
+
+
 def test_an_error_in_the_thread_is_told_in_its_one_sentence(bench):
     bench.add_lr()
     bench.controller.start()
