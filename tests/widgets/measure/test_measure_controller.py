@@ -226,6 +226,12 @@ def test_hr_cells_correct_means_that_are_shown_and_saved(bench, tmp_path):
     bench.controller.choose_hr_cells(tmp_path / "none.ome.tif")
     assert bench.state.message.level is Level.ERROR
     assert bench.state.hr_cells is None
+    one = CellStack(two_channels([1.0])[:, :1], ("DNA",))
+    write_stack(tmp_path / "one.ome.tif", one, description="HR")
+    bench.controller.choose_hr_cells(tmp_path / "one.ome.tif")
+    assert bench.said.startswith("one.ome.tif has 1 channel (DNA), and 2 are measured")
+    assert bench.state.message.level is Level.ERROR
+    assert bench.state.hr_cells is None
     chosen = [0, 1, 2, 3, 6, 7, 8, 9]
     hr = write_hr(tmp_path / "hr.ome.tif", 2 * ratios[chosen], [names[k] for k in chosen])
     bench.controller.choose_hr_cells(hr)

@@ -121,11 +121,11 @@ class MeasureChoice(ViewerController[MeasureNews]):
 
     def choose_hr_cells(self, path: Path | None) -> None:
         """Correct means by HR images of a few of the cells, or not."""
-        from napari_rls.workflow.measure.hr_cells import read_hr_cells
+        from napari_rls.workflow.measure.hr_cells import check_hr_channels, read_hr_cells
 
         try:
             if path is not None:
-                read_hr_cells([path])
+                check_hr_channels(read_hr_cells([path]), self.state.settings)
         except InputError as error:
             self._say(str(error), Level.ERROR)
             return

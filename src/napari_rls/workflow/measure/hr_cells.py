@@ -76,6 +76,40 @@ def read_hr_cells(files: list[Path]) -> list[CellStack]:
     return [read_stack(file) for file in files]
 
 
+def check_hr_channels(stacks: list[CellStack], settings: MeasureSettings) -> None:
+    """Check that HR cells have the channels that are measured.
+
+    Raises
+    ------
+    InputError
+        If one is missing, or nothing tells which is meant.
+    """
+    needed = settings.of.channels
+    for stack in stacks:
+        if len(stack.channels) < len(needed):
+            names = ", ".join(stack.channels)
+            raise InputError(
+                f"{stack.name} has {len(stack.channels)} channel ({names}), and {len(needed)} are "
+                f"measured (DNA and signal): it cannot correct what is measured; give HR cells of "
+                "all channels."
+            )
+        find_channels([ImageSet("GT", stack)], _asked(stack, settings))
+
+
+def _asked(stack: CellStack, settings: MeasureSettings) -> MeasureSettings:
+    """Return settings that ask for channels of a stack by the names that it has.
+
+    They may be called otherwise in an HR file, and are looked for there as in any other.
+    """
+    here = {
+        role: getattr(settings, role)
+        if any(same_name(getattr(settings, role), name) for name in stack.channels)
+        else ""
+        for role in ("dna", "signal")
+    }
+    return settings.model_copy(update=here)
+
+
 def measure_hr_cells(stacks: list[CellStack], settings: MeasureSettings) -> HrCells:
     """Measure HR cells as the cells of a table were.
 
@@ -92,16 +126,10 @@ def measure_hr_cells(stacks: list[CellStack], settings: MeasureSettings) -> HrCe
         If a channel is missing.
     """
     names = list(column_names(settings, micrometres=True))
+    check_hr_channels(stacks, settings)
     tables, origin, said = [], [], list[str]()
     for stack in stacks:
-        # Channels may be called otherwise in the HR file, and are looked for as in any other.
-        here = {
-            role: getattr(settings, role)
-            if any(same_name(getattr(settings, role), name) for name in stack.channels)
-            else ""
-            for role in ("dna", "signal")
-        }
-        one, asked = [ImageSet("GT", stack)], settings.model_copy(update=here)
+        one, asked = [ImageSet("GT", stack)], _asked(stack, settings)
         said += describe_channels(one, asked, find_channels(one, asked)[1])
         *_, last = measure(one, asked)
         assert last.result is not None
