@@ -19,6 +19,7 @@ from page_bench import Page
 from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.fields import psf_of_cells
+from napari_rls.workflow.measure.plate_columns import dose_unit
 from napari_rls.workflow.measure.table_files import read_table
 
 QUICK = ("--steps", "3", "--samples", "2", "--threads", "1", "--noise", "100,2,4")
@@ -147,9 +148,10 @@ def test_a_corrected_plate_map_is_joined_anew_and_nothing_is_searched(
         "SR images and measurements stay as they were made."
     )
     assert sentence in told
-    assert "Columns of map.csv are taken: 'dose_um' for the dose (in um)." in told
+    assert "Columns of map.csv are taken: 'dose_um' for the dose (in µM)." in told
     assert {path: path.read_bytes() for path in (out / "fields").iterdir()} == made
     table, record = read_table(out / "cells.parquet")
+    assert dose_unit(record) == "µM"
     of = {"B03": ("drug=none; dose=0; batch no=7", 0.0, "7")}
     of["C04"] = ("drug=wortmannin; dose=3", 3.0, "")
     for row in table.itertuples():

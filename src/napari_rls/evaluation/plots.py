@@ -155,12 +155,16 @@ def box_plot(
 
 
 def dose_response_plot(
-    table: pd.DataFrame, column: str, highlight: Collection[str] = (), look: Look = PRINT
+    table: pd.DataFrame,
+    column: str,
+    highlight: Collection[str] = (),
+    look: Look = PRINT,
+    unit: str = "",
 ) -> Plot:
     """Draw cells and wells against dose, with the Hill curve and its EC50.
 
     A dose of 0 stands a decade left of the lowest other one. Cells are not drawn but for
-    those of ``highlight``; for the rest see :func:`box_plot`.
+    those of ``highlight``; for the rest see :func:`box_plot`. ``unit`` is that of doses.
 
     Raises
     ------
@@ -195,7 +199,8 @@ def dose_response_plot(
         places = chosen[DOSE].where(chosen[DOSE] > 0, nothing).to_numpy()
         _scatter(plot, axes, look, places, chosen, kind, highlight)
     axes.set_xscale("log")
-    name_axes(axes, look, x=f"dose (0 drawn at {nothing:g})", y=f"{column}, mean of wells")
+    said = f"dose ({unit or 'no unit given'}; 0 drawn at {nothing:g})"
+    name_axes(axes, look, x=said, y=f"{column}, mean of wells")
     return _finished(plot, look)
 
 
@@ -229,8 +234,7 @@ def agreement_plot(
     TableError
         If a column or the reference is missing, or a cell is there twice.
     """
-    rows = agreement(table, column, reference)
-    rows = rows[rows["per"] == "cell"].set_index(IMAGE)
+    rows = agreement(table, column, reference).query("per == 'cell'").set_index(IMAGE)
     given = values_of(table, column, WELL, CELL)
     truth = given[given[IMAGE] == reference].set_index(CELL)["value"]
     ends = interval_columns(table, column, columns).get(TABLE_LEVEL)

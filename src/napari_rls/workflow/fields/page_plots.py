@@ -24,6 +24,7 @@ from napari_rls.evaluation.tables import (
     with_doses,
 )
 from napari_rls.workflow.fields.finished_fields import FinishedFields
+from napari_rls.workflow.measure.plate_columns import dose_unit
 from napari_rls.workflow.report import html_page as html
 from napari_rls.workflow.report.kind_tables import NAMES, condition_table
 
@@ -44,7 +45,8 @@ def responses(made: FinishedFields) -> Markup:
         drugs = by_drug(table)
     except TableError:
         return _conditions(table, column)
-    return html.joined(_response(drug, rows, column) for drug, rows in drugs.items())
+    unit = dose_unit(made.record)
+    return html.joined(_response(drug, rows, column, unit) for drug, rows in drugs.items())
 
 
 def wells(made: FinishedFields) -> Markup:
@@ -139,7 +141,7 @@ def lr_against_sr(made: FinishedFields) -> Markup:
     )
 
 
-def _response(drug: str, rows: pd.DataFrame, column: str) -> Markup:
+def _response(drug: str, rows: pd.DataFrame, column: str, unit: str) -> Markup:
     title = html.heading(drug) if drug else Markup()
     dosed = with_doses(values_of(rows, column))
     used = dosed["value"].notna() & (dosed[DOSE] > 0) & (dosed[WELL] != "")
@@ -163,7 +165,7 @@ def _response(drug: str, rows: pd.DataFrame, column: str) -> Markup:
     ]
     header = (
         "Hill fit",
-        "EC50",
+        f"EC50 ({unit})" if unit else "EC50",
         "slope",
         "bottom",
         "top",
@@ -175,8 +177,9 @@ def _response(drug: str, rows: pd.DataFrame, column: str) -> Markup:
     return (
         title
         + html.figure(
-            dose_response_plot(rows, column, look=LOOK).figure,
-            f"Means of wells of {column} against the dose of the plate map, in its unit. Curve: "
+            dose_response_plot(rows, column, look=LOOK, unit=unit).figure,
+            f"Means of wells of {column} against the dose of the plate map, in "
+            f"{unit or 'its unit, which it does not tell'}. Curve: "
             "bottom + (top - bottom) / (1 + (EC50 / dose)^slope), fitted to them where it can be; "
             "dotted: EC50, shaded: its 95 % interval.",
         )
