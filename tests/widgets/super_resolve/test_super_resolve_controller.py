@@ -140,7 +140,8 @@ def test_cancel_keeps_what_was_reached_and_blanks_the_rest(bench):
         kept = record(layer)
         assert kept["complete"] is False
         assert [cell["status"] for cell in kept["cells"]] == ["searching", "searching", "waiting"]
-    assert bench.said.startswith("Cancelled: 0 of 3 cells finished, 2 more begun, in ")
+    assert bench.said.startswith("Cancelled: none of 3 cells was finished, in ")
+    assert "; images of the 2 that the search had begun are on their way, and no" in bench.said
     assert [layer.name for layer in bench.sr] == [
         f"SR 8x (generated, cancelled) of LR {channel}" for channel in ("nucleus", "protein")
     ]
@@ -182,7 +183,8 @@ def test_cancel_before_the_first_update_leaves_no_layer(bench):
     bench.controller.start()
     bench.controller.cancel()
     assert bench.sr == []
-    assert "no SR image was reached" in bench.said
+    assert bench.said.startswith("Cancelled: nothing was computed yet, so that there is no SR")
+    assert [layer.name for layer in bench.viewer.layers] == ["LR"]
 
 
 def test_a_run_keeps_nothing_large_after_its_end(bench):

@@ -108,9 +108,10 @@ class MeasureController(MeasureChoice):
                 self._shown.undo()
             self._shown, self._taken = self._taken, None
         self._watch(None)
+        before = "what was measured before stays" if self.state.result else "nothing was measured"
         usual = {
             RunOutcome.DONE: "Showing what was measured.",
-            RunOutcome.CANCELLED: "Cancelled: what was measured before stays.",
+            RunOutcome.CANCELLED: f"Cancelled: {before}.",
         }
         self._say(why or usual.get(outcome, ""), level)
 
