@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 import tifffile
 from cli_bench import run
-from field_bench import drawn_field
+from field_bench import COUNTS, OFFSET, drawn_field
 from page_bench import Page
 
 from napari_rls.workflow.cells.read import read_record, read_stack
+from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.fields import psf_of_cells
 from napari_rls.workflow.measure.plate_columns import dose_unit
@@ -407,3 +408,126 @@ def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     result = run("fields", tmp_path / "in", "--out", tmp_path / "out", *OPTICS, code=1)
     assert "There is no TIFF image and no OME-Zarr in what was given" in result.stderr
+
+
+HR_RATIO = 6.4
+HR_RUN = ("--ratio", HR_RATIO, "--psf", "0.45", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def with_hr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with LR fields of two wells, and HR images of all of their cells."""
+    folder = tmp_path_factory.mktemp("hr")
+    drawn = drawn_field(HR_RATIO, 1, 4)
+    crops, pixels = [], []
+    for well in ("B03", "C04"):
+        name = f"{well}_LR6.4x.ome.tif"
+        lr = replace(drawn.lr, name=name)
+        write_stack(folder / "lr" / name, lr, description="a field")
+        # What rows of a table say of wells comes from the table.
+        crops += [Crop(f"{well}_HR.tif", "", 31.5, 64 * k + 31.5) for k in range(4)]
+        pixels += np.split(drawn.hr, 4, axis=-1)
+    data = (np.stack(pixels) * COUNTS + OFFSET).round().astype(np.uint16)
+    hr = CellStack(data, ("Hoechst", "GFP"), crops=tuple(crops), name="few.ome.tif")
+    write_stack(folder / "few.ome.tif", hr, description="HR")
+    return folder
+
+
+def test_a_finished_run_gets_means_corrected_by_hr_cells(with_hr: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    start = ("fields", with_hr / "lr", "--out", out, *HR_RUN)
+    run(*start)
+    assert not (out / "cells_means.csv").exists()
+    made = {path: path.read_bytes() for path in (out / "fields").iterdir()}
+    before = (out / "cells.csv").read_bytes()
+    result = run(*start, "--hr-cells", with_hr / "few.ome.tif")
+    assert result.stderr.count("is finished already.") == 2
+    assert {path: path.read_bytes() for path in (out / "fields").iterdir()} == made
+    assert (out / "cells.csv").read_bytes() == before
+    assert str(out / "cells_means.csv") in result.stdout.split()
+    means, record = read_table(out / "cells_means.csv")
+    ratio = means[means.Measurement == "Math_Ratio_NucleusCytoplasm_FKHRGFP"]
+    assert ratio.Metadata_Well.tolist() == ["B03", "C04"] * 2
+    assert ratio.Count_HRCells.tolist() == [4] * 4
+    table = pd.read_csv(out / "cells.csv")
+    for row in ratio.itertuples():
+        own = table[(table.Metadata_Image == row.Metadata_Image)]
+        own = own[own.Metadata_Well == row.Metadata_Well]
+        across = (own.Location_Center_X + 0.5) * HR_RATIO - 0.5
+        down = (own.Location_Center_Y + 0.5) * HR_RATIO - 0.5
+        known = [np.hypot(across - 64 * k - 31.5, down - 31.5).argmin() for k in range(4)]
+        values = own[row.Measurement].to_numpy()
+        # The mean of all cells, and what those with an HR image are off.
+        off = row.Mean_HRCells - row.Slope * values[known].mean()
+        assert row.Mean_Corrected == pytest.approx(row.Slope * values.mean() + off)
+        assert abs(row.Mean_Corrected - row.Mean_Measured) > 1e-3
+    found = {"cells": 8, "wells": 2}
+    assert record["means"]["hr_cells_found"] == {"SR": found, "LR": found}
+    text = " ".join(Page((out / "report.html").read_text("utf-8")).text)
+    assert "corrected by the HR images of 8 of the cells, from 2 wells (few.ome.tif)" in text
+    # The same by a later command, and by a run that is started with them.
+    run("means", out / "cells.csv", "--hr-cells", with_hr / "few.ome.tif", "--out", out / "a.csv")
+    assert (out / "a.csv").read_bytes() == (out / "cells_means.csv").read_bytes()
+    cells = out / "fields" / "B03_LR6.4x_cells_SR6.4x.ome.tif"
+    again = ("--out", tmp_path / "b.csv", "--hr-cells", with_hr / "few.ome.tif")
+    told = run("measure", cells, *again).stderr
+    assert "4 of the 8 HR cells of few.ome.tif are not among the SR cells" in told
+    # Without them, those of before are told to be left as they are.
+    assert "cells_means.csv is of an earlier start" in run(*start).stderr
+
+
+def test_hr_cells_that_cannot_be_of_the_fields_are_told_before_the_search(
+    with_hr: Path, tmp_path: Path
+) -> None:
+    hr = read_stack(with_hr / "few.ome.tif")
+    dark = (hr.data.astype(np.float32) - OFFSET) / COUNTS
+    other = tuple(replace(crop, file="X07.tif") for crop in hr.crops)
+    files = {
+        "dark": replace(hr, data=dark),
+        "small": replace(hr, data=hr.data[..., :48, :48]),
+        "other": replace(hr, crops=other),
+        "three": replace(hr, data=hr.data[:, [0, 1, 1]], channels=("a", "b", "c")),
+        "plain": replace(hr, crops=()),
+    }
+    for name, stack in files.items():
+        write_stack(tmp_path / f"{name}.ome.tif", stack, description="HR")
+    out = tmp_path / "out"
+    for name, code, sentence in (
+        ("nothing", 2, "There is no file"),
+        ("dark", 1, "is subtracted from the table's images as no light: they have another"),
+        ("small", 1, "have 48 x 48 pixels and SR cells 64 x 64"),
+        ("other", 1, "Only 0 of the 8 HR cells of other.ome.tif were cut from an image with the"),
+        ("plain", 1, "others from plain.ome.tif; give HR crops"),
+    ):
+        path = tmp_path / f"{name}.ome.tif"
+        told = run("fields", with_hr / "lr", "--out", out, *HR_RUN, "--hr-cells", path, code=code)
+        assert sentence in told.stderr, (name, told.stderr)
+        assert "nuclei found" not in told.stderr
+        assert "Traceback" not in told.stderr
+    lr = read_stack(with_hr / "lr" / "B03_LR6.4x.ome.tif")
+    write_stack(tmp_path / "image.ome.tif", lr, description="a field of no well")
+    crops = tuple(replace(crop, file="image_HR.tif") for crop in hr.crops)
+    write_stack(tmp_path / "of.ome.tif", replace(hr, crops=crops), description="HR")
+    args = (
+        tmp_path / "image.ome.tif",
+        "--out",
+        out,
+        *HR_RUN,
+        "--hr-cells",
+        tmp_path / "of.ome.tif",
+    )
+    assert "no well of a field is known; give a plate map" in run("fields", *args, code=1).stderr
+
+
+def test_hr_cells_at_other_places_leave_table_and_page(with_hr: Path, tmp_path: Path) -> None:
+    hr = read_stack(with_hr / "few.ome.tif")
+    moved = tuple(replace(crop, x=crop.x + 1000) for crop in hr.crops if crop.x is not None)
+    write_stack(tmp_path / "moved.ome.tif", replace(hr, crops=moved), description="HR")
+    out = tmp_path / "out"
+    more = ("--hr-cells", tmp_path / "moved.ome.tif")
+    told = run("fields", with_hr / "lr", "--out", out, *HR_RUN, *more, code=1)
+    sentence = "Means are not corrected: Only 0 of the 8 HR cells of moved.ome.tif are found"
+    assert sentence in told.stderr
+    assert not (out / "cells_means.csv").exists()
+    assert (out / "cells.csv").exists()
+    assert sentence in " ".join(Page((out / "report.html").read_text("utf-8")).text)

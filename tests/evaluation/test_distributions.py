@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import integrate, stats
 
-from napari_rls.evaluation.distributions import crps_of_quantiles, crps_of_samples
+from napari_rls.evaluation.distributions import (
+    crps_of_quantiles,
+    crps_of_samples,
+    ranks_of_truth,
+    shares_nearer,
+)
 from napari_rls.models.direct_spec import LEVELS
 
 TENTHS = np.array([level for level in LEVELS if level != 0.5])
@@ -63,3 +68,40 @@ def test_quantiles_score_exactly_as_what_has_a_share_at_each() -> None:
 def test_other_levels_are_refused() -> None:
     with pytest.raises(ValueError, match="middle of equal parts"):
         crps_of_quantiles(np.zeros((3, 1)), np.array([0.05, 0.5, 0.95]), np.zeros(1))
+
+
+def linear(spread: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return samples (7, N, 2) and true values: y = x + e, whose posterior is known."""
+    rng = np.random.default_rng(2)
+    truth = rng.normal(size=(6000, 2))
+    seen = truth + 0.5 * rng.normal(size=truth.shape)
+    mean, deviation = seen / 1.25, np.sqrt(0.2)
+    return mean + spread * deviation * rng.normal(size=(7, *truth.shape)), truth
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
+def test_ranks_are_even_if_samples_are_of_the_posterior(spread: float) -> None:
+    draws, truth = linear(spread)
+    ranks = ranks_of_truth(draws[..., 0], truth[:, 0])
+    share = np.bincount(ranks, minlength=8) / len(ranks)
+
+    def all_below(x: float) -> float:
+        return float(stats.norm.pdf(x) * stats.norm.cdf(x / spread) ** 7)
+
+    one_end, _ = integrate.quad(all_below, -8, 8)
+    assert share[7] == pytest.approx(one_end, abs=0.02)
+    assert share[0] == pytest.approx(one_end, abs=0.02)
+    even = np.abs(share - 1 / 8).max() < 0.02
+    assert even == (spread == 1.0)
+
+
+@pytest.mark.parametrize(("spread", "low", "high"), [(1.0, 0.23, 0.27), (0.5, 0.3, 1), (2, 0, 0.2)])
+def test_shares_nearer_are_even_if_samples_are_of_the_posterior(
+    spread: float, low: float, high: float
+) -> None:
+    """What lies nearer than all samples, or farther, does so too often if they lie too close."""
+    draws, truth = linear(spread)
+    shares = shares_nearer(draws, truth, np.random.default_rng(3))
+    assert low < np.isin(shares, (0.0, 1.0)).mean() < high
+    even = np.abs(np.bincount((shares * 7).round().astype(int)) / len(shares) - 1 / 8).max() < 0.02
+    assert even == (spread == 1.0)

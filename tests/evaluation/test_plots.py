@@ -23,9 +23,9 @@ from napari_rls.evaluation.plots import (
     agreement_plot,
     box_plot,
     dose_response_plot,
-    reliability_plot,
     save_figure,
 )
+from napari_rls.evaluation.reliability_plot import reliability_plot
 
 
 @pytest.fixture

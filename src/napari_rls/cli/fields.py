@@ -124,6 +124,17 @@ def fields(
             help="Table with a column 'well' or 'file' and 'condition', 'dose' or others.",
         ),
     ] = None,
+    hr_cells: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--hr-cells",
+            metavar="FILE",
+            show_default=False,
+            help="HR crops of a few of the cells, cut from HR images of the same fields: means of "
+            "wells and conditions are corrected by them, into OUT/cells_means.csv and the page. "
+            "A finished run can be given them later.",
+        ),
+    ] = None,
     channels: Annotated[
         str,
         typer.Option(
@@ -203,6 +214,7 @@ def fields(
             plate_map=plate,
             overwrite=overwrite,
             workers=where,
+            hr_cells=hr_cells or (),
         )
     for sentence in (*PRESETS.problems, *registry().problems.values()):
         say(sentence)

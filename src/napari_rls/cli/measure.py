@@ -27,10 +27,10 @@ from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.registry import registry
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import FORMATS
-from napari_rls.workflow.measure.hr_cells import check_hr_channels, measure_hr_cells, read_hr_cells
+from napari_rls.workflow.measure.hr_cells import check_hr_channels, read_hr_cells
 from napari_rls.workflow.measure.image_files import read_images
 from napari_rls.workflow.measure.image_sets import Kind, describe_channels, find_channels
-from napari_rls.workflow.measure.means_table import means_path, means_table
+from napari_rls.workflow.measure.means_table import corrected_table, means_path
 from napari_rls.workflow.measure.measure_settings import (
     assay_options,
     measure_settings,
@@ -200,8 +200,7 @@ def write_means(
     """Write the means of a table's wells and conditions, corrected by HR cells if there are any."""
     if not recorded:
         return
-    settings = MeasureSettings.model_validate(record["settings"])
-    means, how = means_table(table, record, measure_hr_cells(recorded, settings))
+    means, how = corrected_table(table, record, recorded)
     with kept_path():
         write_or_keep(out, lambda path: write_table(path, means, how))
     _tell(how, table_paths(out))

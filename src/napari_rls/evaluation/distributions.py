@@ -75,3 +75,58 @@ def crps_of_quantiles(
     gap = truth - np.asarray(quantiles, np.float64)
     levels = middles[:, None]
     return np.asarray(2 * np.maximum(levels * gap, (levels - 1) * gap).mean(0))
+
+
+def ranks_of_truth(draws: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return how many samples (S, N) of each value lie below the true one (N,): 0 to S.
+
+    If values are drawn from a prior, and samples from their posterior, all ranks are as frequent:
+    simulation-based calibration. Samples that lie too close together leave the ends too frequent.
+
+    References
+    ----------
+    Talts, Betancourt, Simpson, Vehtari & Gelman, "Validating Bayesian Inference Algorithms with
+    Simulation-Based Calibration", 2018.
+
+    Examples
+    --------
+    >>> ranks_of_truth(np.array([[1.0, 1.0], [2.0, 2.0]]), np.array([0.0, 1.5]))
+    array([0, 1])
+    """
+    return np.asarray((np.asarray(draws) < truth).sum(0), np.intp)
+
+
+def shares_nearer(
+    draws: NDArray[np.floating], truth: NDArray[np.floating], rng: np.random.Generator
+) -> Floats:
+    """Return the share (N,) of samples that are nearer to a point drawn at random than the truth.
+
+    If samples are of the posterior, shares are even from 0 to 1, for several measurements
+    together: tests of accuracy with random points (TARP). Points are drawn evenly from where true
+    values lie, and every measurement counts by the range of its true values.
+
+    Parameters
+    ----------
+    draws
+        Samples (S, N, D) of D measurements.
+    truth
+        True values (N, D).
+    rng
+        Source of the points.
+
+    References
+    ----------
+    Lemos, Coogan, Hezaveh & Perreault-Levasseur, "Sampling-Based Accuracy Testing of Posterior
+    Estimators for General Inference", ICML 2023.
+
+    Examples
+    --------
+    >>> truth = np.array([[0.0], [1.0]])
+    >>> shares_nearer(np.stack([truth, truth + 5]), truth, np.random.default_rng(0))
+    array([0., 0.])
+    """
+    low, span = truth.min(0), np.maximum(np.ptp(truth, 0), np.finfo(np.float64).tiny)
+    points = rng.random(truth.shape)
+    far = np.linalg.norm((np.asarray(draws, np.float64) - low) / span - points, axis=-1)
+    own = np.linalg.norm((truth - low) / span - points, axis=-1)
+    return np.asarray((far < own).mean(0), np.float64)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
+from napari_rls.evaluation.group_means import corrected_wells
 from napari_rls.evaluation.tables import (
     DOSE,
     IMAGE,
@@ -53,7 +54,9 @@ def hill(dose: ArrayLike, bottom: float, top: float, ec50: float, slope: float) 
     return bottom + (top - bottom) * _effect(np.asarray(dose, np.float64), math.log10(ec50), slope)
 
 
-def dose_response(table: pd.DataFrame, column: str, level: float = 0.95) -> pd.DataFrame:
+def dose_response(
+    table: pd.DataFrame, column: str, level: float = 0.95, means: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Fit a Hill equation with four parameters to the wells of each kind of image.
 
     Least squares over the means of wells, each with the same weight, in log10 dose. For a
@@ -74,12 +77,17 @@ def dose_response(table: pd.DataFrame, column: str, level: float = 0.95) -> pd.D
         The measurement.
     level
         Level of the interval, in (0, 1).
+    means
+        Corrected means of wells of the measurement
+        (:func:`~napari_rls.evaluation.group_means.means_of`), which are fitted in place of those
+        as measured where all wells of a kind of image have one.
 
     Returns
     -------
     DataFrame
         A row per kind of image: ``Metadata_Image``, ``wells``, ``doses`` (how many),
-        ``dropped`` (cells without a value, well or dose), ``ec50``, ``ec50_low``,
+        ``corrected`` (whether it is of corrected means), ``dropped`` (cells without a value, well
+        or dose), ``ec50``, ``ec50_low``,
         ``ec50_high`` in the unit of the doses (0 or infinity where the interval is open),
         ``slope``, ``bottom``, ``top``, ``r2``, and ``problem``: in words what forbids to
         trust the fit, "" if nothing does. What could not be found is NaN; so is an EC50
@@ -95,7 +103,7 @@ def dose_response(table: pd.DataFrame, column: str, level: float = 0.95) -> pd.D
     Bates and Watts, "Nonlinear Regression Analysis and Its Applications", 1988, chapter 6.
     """
     given = with_doses(values_of(table, column, WELL))
-    wells = well_means(given, DOSE)
+    wells = corrected_wells(well_means(given, DOSE), means)
     lost = given["value"].isna() | given[DOSE].isna() | given[WELL].isna() | (given[WELL] == "")
     rows = []
     for kind in kinds_of(given):
@@ -105,6 +113,7 @@ def dose_response(table: pd.DataFrame, column: str, level: float = 0.95) -> pd.D
                 IMAGE: kind,
                 "wells": len(own),
                 "doses": own[DOSE].nunique(),
+                "corrected": bool(own["low"].notna().any()),
                 "dropped": int(lost[given[IMAGE] == kind].sum()),
                 **_describe(own[DOSE].to_numpy(), own["value"].to_numpy(), level),
             }

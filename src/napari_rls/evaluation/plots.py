@@ -22,8 +22,6 @@ from napari_rls.errors import TableError
 from napari_rls.evaluation.agreement import agreement, interval_columns
 from napari_rls.evaluation.colours import (
     CHOSEN_COLOUR,
-    DARK_SERIES,
-    SERIES,
     colour_of,
 )
 from napari_rls.evaluation.figure_style import (
@@ -35,7 +33,9 @@ from napari_rls.evaluation.figure_style import (
     start,
     use_other_fonts,
 )
+from napari_rls.evaluation.group_means import CORRECTED, HIGH, LOW, MEASURED, corrected_wells
 from napari_rls.evaluation.hill import dose_response, hill
+from napari_rls.evaluation.mean_marks import draw_means
 from napari_rls.evaluation.statistics import compare_conditions
 from napari_rls.evaluation.tables import (
     CELL,
@@ -96,6 +96,7 @@ def box_plot(
     conditions: Sequence[str] | None = None,
     highlight: Collection[str] = (),
     look: Look = PRINT,
+    means: pd.DataFrame | None = None,
 ) -> Plot:
     """Draw a box per condition and kind of image, as Gheisari & Genovesio 2024, Fig. 5.
 
@@ -115,6 +116,9 @@ def box_plot(
         Cells to draw on top.
     look
         Colours and size.
+    means
+        Means of the conditions that HR cells correct, drawn beside the boxes with those as
+        measured (:func:`~napari_rls.evaluation.group_means.means_of`).
 
     Raises
     ------
@@ -148,6 +152,13 @@ def box_plot(
             jitter = place + step * rng.uniform(-0.25, 0.25, len(own))
             text = _name(kind) + areas.get(kind, "") if g == 0 else None
             _scatter(plot, axes, look, jitter, own, kind, highlight, label=text, alpha=0.35)
+        if means is not None:
+            beside = (k - (len(kinds) - 1) / 2) * step + 0.42 * step
+            own = means[(means[IMAGE] == kind) & means[CONDITION].isin(groups)]
+            places = own[CONDITION].map(groups.index).to_numpy(np.float64) + beside
+            draw_means(
+                axes, look, places, own[[MEASURED, CORRECTED, LOW, HIGH]], kind, _name(kind), "D"
+            )
     shared = _shared_part(groups)
     under = name_places(axes, look, [group.removeprefix(shared) for group in groups])
     name_axes(axes, look, x=shared.strip(" ;"), y=column, under=under)
@@ -159,12 +170,15 @@ def dose_response_plot(
     column: str,
     highlight: Collection[str] = (),
     look: Look = PRINT,
+    means: pd.DataFrame | None = None,
     unit: str = "",
 ) -> Plot:
     """Draw cells and wells against dose, with the Hill curve and its EC50.
 
     A dose of 0 stands a decade left of the lowest other one. Cells are not drawn but for
-    those of ``highlight``; for the rest see :func:`box_plot`. ``unit`` is that of doses.
+    those of ``highlight``; for the rest see :func:`box_plot`. Of ``means``, which the curve is
+    then fitted to (:func:`~napari_rls.evaluation.hill.dose_response`), intervals are drawn too,
+    and those as measured as rings. ``unit`` is that of doses.
 
     Raises
     ------
@@ -172,25 +186,27 @@ def dose_response_plot(
         If a column or doses are missing.
     """
     given = with_doses(values_of(table, column, WELL, CELL))
-    fits = dose_response(table, column)
-    wells = well_means(given, DOSE)
+    fits = dose_response(table, column, means=means)
+    wells = corrected_wells(well_means(given, DOSE), means)
     positive = wells.loc[wells[DOSE] > 0, DOSE]
     nothing = float(positive.min()) / 10
     plot, axes = _start(look)
-    for _, fit in fits.iterrows():
+    for k, fit in enumerate(fits.to_dict("records")):
         kind = str(fit[IMAGE])
         own = wells[wells[IMAGE] == kind]
-        axes.plot(
-            own[DOSE].where(own[DOSE] > 0, nothing),
-            own["value"],
-            "o",
-            color=colour_of(kind, look),
-            label=f"{_name(kind)}: {_ec50(fit)}",
-        )
+        doses = own[DOSE].where(own[DOSE] > 0, nothing).to_numpy(np.float64)
+        if own["low"].notna().any():
+            # Side by side, or intervals would hide each other.
+            doses = doses * 1.05 ** (k - (len(fits) - 1) / 2)
+            drawn = own[["measured", "value", "low", "high"]]
+            draw_means(axes, look, doses, drawn, kind, _name(kind), "o", _ec50(fit))
+        else:
+            text = f"{_name(kind)}: {_ec50(fit)}"
+            axes.plot(doses, own["value"], "o", color=colour_of(kind, look), label=text)
         if np.isfinite(fit["ec50"]):
-            doses = np.geomspace(nothing, positive.max(), 200)
-            curve = hill(doses, fit["bottom"], fit["top"], fit["ec50"], fit["slope"])
-            axes.plot(doses, curve, color=colour_of(kind, look))
+            along = np.geomspace(nothing, positive.max(), 200)
+            curve = hill(along, fit["bottom"], fit["top"], fit["ec50"], fit["slope"])
+            axes.plot(along, curve, color=colour_of(kind, look))
             ends = np.clip([fit["ec50_low"], fit["ec50_high"]], nothing, positive.max())
             axes.axvspan(*ends, color=colour_of(kind, look), alpha=0.1)
             axes.axvline(fit["ec50"], color=colour_of(kind, look), linestyle=":")
@@ -254,47 +270,6 @@ def agreement_plot(
     axes.axline((float(values.median()),) * 2, slope=1, color="#888888", linestyle="--")
     name_axes(axes, look, x=f"{column}, {_name(reference)}", y=column)
     return _finished(plot, look)
-
-
-def reliability_plot(coverages: Mapping[str, pd.DataFrame], look: Look = PRINT) -> Plot:
-    """Draw the observed against the nominal coverage of intervals.
-
-    Parameters
-    ----------
-    coverages
-        Tables of :func:`~napari_rls.evaluation.agreement.coverage` by the name of their line.
-        With a column ``width``, the legend tells that of the level of tables.
-    look
-        Colours and size.
-    """
-    plot, axes = _start(look)
-    axes.plot([0, 1], [0, 1], color="#888888", linestyle="--", label="as they say")
-    for k, (name, rows) in enumerate(coverages.items()):
-        nominal, observed, low, high = (
-            rows[column].to_numpy(np.float64)
-            for column in ("nominal", "observed", "observed_low", "observed_high")
-        )
-        axes.errorbar(
-            nominal,
-            observed,
-            yerr=np.maximum([observed - low, high - observed], 0),
-            fmt="o-",
-            color=(DARK_SERIES if look.dark else SERIES)[k % len(SERIES)],
-            capsize=3,
-            label=name + _width(rows),
-        )
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    said = "share of true values that the intervals are to hold"
-    name_axes(axes, look, x=said, y="share that they hold")
-    return _finished(plot, look)
-
-
-def _width(rows: pd.DataFrame) -> str:
-    """Return the width of intervals as a legend says it, "" where it is not known."""
-    if "width" not in rows:
-        return ""
-    widths = rows.loc[rows["nominal"] == TABLE_LEVEL, "width"].tolist()
-    return "".join(f" ({100 * TABLE_LEVEL:.0f} %: {width:.3g} wide)" for width in widths)
 
 
 def save_figure(path: Path, figure: Figure, record: Mapping[str, Any]) -> None:
@@ -389,7 +364,7 @@ def _scatter(
         )
 
 
-def _ec50(fit: pd.Series[Any]) -> str:
+def _ec50(fit: Mapping[Any, Any]) -> str:
     if not np.isfinite(fit["ec50"]):
         return str(fit["problem"])
     found = f"EC50 {fit['ec50']:.3g} ({fit['ec50_low']:.3g} to {fit['ec50_high']:.3g})"

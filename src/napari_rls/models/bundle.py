@@ -17,6 +17,7 @@ from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.direct import Direct, build_direct
 from napari_rls.models.encoder import LatentEncoder, build_encoders
 from napari_rls.models.field_encoder import FieldEncoder, known_numbers
+from napari_rls.models.field_specs import FlowMatchingShape
 from napari_rls.models.flow import WFlow
 from napari_rls.models.flow_matching import FlowMatching
 from napari_rls.models.manifest import Manifest
@@ -156,7 +157,7 @@ def empty_bundle(manifest: Manifest) -> Bundle:
         of_fields = FieldEncoder(manifest.architecture, spec.shape, flow.mean, flow.std)
     drawing = None
     if manifest.flow_matching is not None:
-        drawing = flow_matching_of(manifest, manifest.flow_matching.width)
+        drawing = flow_matching_of(manifest, manifest.flow_matching.shape)
     unets, direct = build_unets(manifest), build_direct(manifest)
     for network in (*encoders.values(), *unets.values(), of_fields, drawing, direct):
         if network is not None:
@@ -173,10 +174,10 @@ def empty_bundle(manifest: Manifest) -> Bundle:
     )
 
 
-def flow_matching_of(manifest: Manifest, width: int) -> FlowMatching:
+def flow_matching_of(manifest: Manifest, shape: FlowMatchingShape) -> FlowMatching:
     """Return a network for a bundle that draws images at random, with weights to be fitted."""
     channels = manifest.architecture.image_channels
-    return FlowMatching(channels, manifest.hr_size, known_numbers(channels), width)
+    return FlowMatching(channels, manifest.hr_size, known_numbers(channels), shape)
 
 
 def load_bundle(name_or_file: str | Path) -> Bundle:

@@ -92,6 +92,9 @@ class FlowMatchingShape(Part):
     """Shape of the network that draws images at random which a cell may have."""
 
     width: int = Field(default=40, ge=2, le=512, description="Feature maps of the first level.")
+    coloured: bool = Field(
+        default=False, description="Whether images come from noise with more of coarse parts."
+    )
 
 
 class FlowMatchingSpec(FlowMatchingShape):

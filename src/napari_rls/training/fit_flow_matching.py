@@ -46,7 +46,7 @@ def train(
     See :func:`~napari_rls.training.loop.train_network`, also for what is raised. ``bundle`` is
     the one whose field encoder expects images.
     """
-    known_by = {"bundle": bundle.digest("field_encoder.")[:16]}
+    known_by = {"bundle": bundle.digest("field_encoder.")[:16], "noise": "coloured"}
     return loop.train_network(
         lambda device: FlowMatchingTrainer(settings, bundle, device),
         crops,

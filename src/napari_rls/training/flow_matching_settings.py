@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from napari_rls.models.field_specs import FlowMatchingShape
 from napari_rls.training.shown_cells_settings import ShownCellsSettings
 
 
@@ -12,3 +13,8 @@ class FlowMatchingSettings(ShownCellsSettings):
 
     steps: int = Field(default=8000, ge=1, le=10_000_000, description="Steps of training.")
     width: int = Field(default=40, ge=2, le=512, description="Feature maps of the first level.")
+
+    @property
+    def shape(self) -> FlowMatchingShape:
+        """Shape of the network, and the noise that images come from."""
+        return FlowMatchingShape(width=self.width, coloured=True)

@@ -18,9 +18,8 @@ from napari_rls.training.shown_cells import Shown, ShownCells
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
 
-_TIME_MIDDLE, _TIME_SPREAD = -0.7, 1.4
-"""Times that are trained are logit-normal. How bright whole parts of a cell are is drawn early on
-the way: of times around its middle alone, networks learnt to vary that too little."""
+_TIME_SPREAD = 1.2
+"""Deviation of the times that are trained, which are logit-normal: the middle is hardest."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class FlowMatchingTrainer:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(4 * settings.seed + 3)
-            network = flow_matching_of(manifest, settings.width)
+            network = flow_matching_of(manifest, settings.shape)
         self.network = network.to(device)
         self.adam = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
@@ -93,8 +92,8 @@ class FlowMatchingTrainer:
         shown, rng = self.shown.batch(crops, self.steps), self.shown.streams["noise"]
         expected = self._expected(shown)
         end = self.network.residual(shown.hr, expected)
-        start = torch.randn(end.shape, generator=rng).to(end)
-        time = torch.randn(len(end), generator=rng) * _TIME_SPREAD + _TIME_MIDDLE
+        start = self.network.start(torch.randn(end.shape, generator=rng).to(end))
+        time = torch.randn(len(end), generator=rng) * _TIME_SPREAD
         time = time.sigmoid().to(end)
         state = torch.lerp(start, end, time[:, None, None, None])
         with self._in_short():

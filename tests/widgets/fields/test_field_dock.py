@@ -7,7 +7,7 @@ import html
 import numpy as np
 import pandas as pd
 import pytest
-from field_bench import drawn_field
+from field_bench import COUNTS, OFFSET, drawn_field
 from field_window import SCALE, add_field, click, give, layers, put_points
 
 from napari_rls.search.settings import DEFAULT_BUNDLE
@@ -20,6 +20,8 @@ from napari_rls.widgets.fields.chosen_cells import Which
 from napari_rls.widgets.fields.field_dock import FieldWidget
 from napari_rls.workflow.cells.ome import PROVENANCE_KEY
 from napari_rls.workflow.cells.read import read_stack
+from napari_rls.workflow.cells.stack import CellStack, Crop
+from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.fields import psf_of_cells
 
 
@@ -477,7 +479,7 @@ def test_rows_and_points_select_each_other_and_the_table_is_exported(
     assert len(pd.read_csv(path)) == 2
     # Another run has no table yet.
     click(qtbot, dock, dock.run)
-    assert dock.table.isHidden()
+    assert dock.results.isHidden()
     assert not dock.export.enabled
 
 
@@ -522,3 +524,43 @@ def test_the_demo_s_field_is_super_resolved_and_measured(make_napari_viewer, mon
     assert any(name.startswith("Cells of LR field") for name in names)
     assert widget.table.isVisibleTo(widget)
     assert not settings_file().with_name("field.json").exists()
+
+
+def test_hr_cells_correct_the_means_of_a_field(viewer, dock, qtbot, tmp_path):
+    drawn = drawn_field(8.0, 2, 3)
+    path = tmp_path / "B03_LR8x.ome.tif"
+    write_stack(path, drawn.lr, description="a field")
+    viewer.open(path, plugin="napari-rls")
+    tiles = [drawn.hr[:, y : y + 64, x : x + 64] for y in (0, 64) for x in (0, 64, 128)]
+    crops = tuple(Crop("B03_HR.tif", "", y, x) for y in (31.5, 95.5) for x in (31.5, 95.5, 159.5))
+    pixels = (np.stack(tiles) * COUNTS + OFFSET).round().astype(np.uint16)
+    hr = CellStack(pixels, drawn.lr.channels, crops=crops, name="few.ome.tif")
+    write_stack(tmp_path / "few.ome.tif", hr, description="HR")
+    give(dock, ratio="8")
+    click(qtbot, dock, dock.run)
+    # What cannot be read changes nothing.
+    dock.hr_cells.chosen.emit(tmp_path / "none.ome.tif")
+    assert dock.message.text() == f"There is no file {tmp_path / 'none.ome.tif'}."
+    assert dock.hr_cells.name.text() == "none"
+    click(qtbot, dock, dock.measure)
+    assert not dock.results.isTabVisible(1)
+    dock.hr_cells.chosen.emit(tmp_path / "few.ome.tif")
+    assert dock.hr_cells.name.text() == "few.ome.tif"
+    assert dock.message.text() == "Measure again to correct means by HR cells."
+    click(qtbot, dock, dock.measure)
+    assert "means that the HR cells of few.ome.tif correct" in dock.message.text()
+    assert dock.results.isTabVisible(1)
+    means = dock.state.means.table.iloc[0]
+    shown = [dock.means.table.item(0, at).text() for at in range(6)]
+    assert shown[0] == "B03"
+    assert shown[1] == f"{means['Mean_Corrected']:.3g}"
+    assert shown[4] == f"6 / {len(dock.state.measured.table)}"
+    dock.controller.export(tmp_path / "cells.csv")
+    written = pd.read_csv(tmp_path / "cells_means.csv")
+    assert written.Count_HRCells.iloc[0] == 6
+    assert set(pd.read_csv(tmp_path / "cells.csv").Metadata_File) == {"B03_LR8x.ome.tif"}
+    click(qtbot, dock, dock.run)
+    assert dock.results.isHidden()
+    assert dock.state.means is None
+    dock.hr_cells.remove.native.click()
+    assert dock.state.hr_cells is None

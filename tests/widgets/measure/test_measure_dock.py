@@ -167,7 +167,7 @@ def test_the_table_is_exported_in_the_chosen_format(qtbot, dock, monkeypatch, tm
 
 def test_corrected_means_have_a_tab_of_their_own(dock, tmp_path):
     assert not dock.tabs.isTabVisible(MEANS_TAB)
-    assert not dock.no_hr.enabled
+    assert not dock.hr_cells.remove.enabled
     record = {"means": {"hr_cells": [{"name": "hr.ome.tif"}]}, "warnings": []}
     means = pd.DataFrame(
         {
@@ -186,8 +186,8 @@ def test_corrected_means_have_a_tab_of_their_own(dock, tmp_path):
     )
     dock.state.hr_cells = tmp_path / "hr.ome.tif"
     dock.state.means = CorrectedTable(means, record)
-    assert dock.hr_cells.text() == "hr.ome.tif"
-    assert dock.no_hr.enabled
+    assert dock.hr_cells.name.text() == "hr.ome.tif"
+    assert dock.hr_cells.remove.enabled
     assert dock.tabs.isTabVisible(MEANS_TAB)
     table = dock.means.table
     shown = [[table.item(k, at).text() for at in range(5)] for k in range(2)]
@@ -196,7 +196,7 @@ def test_corrected_means_have_a_tab_of_their_own(dock, tmp_path):
         ["drug", "2.5", "2.25 to 2.75", "2", "5 / 60"],
     ]
     assert table.item(0, 1).toolTip() == "<qt>not corrected: no HR cell</qt>"
-    dock.no_hr.native.click()
+    dock.hr_cells.remove.native.click()
     assert dock.state.hr_cells is None
     dock.state.means = None
     assert not dock.tabs.isTabVisible(MEANS_TAB)

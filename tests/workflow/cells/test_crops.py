@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,15 @@ def test_crops_are_centred_on_nuclei(size: int) -> None:
     assert cut.at_border == 1
     centres = sorted((crop.y, crop.x) for crop in cut.stack.crops)
     np.testing.assert_allclose(centres, INSIDE, atol=0.8)
+
+
+def test_crops_of_a_file_of_several_images_tell_which_they_are_of() -> None:
+    one = stack()
+    planes = replace(one, data=np.repeat(one.data, 2, axis=0), leading="Z")
+    assert [crop.plane for crop in cut_crops(planes, 32).stack.crops] == [1] * 3 + [2] * 3
+    known = replace(planes, crops=(Crop("a", field=4), Crop("a", field=7)))
+    assert [crop.frame for crop in cut_crops(known, 32).stack.crops] == [(4,)] * 3 + [(7,)] * 3
+    assert {crop.frame for crop in cut_crops(one, 32).stack.crops} == {()}
 
 
 @pytest.mark.parametrize("size", [31, 32])

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.fields.field_files import FieldFile, FieldPaths
 from napari_rls.workflow.fields.field_page import field_page
 from napari_rls.workflow.fields.field_settings import FieldSettings
-from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields
+from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields, PlateMeans
 from napari_rls.workflow.fields.page_pictures import SIDE
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.shared import Shared
@@ -34,6 +35,8 @@ COLUMN = "Math_Ratio_NucleusCytoplasm_FKHRGFP"
 EC50 = 3.0
 DOSES = {"A01": 0.0, "A02": 0.0, "B01": 1, "B02": 2, "B03": 4, "B04": 9, "C01": 81, "C02": 81}
 ROLES = {"A": "negative", "C": "positive"}
+
+Change = Callable[[str, float], float]
 
 
 def rows_of(well: str, values: list[float], **told: object) -> pd.DataFrame:
@@ -284,3 +287,98 @@ def test_each_drug_has_a_dose_response_of_its_own(tmp_path: Path) -> None:
     assert "2 / 2 0 fewer than 4 doses" in one
     assert "3 / 3 0 fewer than 4 doses" in other
     assert text.index("<x> Means of wells") < text.index("y Means of wells")
+
+
+def corrected(
+    tables: list[pd.DataFrame], change, level: str = "well", note: str = ""
+) -> PlateMeans:
+    """Return means of wells or conditions, corrected by a function of well and mean."""
+    rows = []
+    for table in tables:
+        well, condition = table["Metadata_Well"][0], table["Metadata_Condition"][0]
+        for kind in ("SR", "LR"):
+            mean = table.loc[table["Metadata_Image"] == kind, COLUMN].mean()
+            value = change(well, mean)
+            rows.append(
+                {
+                    "Metadata_Image": kind,
+                    "Mean_Of": level,
+                    "Metadata_Well": well if level == "well" else "",
+                    "Metadata_Condition": condition,
+                    "Measurement": COLUMN,
+                    "Count_Wells": 1,
+                    "Count_Cells": 3,
+                    "Count_HRCells": 2,
+                    "Mean_Measured": mean,
+                    "Mean_Corrected": value,
+                    "Mean_Corrected_q05": value - 0.25,
+                    "Mean_Corrected_q95": value + 0.5,
+                    "Note": note if np.isnan(value) else "",
+                }
+            )
+    record = {
+        "warnings": ["1 of the 17 HR cells are left out."],
+        "means": {
+            "level": 0.9,
+            "hr_cells": [{"name": "<few>.tif", "cells": 17}],
+            "hr_cells_found": {kind: {"cells": 16, "wells": 8} for kind in ("SR", "LR")},
+        },
+    }
+    return PlateMeans(pd.DataFrame(rows), record)
+
+
+def test_the_curve_is_of_corrected_means_with_those_as_measured_beside(tmp_path: Path) -> None:
+    tables = plate()
+
+    def moved(well: str, _: float) -> float:
+        dose = DOSES[well]
+        return 2 + 3 * dose**2 / (dose**2 + 36.0)
+
+    page, text = page_of(made_of(tmp_path, tables, means=corrected(tables, moved)))
+    told = "HR images of 16 of the cells, from 8 wells (<few>.tif)"
+    assert told in text
+    assert "HR cells 17, of which 16 are found in 8 wells" in text
+    assert "1 of the 17 HR cells are left out." in text
+    fits = text.split("Hill fit")[1].split("of the cells of each well")[0]
+    fitted, measured = (
+        fits.split("SR, corrected ")[1].split(),
+        fits.split("SR, measured ")[1].split(),
+    )
+    assert float(fitted[0]) == pytest.approx(6, rel=1e-3)
+    assert float(measured[0]) == pytest.approx(EC50, rel=0.02)
+    assert "Filled, with 90 % intervals: corrected by HR cells, rings: as measured." in text
+    assert "3 of 3 1.7 1.4 1.65 1.3 2 2.081 1.831 to 2.581 2.081 1.831 to 2.581 B02" in text
+    assert len(page.images()) == 4
+
+
+def test_means_that_are_not_corrected_say_why_and_are_not_fitted(tmp_path: Path) -> None:
+    tables = plate()
+    nothing = corrected(tables, lambda *_: np.nan, note="not corrected: <why>")
+    _, text = page_of(made_of(tmp_path, tables, means=nothing))
+    assert "SR, A01, A02, B01, B02, B03 and 3 more: not corrected: <why>." in text
+    assert "SR, corrected" not in text
+    assert float(text.split("SR, measured ")[1].split()[0]) == pytest.approx(EC50, rel=0.02)
+    # One well without: others cannot be compared with it, and none is fitted.
+    one = corrected(tables, lambda well, mean: np.nan if well == "B02" else mean + 1)
+    _, text = page_of(made_of(tmp_path, tables, means=one))
+    assert "SR, corrected" not in text
+
+
+@pytest.mark.parametrize("level", ["well", "condition"])
+def test_plots_by_condition_have_corrected_means(tmp_path: Path, level: str) -> None:
+    tables = [rows_of(f"A0{k}", [k, k + 1.0], Condition=f"c{k}") for k in (1, 2)]
+    means = corrected(tables, lambda _, mean: mean + 0.125, level)
+    page, text = page_of(made_of(tmp_path, tables, means=means))
+    assert "Diamonds are means: filled, with 90 % intervals, as corrected by HR cells" in text
+    assert len(page.images()) == 4
+    if level == "condition":
+        assert "c1 SR 1 2 / 3 1.5 1.625 1.375 to 2.125" in text
+    else:
+        assert "A01 c1 2 of 2 1.75 1.5 1.75 1.5 2 1.875 1.625 to 2.375 1.625 1.375 to" in text
+
+
+def test_nothing_is_said_of_hr_cells_without_any(dosed: tuple[Page, str]) -> None:
+    _, text = dosed
+    assert "HR cells" not in text
+    assert "corrected" not in text
+    assert "measured SR" not in text

@@ -76,9 +76,33 @@ def test_places_are_compared_in_micrometres_where_both_tell_them() -> None:
     hr.table[[X, Y]] = 16 * (hr.table[[X, Y]] - 1.5 + 0.5) - 0.5 + 4
     hr.table[[X_UM, Y_UM]] = 0.5 * hr.table[[X, Y]]
     assert np.flatnonzero(matched(table, hr) >= 0).tolist() == [3, 14, 15]
-    without = HrCells(hr.table.drop(columns=[X_UM, Y_UM]), ORIGIN)
+    # HR places in HR pixels alone: the table's pixel sizes tell how many lie along its pixels.
+    bare = HrCells(hr.table.drop(columns=[X_UM, Y_UM]), ORIGIN)
+    assert np.flatnonzero(matched(table, bare) >= 0).tolist() == [3, 14, 15]
     with pytest.raises(InputError, match=r"Only 0 of the 3 HR cells of hr\.ome\.tif are found"):
-        matched(table, without)
+        matched(table.drop(columns=[X_UM, Y_UM]), bare)
+
+
+@pytest.mark.parametrize("ratio", [6.4, 16.0])
+def test_places_of_fields_are_compared_by_the_ratio_of_their_run(ratio: float) -> None:
+    table = plate()
+    table["Metadata_PixelSize_um"] = np.nan
+    table[FILE] = table[FILE].str.replace("LR8x", f"LR{ratio:g}x")
+    table[[X, Y]] = 300 + 30 * table[[X, Y]]  # in HR pixels, as far as 570 of them
+    hr = recorded(table, [3, 14, 15])
+    hr.table[FILE] = hr.table[FILE].str.replace(f"_LR{ratio:g}x", "_HR")
+    table[[X, Y]] = (table[[X, Y]] + 0.5) / ratio - 0.5
+    assert np.flatnonzero(matched(table, hr, ratio) >= 0).tolist() == [3, 14, 15]
+    with pytest.raises(InputError, match="Only 0 of the 3"):
+        matched(table, hr, ratio * 1.1)
+    record = {"images": [{"kind": "LR"}, {"kind": "SR", "ratio": ratio}] * 2}
+    means, how = means_table(table, record, hr)
+    assert means["Count_HRCells"].sum() > 0
+    assert how["means"]["hr_cells_found"] == {"SR": {"cells": 3, "wells": 2}}
+    # Where images of one table have several ratios, only their pixel sizes can tell.
+    record["images"][-1]["ratio"] = 8.0
+    with pytest.raises(InputError, match="Only 0 of the 3"):
+        means_table(table, record, hr)
 
 
 def test_each_is_the_nearest_of_the_other() -> None:

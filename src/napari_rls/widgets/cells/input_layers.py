@@ -17,6 +17,7 @@ from napari_rls.widgets.cells.layer_facts import (
     layer_cells,
     layer_crops,
 )
+from napari_rls.widgets.cells.layer_file import file_name
 from napari_rls.widgets.cells.sources import sources
 from napari_rls.workflow.cells.pixels import as_pixels
 from napari_rls.workflow.cells.stack import CellStack, Crop, fitting_factor
@@ -67,7 +68,9 @@ def read_field(inputs: Inputs, manifest: Manifest, index: int) -> CellStack:
     size, first = blank.data.shape[-2:], found[0].layer
     planes = [np.array(as_pixels(x.pixels, x.layer.name)).reshape(size) for x in found]
     crops, axis = layer_crops(first), found[0].cell_axis
-    crop = crops[index] if index < len(crops) else Crop(blank.name)
+    # As a run of files calls it, by which wells and HR images of the same field are found.
+    named = file_name(x.layer for x in found) or blank.name
+    crop = crops[index] if index < len(crops) else Crop(named)
     return replace(
         blank,
         data=np.stack(planes)[None],

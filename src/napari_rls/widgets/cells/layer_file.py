@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,12 @@ def file_facts(layer: Image) -> FileFacts:
     if facts.image and facts.image.shape != tuple(layer.data.shape):
         return _NOTHING  # the layer was given other pixels, or the file was
     return facts
+
+
+def file_name(layers: Iterable[Image]) -> str:
+    """Return the name of the file that layers are of, "" unless it is one."""
+    paths = {layer.source.path or "" for layer in layers}
+    return Path(paths.pop()).name if len(paths) == 1 else ""
 
 
 def _read_beside(path: Path) -> Future[FileFacts]:

@@ -5,19 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_rls.measure.dictionary import columns_of
 from napari_rls.measure.lr_nuclei import LrNucleusSettings
 from napari_rls.search.optics import Optics
+from napari_rls.widgets.cells.hr_cells_row import HrCellsRow
 from napari_rls.widgets.cells.input_dock import InputDock
+from napari_rls.widgets.cells.means_area import MeansArea
 from napari_rls.widgets.cells.save_sr import SAVE_TIP, ask_sr_file
 from napari_rls.widgets.cells.table_view import TABLES, TableView
 from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.background import soon
 from napari_rls.widgets.common.fields import ADVANCED, MAIN, SettingsForm
 from napari_rls.widgets.common.memory import settings_file
-from napari_rls.widgets.common.parts import UpAndDown, allow, folded, form_rows
+from napari_rls.widgets.common.parts import UpAndDown, allow, folded, form_rows, there
 from napari_rls.widgets.common.plot_canvas import PlotCanvas
 from napari_rls.widgets.common.run_dock import RunWords
 from napari_rls.widgets.common.worker import launch
@@ -56,6 +66,8 @@ WHICH_TIP = (
     "All cells at the points; those inside the shapes of a Shapes layer, or inside the selected "
     "ones; or the selected points. Results of other cells stay."
 )
+
+MEANS_TAB = 1
 
 PLOT_HEIGHT = 190
 """Pixels down that the curve of the PSF width takes."""
@@ -115,8 +127,14 @@ class FieldWidget(InputDock):
         row.addRow(FieldSettings.model_fields["noise"].title, self.noise.native)
         self.measure, self.export = PushButton(text="Measure"), PushButton(text="Export table...")
         self.save_sr = PushButton(text="Save SR...")
-        self.table = TableView()
-        self.table.hide()
+        self.table, self.means = TableView(), MeansArea()
+        self.hr_cells = HrCellsRow()
+        self.results = QTabWidget()
+        self.results.addTab(self.table, "Cells")
+        self.results.addTab(self.means, "Means")
+        # As high as the table of cells, or the settings above would have no room.
+        self.means.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)
+        self.results.hide()
         self.settings_area = QWidget()
         column = QVBoxLayout(self.settings_area)
         column.setContentsMargins(0, 0, 0, 0)
@@ -147,6 +165,7 @@ class FieldWidget(InputDock):
         which.addWidget(self.which.native, stretch=1)
         which.addWidget(self.every.native)
         runs_on.addRow("Super-resolve", which)
+        runs_on.addRow("HR cells", self.hr_cells)
         self.whole.addLayout(runs_on)
         rows = (
             (self.look, self.run),
@@ -154,8 +173,8 @@ class FieldWidget(InputDock):
             (self.samples, self.statistics),
             (self.measure, self.export, self.save_sr),
         )
-        self._add_below(rows, self.bar, self.said, self.table, self.device)
-        self.whole.setStretchFactor(self.table, 1)
+        self._add_below(rows, self.bar, self.said, self.results, self.device)
+        self.whole.setStretchFactor(self.results, 1)
 
     # -- wishes of the user ------------------------------------------------------------
 
@@ -171,6 +190,7 @@ class FieldWidget(InputDock):
         self.export.changed.connect(self._export)
         self.save_sr.changed.connect(self._save_sr)
         self.table.chosen.connect(self._select)
+        self.hr_cells.chosen.connect(self.controller.choose_hr_cells)
         for form in (self.optics, self.lens, self.detection, self.nuclei):
             form.changed.connect(self.controller.change_field)
         self.noise.native.editingFinished.connect(
@@ -188,6 +208,7 @@ class FieldWidget(InputDock):
             (events.along, self._show_planes),
             (events.every, self._show_planes),
             (events.measured, self._show_measured),
+            (events.hr_cells, self._show_hr_cells),
             (events.psf, self._show_psf),
             (events.selected, self.table.select_cells),
         )
@@ -221,6 +242,7 @@ class FieldWidget(InputDock):
     def _show_all(self) -> None:
         super()._show_all()
         self._show_planes()
+        self._show_hr_cells()
 
     def _show_planes(self) -> None:
         state = self.state
@@ -235,9 +257,17 @@ class FieldWidget(InputDock):
         if psf is not None:
             self.plot.show_pixels(psf.pixels)
 
+    def _show_hr_cells(self) -> None:
+        self.hr_cells.show_file(self.state.hr_cells)
+
     def _show_measured(self) -> None:
         measured = self.state.measured
-        self.table.setVisible(measured is not None)
+        means = None if self.state.means is None else self.state.means.table
+        self.results.setVisible(measured is not None)
+        self.results.setTabVisible(MEANS_TAB, means is not None)
+        there(self.results.tabBar()).setVisible(means is not None)
+        if means is not None:
+            self.means.show_means(means, str(means["Measurement"].iloc[0]))
         if measured is not None:
             columns = columns_of(measured.table, measured.record)
             self.table.table.show_table(measured.table, columns, "SR")

@@ -11,6 +11,9 @@ from napari_rls.widgets.fields.chosen_cells import Which
 from napari_rls.workflow.fields.field_settings import FieldSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_rls.widgets.cells.hr_means import CorrectedTable
     from napari_rls.widgets.fields.result_jobs import PsfNews
     from napari_rls.workflow.measure.measurements import Measurements
 
@@ -26,9 +29,10 @@ class FieldState(InputState):
     takes, and ``psf`` what was estimated of the field's PSF. ``sizes_ratio`` is the ratio that the
     pixel sizes of image and bundle tell, None if they do not. ``unmeasured`` tells why the cells
     of the last run cannot be measured ("" if they can), ``measured`` is their table, and
-    ``selected`` are the numbers of the cells that are selected in it. ``planes`` are how many
-    fields the LR layer holds, ``along`` tells along which axis, and ``every`` whether a run takes
-    all of them.
+    ``hr_cells`` is the file by which means are corrected, ``means`` are those of the last
+    measurement with it, and ``selected`` are the numbers of the cells that are selected in it.
+    ``planes`` are how many fields the LR layer holds, ``along`` tells along which axis, and
+    ``every`` whether a run takes all of them.
     """
 
     fields: FieldSettings = field(default_factory=FieldSettings)
@@ -38,6 +42,8 @@ class FieldState(InputState):
     sizes_ratio: float | None = None
     unmeasured: str = NO_RESULT
     measured: Measurements | None = None
+    hr_cells: Path | None = None
+    means: CorrectedTable | None = None
     selected: tuple[int, ...] = ()
     planes: int = 1
     along: str = ""

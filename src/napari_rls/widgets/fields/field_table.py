@@ -11,9 +11,9 @@ import numpy as np
 
 from napari_rls.errors import InputError
 from napari_rls.measure.columns import FLAGS
+from napari_rls.widgets.cells.hr_means import describe_means, save_with_means, why_no_hr_cells
 from napari_rls.widgets.cells.label_layers import LabelLayers, LabelledPart
 from napari_rls.widgets.cells.run_words import count_cells
-from napari_rls.widgets.common.save_table import save_table
 from napari_rls.widgets.common.state import Level, RunOutcome, RunProgress
 from napari_rls.widgets.common.view import same_view
 from napari_rls.widgets.fields.cell_points import CellPoints, at_plane
@@ -25,6 +25,7 @@ from napari_rls.widgets.fields.result_jobs import TableJob, TableNews
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points
 
+    from napari_rls.measure.cells import MeasureSettings
     from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.fields.field_layers import FieldLayers
     from napari_rls.workflow.fields.field_result import FieldResult
@@ -78,12 +79,32 @@ class FieldTable(FieldChoice):
             raise InputError(self.state.unmeasured)
         self._begin("Measuring")
         self._say("")
-        self._work_on(TableJob(last.whole, last.measurement, last.source))
+        self._work_on(TableJob(last.whole, last.measurement, last.source, self.state.hr_cells))
+
+    def choose_hr_cells(self, path: Path | None) -> None:
+        """Correct means by HR images of a few of the cells when measuring, or not."""
+        if path is not None and (why := why_no_hr_cells(path, self._measurement)):
+            self._say(why, Level.ERROR)
+            return
+        self.state.hr_cells = path
+        measured = path is not None and self.state.measured is not None
+        self._say("Measure again to correct means by HR cells." if measured else "")
+
+    @property
+    def _measurement(self) -> MeasureSettings | None:
+        """How cells will be measured, if the bundle tells it."""
+        from napari_rls.workflow.measure.measure_settings import measure_settings
+
+        manifest = self.state.manifest
+        if manifest is None or not manifest.measurement:
+            return None
+        return measure_settings(None, None, {}, dict(manifest.measurement))
 
     def export(self, path: Path) -> None:
-        """Write the table of the field's cells and its record."""
+        """Write the table of the field's cells and its record, and corrected means beside it."""
         if (measured := self.state.measured) is not None:
-            self.state.message = save_table(path, measured.table, measured.record)
+            means = self.state.means
+            self.state.message = save_with_means(path, measured.table, measured.record, means)
 
     def close(self) -> None:
         """End the run and keep what was reached; called when the widget is gone."""
@@ -97,6 +118,7 @@ class FieldTable(FieldChoice):
         if news.result is not None and news.labels is not None:
             result, self.state.selected = news.result, ()
             self._unlink()
+            self.state.means = news.means
             self.state.measured = result
             self._settle(RunOutcome.DONE)
             steps = self._show_labels(news.labels)
@@ -165,7 +187,7 @@ class FieldTable(FieldChoice):
         """Let go of the last result and its table."""
         self._unlink()
         self._last = None
-        self.state.selected, self.state.measured = (), None
+        self.state.selected, self.state.measured, self.state.means = (), None, None
         self.state.unmeasured = NO_RESULT
 
     def _keep_earlier(self, last: LastField) -> None:
@@ -186,11 +208,13 @@ class FieldTable(FieldChoice):
             self._say(why or f"{outcome}: nothing was measured.", level)
             return
         flagged = int((measured.table[FLAGS] != "").sum())
+        told, unsure = describe_means(self.state.means)
         notes = [
             f"{outcome}: {count_cells(len(measured.table))} measured.",
             self._left_out(),
             f"Flagged: {flagged} (column {FLAGS})." if flagged else "",
+            told,
             *measured.record["warnings"],
         ]
-        doubtful = bool(measured.record["warnings"]) or bool(self._left_out())
+        doubtful = unsure or bool(measured.record["warnings"]) or bool(self._left_out())
         self._say(" ".join(filter(None, notes)), Level.WARNING if doubtful else level)

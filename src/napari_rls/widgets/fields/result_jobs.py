@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.layers import Labels
 
     from napari_rls.search.psf import PsfEstimate
     from napari_rls.search.settings import Settings
+    from napari_rls.widgets.cells.hr_means import CorrectedTable
     from napari_rls.widgets.cells.label_layers import LabelledPart
     from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.common.plot_canvas import Screen
@@ -28,12 +31,13 @@ _ROWS = 128
 
 @dataclass(frozen=True, eq=False)
 class TableNews:
-    """How many images are measured of all and, in the last one, the result and its labels."""
+    """How many images are measured of all; in the last one the result, its labels and means."""
 
     done: int
     total: int
     result: Measurements | None = None
     labels: Mapping[LabelledPart, Labels] | None = None
+    means: CorrectedTable | None = None
 
     @property
     def must_show(self) -> bool:
@@ -53,14 +57,18 @@ class TableJob:
         What the bundle suggests.
     source
         The LR layer, and the planes that labels are drawn of.
+    hr_cells
+        File of HR images of a few of the cells, by which means are corrected.
     """
 
     results: Mapping[int, FieldResult]
     measurement: Mapping[str, Any]
     source: Source
+    hr_cells: Path | None = None
 
     def updates(self) -> Generator[TableNews]:
         """Measure cell by cell."""
+        from napari_rls.widgets.cells.hr_means import correct_means
         from napari_rls.widgets.fields.field_labels import draw_field_labels
         from napari_rls.workflow.measure.measurements import Measurements, join
 
@@ -82,7 +90,8 @@ class TableJob:
             whole = Measurements(table, {}, record)
         labels = [part.labels["SR"] for part in parts]
         drawn = draw_field_labels(whole, labels, self.results, self.source)
-        yield TableNews(total, total, whole, drawn)
+        means = correct_means(whole.table, whole.record, self.hr_cells)
+        yield TableNews(total, total, whole, drawn, means)
 
     def _measured(self, result: FieldResult) -> Generator[Any]:
         from napari_rls.workflow.fields.field_task import above_no_light

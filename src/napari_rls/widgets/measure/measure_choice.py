@@ -15,6 +15,7 @@ from napari_rls.errors import InputError
 from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import first_problem
+from napari_rls.widgets.cells.hr_means import why_no_hr_cells
 from napari_rls.widgets.cells.layer_facts import layer_crops, layer_wells
 from napari_rls.widgets.common.memory import remember
 from napari_rls.widgets.common.state import Level
@@ -121,13 +122,8 @@ class MeasureChoice(ViewerController[MeasureNews]):
 
     def choose_hr_cells(self, path: Path | None) -> None:
         """Correct means by HR images of a few of the cells, or not."""
-        from napari_rls.workflow.measure.hr_cells import check_hr_channels, read_hr_cells
-
-        try:
-            if path is not None:
-                check_hr_channels(read_hr_cells([path]), self.state.settings)
-        except InputError as error:
-            self._say(str(error), Level.ERROR)
+        if path is not None and (why := why_no_hr_cells(path, self.state.settings)):
+            self._say(why, Level.ERROR)
             return
         self.state.hr_cells = path
         self._say("")

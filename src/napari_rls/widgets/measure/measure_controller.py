@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from napari_rls.measure.cells import MeasureSettings, headline_columns
 from napari_rls.measure.columns import FLAGS, IMAGE
+from napari_rls.widgets.cells.hr_means import describe_means
 from napari_rls.widgets.common.explain import explain
 from napari_rls.widgets.common.state import Level, RunOutcome, RunProgress
 from napari_rls.widgets.measure.cell_link import CellLink
@@ -16,7 +17,6 @@ from napari_rls.widgets.measure.choose_sets import choose_sets
 from napari_rls.widgets.measure.image_pairs import KINDS, Images
 from napari_rls.widgets.measure.measure_choice import MeasureChoice
 from napari_rls.widgets.measure.measure_job import (
-    CorrectedTable,
     MeasureJob,
     MeasureNews,
     Saved,
@@ -214,18 +214,6 @@ def _left_open(result: Measurements) -> str:
         f"By the samples, the LR images leave {100 * found:.0f} % of the variance of {main} over "
         "cells open."
     )
-
-
-def describe_means(means: CorrectedTable | None) -> tuple[str, bool]:
-    """Return what to say of corrected means, "" without any, and whether it is a warning."""
-    if means is None:
-        return "", False
-    if means.table is None:
-        return means.problem, True
-    names = ", ".join(entry["name"] for entry in means.record["means"]["hr_cells"])
-    warnings = means.record["warnings"]
-    text = f"The tab Means has the means that the HR cells of {names} correct."
-    return " ".join([text, *warnings]), bool(warnings)
 
 
 def _flagged(result: Measurements, kind: Kind) -> int:

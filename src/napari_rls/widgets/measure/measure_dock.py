@@ -26,6 +26,8 @@ from napari_rls.measure.nuclei import NucleusSettings
 from napari_rls.measure.registry import registry
 from napari_rls.search.settings import FACTORS
 from napari_rls.text import for_qt
+from napari_rls.widgets.cells.hr_cells_row import HrCellsRow
+from napari_rls.widgets.cells.means_area import MeansArea
 from napari_rls.widgets.cells.table_view import TABLES
 from napari_rls.widgets.common.ask_file import ask_where
 from napari_rls.widgets.common.background import import_soon
@@ -35,15 +37,12 @@ from napari_rls.widgets.common.parts import FULL, TextLabel, UpAndDown, allow, f
 from napari_rls.widgets.common.run_dock import RunDock, RunWords
 from napari_rls.widgets.common.state import Level, Message, Phase
 from napari_rls.widgets.common.worker import launch
-from napari_rls.widgets.measure.means_area import MeansArea
 from napari_rls.widgets.measure.measure_controller import MeasureController
 from napari_rls.widgets.measure.measure_form import ImagePicker, MeasureForm
 from napari_rls.widgets.measure.measure_state import MeasureState, state_of
 from napari_rls.widgets.measure.table_area import TableArea
-from napari_rls.workflow.cells.read import FORMATS
 
 NO_PLATE_MAP, CROPS_TELL = "none", "Conditions are those of the crops."
-NO_HR_CELLS, NOT_CORRECTED = "none", "Means of wells are not corrected by HR cells."
 MEANS_TAB = 2
 NO_IMAGES = "Open images of single cells and choose them above."
 NUCLEI = "Nuclei"
@@ -115,9 +114,7 @@ class MeasureWidget(RunDock):
         self.plate_map, self.notes = TextLabel(), TextLabel()
         self.choose_map = PushButton(text="Choose...", tooltip="CSV with a column well or file")
         self.no_map = PushButton(text="Remove", tooltip=CROPS_TELL)
-        self.hr_cells = TextLabel()
-        self.choose_hr = PushButton(text="Choose...", tooltip=f"HR crops: {FORMATS}")
-        self.no_hr = PushButton(text="Remove", tooltip=NOT_CORRECTED)
+        self.hr_cells = HrCellsRow()
         self.shown, self.means = TableArea(), MeansArea()
         self.table = self.shown.table
         self.export = PushButton(text="Export table...")
@@ -141,15 +138,12 @@ class MeasureWidget(RunDock):
         column.addWidget(self.notes)
         given = form_rows()
         given.addRow("Upsample LR", self.factor.native)
-        for title, parts in (
-            ("Plate map", (self.plate_map, self.choose_map, self.no_map)),
-            ("HR cells", (self.hr_cells, self.choose_hr, self.no_hr)),
-        ):
-            place = QHBoxLayout()
-            place.addWidget(parts[0], stretch=1)
-            place.addWidget(parts[1].native)
-            place.addWidget(parts[2].native)
-            given.addRow(title, place)
+        place = QHBoxLayout()
+        place.addWidget(self.plate_map, stretch=1)
+        place.addWidget(self.choose_map.native)
+        place.addWidget(self.no_map.native)
+        given.addRow("Plate map", place)
+        given.addRow("HR cells", self.hr_cells)
         column.addLayout(given)
         self.headings: dict[str, QLabel] = {}
         for title, forms in (
@@ -185,8 +179,7 @@ class MeasureWidget(RunDock):
         self.reset.changed.connect(control.reset)
         self.choose_map.changed.connect(self._choose_map)
         self.no_map.changed.connect(lambda: control.choose_plate_map(None))
-        self.choose_hr.changed.connect(self._choose_hr)
-        self.no_hr.changed.connect(lambda: control.choose_hr_cells(None))
+        self.hr_cells.chosen.connect(control.choose_hr_cells)
         self.table.chosen.connect(self._select)
         self.export.changed.connect(self._export)
         self.plots.changed.connect(self._show_plots)
@@ -223,11 +216,6 @@ class MeasureWidget(RunDock):
         name, _ = QFileDialog.getOpenFileName(self, "Plate map", "", "CSV (*.csv)")
         if name:
             self.controller.choose_plate_map(Path(name))
-
-    def _choose_hr(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "HR images of a few of the cells")
-        if name:
-            self.controller.choose_hr_cells(Path(name))
 
     def _export(self) -> None:
         if path := ask_where(self, "Export table", "measurements.csv", TABLES):
@@ -285,10 +273,7 @@ class MeasureWidget(RunDock):
         self.plate_map.setText(NO_PLATE_MAP if path is None else path.name)
         self.plate_map.setToolTip(CROPS_TELL if path is None else for_qt(str(path)))
         self.no_map.enabled = path is not None
-        path = self.state.hr_cells
-        self.hr_cells.setText(NO_HR_CELLS if path is None else path.name)
-        self.hr_cells.setToolTip(NOT_CORRECTED if path is None else for_qt(str(path)))
-        self.no_hr.enabled = path is not None
+        self.hr_cells.show_file(self.state.hr_cells)
 
     def _allow(self, busy: str) -> None:
         none = "" if self.state.result is not None else "There is no table yet: measure first."

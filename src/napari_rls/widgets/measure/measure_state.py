@@ -13,8 +13,8 @@ from napari_rls.widgets.common.state import RunState
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_rls.widgets.cells.hr_means import CorrectedTable
     from napari_rls.widgets.measure.image_pairs import Images
-    from napari_rls.widgets.measure.measure_job import CorrectedTable
     from napari_rls.widgets.measure.measure_layers import MeasureLayers
     from napari_rls.workflow.measure.measurements import Measurements
 

@@ -80,6 +80,7 @@ class Wish:
         from napari_rls.evaluation import plots
         from napari_rls.evaluation.agreement import coverage, interval_columns
         from napari_rls.evaluation.held_out import held_out
+        from napari_rls.evaluation.reliability_plot import reliability_plot
         from napari_rls.workflow.measure.plate_columns import dose_unit
 
         table, column, names = self.table, self.column, self.names
@@ -94,10 +95,10 @@ class Wish:
             return plots.agreement_plot(table, column, reference, chosen, look, self.columns)
         if self.kind == HELD_OUT:
             held = held_out(table, self.record, column)
-            return plots.reliability_plot(held, look)
+            return reliability_plot(held, look)
         intervals = interval_columns(table, column, self.columns)
         found = coverage(table, column, reference, intervals=intervals)
-        return plots.reliability_plot({column: found}, look)
+        return reliability_plot({column: found}, look)
 
     def statistics(self) -> tuple[str, ...]:
         """Return the statistics of what is drawn, a line per kind of image.

@@ -10,7 +10,7 @@ import numpy as np
 from napari_rls.errors import InputError
 from napari_rls.measure.nuclei import NucleusSettings, find_nuclei
 from napari_rls.workflow.cells.plate_map import PlateMap
-from napari_rls.workflow.cells.stack import CellStack, Crop
+from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.cells.wells import well_of
 
 
@@ -73,7 +73,15 @@ def cut_crops(
         well, condition = plate_map.find(field.name, known)
     images, crops, at_border = [], [], 0
     side = size + 2 * margin
-    for image in field.data:
+    for k, image in enumerate(field.data):
+        # Which of a file's images it is, is told as rows of a table of fields tell it.
+        origin = replace(
+            field.origin(k),
+            file=field.name,
+            well=well,
+            condition=condition,
+            pixel_size_um=field.pixel_size_um,
+        )
         wide = np.pad(image, ((0, 0), *[(margin, margin)] * 2), mode="reflect") if margin else image
         for y, x in find_nuclei(image[dna_channel], settings).centroids:
             top, left = round(y - (size - 1) / 2), round(x - (size - 1) / 2)
@@ -82,7 +90,7 @@ def cut_crops(
                 continue
             images.append(wide[:, top : top + side, left : left + side])
             centre_y, centre_x = top + (size - 1) / 2, left + (size - 1) / 2
-            crops.append(Crop(field.name, well, centre_y, centre_x, condition, field.pixel_size_um))
+            crops.append(replace(origin, y=centre_y, x=centre_x))
     data = np.empty((len(images), field.data.shape[1], side, side), field.data.dtype)
     if images:
         np.stack(images, out=data)

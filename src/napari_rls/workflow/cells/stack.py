@@ -103,6 +103,13 @@ class CellStack:
     def __len__(self) -> int:
         return len(self.data)
 
+    def origin(self, index: int) -> Crop:
+        """Return where an image came from, with its place among several of a file."""
+        crop = self.crops[index] if self.crops else Crop(self.name)
+        if len(self) > 1 and self.leading is not None and not crop.frame:
+            return crop.of_frame(self.leading, index)
+        return crop
+
     def select(self, channels: Sequence[int]) -> CellStack:
         """Return the stack with only these channels, in this order.
 

@@ -25,6 +25,7 @@ from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.field_result import FieldResult
 from napari_rls.workflow.fields.sr_zarr import Place, write_sr_zarr
 from napari_rls.workflow.measure.measurements import SATURATION_KEY
+from napari_rls.workflow.measure.table_origin import RATIO_KEY
 from napari_rls.workflow.super_resolve.sr_files import (
     samples_path,
     write_generated,
@@ -289,6 +290,7 @@ def write_field(
     """
     collector = result.collector
     kept = {key: record[key] for key in (SATURATION_KEY,) if key in record}
+    kept[RATIO_KEY] = result.microscope.ratio
     write_result(paths.cells, collector, kept)
     if collector.samples is not None:
         write_samples(samples_path(paths.cells), collector)

@@ -20,7 +20,7 @@ from napari_rls.workflow.cells.plate_map import PlateMap, guessed_wells
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.reading import Reading, told_readings
 from napari_rls.workflow.cells.stack import CellStack, Crop
-from napari_rls.workflow.cells.wells import told_wells
+from napari_rls.workflow.cells.wells import told_wells, well_of
 from napari_rls.workflow.cells.write import stem
 from napari_rls.workflow.cells.zarr_image import ZarrImage
 from napari_rls.workflow.fields.field_files import FieldFile
@@ -110,6 +110,12 @@ class FieldList:
         complaint = plate_map.complaint(self.places) if plate_map else ""
         words = [*told_readings(self.readings), *told_wells(guesses)]
         return [*words, *([complaint] if complaint else [])]
+
+    def grouped(self, plate_map: PlateMap | None) -> bool:
+        """Return whether the well or the condition of any field is known."""
+        if plate_map is not None:
+            return any(any(plate_map.find(file, well)) for file, well in self.places)
+        return any(well or well_of(file) for file, well in self.places)
 
     def _note(self, name: str, image: CellStack, crop: Crop) -> None:
         """Keep what an image was taken for, and its place.

@@ -13,7 +13,13 @@ from napari_rls.version import __version__
 from napari_rls.workflow.cells.write import GENERATED
 from napari_rls.workflow.fields.finished_fields import FinishedFields
 from napari_rls.workflow.fields.page_pictures import pictures
-from napari_rls.workflow.fields.page_plots import controls, lr_against_sr, responses, wells
+from napari_rls.workflow.fields.page_plots import (
+    controls,
+    corrected_conditions,
+    lr_against_sr,
+    responses,
+    wells,
+)
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.report import html_page as html
 
@@ -36,7 +42,10 @@ def field_page(
         Channels of the files in the bundle's order, as the run has them.
     """
     sections = [
-        ("Doses, conditions and wells", responses(made) + wells(made)),
+        (
+            "Doses, conditions and wells",
+            corrected_conditions(made) + responses(made) + wells(made),
+        ),
         ("Controls: Z'", controls(made)),
         ("LR against SR", lr_against_sr(made)),
         ("LR beside SR", pictures(made, resolver, channels)),
@@ -66,6 +75,7 @@ def _lead(made: FinishedFields, resolver: FieldResolver) -> Markup:
         ("Conditions", f"{len(conditions)}" if conditions else "not known"),
         ("Cells", f"{len(sr)}, of which {int((sr[FLAGS] != '').sum())} are flagged in SR"),
         ("Plate map", plate["name"] if plate else "none"),
+        *_hr_cells(made),
         ("Bundle", f"{manifest.name}, content {manifest.content_hash[:12]}"),
         ("Its generator was trained on", manifest.training.data),
         (
@@ -86,6 +96,15 @@ def _lead(made: FinishedFields, resolver: FieldResolver) -> Markup:
         "generator has learned. LR rows are the same measurement on the interpolated LR image.",
         note=True,
     ) + html.table(("", ""), rows)
+
+
+def _hr_cells(made: FinishedFields) -> list[tuple[str, str]]:
+    if made.means is None:
+        return []
+    record = made.means.record["means"]
+    given = sum(entry["cells"] for entry in record["hr_cells"])
+    found = record["hr_cells_found"]["SR"]
+    return [("HR cells", f"{given}, of which {found['cells']} are found in {found['wells']} wells")]
 
 
 def _each(made: FinishedFields, name: str) -> str:

@@ -34,6 +34,14 @@ class FinishedField:
 
 
 @dataclass(frozen=True, eq=False)
+class PlateMeans:
+    """Means of wells and conditions that HR cells correct, and how they were made."""
+
+    table: pd.DataFrame
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
 class FinishedFields:
     """All that a run has finished.
 
@@ -49,6 +57,8 @@ class FinishedFields:
         What is no field of the results, and in a sentence why.
     said
         What else was said of the files, in sentences.
+    means
+        Means that HR cells correct; None without HR cells.
     """
 
     fields: tuple[FinishedField, ...]
@@ -57,6 +67,7 @@ class FinishedFields:
     shared: Shared
     left_out: tuple[tuple[str, str], ...] = ()
     said: tuple[str, ...] = ()
+    means: PlateMeans | None = None
 
     @cached_property
     def columns(self) -> Mapping[str, Column]:
@@ -81,7 +92,9 @@ class FinishedFields:
             rest = len(names) - _NAMED
             named = ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
             told.append(sentence if len(names) == len(self.fields) else f"{named}: {sentence}")
-        warnings = self.record.get("warnings", ())
+        warnings = [*self.record.get("warnings", ())]
+        if self.means is not None:
+            warnings += self.means.record["warnings"]
         return tuple(dict.fromkeys([*self.said, *self.shared.words, *told, *warnings]))
 
     @cached_property

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from markupsafe import Markup
 
@@ -9,6 +12,17 @@ from napari_rls.errors import TableError
 from napari_rls.evaluation.agreement import agreement
 from napari_rls.evaluation.controls import CONTROL_NAMES, control_pair, with_control
 from napari_rls.evaluation.figure_style import Look
+from napari_rls.evaluation.group_means import (
+    CELLS,
+    CORRECTED,
+    HIGH,
+    HR_CELLS,
+    LOW,
+    MEAN_OF,
+    MEASURED,
+    MEASUREMENT,
+    means_of,
+)
 from napari_rls.evaluation.hill import dose_response
 from napari_rls.evaluation.plots import agreement_plot, box_plot, dose_response_plot
 from napari_rls.evaluation.statistics import compare_conditions
@@ -23,6 +37,7 @@ from napari_rls.evaluation.tables import (
     values_of,
     with_doses,
 )
+from napari_rls.workflow.cells.wells import listed
 from napari_rls.workflow.fields.finished_fields import FinishedFields
 from napari_rls.workflow.measure.plate_columns import dose_unit
 from napari_rls.workflow.report import html_page as html
@@ -44,15 +59,18 @@ def responses(made: FinishedFields) -> Markup:
     try:
         drugs = by_drug(table)
     except TableError:
-        return _conditions(table, column)
-    unit = dose_unit(made.record)
-    return html.joined(_response(drug, rows, column, unit) for drug, rows in drugs.items())
+        return _conditions(made)
+    means, unit = _means(made, WELL), dose_unit(made.record)
+    found = (_response(drug, rows, column, means, unit) for drug, rows in drugs.items())
+    return html.joined(found)
 
 
 def wells(made: FinishedFields) -> Markup:
     """Return a table of wells: cells, and the mean and the median of LR and SR images."""
     table, column = made.table, made.headline
     dosed = DOSE in table.columns
+    told = _means(made, WELL)
+    corrected = {} if told is None else dict(iter(told.groupby([IMAGE, WELL])))
     given = values_of(table, column)
     body: list[html.Row] = []
     for well, rows in given.groupby(WELL, sort=True):
@@ -66,6 +84,7 @@ def wells(made: FinishedFields) -> Markup:
                 f"{values['SR'].notna().sum()} of {len(values['SR'])}",
                 *(html.number(float(own.mean())) for own in values.values()),
                 *(html.number(float(own.median())) for own in values.values()),
+                *([] if told is None else _corrected(corrected, str(well))),
             ]
         )
     header = (
@@ -77,8 +96,91 @@ def wells(made: FinishedFields) -> Markup:
         "mean, SR",
         "median, LR",
         "median, SR",
+        *([] if told is None else _CORRECTED_HEADER),
     )
-    return html.table(header, body, f"{column} of the cells of each well.")
+    caption = f"{column} of the cells of each well."
+    if told is not None:
+        caption += " Corrected: by HR cells, with 90 % intervals; all other columns: as measured."
+    return html.table(header, body, caption)
+
+
+def corrected_conditions(made: FinishedFields) -> Markup:
+    """Return what was corrected by HR cells, and the means of conditions of several wells."""
+    if made.means is None:
+        return Markup()
+    means, column = made.means.table, made.headline
+    said = html.paragraph(_told_means(made))
+    own = means[means[MEASUREMENT] == column]
+    notes = [
+        f"{kind}, {listed([*(rows[WELL].where(rows[WELL] != '', rows[CONDITION]))])}: {note}."
+        for (kind, note), rows in own[own["Note"] != ""].groupby([IMAGE, "Note"], sort=False)
+    ]
+    said += html.joined(html.paragraph(note, note=True) for note in notes)
+    rows = own[own[MEAN_OF] == "condition"]
+    if rows.empty:
+        return said
+    body: list[html.Row] = [
+        [
+            str(row[CONDITION]),
+            NAMES.get(str(row[IMAGE]), str(row[IMAGE])),
+            str(row["Count_Wells"]),
+            f"{row[HR_CELLS]} / {row[CELLS]}",
+            html.number(row[MEASURED]),
+            html.Cell(html.number(row[CORRECTED]), html.interval(row[LOW], row[HIGH])),
+        ]
+        for _, row in rows.iterrows()
+    ]
+    header = (
+        "condition",
+        "image",
+        "wells",
+        "HR cells / cells",
+        "mean, measured",
+        "mean, corrected",
+    )
+    return said + html.table(header, body, f"Means of {column} of conditions.")
+
+
+def _told_means(made: FinishedFields) -> str:
+    """Return in sentences what was done with HR cells."""
+    assert made.means is not None
+    record = made.means.record["means"]
+    names = ", ".join(entry["name"] for entry in record["hr_cells"])
+    found = record["hr_cells_found"]["SR"]
+    wells = f"{found['wells']} well" + ("" if found["wells"] == 1 else "s")
+    return (
+        f"Means are corrected by the HR images of {found['cells']} of the cells, from {wells} "
+        f"({names}): by what measurements on SR, and on LR, are off on average where the HR image "
+        "is known (prediction-powered inference, Angelopoulos et al., Science 382, 2023), with "
+        f"{100 * record['level']:.0f} % intervals. Curves and their EC50 are of corrected means "
+        "where all wells have one; means as measured stand beside them. Single cells, medians and "
+        "Z' are not corrected. cells_means.csv has the means of all measurements."
+    )
+
+
+_CORRECTED_HEADER = ("HR cells", "mean, LR corrected", "mean, SR corrected")
+
+
+def _corrected(means: Mapping[Any, pd.DataFrame], well: str) -> list[html.Cell | str]:
+    """Return the entries of a well: HR cells, and corrected means of LR and SR."""
+    rows = [means.get((kind, well)) for kind in ("LR", "SR")]
+    count = next((str(row[HR_CELLS].iloc[0]) for row in rows if row is not None), "-")
+    return [
+        count,
+        *(
+            "-"
+            if row is None
+            else html.Cell(
+                html.number(float(row[CORRECTED].iloc[0])),
+                html.interval(float(row[LOW].iloc[0]), float(row[HIGH].iloc[0])),
+            )
+            for row in rows
+        ),
+    ]
+
+
+def _means(made: FinishedFields, level: str) -> pd.DataFrame | None:
+    return None if made.means is None else means_of(made.means.table, made.headline, level)
 
 
 def controls(made: FinishedFields) -> Markup:
@@ -141,7 +243,9 @@ def lr_against_sr(made: FinishedFields) -> Markup:
     )
 
 
-def _response(drug: str, rows: pd.DataFrame, column: str, unit: str) -> Markup:
+def _response(
+    drug: str, rows: pd.DataFrame, column: str, means: pd.DataFrame | None, unit: str
+) -> Markup:
     title = html.heading(drug) if drug else Markup()
     dosed = with_doses(values_of(rows, column))
     used = dosed["value"].notna() & (dosed[DOSE] > 0) & (dosed[WELL] != "")
@@ -151,10 +255,16 @@ def _response(drug: str, rows: pd.DataFrame, column: str, unit: str) -> Markup:
             f"{column}.",
             note=True,
         )
-    fits = dose_response(rows, column)
+    fits = dose_response(rows, column).assign(of="")
+    shown = ""
+    if means is not None:
+        again = dose_response(rows, column, means=means).assign(of=", corrected")
+        # A kind of image that is not corrected has the same fit again.
+        fits = pd.concat([again[again["corrected"]], fits.assign(of=", measured")])
+        shown = " Filled, with 90 % intervals: corrected by HR cells, rings: as measured."
     body: list[html.Row] = [
         [
-            NAMES.get(str(fit[IMAGE]), str(fit[IMAGE])),
+            NAMES.get(str(fit[IMAGE]), str(fit[IMAGE])) + fit["of"],
             html.Cell(html.number(fit["ec50"]), html.interval(fit["ec50_low"], fit["ec50_high"])),
             *(html.number(fit[name]) for name in ("slope", "bottom", "top", "r2")),
             f"{fit['wells']} / {fit['doses']}",
@@ -177,17 +287,18 @@ def _response(drug: str, rows: pd.DataFrame, column: str, unit: str) -> Markup:
     return (
         title
         + html.figure(
-            dose_response_plot(rows, column, look=LOOK, unit=unit).figure,
+            dose_response_plot(rows, column, look=LOOK, means=means, unit=unit).figure,
             f"Means of wells of {column} against the dose of the plate map, in "
             f"{unit or 'its unit, which it does not tell'}. Curve: "
             "bottom + (top - bottom) / (1 + (EC50 / dose)^slope), fitted to them where it can be; "
-            "dotted: EC50, shaded: its 95 % interval.",
+            f"dotted: EC50, shaded: its 95 % interval.{shown}",
         )
         + html.table(header, body, "Small print: 95 % interval by profile likelihood.")
     )
 
 
-def _conditions(table: pd.DataFrame, column: str) -> Markup:
+def _conditions(made: FinishedFields) -> Markup:
+    table, column = made.table, made.headline
     why = html.paragraph(
         "There is no dose response: no cell has a dose. A plate map tells doses in a column 'dose' "
         "of numbers without a unit, and what was given in a column 'drug'."
@@ -203,10 +314,18 @@ def _conditions(table: pd.DataFrame, column: str) -> Markup:
         )
     drawn = table.assign(**{CONDITION: table[by]})
     kinds = " and ".join(NAMES.get(kind, kind) for kind in kinds_of(table))
+    means = None if by not in (WELL, CONDITION) else _means(made, by)
+    shown = ""
+    if means is not None:
+        means = means.assign(**{CONDITION: means[by]})
+        shown = (
+            " Diamonds are means: filled, with 90 % intervals, as corrected by HR cells, rings as "
+            "measured."
+        )
     return why + html.figure(
-        box_plot(drawn, column, look=LOOK).figure,
+        box_plot(drawn, column, look=LOOK, means=means).figure,
         f"{column} of the cells of each {what}, {kinds}: a point is a cell, boxes are quartiles "
-        "and median.",
+        f"and median.{shown}",
     )
 
 

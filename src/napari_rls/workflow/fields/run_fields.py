@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_rls.errors import InputError, SettingsError, sentence_of
 from napari_rls.files.outputs import check_outputs, write_or_keep
 from napari_rls.files.whole_file import whole_file
@@ -32,12 +34,21 @@ from napari_rls.workflow.fields.field_files import (
 from napari_rls.workflow.fields.field_list import FieldList
 from napari_rls.workflow.fields.field_page import field_page
 from napari_rls.workflow.fields.field_settings import FieldSettings
-from napari_rls.workflow.fields.field_task import FieldsUpdate, FieldTask, Pace, read_field
-from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields
+from napari_rls.workflow.fields.field_task import (
+    FieldsUpdate,
+    FieldTask,
+    Pace,
+    above_no_light,
+    read_field,
+)
+from napari_rls.workflow.fields.finished_fields import FinishedField, FinishedFields, PlateMeans
 from napari_rls.workflow.fields.joined_table import earlier_record, joined_table
 from napari_rls.workflow.fields.resolve_field import FieldResolver
 from napari_rls.workflow.fields.shared import Shared, some_fields
 from napari_rls.workflow.fields.sr_zarr import SrPlates
+from napari_rls.workflow.measure.hr_cells import check_hr_cells, check_no_light, read_hr_cells
+from napari_rls.workflow.measure.image_sets import ImageSet
+from napari_rls.workflow.measure.means_table import corrected_table, means_path
 from napari_rls.workflow.measure.plate_columns import check_plate_map
 from napari_rls.workflow.measure.table_files import table_paths, write_table
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
@@ -76,11 +87,16 @@ class RunFields:
     workers
         Where fields are worked on; None: one after the other in this process, with updates of
         their searches.
+    hr_cells
+        Files of HR crops of a few of the cells, by which means of wells and conditions are
+        corrected, into ``OUT/cells_means.csv``. No SR image depends on them, so that a finished
+        run can be given them later.
 
     Raises
     ------
     InputError
-        If the plate map has a dose that is none, or a column that cannot be one of the table.
+        If the plate map has a dose that is none, or a column that cannot be one of the table, or
+        HR cells cannot be read or hold SR or LR images.
     """
 
     def __init__(
@@ -95,6 +111,7 @@ class RunFields:
         plate_map: PlateMap | None = None,
         overwrite: bool = False,
         workers: Workers | None = None,
+        hr_cells: Sequence[Path] = (),
     ) -> None:
         if plate_map is not None:
             # It is read into the table at the end, after searches that would be lost.
@@ -106,6 +123,7 @@ class RunFields:
         self.plate_map = plate_map
         self.overwrite = overwrite
         self.workers = workers
+        self.recorded = read_hr_cells(hr_cells)
 
     def updates(self, given: Sequence[Path]) -> Generator[FieldsUpdate, None, None]:
         """Go through files and folders.
@@ -119,7 +137,8 @@ class RunFields:
         files, said = image_files(given, self.out)
         said += self.plate_map.said if self.plate_map else ()
         common = self.out / "fields" / "shared.json"
-        check_outputs([*self._tables, common, self._page])
+        means = self._means if self.recorded else ()
+        check_outputs([*self._tables, *means, common, self._page])
         self._check_foreign(common)
         found = FieldList.of(files, self._chosen, self.plate_map)
         broken = [FieldsUpdate(str(error), name, error=error) for name, error in found.broken]
@@ -127,10 +146,12 @@ class RunFields:
         yield from broken
         if not found.fields:
             raise InputError("None of the images can be used.")
+        self._check_hr_cells(found)
         told = found.told(self.plate_map)
         yield from map(FieldsUpdate, told)
         check_outputs([common], self._needed(found.fields))
         shared = self._shared(found.fields, common)
+        self._check_light(shared)
         yield from map(FieldsUpdate, shared.words)
         finished: dict[int, FinishedField] = {}
         left_out = [(update.field, update.message) for update in broken]
@@ -153,13 +174,39 @@ class RunFields:
 
     def _check_foreign(self, common: Path) -> None:
         """Refuse to replace files that no run has left here, unless asked to."""
-        there = [path.name for path in (*self._tables, self._page) if path.exists()]
+        ours = (*self._tables, *(self._means if self.recorded else ()), self._page)
+        there = [path.name for path in ours if path.exists()]
         if there and not self.overwrite and not common.exists():
             raise InputError(
                 f"{self.out} holds {listed(there)} already, which this command would replace and "
                 f"has not written, as there is no {common.relative_to(self.out)}; give another "
                 "folder, or --overwrite."
             )
+
+    def _check_hr_cells(self, found: FieldList) -> None:
+        """Check, before anything is searched, that HR cells can be some of the fields' cells."""
+        if not self.recorded:
+            return
+        manifest, (first, *_) = self.resolver.bundle.manifest, found.fields
+        ratio = self.resolver.settings.optics.ratio_of(first.pixel_size_um, manifest.pixel_size_um)
+        check_hr_cells(
+            self.recorded,
+            self.measurement,
+            [file for file, _ in found.places],
+            size=manifest.hr_size,
+            pixel_size_um=first.pixel_size_um and first.pixel_size_um / ratio,
+        )
+        if not found.grouped(self.plate_map):
+            raise InputError(
+                "HR cells correct the means of wells and conditions, and no well of a field is "
+                "known; give a plate map (--plate-map)."
+            )
+
+    def _check_light(self, shared: Shared) -> None:
+        """Check that HR cells can have the offset that is subtracted from those of the fields."""
+        names = self.resolver.bundle.manifest.channel_names
+        like = ImageSet("SR", CellStack(np.zeros((1, len(names), 1, 1)), names))
+        check_no_light(self.recorded, above_no_light(self.measurement, [like], shared.intensity))
 
     def _chosen(self, image: CellStack) -> CellStack:
         """Return an image with the bundle's channels."""
@@ -173,6 +220,11 @@ class RunFields:
         """The files of the table: the table itself, its record, and the same as parquet."""
         table = self.out / "cells.csv"
         return (*table_paths(table), table.with_suffix(".parquet"))
+
+    @property
+    def _means(self) -> tuple[Path, ...]:
+        """The files of the means that HR cells correct, and their record."""
+        return tuple(table_paths(means_path(self.out / "cells.csv")))
 
     @property
     def _page(self) -> Path:
@@ -197,8 +249,34 @@ class RunFields:
         fields = f"{len(finished)} of {len(finished) + len(left_out)} fields"
         yield FieldsUpdate(f"{cells} {what} of {fields} are in {table}.", written=self._tables)
         made = FinishedFields(finished, joined, record, shared, left_out, said)
+        made = yield from self._corrected(made)
         write_or_keep(self._page, lambda place: self._write_page(place, made))
         yield FieldsUpdate(f"{self._page} shows what came of it.", written=(self._page,))
+
+    def _corrected(self, made: FinishedFields) -> Generator[FieldsUpdate, None, FinishedFields]:
+        """Write the means that HR cells correct, and return what is finished with them."""
+        place = self._means[0]
+        if not self.recorded:
+            if not place.exists():
+                return made
+            sentence = (
+                f"{place.name} is of an earlier start, with HR cells, and stays as it is; give "
+                "--hr-cells again to make it anew."
+            )
+            yield FieldsUpdate(sentence)
+            return replace(made, said=(*made.said, sentence))
+        try:
+            means, record = corrected_table(made.table, made.record, self.recorded)
+        except InputError as error:
+            # What was measured, and its page, are there all the same.
+            sentence = f"Means are not corrected: {error}"
+            yield FieldsUpdate(sentence, error=error)
+            return replace(made, said=(*made.said, sentence))
+        yield from map(FieldsUpdate, record["warnings"])
+        write_or_keep(place, lambda path: write_table(path, means, record))
+        told = f"Means of wells and conditions that HR cells correct are in {place}."
+        yield FieldsUpdate(told, written=self._means)
+        return replace(made, means=PlateMeans(means, record))
 
     def _write_page(self, path: Path, made: FinishedFields) -> None:
         # Names of files need not be text that can be written.

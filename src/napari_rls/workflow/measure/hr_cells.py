@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from napari_rls.measure.cells import MeasureSettings, column_names
 from napari_rls.measure.columns import FIELD, FILE, IMAGE, PIXEL_SIZE, PLANE, TIME, X_UM, Y_UM, X, Y
 from napari_rls.workflow.cells.channels import same_name
 from napari_rls.workflow.cells.read import read_record, read_stack
-from napari_rls.workflow.cells.stack import CellStack, content_digest
+from napari_rls.workflow.cells.stack import CellStack, Crop, content_digest
+from napari_rls.workflow.cells.wells import listed
 from napari_rls.workflow.measure.image_order import TOLERANCE
 from napari_rls.workflow.measure.image_sets import ImageSet, describe_channels, find_channels
 from napari_rls.workflow.measure.measurements import measure
+from napari_rls.workflow.measure.offsets import LEAST
 from napari_rls.workflow.measure.rows import source_name
 
 NEAR = 8.0
@@ -53,7 +56,7 @@ class HrCells:
         return ", ".join(entry["name"] for entry in self.origin)
 
 
-def read_hr_cells(files: list[Path]) -> list[CellStack]:
+def read_hr_cells(files: Sequence[Path]) -> list[CellStack]:
     """Read HR cells.
 
     Raises
@@ -76,7 +79,7 @@ def read_hr_cells(files: list[Path]) -> list[CellStack]:
     return [read_stack(file) for file in files]
 
 
-def check_hr_channels(stacks: list[CellStack], settings: MeasureSettings) -> None:
+def check_hr_channels(stacks: Sequence[CellStack], settings: MeasureSettings) -> None:
     """Check that HR cells have the channels that are measured.
 
     Raises
@@ -84,33 +87,11 @@ def check_hr_channels(stacks: list[CellStack], settings: MeasureSettings) -> Non
     InputError
         If one is missing, or nothing tells which is meant.
     """
-    needed = settings.of.channels
     for stack in stacks:
-        if len(stack.channels) < len(needed):
-            names = ", ".join(stack.channels)
-            raise InputError(
-                f"{stack.name} has {len(stack.channels)} channel ({names}), and {len(needed)} are "
-                f"measured (DNA and signal): it cannot correct what is measured; give HR cells of "
-                "all channels."
-            )
-        find_channels([ImageSet("GT", stack)], _asked(stack, settings))
+        _channels(stack, settings)
 
 
-def _asked(stack: CellStack, settings: MeasureSettings) -> MeasureSettings:
-    """Return settings that ask for channels of a stack by the names that it has.
-
-    They may be called otherwise in an HR file, and are looked for there as in any other.
-    """
-    here = {
-        role: getattr(settings, role)
-        if any(same_name(getattr(settings, role), name) for name in stack.channels)
-        else ""
-        for role in ("dna", "signal")
-    }
-    return settings.model_copy(update=here)
-
-
-def measure_hr_cells(stacks: list[CellStack], settings: MeasureSettings) -> HrCells:
+def measure_hr_cells(stacks: Sequence[CellStack], settings: MeasureSettings) -> HrCells:
     """Measure HR cells as the cells of a table were.
 
     Parameters
@@ -123,14 +104,14 @@ def measure_hr_cells(stacks: list[CellStack], settings: MeasureSettings) -> HrCe
     Raises
     ------
     InputError
-        If a channel is missing.
+        If a channel is missing, or as for :func:`check_no_light`.
     """
     names = list(column_names(settings, micrometres=True))
-    check_hr_channels(stacks, settings)
     tables, origin, said = [], [], list[str]()
+    check_no_light(stacks, settings)
     for stack in stacks:
-        one, asked = [ImageSet("GT", stack)], _asked(stack, settings)
-        said += describe_channels(one, asked, find_channels(one, asked)[1])
+        one, asked, places = _channels(stack, settings)
+        said += describe_channels(one, asked, [places])
         *_, last = measure(one, asked)
         assert last.result is not None
         own = MeasureSettings.model_validate(last.result.record["settings"])
@@ -141,12 +122,109 @@ def measure_hr_cells(stacks: list[CellStack], settings: MeasureSettings) -> HrCe
     return HrCells(pd.concat(tables, ignore_index=True), tuple(origin), tuple(said))
 
 
-def matched(table: pd.DataFrame, hr: HrCells) -> NDArray[np.intp]:
+def check_hr_cells(
+    stacks: Sequence[CellStack],
+    settings: MeasureSettings,
+    files: Iterable[str],
+    *,
+    size: int,
+    pixel_size_um: float | None = None,
+) -> None:
+    """Check, before a table is made, that HR cells can be some of its cells.
+
+    Parameters
+    ----------
+    stacks
+        HR cells.
+    settings
+        How the cells of the table will be measured.
+    files
+        Names of the files that these will be of.
+    size, pixel_size_um
+        Side of their SR crops in pixels, and of a pixel, if that is known.
+
+    Raises
+    ------
+    InputError
+        If a channel is missing, crops or pixels are of another size, or fewer of the cells than
+        :data:`LEAST_FOUND` were cut from images of these names.
+    """
+    known = {source_name(name) for name in files}
+    cut: list[str] = []
+    for stack in stacks:
+        _channels(stack, settings)
+        height, width = stack.data.shape[-2:]
+        if (height, width) != (size, size):
+            raise InputError(
+                f"The HR cells of {stack.name} have {height} x {width} pixels and SR cells "
+                f"{size} x {size}: what is measured cannot be compared; cut them with 'crops "
+                f"--size {size}'."
+            )
+        if pixel_size_um is not None and stack.pixel_size_um is not None:
+            _check_same_size(stack.name, stack.pixel_size_um, "SR", pixel_size_um)
+        crops = stack.crops or (Crop(),) * len(stack)
+        cut += [crop.file or stack.name for crop in crops]
+    found = sum(source_name(name) in known for name in cut)
+    if found < LEAST_FOUND * len(cut):
+        others = dict.fromkeys(name for name in cut if source_name(name) not in known)
+        raise InputError(
+            f"Only {found} of the {len(cut)} HR cells of {', '.join(s.name for s in stacks)} were "
+            f"cut from an image with the name of a field, others from {listed(list(others))}; "
+            "give HR crops that 'crops' cut from images of the same fields, named as these but "
+            "for endings such as _HR and _LR8x."
+        )
+
+
+def _channels(
+    stack: CellStack, settings: MeasureSettings
+) -> tuple[list[ImageSet], MeasureSettings, tuple[int, int]]:
+    """Return HR cells to measure, how, and where the DNA and the signal channel are."""
+    needed = settings.of.channels
+    if len(stack.channels) < len(needed):
+        raise InputError(
+            f"{stack.name} has 1 channel ({stack.channels[0]}), and {len(needed)} are measured "
+            "(DNA and signal): it cannot correct what is measured; give HR cells of all channels."
+        )
+    # Channels may be called otherwise in the HR file, and are looked for as in any other.
+    here = {
+        role: getattr(settings, role)
+        if any(same_name(getattr(settings, role), name) for name in stack.channels)
+        else ""
+        for role in ("dna", "signal")
+    }
+    one, asked = [ImageSet("GT", stack)], settings.model_copy(update=here)
+    return one, asked, find_channels(one, asked)[1][0]
+
+
+def check_no_light(stacks: Sequence[CellStack], settings: MeasureSettings) -> None:
+    """Refuse HR cells darker than what is subtracted from those of the table as no light.
+
+    Raises
+    ------
+    InputError
+        If there are any, or a channel is missing.
+    """
+    offset = settings.camera_offset
+    if offset is None:
+        return
+    for stack in stacks:
+        signal = _channels(stack, settings)[2][1]
+        least, most = np.nanquantile(stack.data[:, signal].astype(np.float64), (0.01, 0.99))
+        if least < offset - LEAST * (most - least):
+            raise InputError(
+                f"{stack.channels[signal]} of the HR cells of {stack.name} goes down to "
+                f"{least:.4g}, and {offset:.4g} is subtracted from the table's images as no light: "
+                "they have another offset or unit; give HR images in that of the LR images."
+            )
+
+
+def matched(table: pd.DataFrame, hr: HrCells, ratio: float | None = None) -> NDArray[np.intp]:
     """Return for each row of a table which HR cell is the same cell, -1 where none is.
 
     They are of one file, whatever kind of image its name ends with, and of the same image in it;
     each is the other's nearest, within :data:`NEAR` pixels of the HR images. Places are compared
-    in micrometres where both tell them. Without places, files of a single cell are.
+    in micrometres where both tell them, else in HR pixels. Without places, files of a single cell
+    are.
 
     Parameters
     ----------
@@ -154,6 +232,9 @@ def matched(table: pd.DataFrame, hr: HrCells) -> NDArray[np.intp]:
         Rows of cells, any kinds of image: each kind is compared on its own.
     hr
         HR cells.
+    ratio
+        How many HR pixels lie along a pixel that the table's places are in, if its pixel sizes
+        do not tell it: 1 without it.
 
     Raises
     ------
@@ -168,7 +249,7 @@ def matched(table: pd.DataFrame, hr: HrCells) -> NDArray[np.intp]:
         positions = rows.index.to_numpy()
         for key, own in _frames(rows).groupby(_key(rows), sort=False).indices.items():
             if key in theirs:
-                pairs = _pairs(rows.iloc[own], hr.table.iloc[theirs[key]])
+                pairs = _pairs(rows.iloc[own], hr.table.iloc[theirs[key]], ratio)
                 for one, other in pairs:
                     found[positions[own[one]]] = theirs[key][other]
         count = int((found[positions] >= 0).sum())
@@ -198,9 +279,9 @@ def _key(table: pd.DataFrame) -> pd.Series[Any]:
     return key
 
 
-def _pairs(own: pd.DataFrame, hr: pd.DataFrame) -> list[tuple[int, int]]:
+def _pairs(own: pd.DataFrame, hr: pd.DataFrame, ratio: float | None) -> list[tuple[int, int]]:
     """Return which rows of one image are the same cells."""
-    mine, scale = _places(own, hr)
+    mine, scale = _places(own, hr, ratio)
     its, _ = _places(hr, own)
     if not (np.isfinite(mine).all() and np.isfinite(its).all()):
         alone = len(mine) == len(its) == 1
@@ -214,18 +295,22 @@ def _pairs(own: pd.DataFrame, hr: pd.DataFrame) -> list[tuple[int, int]]:
     ]
 
 
-def _places(rows: pd.DataFrame, others: pd.DataFrame) -> tuple[NDArray[np.float64], float]:
+def _places(
+    rows: pd.DataFrame, others: pd.DataFrame, ratio: float | None = None
+) -> tuple[NDArray[np.float64], float]:
     """Return places (N, 2) in what both tell, and how wide an HR pixel is in it.
 
-    In micrometres they are from the corner of the image: the first pixel's centre is not at the
-    same place in images of other pixels.
+    They are from the corner of the image: the first pixel's centre is not at the same place in
+    images of other pixels. ``ratio`` are the HR pixels along a pixel that places are in.
     """
     size = float(np.nanmin([*rows[PIXEL_SIZE], *others[PIXEL_SIZE], np.inf]))
     own, other = _pixel(rows), _pixel(others)
     places = rows[[X, Y]].to_numpy(np.float64)
     if np.isfinite([own, other, size]).all():
         return (places + 0.5) * own, size
-    return places, 1.0
+    # What pixel sizes tell counts for each file, as the ratio of a run may be of another one.
+    told = own / float(np.nanmin([*rows[PIXEL_SIZE], np.inf]))
+    return (places + 0.5) * (told if told > 0 else ratio or 1.0), 1.0
 
 
 def _pixel(rows: pd.DataFrame) -> float:
@@ -242,9 +327,13 @@ def _check_sizes(rows: pd.DataFrame, hr: HrCells) -> None:
     if any(size.empty for size in sizes):
         return
     mine, its = (float(size.median()) for size in sizes)
+    _check_same_size(hr.names, its, str(rows[IMAGE].iloc[0]), mine)
+
+
+def _check_same_size(names: str, its: float, kind: str, mine: float) -> None:
     if abs(mine - its) > TOLERANCE * max(mine, its):
         raise InputError(
-            f"The pixels of the HR cells of {hr.names} are {its:.3g} µm wide and those of the "
-            f"{rows[IMAGE].iloc[0]} cells {mine:.3g} µm: what is measured cannot be compared; give "
+            f"The pixels of the HR cells of {names} are {its:.3g} µm wide and those of the "
+            f"{kind} cells {mine:.3g} µm: what is measured cannot be compared; give "
             "HR images of the same pixel size."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from napari_rls.measure.cells import MeasureSettings, column_names
 from napari_rls.measure.columns import CONDITION, DOSE, FILE, IMAGE, PIXEL_SIZE, WELL, X, Y
 from napari_rls.measure.dictionary import columns_of, measurements
 from napari_rls.measure.intervals import TABLE_LEVEL
-from napari_rls.workflow.measure.hr_cells import HrCells, matched
+from napari_rls.workflow.cells.stack import CellStack
+from napari_rls.workflow.measure.hr_cells import HrCells, matched, measure_hr_cells
 from napari_rls.workflow.measure.plate_columns import MAP_KEY
+from napari_rls.workflow.measure.table_origin import RATIO_KEY
 
 RECORDED = ("GT", "HR")
 """Kinds of image that need no correction."""
@@ -44,6 +46,32 @@ _CORRECTED = ["Mean_Corrected", "Mean_Corrected_q05", "Mean_Corrected_q95"]
 def means_path(table: Path) -> Path:
     """Return the file of the means of a table: ``NAME_means.csv`` beside it."""
     return table.with_name(f"{table.stem}_means.csv")
+
+
+def corrected_table(
+    table: pd.DataFrame, record: Mapping[str, Any], recorded: Sequence[CellStack]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Measure HR cells as those of a table were, and correct its means by them.
+
+    Parameters
+    ----------
+    table, record
+        Cells and how they were measured.
+    recorded
+        HR cells, as :func:`~napari_rls.workflow.measure.hr_cells.read_hr_cells` reads them.
+
+    Returns
+    -------
+    DataFrame, dict
+        As of :func:`means_table`.
+
+    Raises
+    ------
+    InputError
+        If HR cells lack a channel or have another offset, or as for :func:`means_table`.
+    """
+    settings = MeasureSettings.model_validate(record["settings"])
+    return means_table(table, record, measure_hr_cells(recorded, settings))
 
 
 def means_table(
@@ -78,7 +106,7 @@ def means_table(
     if used.empty:
         raise InputError("All images are HR, whose means need no correction; give SR or LR cells.")
     levels = _levels(used)
-    which = matched(used, hr)
+    which = matched(used, hr, _ratio(record))
     # A column that somebody has added has no HR counterpart.
     columns = [name for name in measurements(columns_of(table, record)) if name in hr.table.columns]
     if not columns:
@@ -109,6 +137,12 @@ def _check_columns(table: pd.DataFrame) -> None:
             f"The table lacks {', '.join(lacking)}; give one of cells as 'measure' or 'fields' "
             "has written it, with all of its columns."
         )
+
+
+def _ratio(record: Mapping[str, Any]) -> float | None:
+    """Return how many HR pixels lie along a pixel that places are in, if one tells of all."""
+    told = {entry.get(RATIO_KEY) for entry in record.get("images", ()) if entry["kind"] == "SR"}
+    return float(told.pop()) if len(told) == 1 and None not in told else None
 
 
 def _limits(record: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
@@ -211,15 +245,16 @@ def _record(
     record: Mapping[str, Any], hr: HrCells, which: NDArray[np.intp], used: pd.DataFrame
 ) -> dict[str, Any]:
     cells = len(hr.table)
-    lost = {
-        str(kind): cells - int((which[(used[IMAGE] == kind).to_numpy()] >= 0).sum())
-        for kind in kinds_of(used)
+    there = {kind: ((used[IMAGE] == kind) & (which >= 0)).to_numpy() for kind in kinds_of(used)}
+    found = {
+        kind: {"cells": int(own.sum()), "wells": used.loc[own & (used[WELL] != ""), WELL].nunique()}
+        for kind, own in there.items()
     }
     told = [
         f"{count} of the {cells} HR cells of {hr.names} are not among the {kind} cells, and left "
         "out."
-        for kind, count in lost.items()
-        if count
+        for kind, own in found.items()
+        if (count := cells - own["cells"])
     ]
     kept = ("generated", "warning", "software", "measured", "settings", MAP_KEY)
     return {
@@ -228,6 +263,7 @@ def _record(
             "how": HOW,
             "level": TABLE_LEVEL,
             "hr_cells": list(hr.origin),
+            "hr_cells_found": found,
             "fewest_groups": FEWEST_GROUPS,
             "fewest_spare_hr_cells": FEWEST_SPARE,
             "fewest_wells": FEWEST_WELLS,

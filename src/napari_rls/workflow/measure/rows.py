@@ -30,8 +30,10 @@ from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.wells import WellGuess, told_wells, unsure_wells
 from napari_rls.workflow.measure.plate_columns import plate_columns
 
+_RATIO = r"\d+(?:\.\d+)?"
+
 _KIND = re.compile(
-    rf"(?:[ _-](?:LR|HR|GT|SR)(?:\d+x)?|[ _-]SR\d+x_(?:{'|'.join(METHODS)})"
+    rf"(?:[ _-](?:LR|HR|GT|SR)(?:{_RATIO}x)?|[ _-]SR{_RATIO}x_(?:{'|'.join(METHODS)})"
     r"|[ _-]samples|\.ome|\.tiff?|\.zarr)$",
     re.IGNORECASE,
 )

@@ -22,6 +22,9 @@ GENERATED_WARNING = (
 LEFT_OPEN_KEY = "left_open"
 """Key of the shares of variance that LR images leave open, in the entry of SR images."""
 
+RATIO_KEY = "ratio"
+"""Key of how many HR pixels lie along a pixel that places are in, in the entry of SR images."""
+
 _SOFTWARE = ("napari-rls", "numpy", "scipy", "scikit-image", "pandas")
 _RUN = ("method", "started", "complete", "input", "bundle", "settings", "start", "intensity")
 """What of the record of SR images is kept in that of the table."""
@@ -69,5 +72,8 @@ def _source(images: ImageSet, places: Mapping[Role, int], assay: Assay) -> dict[
     }
     if samples is not None:
         entry["samples_sha256"] = content_digest(samples)
+    seen = images.record.get("microscope", images.record)
+    if (ratio := seen.get(RATIO_KEY)) is not None:
+        entry[RATIO_KEY] = ratio
     made = {name: images.record[name] for name in _RUN if name in images.record}
     return entry | ({"run": made} if made else {})

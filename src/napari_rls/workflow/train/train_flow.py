@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_rls.errors import InputError
-from napari_rls.models.field_specs import FlowMatchingShape, FlowMatchingSpec
+from napari_rls.models.field_specs import FlowMatchingSpec
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest
 from napari_rls.training.flow_matching_settings import FlowMatchingSettings
 from napari_rls.workflow.train.network_job import (
@@ -60,9 +60,8 @@ def train_flow(job: FlowMatchingJob) -> Generator[NetworkUpdate, None, None]:
     held_out = data.held_out[:: math.ceil(len(data.held_out) / _LOOKED_AT)]
     network, report = yield from trained(train(data.crops, held_out, settings, job.folder, bundle))
     record = FlowMatchingSpec(
-        **settings.model_dump(
-            include={*FlowMatchingShape.model_fields, "steps", "batch_size", "seed"}
-        ),
+        **settings.shape.model_dump(),
+        **settings.model_dump(include={"steps", "batch_size", "seed"}),
         images=len(data.crops),
         validation=len(held_out),
         l1=report.held_out_l1,
