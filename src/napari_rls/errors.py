@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from napari_rls.text import byte_count
@@ -149,6 +150,26 @@ def sentence_of(error: BaseException, more_memory: str = "") -> str | None:
     if is_out_of_memory(error):
         return "; ".join(filter(None, ["There is not enough memory", more_memory])) + "."
     return None
+
+
+def called(sentence: str, names: Mapping[str, str]) -> str:
+    """Return a sentence with the settings that it has in quotes called as where it is shown.
+
+    Parameters
+    ----------
+    sentence
+        Of an error: "give the ratio, 'ratio'".
+    names
+        What settings are called there: of options on the command line, of fields in a dock.
+
+    Examples
+    --------
+    >>> called("Give the ratio, 'ratio'.", {"ratio": "--ratio"})
+    'Give the ratio, --ratio.'
+    """
+    for name, there in names.items():
+        sentence = sentence.replace(f"'{name}'", there)
+    return sentence
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -434,12 +434,39 @@ def test_crops_tell_wells_and_a_map_that_matches_nothing(tmp_path: Path) -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("lr8.ome.tif", True), ("a_LR4x.tif", True), ("a_LR4x.ome.tif", False)],
+)
+def test_it_is_said_how_napari_opens_a_file_with_its_scale(
+    tmp_path: Path, name: str, told: bool
+) -> None:
+    write_stack(tmp_path / "hr.tif", cells(size=16), description="HR")
+    said = run("degrade", tmp_path / "hr.tif", "--factor", 4, "--out", tmp_path / name).stderr
+    how = "File > IO Utilities > Open cells written by napari-rls; named NAME_LR4x.ome.tif, by"
+    assert (how in said) is told
+    opens = is_named_as_ours(tmp_path / name)
+    assert opens is not told
+
+
+def is_named_as_ours(path: Path) -> bool:
+    """Whether napari's File > Open leaves a file to this plugin."""
+    npe2 = pytest.importorskip("npe2")
+    manifest = Path(napari_rls.__file__).with_name("napari.yaml")
+    manager = npe2.PluginManager()
+    manager.register(npe2.PluginManifest.from_file(manifest))
+    return bool(list(manager.iter_compatible_readers(path)))
+
+
 def test_crops_of_nothing(tmp_path: Path) -> None:
     empty = np.zeros((2, 64, 64), np.uint8)
     tifffile.imwrite(tmp_path / "empty.tif", empty, photometric="minisblack")
     out = tmp_path / "hr.ome.tif"
     failed = run("crops", tmp_path / "empty.tif", "--size", 32, "--out", out, code=1)
-    assert "No nucleus was found whose crop lies fully inside its field." in failed.stderr
+    assert (
+        "No nucleus was found whose crop lies fully inside its field; look at the channel"
+        in failed.stderr
+    )
     assert not out.exists()
 
 

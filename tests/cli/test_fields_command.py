@@ -20,6 +20,7 @@ from napari_rls.workflow.cells.read import read_record, read_stack
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.fields import psf_of_cells
+from napari_rls.workflow.measure.plate_columns import dose_unit
 from napari_rls.workflow.measure.table_files import read_table
 
 QUICK = ("--steps", "3", "--samples", "2", "--threads", "1", "--noise", "100,2,4")
@@ -148,9 +149,10 @@ def test_a_corrected_plate_map_is_joined_anew_and_nothing_is_searched(
         "SR images and measurements stay as they were made."
     )
     assert sentence in told
-    assert "Columns of map.csv are taken: 'dose_um' for the dose (in um)." in told
+    assert "Columns of map.csv are taken: 'dose_um' for the dose (in µM)." in told
     assert {path: path.read_bytes() for path in (out / "fields").iterdir()} == made
     table, record = read_table(out / "cells.parquet")
+    assert dose_unit(record) == "µM"
     of = {"B03": ("drug=none; dose=0; batch no=7", 0.0, "7")}
     of["C04"] = ("drug=wortmannin; dose=3", 3.0, "")
     for row in table.itertuples():
@@ -225,7 +227,12 @@ def test_results_of_which_nothing_tells_the_settings_are_not_replaced(
 @pytest.mark.parametrize(
     ("args", "code", "sentence"),
     [
-        (["--psf", "0.45"], 1, "The ratio of pixel sizes is not known"),
+        (["--psf", "0.45"], 1, "not; give the ratio, --ratio, which is HR"),
+        (
+            ["--ratio", "8", "--na", "0.3", "--wavelength", "0.5", "--noise", "100,0.5,2"],
+            1,
+            "give the width in LR pixels, --psf, instead",
+        ),
         ([*OPTICS, "--na", "0.3"], 2, "--psf cannot be used with --na and --wavelength"),
         (["--psf", "wide"], 2, "--psf is 'wide'; give a width in LR pixels, as 0.45, or 'estim"),
         (["--psf", "9"], 2, "--psf must be 5.0 or less"),

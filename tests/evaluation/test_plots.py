@@ -72,6 +72,9 @@ def test_the_curve_is_half_way_at_ec50(table: pd.DataFrame) -> None:
     curve = next(line for line in axes.lines if len(line.get_xdata()) == 200)
     half = np.interp(np.log(fit["ec50"]), np.log(curve.get_xdata()), curve.get_ydata())
     assert half == pytest.approx((fit["bottom"] + fit["top"]) / 2, rel=1e-3)
+    assert axes.get_xlabel() == "dose (no unit given; 0 drawn at 0.01)"
+    named = dose_response_plot(table, RATIO, unit="µM").figure.axes[0]
+    assert named.get_xlabel() == "dose (µM; 0 drawn at 0.01)"
     text = axes.figure.legends[0].get_texts()[0].get_text()
     assert text.startswith(f"GT: EC50 {fit['ec50']:.3g} (")
 
@@ -86,6 +89,8 @@ def test_agreement_shows_each_cell_at_its_truth_with_its_interval(table: pd.Data
     bars = next(c for c in plot.figure.axes[0].collections if len(c.get_paths()) == len(cells))
     ends = np.array([path.vertices[:, 1] for path in bars.get_paths()])
     np.testing.assert_allclose(ends, expected[:, 1:] + [-0.1, 0.1])
+    said = [text.get_text() for text in plot.figure.legends[0].get_texts()]
+    assert "90 % interval of samples" in said
     with pytest.raises(TableError, match="has no image 'HR'"):
         agreement_plot(table, RATIO, "HR")
 

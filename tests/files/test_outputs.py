@@ -50,7 +50,7 @@ def lr(tmp_path: Path) -> Path:
 
 def test_places_that_are_fine_stay_empty(tmp_path: Path) -> None:
     check_outputs([tmp_path / "new" / "a.tif", tmp_path / "b.tif"], needed=1000)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new"]
+    assert not list(tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,86 @@ def test_commands_look_at_the_place_first(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("super-resolve", "text.tif"),
+        ("super-resolve", "none.tif"),
+        ("super-resolve", "lr.ome.tif", "--bundle", "there-is-none"),
+        ("super-resolve", "lr.ome.tif", "--factor", 2),
+        ("super-resolve", "lr.ome.tif", "--method", "rls", "--channels", "a,b"),
+        ("degrade", "hr.ome.tif", "--factor", 3),
+        ("degrade", "text.tif", "--factor", 4),
+        ("crops", "text.tif", "--size", 16),
+        ("crops", "lr.ome.tif", "--size", 64),
+        ("crops", "hr.ome.tif", "--plate-map", "text.tif"),
+        ("measure", "text.tif", "--assay", "translocation"),
+        ("measure", "hr.ome.tif", "--assay", "translocation", "--dna", "none"),
+        ("means", "text.tif", "--hr-cells", "hr.ome.tif"),
+        ("means", "table.csv", "--hr-cells", "hr.ome.tif"),
+        ("benchmark", "--hr", "text.tif"),
+        ("benchmark", "--hr", "hr.ome.tif", "--factors", "3"),
+        ("benchmark", "--hr", "lr.ome.tif", "--factors", "4"),
+        ("benchmark", "--hr", "hr.ome.tif", "--factors", "4", "--negative", "a", "--positive", "b"),
+        ("check", "text.tif"),
+        ("check", "lr.ome.tif"),
+        ("check", "hr.ome.tif", "--factors", "3"),
+        ("fields", "text.tif"),
+        ("fields", "hr.ome.tif"),
+        ("fields", "field.ome.tif"),
+        ("fields", "field.ome.tif", "--ratio", 4, "--na", 0.3, "--wavelength", 0.5),
+        ("fields", "field.ome.tif", "--ratio", 4, "--channels", "a,b"),
+        ("simulate", "--assay", "golgi", "--condition", "none"),
+        ("demo", "--no-window", "--bundle", "there-is-none"),
+        ("train", "text.tif", "--channels", "a,b", "--run", "new/run"),
+        ("bundles", "import", "text.tif", "--channels", "a"),
+        (
+            *(
+                "bundles",
+                "calibrate",
+                "tiny.rls.safetensors",
+                "text.tif",
+                "--gt",
+                "hr.ome.tif",
+                "--data",
+                "d",
+            ),
+            *("--assay", "translocation"),
+        ),
+    ],
+    ids=lambda command: " ".join(map(str, command)),
+)
+def test_commands_that_fail_leave_nothing(
+    command: tuple[object, ...],
+    hr: Path,
+    lr: Path,
+    tiny_bundle_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(hr.parent)
+    field = CellStack(PIXELS[:1], ("nucleus", "protein"), leading=None)
+    write_stack(Path("field.ome.tif"), field, description="")
+    Path("text.tif").write_text("no image")
+    Path("table.csv").write_text("a,b")
+    endings = {"degrade": "a.ome.tif", "crops": "a.ome.tif", "measure": "a.csv", "means": "a.csv"}
+    bundles = {"train": "a.rls.safetensors", "bundles": "a.rls.safetensors"}
+    out = Path("new", "deep", (endings | bundles).get(str(command[0]), ""))
+    shutil.copy(tiny_bundle_file, "tiny.rls.safetensors")
+    before = sorted(hr.parent.rglob("*"))
+    if (
+        command[0] in ("super-resolve", "benchmark", "check", "fields")
+        and "--bundle" not in command
+    ):
+        command = (*command, "--bundle", "tiny.rls.safetensors")
+    if command[0] in ("check", "fields"):
+        command = (*command, "--assay", "translocation")
+    result = CliRunner().invoke(app, [*map(str, command), "--out", str(out)])
+    assert result.exit_code in (1, 2), result.output
+    assert isinstance(result.exception, SystemExit), result.output
+    assert sorted(hr.parent.rglob("*")) == before
+    assert lr in before
+
+
 def test_a_result_is_kept_elsewhere(tmp_path: Path, user_folders: Path) -> None:
     def write(path: Path) -> None:
         if path.parent == tmp_path:
@@ -143,7 +223,6 @@ def _goes_away(monkeypatch: pytest.MonkeyPatch, out: Path) -> None:
     def look(folder: Path, needed: int) -> None:
         looked(folder, needed)
         if folder == out:
-            out.rmdir()
             out.touch()
 
     monkeypatch.setattr(outputs, "_check_folder", look)

@@ -49,6 +49,19 @@ def test_a_measurement_has_the_intervals_that_its_table_has(
     assert columns_of(table(present))[RATIO].intervals == intervals
 
 
+def test_intervals_are_told_to_be_of_the_samples_wherever_a_column_is_explained() -> None:
+    known = dictionary(SETTINGS, NAMES)
+    for ending, where in (("q05", "can lie below"), ("q95", "can lie above")):
+        assert "of the samples; the value of the SR image" in known[f"{RATIO}_{ending}"].meaning
+        assert known[f"{RATIO}_{ending}"].meaning.endswith(f"{where}.")
+    assert "not the value of the SR image" in known[f"{RATIO}_q50"].meaning
+    how = FIXED["Metadata_Interval"].meaning
+    # What the texts of the column are made of, see measurements.py.
+    for text in ("uncorrected: no correction, as", "corrected (split-conformal", "not corrected"):
+        assert f"'{text}'" in how
+    assert "can lie outside" in how
+
+
 def test_the_record_counts_and_not_the_name() -> None:
     record = {
         "columns": {

@@ -22,7 +22,7 @@ from napari_rls.cli.reporting import (
     put,
     say,
 )
-from napari_rls.errors import SettingsError
+from napari_rls.errors import SettingsError, called
 from napari_rls.files.json_file import shown
 from napari_rls.measure.registry import registry
 from napari_rls.search.optics import Optics
@@ -225,6 +225,7 @@ def fields(
     with (
         exit_code(FAILED),
         on_stop(sentence),
+        _in_options(),
         FieldsView() as view,
         closing(job.updates(images)) as updates,
     ):
@@ -261,6 +262,15 @@ def _by_options() -> Iterator[None]:
         raise SettingsError(sentence) from None
 
 
+@contextmanager
+def _in_options() -> Iterator[None]:
+    """Say what a run lacks with the options' names."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(called(str(error), _OPTIONS)) from None
+
+
 class FieldsView(SearchProgress):
     """Sentences, and a bar for each search of a field."""
 
@@ -272,7 +282,7 @@ class FieldsView(SearchProgress):
     def update(self, update: FieldsUpdate) -> None:
         """Show an update."""
         if update.message:
-            say(update.message)
+            say(called(update.message, _OPTIONS))
         if update.step is None or update.step.step is None:
             return
         of = (update.field, update.step.stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,9 @@ from napari_rls.workflow.cells.wells import told_wells, wells_record
 from napari_rls.workflow.cells.write import write_stack
 
 Out = Annotated[Path, typer.Option("--out", metavar="F.ome.tif", help="The file to write.")]
+_OPENED_BY = re.compile(r"_[SL]R[1-9]\d?(\.\d{1,2})?x(_.*)?\.ome\.tif", re.IGNORECASE)
+"""How names end that napari's *File > Open* leaves to us: the patterns of the manifest."""
+
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
 
 
@@ -131,6 +135,7 @@ def crops(
                 ),
             )
     say(f"In all: {_counts(len(stack), dropped)}")
+    _tell_opening(out)
     put(out)
     if failed:
         raise typer.Exit(FAILED)
@@ -169,7 +174,17 @@ def degrade(
             write_or_keep(
                 out, lambda path: write_stack(path, lr, description=description, record=record)
             )
+        _tell_opening(out, f"; named NAME_LR{settings.factor}x.ome.tif, by File > Open too")
     put(out)
+
+
+def _tell_opening(file: Path, how: str = "") -> None:
+    """Say how napari opens a file with scale and names, where *File > Open* would drop them."""
+    if not _OPENED_BY.search(file.name):
+        say(
+            f"In napari, {file.name} keeps its scale and its channels' names if it is opened by "
+            f"File > IO Utilities > Open cells written by napari-rls{how}."
+        )
 
 
 def _counts(cut: int, at_border: int) -> str:

@@ -27,7 +27,7 @@ from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.registry import registry
 from napari_rls.workflow.cells.plate_map import PlateMap
 from napari_rls.workflow.cells.read import FORMATS
-from napari_rls.workflow.measure.hr_cells import read_hr_cells
+from napari_rls.workflow.measure.hr_cells import check_hr_channels, read_hr_cells
 from napari_rls.workflow.measure.image_files import read_images
 from napari_rls.workflow.measure.image_sets import Kind, describe_channels, find_channels
 from napari_rls.workflow.measure.means_table import corrected_table, means_path
@@ -178,6 +178,7 @@ def measure(
     with exit_code(FAILED):
         groups = read_images(files, lr=lr or (), gt=gt or (), kind=kind)
         recorded = read_hr_cells(hr_cells or [])
+        check_hr_channels(recorded, settings)
         for sentence in wells_told([group[0].stack for group in groups], plate):
             say(sentence)
         for group in groups:

@@ -171,13 +171,14 @@ def dose_response_plot(
     highlight: Collection[str] = (),
     look: Look = PRINT,
     means: pd.DataFrame | None = None,
+    unit: str = "",
 ) -> Plot:
     """Draw cells and wells against dose, with the Hill curve and its EC50.
 
     A dose of 0 stands a decade left of the lowest other one. Cells are not drawn but for
     those of ``highlight``; for the rest see :func:`box_plot`. Of ``means``, which the curve is
     then fitted to (:func:`~napari_rls.evaluation.hill.dose_response`), intervals are drawn too,
-    and those as measured as rings.
+    and those as measured as rings. ``unit`` is that of doses.
 
     Raises
     ------
@@ -214,7 +215,8 @@ def dose_response_plot(
         places = chosen[DOSE].where(chosen[DOSE] > 0, nothing).to_numpy()
         _scatter(plot, axes, look, places, chosen, kind, highlight)
     axes.set_xscale("log")
-    name_axes(axes, look, x=f"dose (0 drawn at {nothing:g})", y=f"{column}, mean of wells")
+    said = f"dose ({unit or 'no unit given'}; 0 drawn at {nothing:g})"
+    name_axes(axes, look, x=said, y=f"{column}, mean of wells")
     return _finished(plot, look)
 
 
@@ -248,8 +250,7 @@ def agreement_plot(
     TableError
         If a column or the reference is missing, or a cell is there twice.
     """
-    rows = agreement(table, column, reference)
-    rows = rows[rows["per"] == "cell"].set_index(IMAGE)
+    rows = agreement(table, column, reference).query("per == 'cell'").set_index(IMAGE)
     given = values_of(table, column, WELL, CELL)
     truth = given[given[IMAGE] == reference].set_index(CELL)["value"]
     ends = interval_columns(table, column, columns).get(TABLE_LEVEL)
@@ -259,9 +260,8 @@ def agreement_plot(
         own = own[own["value"].notna() & own["truth"].notna()]
         if ends and own[ends[0]].notna().any():
             low, high = (own[end].to_numpy(np.float64) for end in ends)
-            axes.vlines(
-                own["truth"], low, high, color=colour_of(kind, look), alpha=0.15, linewidth=0.7
-            )
+            said, colour = f"{100 * TABLE_LEVEL:.0f} % interval of samples", colour_of(kind, look)
+            axes.vlines(own["truth"], low, high, colour, alpha=0.15, lw=0.7, label=said)
         linear, ranks = (rows[how][kind] for how in ("pearson", "spearman"))
         text = f"{_name(kind)}: r {linear:.2f}, rho {ranks:.2f}"
         places = own["truth"].to_numpy(np.float64)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from datetime import datetime
+from os.path import lexists
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +20,7 @@ _FOLDER = "napari-rls"
 
 
 def check_outputs(paths: Iterable[Path], needed: int = 0) -> None:
-    """Check that files can be written, before there is anything to write; make their folders.
+    """Check that files can be written, before there is anything to write; nothing is left of it.
 
     Parameters
     ----------
@@ -76,6 +78,7 @@ def write_or_keep(path: Path, write: Callable[[Path], Written]) -> Written:
         If it cannot be written there; the message says why, and where it is.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         return write(path)
     except OSError as error:
         reason = f"{path} cannot be written ({why_not(error, path)})"
@@ -91,11 +94,16 @@ def write_or_keep(path: Path, write: Callable[[Path], Written]) -> Written:
 
 
 def _check_folder(folder: Path, needed: int) -> None:
+    missing = [above.name for above in (folder, *folder.parents) if not lexists(above)]
+    there = Path(*folder.parts[: len(folder.parts) - len(missing)])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        free = shutil.disk_usage(folder).free
+        # Folders of these names in one that goes: who fails later leaves no empty folder.
+        with tempfile.TemporaryDirectory(dir=there) if missing else nullcontext(there) as place:
+            tried = Path(place, *reversed(missing))
+            tried.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=tried):
+                pass
+        free = shutil.disk_usage(there).free
     except OSError as error:
         reason = why_not(error, folder)
         raise InputError(

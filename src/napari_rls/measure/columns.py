@@ -153,7 +153,13 @@ _CELL = (
         INTERVAL,
         "Interval",
         TEXT,
-        "How the intervals of the row were made; empty without any.",
+        "How the intervals of the row were made, of how many samples. 'uncorrected: no correction, "
+        "as' and a reason: they are as wide as the samples spread, and hold the true value less "
+        "often than they say. 'corrected (split-conformal' and cells: they were moved and widened "
+        "until they held the true values of so many held-out cells as often as they say; 'not "
+        "corrected' names measurements of which the bundle has none. Empty without any interval: "
+        "of LR and recorded images, and with fewer than two samples. Intervals are of the "
+        "samples, with X_q50 in their middle: the value X, of the SR image, can lie outside.",
     ),
 )
 
@@ -249,9 +255,12 @@ FIXED: Final[dict[str, Column]] = IDENTITY | QUALITY
 
 SUMMARIES: Final[dict[str, str]] = {
     "sd": "standard deviation over the samples",
-    "q05": "lower end of the 90 % interval",
-    "q50": "middle of the interval",
-    "q95": "upper end of the 90 % interval",
+    "q05": "lower end of the 90 % interval of the samples; the value of the SR image, the column "
+    "without an ending, can lie below",
+    "q50": "middle of the interval of the samples, not the value of the SR image; nearer to the "
+    "truth of a single cell than that",
+    "q95": "upper end of the 90 % interval of the samples; the value of the SR image, the column "
+    "without an ending, can lie above",
 }
 """What the columns with these endings hold of a measured column; SR with samples only."""
 

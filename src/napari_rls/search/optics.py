@@ -144,13 +144,14 @@ class Optics(Checked):
         if not lr_pixel_um:
             raise SettingsError(
                 f"The PSF is {width:.3g} um wide by NA and wavelength, but the size of an LR "
-                "pixel is not known; give the pixel size of the image, or the width in LR pixels."
+                "pixel is not known; give the width in LR pixels, 'psf_sigma', instead, or an "
+                "image that tells its pixel size."
             )
         if width / lr_pixel_um > 5:
             raise SettingsError(
                 f"The PSF is {width:.3g} um wide by NA and wavelength, which is "
                 f"{width / lr_pixel_um:.3g} LR pixels of {lr_pixel_um:g} um where at most 5 can "
-                "be; look at na, wavelength_um and the pixel size."
+                "be; look at 'na', 'wavelength_um' and the pixel size."
             )
         return width / lr_pixel_um
 
@@ -168,14 +169,14 @@ class Optics(Checked):
             whose = "the bundle's" if lr_pixel_um else "the LR image's"
             raise SettingsError(
                 f"The ratio of pixel sizes is not known, as {whose} pixel size is not; give the "
-                "ratio, which is HR pixels along an LR pixel."
+                "ratio, 'ratio', which is HR pixels along an LR pixel."
             )
         ratio = lr_pixel_um / hr_pixel_um
         if not 1.5 <= ratio <= 256:
             raise SettingsError(
                 f"LR pixels of {lr_pixel_um:g} um are {ratio:.3g} of the bundle's, of "
                 f"{hr_pixel_um:g} um; 1.5 to 256 are possible: choose another bundle, or give the "
-                "ratio if a pixel size is wrong."
+                "ratio, 'ratio', if a pixel size is wrong."
             )
         return ratio
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -182,11 +184,11 @@ def test_cancel_before_a_cell_is_finished_takes_the_sr_layers_away(viewer, dock,
 
 def test_the_ratio_must_be_given_where_pixel_sizes_do_not_tell_it(viewer, dock):
     add_field(viewer)
-    sentence = "The ratio of pixel sizes is not known"
+    sentence = 'pixel size is not; give the ratio, "Ratio of pixel sizes", which is HR pixels'
     assert sentence in dock.message.text()
     for button in (dock.look, dock.run):
         assert not button.enabled
-        assert sentence in button.native.toolTip()
+        assert sentence in html.unescape(button.native.toolTip())
     give(dock, ratio="8")
     assert dock.look.enabled
     give(dock, ratio="1")

@@ -13,11 +13,12 @@ from measure_bench import RATIO, MeasureBench, iou, two_channels
 from napari.components import ViewerModel
 from widget_bench import Bench, lr_cells
 
+from napari_rls.errors import InputError
 from napari_rls.widgets.cells.label_layers import TABLE_KEY
 from napari_rls.widgets.common.state import Level, Phase
 from napari_rls.widgets.measure.guess_images import guess_images
 from napari_rls.widgets.measure.image_pairs import Pair
-from napari_rls.widgets.measure.measure_controller import MeasureController, describe
+from napari_rls.widgets.measure.measure_controller import CHANGED, MeasureController, describe
 from napari_rls.widgets.measure.measure_state import state_of
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack
@@ -225,6 +226,12 @@ def test_hr_cells_correct_means_that_are_shown_and_saved(bench, tmp_path):
     bench.controller.choose_hr_cells(tmp_path / "none.ome.tif")
     assert bench.state.message.level is Level.ERROR
     assert bench.state.hr_cells is None
+    one = CellStack(two_channels([1.0])[:, :1], ("DNA",))
+    write_stack(tmp_path / "one.ome.tif", one, description="HR")
+    bench.controller.choose_hr_cells(tmp_path / "one.ome.tif")
+    assert bench.said.startswith("one.ome.tif has 1 channel (DNA), and 2 are measured")
+    assert bench.state.message.level is Level.ERROR
+    assert bench.state.hr_cells is None
     chosen = [0, 1, 2, 3, 6, 7, 8, 9]
     hr = write_hr(tmp_path / "hr.ome.tif", 2 * ratios[chosen], [names[k] for k in chosen])
     bench.controller.choose_hr_cells(hr)
@@ -378,6 +385,52 @@ def test_images_that_change_after_they_were_measured_are_told_once(bench):
     said = bench.said
     layer.data = layer.data + 1
     assert bench.said == said
+
+
+def test_a_table_of_before_is_told_until_another_is_there(bench, tmp_path):
+    bench.add("plate", two_channels(RATIOS))
+    bench.measure()
+    layer = bench.viewer.layers["plate GFP"]
+    layer.data = layer.data + 1
+
+    def told() -> bool:
+        return CHANGED in bench.said and bench.state.message.level is not Level.INFO
+
+    bench.controller.start()
+    assert told()
+    bench.controller.cancel()
+    bench.thread.finish()
+    assert bench.said == f"Cancelled: what was measured before stays. {CHANGED}"
+    assert told()
+    bench.controller.change_nucleus("min_area", 3)
+    assert told()
+    bench.controller.export(tmp_path / "cells.csv")
+    bench.thread.finish()
+    assert "cells.csv" in bench.said
+    assert told()
+    bench.controller.start()
+    bench.thread.deliver(InputError("The images cannot be measured."))
+    bench.thread.ended()
+    assert bench.said.startswith("The images cannot be measured.")
+    assert told()
+    bench.measure()
+    assert "have changed" not in bench.said
+
+
+def test_images_that_change_while_they_are_measured_are_told_of_the_table_alone(bench):
+    bench.add("plate", two_channels(RATIOS))
+    layer = bench.viewer.layers["plate GFP"]
+    bench.controller.start()
+    layer.data = layer.data + 1
+    assert "have changed" not in bench.said  # there is no table yet
+    bench.controller.cancel()
+    bench.thread.finish()
+    assert bench.said == "Cancelled: nothing was measured."
+    bench.controller.start()
+    layer.data = layer.data + 1
+    bench.thread.finish()
+    assert bench.said.startswith("Done: ")
+    assert bench.said.endswith(CHANGED)
 
 
 def test_layers_of_what_is_no_longer_measured_or_was_removed(bench):

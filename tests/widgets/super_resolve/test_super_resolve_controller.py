@@ -140,7 +140,8 @@ def test_cancel_keeps_what_was_reached_and_blanks_the_rest(bench):
         kept = record(layer)
         assert kept["complete"] is False
         assert [cell["status"] for cell in kept["cells"]] == ["searching", "searching", "waiting"]
-    assert bench.said.startswith("Cancelled: 0 of 3 cells finished, 2 more begun, in ")
+    assert bench.said.startswith("Cancelled: none of 3 cells was finished, in ")
+    assert "; images of the 2 that the search had begun are on their way, and no" in bench.said
     assert [layer.name for layer in bench.sr] == [
         f"SR 8x (generated, cancelled) of LR {channel}" for channel in ("nucleus", "protein")
     ]
@@ -182,7 +183,8 @@ def test_cancel_before_the_first_update_leaves_no_layer(bench):
     bench.controller.start()
     bench.controller.cancel()
     assert bench.sr == []
-    assert "no SR image was reached" in bench.said
+    assert bench.said.startswith("Cancelled: nothing was computed yet, so that there is no SR")
+    assert [layer.name for layer in bench.viewer.layers] == ["LR"]
 
 
 def test_a_run_keeps_nothing_large_after_its_end(bench):
@@ -304,6 +306,23 @@ def test_the_wrong_size_is_told_at_once_and_nothing_starts(bench):
     assert "16 x 16, 8 x 8, 4 x 4" in bench.said
     bench.controller.start()
     assert bench.thread.started == 0
+
+
+def test_an_hr_image_in_the_place_of_an_lr_image_is_told_before_a_run(bench):
+    hr = bench.viewer.add_image(lr_cells(size=32), name="sharp")
+    bench.controller.choose_inputs(Inputs(False, (hr,), (None,), (0, 1)))
+    assert "sharp has cells of 32 x 32 pixels, as large as the SR images" in bench.said
+    bench.controller.start()
+    assert bench.thread.started == 0
+    # A part of an HR image has the size of an LR image, and not its pixels.
+    options = {"scale": (1, 1, 0.5, 0.5), "units": ("pixel", "pixel", "um", "um")}
+    part = bench.viewer.add_image(lr_cells(size=8), name="part", **options)
+    bench.controller.choose_inputs(Inputs(False, (part,), (None,), (0, 1)))
+    assert "it seems to be an HR image; give an LR one" in bench.said
+    assert bench.state.message.level is Level.WARNING
+    part.scale = (1, 1, 2, 2)
+    bench.controller.check()
+    assert "HR image" not in bench.said
 
 
 def test_an_error_in_the_thread_is_told_in_its_one_sentence(bench):

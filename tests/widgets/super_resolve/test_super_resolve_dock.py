@@ -193,7 +193,7 @@ def test_while_a_run_is_on_only_cancel_can_be_pressed(widget, viewer, qtbot):
     qtbot.waitUntil(lambda: widget.state.progress.share > 0, timeout=60_000)
     widget.cancel.native.click()
     assert not widget.cancel.enabled
-    assert widget.message.text().startswith("Cancelled: 0 of 3 cells finished, 3 more begun, in ")
+    assert widget.message.text().startswith("Cancelled: none of 3 cells was finished, in ")
     qtbot.waitUntil(lambda: widget.run.enabled, timeout=10_000)
     assert widget.settings_area.isEnabled()
 

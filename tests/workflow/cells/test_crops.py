@@ -288,8 +288,8 @@ def test_plate_maps_as_people_have_them(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("header", "entries", "taken"),
     [
-        ("Well,Compound,Dose_uM", "B3,x,3", "'dose_um' for the dose (in um), 'compound' for the"),
-        ("well,treatment,Concentration (nM)", "B3,x,3", "'concentration (nm)' for the dose (in nm"),
+        ("Well,Compound,Dose_uM", "B3,x,3", "'dose_um' for the dose (in µM), 'compound' for the"),
+        ("well,treatment,Concentration (nM)", "B3,x,3", "'concentration (nm)' for the dose (in nM"),
         ("Metadata_Well,Metadata_Drug,Metadata_Dose", "B03,x,3", "'metadata_well' for the well, "),
         ("well;drug;conc", "B3;x;3", "'conc' for the dose."),
         ("Well ID\tDrug Name\tfinal conc. [µg/mL]", "B3\tx\t3", "for the dose (in µg/ml)"),

@@ -123,6 +123,16 @@ def test_images_of_one_file_are_told_apart() -> None:
         matched(table, hr)
 
 
+def test_hr_cells_whose_cell_has_no_value_are_not_counted() -> None:
+    table = plate()
+    hr = recorded(table, [0, 1, 2, 3, 14, 15, 40, 77])
+    table.loc[table[WELL] == "A01", RATIO] = [np.nan] * 3 + [1.0] + [np.nan] * 6
+    means, _ = means_table(table, {}, hr)
+    first = means[(means["Mean_Of"] == "well") & (means[WELL] == "A01")].iloc[0]
+    assert (first["Count_Cells"], first["Count_HRCells"]) == (1, 1)
+    assert (means["Count_HRCells"] <= means["Count_Cells"]).all()
+
+
 def test_files_of_one_cell_need_no_places() -> None:
     table = plate(1)
     table[[X, Y]] = np.nan

@@ -411,7 +411,7 @@ def test_channels_are_found_by_name_else_by_place() -> None:
             {},
             (
                 "a.tif has images of 7 x 7 pixels, which 6 times upsampled are not of the size of "
-                "those of b.tif (48 x 48)."
+                "those of b.tif (48 x 48); give images of the same cells, or another factor."
             ),
         ),
         (

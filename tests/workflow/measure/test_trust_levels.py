@@ -114,7 +114,22 @@ def test_a_correction_holds_for_other_cells_and_is_named(trust: Trust) -> None:
     assert corrected == pytest.approx(0.9, abs=0.08)
     (how,) = set(sr["Metadata_Interval"])
     assert how.startswith("5 samples, corrected (split-conformal, ")
-    assert how.endswith(" cells of cells)")
+    # All areas of these cells are the same, so that there is nothing to correct.
+    assert how.endswith(" cells of cells); not corrected: Nuclei_AreaShape_Area")
+
+
+def test_measurements_without_a_correction_are_named(trust: Trust) -> None:
+    other = Case(2)
+    some = tuple(one for one in trust.corrections if one.column != LOG2)
+    sr, _ = log2_of(other, with_trust(other.record, trust.model_copy(update={"corrections": some})))
+    (how,) = set(sr["Metadata_Interval"])
+    assert how.endswith(f" cells of cells); not corrected: Nuclei_AreaShape_Area, {LOG2}")
+    none = trust.model_copy(update={"corrections": ()})
+    sr, _ = log2_of(other, with_trust(other.record, none))
+    (how,) = set(sr["Metadata_Interval"])
+    assert how == (
+        "5 samples, uncorrected: no correction, as the bundle has none of these measurements"
+    )
 
 
 def test_what_corrected_intervals_hold_is_in_the_record_of_a_table(

@@ -102,6 +102,7 @@ def test_cells_that_cannot_be_searched_are_skipped(
         ((3, 8, 8), "needs 2 channels .nucleus, protein.: its first axis of 3 is not"),
         ((1, 2, 7, 7), "7 x 7 pixels, which no scale factor brings to the 32 x 32"),
         ((1, 2, 8, 16), "8 x 16 pixels, which no scale factor"),
+        ((1, 2, 32, 32), "tiny: these seem to be HR or SR images already; give LR crops of 16 x"),
         ((1, 2, 16, 16), "the scale factor must be 2, not 4"),
         ((2, 0, 8), "is empty"),
         ((2, 2, 2, 2, 2, 2), "a single cell is .channel, y, x."),
@@ -214,7 +215,12 @@ def test_pixels_of_another_size_than_the_bundles_are_told() -> None:
     assert embedded.manifest.pixel_size_um == 0.325
     assert doubt(None) == doubt(5.2) == doubt(5.0) == ""
     assert doubt(0.325) == (
-        "The image's pixels are 0.325 µm wide, and those of the bundle golgi-simulated-128 at 16x "
+        "The image's pixels are 0.325 µm wide, as those of HR images of the bundle "
+        "golgi-simulated-128, and not 5.2 µm as of LR images at 16x: it seems to be an HR image; "
+        "give an LR one, or correct the pixel size."
+    )
+    assert doubt(1.0) == (
+        "The image's pixels are 1 µm wide, and those of the bundle golgi-simulated-128 at 16x "
         "5.2 µm: its cells are not as large in pixels as those that the bundle knows; resample "
         "them, or correct the pixel size."
     )

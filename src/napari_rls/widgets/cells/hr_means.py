@@ -13,6 +13,8 @@ from napari_rls.widgets.common.state import Level, Message
 if TYPE_CHECKING:
     import pandas as pd
 
+    from napari_rls.measure.cells import MeasureSettings
+
 # pandas and scikit-image take a second to import: jobs do so in their thread.
 
 
@@ -25,12 +27,17 @@ class CorrectedTable:
     problem: str = ""
 
 
-def why_no_hr_cells(path: Path) -> str:
-    """Return in a sentence why a file cannot be HR cells, "" if it can."""
-    from napari_rls.workflow.measure.hr_cells import read_hr_cells
+def why_no_hr_cells(path: Path, settings: MeasureSettings | None) -> str:
+    """Return in a sentence why a file cannot be HR cells, "" if it can.
+
+    ``settings`` are those of the measurement, if they are known.
+    """
+    from napari_rls.workflow.measure.hr_cells import check_hr_channels, read_hr_cells
 
     try:
-        read_hr_cells([path])
+        stacks = read_hr_cells([path])
+        if settings is not None:
+            check_hr_channels(stacks, settings)
     except InputError as error:
         return str(error)
     return ""

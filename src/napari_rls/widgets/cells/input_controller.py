@@ -24,7 +24,7 @@ from napari_rls.widgets.common.state import Level, Message, Phase
 from napari_rls.widgets.common.viewer_controller import ViewerController
 from napari_rls.widgets.common.worker import NewsT
 from napari_rls.workflow.cells.stack import fitting_factor
-from napari_rls.workflow.cells.usable import check_fit, check_size, unusable_cells
+from napari_rls.workflow.cells.usable import check_fit, check_size, scale_doubt, unusable_cells
 
 if TYPE_CHECKING:
     from napari.utils.events import Event
@@ -194,7 +194,9 @@ class InputController(ViewerController[NewsT]):
         state.reading = reading.text
         said = reading.warnings
         try:
-            check_fit(outline(state.inputs, state.manifest), state.manifest, state.settings.factor)
+            blank, factor = outline(state.inputs, state.manifest), state.settings.factor
+            check_fit(blank, state.manifest, factor)
+            said += filter(None, [scale_doubt(blank.pixel_size_um, state.manifest, factor)])
         except InputError as error:
             state.obstacle = f"{error}{self._hint(state.inputs)}"
             said.insert(0, state.obstacle)

@@ -30,10 +30,15 @@ def describe_reached(collector: Collector) -> str:
     """Return how many cells were finished and, if not all were, how many begun, and when."""
     total, took = len(collector.cells), f"in {collector.seconds:.1f} s"
     if not collector.reached:
-        return "no SR image was reached"
+        return "nothing was computed yet, so that there is no SR image"
     if collector.complete:
         return f"{collector.finished} of {total} cells {took}"
     begun = collector.reached - collector.finished
+    if not collector.finished:
+        return (
+            f"none of {count_cells(total)} was finished, {took}; images of the {begun} that the "
+            "search had begun are on their way, and no result"
+        )
     return f"{collector.finished} of {total} cells finished, {begun} more begun, {took}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from napari_rls.errors import InputError, SettingsError
+from napari_rls.errors import InputError, SettingsError, called
 from napari_rls.files.json_file import first_fault
 from napari_rls.measure.lr_nuclei import LrNucleusSettings
 from napari_rls.search.optics import Optics
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from napari_rls.widgets.fields.planes_job import Read
     from napari_rls.workflow.cells.reading import Reading
     from napari_rls.workflow.cells.stack import CellStack
+
+CALLED = {name: f'"{field.title}"' for name, field in Optics.model_fields.items()}
+"""What the dock calls the settings of the optics."""
 
 LARGEST = 4e9
 """Bytes of the SR fields that the window shows."""
@@ -100,6 +103,10 @@ class FieldChoice(InputController[News]):
         self.state.noise = text
         self.check()
 
+    def _say(self, text: str, level: Level = Level.INFO) -> None:
+        """Say something, with what the dock calls the settings."""
+        super()._say(called(text, CALLED), level)
+
     def _noise(self) -> NoiseModel | None:
         assert self.state.manifest is not None
         return parse_noise(self.state.noise, len(self.state.manifest.channels), "The noise")
@@ -130,7 +137,7 @@ class FieldChoice(InputController[News]):
             self._noise()
             said += self._doubts(ratio)
         except (InputError, SettingsError) as error:
-            state.obstacle = str(error)
+            state.obstacle = called(str(error), CALLED)
             said.insert(0, state.obstacle)
         if state.settings.lambda_w and manifest.flow_doubt:
             said.append(manifest.flow_doubt)

@@ -25,6 +25,7 @@ from napari_rls.widgets.fields.result_jobs import TableJob, TableNews
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points
 
+    from napari_rls.measure.cells import MeasureSettings
     from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.fields.field_layers import FieldLayers
     from napari_rls.workflow.fields.field_result import FieldResult
@@ -82,12 +83,22 @@ class FieldTable(FieldChoice):
 
     def choose_hr_cells(self, path: Path | None) -> None:
         """Correct means by HR images of a few of the cells when measuring, or not."""
-        if path is not None and (why := why_no_hr_cells(path)):
+        if path is not None and (why := why_no_hr_cells(path, self._measurement)):
             self._say(why, Level.ERROR)
             return
         self.state.hr_cells = path
         measured = path is not None and self.state.measured is not None
         self._say("Measure again to correct means by HR cells." if measured else "")
+
+    @property
+    def _measurement(self) -> MeasureSettings | None:
+        """How cells will be measured, if the bundle tells it."""
+        from napari_rls.workflow.measure.measure_settings import measure_settings
+
+        manifest = self.state.manifest
+        if manifest is None or not manifest.measurement:
+            return None
+        return measure_settings(None, None, {}, dict(manifest.measurement))
 
     def export(self, path: Path) -> None:
         """Write the table of the field's cells and its record, and corrected means beside it."""

@@ -122,7 +122,7 @@ class MeasureChoice(ViewerController[MeasureNews]):
 
     def choose_hr_cells(self, path: Path | None) -> None:
         """Correct means by HR images of a few of the cells, or not."""
-        if path is not None and (why := why_no_hr_cells(path)):
+        if path is not None and (why := why_no_hr_cells(path, self.state.settings)):
             self._say(why, Level.ERROR)
             return
         self.state.hr_cells = path

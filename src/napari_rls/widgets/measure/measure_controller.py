@@ -49,8 +49,11 @@ class MeasureController(MeasureChoice):
 
     _began = 0.0
     _showing: Iterator[None] | None = None
-    _measured: MeasuredImages | None = None
-    _changed_since = False
+    _shown: MeasuredImages | None = None
+    """The images of which the table is."""
+
+    _taken: MeasuredImages | None = None
+    """Those that the run that is on measures."""
 
     # -- a measurement -----------------------------------------------------------------
 
@@ -68,17 +71,26 @@ class MeasureController(MeasureChoice):
         self._watch(images)
         self._work_on(MeasureJob(sets, images, settings, *given))
 
-    def _watch(self, images: Images) -> None:
-        """Say it when the images are no longer those that are measured."""
-        if self._measured is not None:
-            self._measured.undo()
-        self._changed_since = False
-        self._measured = MeasuredImages(images, self._images_changed)
+    def _watch(self, images: Images | None) -> None:
+        """Look whether images that are being measured change; None for none any more."""
+        if self._taken is not None:
+            self._taken.undo()
+        self._taken = None if images is None else MeasuredImages(images, self._images_changed)
 
     def _images_changed(self) -> None:
-        self._changed_since = True
-        if self.state.result is not None and self._showing is None:
-            self._say(CHANGED, Level.WARNING)
+        if self._is_of_before and self._showing is None:
+            self._say("")
+
+    @property
+    def _is_of_before(self) -> bool:
+        """Whether the images of which the table is have changed since they were measured."""
+        return self._shown is not None and self._shown.are_others
+
+    def _say(self, text: str, level: Level = Level.INFO) -> None:
+        """Say something, and that images have changed for as long as the table is of before."""
+        if self._is_of_before and level is Level.INFO:
+            level = Level.WARNING
+        super()._say(" ".join(filter(None, (text, CHANGED if self._is_of_before else ""))), level)
 
     def _receive(self, news: MeasureNews) -> None:
         if news.result is None or news.labels is None:
@@ -91,9 +103,15 @@ class MeasureController(MeasureChoice):
             self._soon(self._show_next)
 
     def _conclude(self, outcome: RunOutcome, why: str, level: Level) -> None:
+        if outcome is RunOutcome.DONE:
+            if self._shown is not None:
+                self._shown.undo()
+            self._shown, self._taken = self._taken, None
+        self._watch(None)
+        before = "what was measured before stays" if self.state.result else "nothing was measured"
         usual = {
             RunOutcome.DONE: "Showing what was measured.",
-            RunOutcome.CANCELLED: "Cancelled: what was measured before stays.",
+            RunOutcome.CANCELLED: f"Cancelled: {before}.",
         }
         self._say(why or usual.get(outcome, ""), level)
 
@@ -126,8 +144,7 @@ class MeasureController(MeasureChoice):
             said, warned = describe_means(state.means)
             warned |= bool(state.result.record["warnings"])
             parts = (describe(state.result, time.monotonic() - self._began), said)
-            text = " ".join(filter(None, (*parts, CHANGED if self._changed_since else "")))
-            self._say(text, Level.WARNING if warned or self._changed_since else Level.INFO)
+            self._say(" ".join(filter(None, parts)), Level.WARNING if warned else Level.INFO)
         self._showing = None
         self._rest()
 
@@ -138,9 +155,9 @@ class MeasureController(MeasureChoice):
     def close(self) -> None:
         """End the run; the layers and their link with the selection stay."""
         self._showing = None
-        if self._measured is not None:
-            self._measured.undo()
         super().close()
+        if self._shown is not None:
+            self._shown.undo()
         self._rest()
 
     # -- the table ---------------------------------------------------------------------
@@ -162,7 +179,7 @@ class MeasureController(MeasureChoice):
         if isinstance(news, Exception):
             self._say(explain(news, "saving of the table"), Level.ERROR)
         else:
-            self.state.message = news.message
+            self._say(news.message.text, news.message.level)
 
     def _saving_ended(self) -> None:
         self.state.saving = False

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class MeasuredImages:
     """Tells the first change of any layer that was measured, until :meth:`undo`.
 
+    ``are_others`` tells from then on that they have changed.
+
     Parameters
     ----------
     images
@@ -25,6 +27,7 @@ class MeasuredImages:
     def __init__(self, images: Images, changed: Callable[[], None]) -> None:
         self._layers = _layers_of(images)
         self._changed = changed
+        self.are_others = False
         for layer in self._layers:
             layer.events.data.connect(self._tell)
 
@@ -36,6 +39,7 @@ class MeasuredImages:
 
     def _tell(self, _event: Any = None) -> None:
         self.undo()
+        self.are_others = True
         self._changed()
 
 

@@ -81,6 +81,7 @@ class Wish:
         from napari_rls.evaluation.agreement import coverage, interval_columns
         from napari_rls.evaluation.held_out import held_out
         from napari_rls.evaluation.reliability_plot import reliability_plot
+        from napari_rls.workflow.measure.plate_columns import dose_unit
 
         table, column, names = self.table, self.column, self.names
         chosen = [names[cell] for cell in self.selected]
@@ -88,7 +89,8 @@ class Wish:
         if self.kind == CONDITIONS:
             return plots.box_plot(table, column, self.pair, highlight=chosen, look=look)
         if self.kind == DOSES:
-            return plots.dose_response_plot(table, column, highlight=chosen, look=look)
+            unit = dose_unit(self.record)
+            return plots.dose_response_plot(table, column, highlight=chosen, look=look, unit=unit)
         if self.kind == AGREEMENT:
             return plots.agreement_plot(table, column, reference, chosen, look, self.columns)
         if self.kind == HELD_OUT:

@@ -234,7 +234,8 @@ def _cells(
     if len(stack.channels) != len(manifest.channel_names):
         raise InputError(
             f"{path.name} has {len(stack.channels)} channels but the bundle {manifest.name} needs "
-            f"{len(manifest.channel_names)} ({', '.join(manifest.channel_names)})."
+            f"{len(manifest.channel_names)} ({', '.join(manifest.channel_names)}); give images of "
+            "these channels, or another bundle."
         )
     # Files without names of channels have them in the bundle's order.
     stack = replace(stack, channels=manifest.channel_names)

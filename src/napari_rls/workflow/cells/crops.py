@@ -64,7 +64,8 @@ def cut_crops(
     height, width = field.data.shape[-2:]
     if size < 1 or size > min(height, width):
         raise InputError(
-            f"{field.name} has {height} x {width} pixels, too few for crops of {size} x {size}."
+            f"{field.name} has {height} x {width} pixels, too few for crops of {size} x {size}; "
+            "give a smaller size, or whole fields."
         )
     known = field.crops[0].well if field.crops else ""
     well, condition = known or well_of(field.name), ""
@@ -106,7 +107,10 @@ def join(stacks: Sequence[CellStack], name: str) -> CellStack:
         If there is no cell, or the stacks do not match.
     """
     if not any(len(stack) for stack in stacks):
-        raise InputError("No nucleus was found whose crop lies fully inside its field.")
+        raise InputError(
+            "No nucleus was found whose crop lies fully inside its field; look at the channel of "
+            "nuclei and at how they are found, or give a smaller size."
+        )
     first = stacks[0]
     for other in stacks[1:]:
         for what, mine, its in (

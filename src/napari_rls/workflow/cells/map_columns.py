@@ -42,6 +42,18 @@ _UNIT = re.compile(
 )
 
 
+_WRITTEN = {
+    "pm": "pM",
+    "nm": "nM",
+    "mm": "mM",
+    "m": "M",
+    "molar": "M",
+    "percent": "%",
+    **dict.fromkeys(("um", "µm", "μm"), "µM"),
+}
+"""How units of doses are written; names of columns are in lower case."""
+
+
 @dataclass(frozen=True)
 class Meanings:
     """What columns are taken for.
@@ -136,9 +148,22 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", _UNIT.sub("", name.removeprefix(_PREFIX)))
 
 
+def unit_of(name: str) -> str:
+    """Return the unit that the name of a column of doses tells, "" where it tells none.
+
+    Examples
+    --------
+    >>> unit_of("concentration (nm)"), unit_of("dose_um"), unit_of("dose")
+    ('nM', 'µM', '')
+    """
+    found = _UNIT.search(name[-_LONGEST:])
+    unit = shown(found["within"] or found["behind"]) if found else ""
+    return _WRITTEN.get(unit, unit)
+
+
 def _unit(name: str) -> str:
-    found = _UNIT.search(name)
-    return f" (in {shown(found['within'] or found['behind'])})" if found else ""
+    unit = unit_of(name)
+    return f" (in {unit})" if unit else ""
 
 
 def _no_dose(rows: Sequence[Mapping[str, str]], column: str) -> str | None:

@@ -65,6 +65,12 @@ def check_size(stack: CellStack, manifest: Manifest) -> int:
     fitting = fitting_factor(height, width, manifest.hr_size)
     if fitting is None:
         sizes = [manifest.hr_size // f for f in FACTORS if manifest.hr_size % f == 0]
+        if height == width == manifest.hr_size:
+            raise InputError(
+                f"{stack.name} has cells of {height} x {width} pixels, as large as the SR images "
+                f"of the bundle {manifest.name}: these seem to be HR or SR images already; give LR "
+                f"crops of {', '.join(f'{s} x {s}' for s in sizes)} pixels."
+            )
         raise InputError(
             f"{stack.name} has cells of {height} x {width} pixels, which no scale factor brings to "
             f"the {manifest.hr_size} x {manifest.hr_size} of the bundle {manifest.name}; give "
@@ -85,6 +91,12 @@ def scale_doubt(pixel_size_um: float | None, manifest: Manifest, factor: int) ->
     wanted = own * factor
     if abs(pixel_size_um - wanted) <= _TOLERANCE * wanted:
         return ""
+    if abs(pixel_size_um - own) <= _TOLERANCE * own:
+        return (
+            f"The image's pixels are {pixel_size_um:.3g} µm wide, as those of HR images of the "
+            f"bundle {manifest.name}, and not {wanted:.3g} µm as of LR images at {factor}x: it "
+            "seems to be an HR image; give an LR one, or correct the pixel size."
+        )
     return (
         f"The image's pixels are {pixel_size_um:.3g} µm wide, and those of the bundle "
         f"{manifest.name} at {factor}x {wanted:.3g} µm: its cells are not as large in "

@@ -39,6 +39,7 @@ from napari_rls.evaluation.tables import (
 )
 from napari_rls.workflow.cells.wells import listed
 from napari_rls.workflow.fields.finished_fields import FinishedFields
+from napari_rls.workflow.measure.plate_columns import dose_unit
 from napari_rls.workflow.report import html_page as html
 from napari_rls.workflow.report.kind_tables import NAMES, condition_table
 
@@ -59,8 +60,9 @@ def responses(made: FinishedFields) -> Markup:
         drugs = by_drug(table)
     except TableError:
         return _conditions(made)
-    means = _means(made, WELL)
-    return html.joined(_response(drug, rows, column, means) for drug, rows in drugs.items())
+    means, unit = _means(made, WELL), dose_unit(made.record)
+    found = (_response(drug, rows, column, means, unit) for drug, rows in drugs.items())
+    return html.joined(found)
 
 
 def wells(made: FinishedFields) -> Markup:
@@ -241,7 +243,9 @@ def lr_against_sr(made: FinishedFields) -> Markup:
     )
 
 
-def _response(drug: str, rows: pd.DataFrame, column: str, means: pd.DataFrame | None) -> Markup:
+def _response(
+    drug: str, rows: pd.DataFrame, column: str, means: pd.DataFrame | None, unit: str
+) -> Markup:
     title = html.heading(drug) if drug else Markup()
     dosed = with_doses(values_of(rows, column))
     used = dosed["value"].notna() & (dosed[DOSE] > 0) & (dosed[WELL] != "")
@@ -271,7 +275,7 @@ def _response(drug: str, rows: pd.DataFrame, column: str, means: pd.DataFrame | 
     ]
     header = (
         "Hill fit",
-        "EC50",
+        f"EC50 ({unit})" if unit else "EC50",
         "slope",
         "bottom",
         "top",
@@ -283,8 +287,9 @@ def _response(drug: str, rows: pd.DataFrame, column: str, means: pd.DataFrame | 
     return (
         title
         + html.figure(
-            dose_response_plot(rows, column, look=LOOK, means=means).figure,
-            f"Means of wells of {column} against the dose of the plate map, in its unit. Curve: "
+            dose_response_plot(rows, column, look=LOOK, means=means, unit=unit).figure,
+            f"Means of wells of {column} against the dose of the plate map, in "
+            f"{unit or 'its unit, which it does not tell'}. Curve: "
             "bottom + (top - bottom) / (1 + (EC50 / dose)^slope), fitted to them where it can be; "
             f"dotted: EC50, shaded: its 95 % interval.{shown}",
         )

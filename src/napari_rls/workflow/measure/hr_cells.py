@@ -79,6 +79,18 @@ def read_hr_cells(files: Sequence[Path]) -> list[CellStack]:
     return [read_stack(file) for file in files]
 
 
+def check_hr_channels(stacks: Sequence[CellStack], settings: MeasureSettings) -> None:
+    """Check that HR cells have the channels that are measured.
+
+    Raises
+    ------
+    InputError
+        If one is missing, or nothing tells which is meant.
+    """
+    for stack in stacks:
+        _channels(stack, settings)
+
+
 def measure_hr_cells(stacks: Sequence[CellStack], settings: MeasureSettings) -> HrCells:
     """Measure HR cells as the cells of a table were.
 
@@ -167,6 +179,12 @@ def _channels(
     stack: CellStack, settings: MeasureSettings
 ) -> tuple[list[ImageSet], MeasureSettings, tuple[int, int]]:
     """Return HR cells to measure, how, and where the DNA and the signal channel are."""
+    needed = settings.of.channels
+    if len(stack.channels) < len(needed):
+        raise InputError(
+            f"{stack.name} has 1 channel ({stack.channels[0]}), and {len(needed)} are measured "
+            "(DNA and signal): it cannot correct what is measured; give HR cells of all channels."
+        )
     # Channels may be called otherwise in the HR file, and are looked for as in any other.
     here = {
         role: getattr(settings, role)

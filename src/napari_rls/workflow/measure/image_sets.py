@@ -102,7 +102,8 @@ def _upsampled(images: ImageSet, target: CellStack | None, factor: int | None) -
     if target is not None and (height * factor, width * factor) != target.data.shape[-2:]:
         raise InputError(
             f"{stack.name} has images of {_size(stack)} pixels, which {factor} times upsampled are "
-            f"not of the size of those of {target.name} ({_size(target)})."
+            f"not of the size of those of {target.name} ({_size(target)}); give images of "
+            "the same cells, or another factor."
         )
     if factor == 1:
         return images

@@ -191,7 +191,8 @@ def _means(
     )
     for k, name in enumerate(present):
         own = (rows[level] == name).to_numpy()
-        recorded = true[own & np.isfinite(true)]
+        # An HR cell corrects nothing where its cell in the table has no value.
+        recorded = true[own & used & np.isfinite(true)]
         alone = interval_of_mean(recorded)
         count = rows.loc[own & used, WELL].nunique()
         assert found is not None

@@ -51,7 +51,12 @@ from napari_rls.workflow.measure.image_sets import ImageSet, at_one_size, find_c
 from napari_rls.workflow.measure.offsets import untold_offsets
 from napari_rls.workflow.measure.rows import Rows, rows_of
 from napari_rls.workflow.measure.table_origin import LEFT_OPEN_KEY, table_record
-from napari_rls.workflow.measure.trust_levels import Known, judge_cells, known_of, told_reliability
+from napari_rls.workflow.measure.trust_levels import (
+    interval_text,
+    judge_cells,
+    known_of,
+    told_reliability,
+)
 from napari_rls.workflow.super_resolve.result import FAILED_STATUS, UNFINISHED_STATUS
 
 SATURATION_KEY = "saturation"
@@ -155,7 +160,7 @@ def measure(
         held = told_reliability(applied, columns, one.stack.pixel_size_um)
         opened = shares_left_open(_drawn(draws, columns))
         told.append({LEFT_OPEN_KEY: opened, RELIABILITY_KEY: held})
-        interval = _interval_text(count - 1, known)
+        interval = interval_text(count - 1, known, columns)
         frames.append(_frame(one, rows, cells, values, interval, known.domain))
     table = pd.concat(frames, ignore_index=True)
     record = table_record(sets, settings, channels, plate_map, factor)
@@ -386,14 +391,3 @@ def _frame(
             FLAGS: named,
         }
     )
-
-
-def _interval_text(samples: int, known: Known) -> str:
-    """Return how the intervals of a row were made; one sample makes none."""
-    if samples < 2:
-        return ""
-    drawn = f"{samples} samples"
-    if not known.corrections:
-        return f"{drawn}, uncorrected: no correction, as {known.why_not}"
-    cells = max(correction.cells for correction in known.corrections.values())
-    return f"{drawn}, corrected (split-conformal, {cells} cells of {known.data})"

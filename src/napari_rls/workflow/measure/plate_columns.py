@@ -13,12 +13,27 @@ from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.measure.columns import CONDITION, DOSE, FILE, IDENTITY, WELL
 from napari_rls.measure.dictionary import COLUMNS_KEY, stored_columns
+from napari_rls.workflow.cells.map_columns import unit_of
 from napari_rls.workflow.cells.plate_map import PlateMap, condition_of, guessed_wells
 from napari_rls.workflow.cells.reading import WELLS_KEY
 from napari_rls.workflow.cells.wells import unsure_wells, wells_of_record, wells_record
 
 MAP_KEY = "plate_map"
 """Key of a table's record: the plate map, None without one."""
+
+
+def dose_unit(record: Mapping[str, Any]) -> str:
+    """Return the unit of a table's doses, "" where its plate map tells none.
+
+    Parameters
+    ----------
+    record
+        How the table was made.
+    """
+    origin = record.get(MAP_KEY)
+    taken = origin.get("taken") if isinstance(origin, Mapping) else None
+    column = taken.get("dose", "") if isinstance(taken, Mapping) else ""
+    return unit_of(column) if isinstance(column, str) else ""
 
 
 def plate_columns(

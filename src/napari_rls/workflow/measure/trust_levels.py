@@ -77,8 +77,30 @@ def known_of(record: Mapping[str, Any], settings: MeasureSettings) -> Known:
     data = next((one.data for one in (trust, of_search) if one is not None), "")
     if trust is None or why_not:
         return Known({}, why_not, data, domain)
+    if not trust.corrections:
+        return Known({}, "the bundle has none of these measurements", data, domain)
     by_column = {correction.column: correction for correction in trust.corrections}
     return Known(by_column, "", data, domain)
+
+
+def interval_text(samples: int, known: Known, columns: Mapping[str, Measurement]) -> str:
+    """Return how the intervals of a row were made; one sample makes none.
+
+    The meaning of the column of these texts explains each.
+    """
+    if samples < 2:
+        return ""
+    drawn = f"{samples} samples"
+    if not known.corrections:
+        return f"{drawn}, uncorrected: no correction, as {known.why_not}"
+    cells = max(correction.cells for correction in known.corrections.values())
+    without = [
+        name
+        for name, column in columns.items()
+        if not column.micrometres and name not in known.corrections
+    ]
+    left = f"; not corrected: {', '.join(without)}" if without else ""
+    return f"{drawn}, corrected (split-conformal, {cells} cells of {known.data}){left}"
 
 
 def trust_of(record: Mapping[str, Any], depends: Collection[str]) -> tuple[Trust | None, str]:
