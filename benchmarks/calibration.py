@@ -94,7 +94,11 @@ def main() -> None:
     shares = shares_nearer(draws[:, known], true[known], np.random.default_rng(options.seed))
     ranks = np.bincount((shares * len(draws)).round().astype(int), minlength=len(draws) + 1)
     off = np.abs(ranks.cumsum() / ranks.sum() - np.arange(1, len(ranks) + 1) / len(ranks)).max()
-    print(f"TARP of all {true.shape[1]}: {known.sum()} cells, largest difference {off:.3f}")
+    chance = stats.chisquare(ranks).pvalue
+    print(
+        f"TARP of all {true.shape[1]}: {known.sum()} cells, shares of samples that are nearer "
+        f"{ranks}, p {chance:.3f}, largest difference {off:.3f}"
+    )
 
 
 if __name__ == "__main__":
