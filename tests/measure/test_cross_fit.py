@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from napari_rls.errors import TableError
 from napari_rls.evaluation.held_out import CORRECTED, DRAWN, held_out, told_levels
-from napari_rls.evaluation.plots import reliability_plot
+from napari_rls.evaluation.reliability_plot import reliability_plot
 from napari_rls.measure.cross_fit import FOLDS, RELIABILITY_KEY, crossed, folds_of, reliability
 from napari_rls.measure.intervals import LEVELS, fit_correction, interval
 from napari_rls.models.trust import Correction

@@ -106,7 +106,10 @@ def test_pixel_size_and_crop_records_come_along():
         (Inputs(True, (None, None), (None, None)), "Choose the LR layer of the channel nucleus."),
         (one_layer(lr_cells(channels=1)), "LR has one channel and the bundle tiny needs 2 "),
         (one_layer(lr_cells(size=5)), "no scale factor brings to the 32 x 32"),
-        (one_layer(lr_cells(size=32)), "give nucleus-centred crops of 16 x 16, 8 x 8, 4 x 4"),
+        (
+            one_layer(lr_cells(size=32)),
+            "these seem to be HR or SR images already; give LR crops of 16 x 16, 8 x 8, 4 x 4",
+        ),
         (one_layer(np.zeros((3, 2, 4, 8))), "LR has cells of 4 x 8 pixels"),
         (one_layer(np.zeros((5, 3, 2, 4, 4))), "a stack of cells is (N, channel, y, x)"),
         (one_layer(lr_cells(), channels=(1, 1)), "nucleus and protein are set to the same channel"),
