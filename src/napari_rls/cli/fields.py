@@ -12,7 +12,7 @@ import typer
 from pydantic import Field, create_model
 
 from napari_rls.cli.measure import CHOICES, known_assay
-from napari_rls.cli.options import build, given, options_of, search_settings
+from napari_rls.cli.options import build, given, hr_cells_option, options_of, search_settings
 from napari_rls.cli.reporting import (
     FAILED,
     WRONG_USAGE,
@@ -126,14 +126,7 @@ def fields(
     ] = None,
     hr_cells: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--hr-cells",
-            metavar="FILE",
-            show_default=False,
-            help="HR crops of a few of the cells, cut from HR images of the same fields: means of "
-            "wells and conditions are corrected by them, into OUT/cells_means.csv and the page. "
-            "A finished run can be given them later.",
-        ),
+        hr_cells_option("OUT/cells_means.csv and the page; a finished run can be given them later"),
     ] = None,
     channels: Annotated[
         str,

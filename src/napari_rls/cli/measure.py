@@ -10,7 +10,7 @@ import typer
 from pydantic import create_model
 from rich.progress import TimeRemainingColumn
 
-from napari_rls.cli.options import given, options_of
+from napari_rls.cli.options import given, hr_cells_option, options_of
 from napari_rls.cli.reporting import (
     FAILED,
     WRONG_USAGE,
@@ -138,13 +138,7 @@ def measure(
     ] = None,
     hr_cells: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--hr-cells",
-            metavar="FILE",
-            show_default=False,
-            help="HR crops of a few of the cells: the means of wells and conditions are corrected "
-            "by them, into NAME_means.csv beside the table.",
-        ),
+        hr_cells_option("NAME_means.csv beside the table"),
     ] = None,
     settings_file: MeasureFile = None,
     overwrite: Annotated[

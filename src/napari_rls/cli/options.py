@@ -94,6 +94,17 @@ def options_of(
     return decorate
 
 
+def hr_cells_option(where: str) -> Any:
+    """Return the option of HR cells, by which means are corrected; ``where`` to write these."""
+    return typer.Option(
+        "--hr-cells",
+        metavar="FILE",
+        show_default=False,
+        help="HR crops of a few of the cells: the means of wells and conditions are corrected by "
+        f"them, into {where}.",
+    )
+
+
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given."""
     return {name: value for name, value in options.items() if value is not None}
