@@ -49,6 +49,7 @@ from napari_rls.workflow.cells.wells import wells_record
 from napari_rls.workflow.measure.image_order import doubts
 from napari_rls.workflow.measure.image_sets import ImageSet, at_one_size, find_channels
 from napari_rls.workflow.measure.offsets import untold_offsets
+from napari_rls.workflow.measure.outside_samples import outside_samples
 from napari_rls.workflow.measure.rows import Rows, rows_of
 from napari_rls.workflow.measure.table_origin import LEFT_OPEN_KEY, table_record
 from napari_rls.workflow.measure.trust_levels import (
@@ -171,6 +172,7 @@ def measure(
         *doubts(images, channels),
         *untold_offsets(images, channels, settings),
         *_interrupted(table, sets),
+        *outside_samples(table, settings),
     ]
     record[WELLS_KEY] = wells_record(rows.wells)
     record[COLUMNS_KEY] = stored_columns(settings, table.columns)
