@@ -255,6 +255,7 @@ def test_dose_zero_is_the_bottom() -> None:
         (plate(ec50=500, slope=1, noise=0.001), r"EC50 above the highest dose \(100\)", False),
         (plate(ec50=0.02, slope=2, noise=0.0005), r"EC50 below the lowest dose \(0.1\)", False),
         (plate(top=1.0, noise=0.1), "no response to the dose", False),
+        (plate(noise=0.15, doses=DOSES[:5], wells=1), "too few wells to tell a response", False),
         (plate(top=1.0, noise=0.0), "no response to the dose", False),
         (plate(doses=(0, 1, 10)), "fewer than 4 doses", False),
         (plate(doses=(0, 1, 3, 10), wells=1), "fewer than 5 wells", False),

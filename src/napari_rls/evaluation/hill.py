@@ -34,6 +34,10 @@ PLATEAU = 0.8
 FEWEST_DOSES = 4
 FEWEST_WELLS = 5
 
+ENOUGH_FREE = 3
+"""Wells beyond the four parameters of a curve, below which a test that finds no response says
+little: with one of them it asks for an R2 above 0.998."""
+
 Floats = NDArray[np.float64]
 
 
@@ -136,7 +140,9 @@ def _describe(doses: Floats, values: Floats, level: float) -> dict[str, Any]:
     r2 = 1 - fit.squares / total
     free = len(values) - 4
     if not _responds(total, fit.squares, free):
-        return nothing | {"r2": r2, "problem": "no response to the dose"}
+        few = free < ENOUGH_FREE
+        problem = "too few wells to tell a response" if few else "no response to the dose"
+        return nothing | {"r2": r2, "problem": problem}
     found = {"slope": fit.slope, "bottom": fit.bottom, "top": fit.top, "r2": r2}
     ec50 = 10**fit.log_ec50
     if ec50 > positive.max():
