@@ -559,6 +559,15 @@ def test_hr_cells_correct_the_means_of_a_field(viewer, dock, qtbot, tmp_path):
     written = pd.read_csv(tmp_path / "cells_means.csv")
     assert written.Count_HRCells.iloc[0] == 6
     assert set(pd.read_csv(tmp_path / "cells.csv").Metadata_File) == {"B03_LR8x.ome.tif"}
+    # Means are of the file that is chosen: without it there are none.
+    dock.hr_cells.remove.native.click()
+    assert not dock.results.isTabVisible(1)
+    dock.controller.export(tmp_path / "without.csv")
+    assert (tmp_path / "without.csv").is_file()
+    assert not (tmp_path / "without_means.csv").exists()
+    dock.hr_cells.chosen.emit(tmp_path / "few.ome.tif")
+    click(qtbot, dock, dock.measure)
+    assert dock.results.isTabVisible(1)
     click(qtbot, dock, dock.run)
     assert dock.results.isHidden()
     assert dock.state.means is None

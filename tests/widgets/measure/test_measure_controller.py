@@ -246,6 +246,10 @@ def test_hr_cells_correct_means_that_are_shown_and_saved(bench, tmp_path):
     bench.thread.finish()
     assert "cells_means.csv" in bench.said
     assert (tmp_path / "cells_means.csv").is_file()
+    bench.controller.choose_hr_cells(None)
+    assert bench.state.means is None
+    bench.controller.choose_hr_cells(hr)
+    assert bench.said == "Measure again to correct means by HR cells."
     write_hr(hr, [1, 2], ["B01", "B02"])
     bench.measure()
     assert bench.state.message.level is Level.WARNING

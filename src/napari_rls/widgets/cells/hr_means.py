@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from napari_rls.measure.cells import MeasureSettings
 
+AGAIN = "Measure again to correct means by HR cells."
+"""What to do once HR cells are chosen of cells that are measured already."""
+
 # pandas and scikit-image take a second to import: jobs do so in their thread.
 
 

@@ -209,6 +209,7 @@ class FieldWidget(InputDock):
             (events.every, self._show_planes),
             (events.measured, self._show_measured),
             (events.hr_cells, self._show_hr_cells),
+            (events.means, self._show_means),
             (events.psf, self._show_psf),
             (events.selected, self.table.select_cells),
         )
@@ -262,15 +263,18 @@ class FieldWidget(InputDock):
 
     def _show_measured(self) -> None:
         measured = self.state.measured
-        means = None if self.state.means is None else self.state.means.table
         self.results.setVisible(measured is not None)
+        self._show_means()
+        if measured is not None:
+            columns = columns_of(measured.table, measured.record)
+            self.table.table.show_table(measured.table, columns, "SR")
+
+    def _show_means(self) -> None:
+        means = None if self.state.means is None else self.state.means.table
         self.results.setTabVisible(MEANS_TAB, means is not None)
         there(self.results.tabBar()).setVisible(means is not None)
         if means is not None:
             self.means.show_means(means, str(means["Measurement"].iloc[0]))
-        if measured is not None:
-            columns = columns_of(measured.table, measured.record)
-            self.table.table.show_table(measured.table, columns, "SR")
         self._show_phase()
 
     def _allow(self, busy: str) -> None:

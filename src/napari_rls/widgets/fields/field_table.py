@@ -11,7 +11,12 @@ import numpy as np
 
 from napari_rls.errors import InputError
 from napari_rls.measure.columns import FLAGS
-from napari_rls.widgets.cells.hr_means import describe_means, save_with_means, why_no_hr_cells
+from napari_rls.widgets.cells.hr_means import (
+    AGAIN,
+    describe_means,
+    save_with_means,
+    why_no_hr_cells,
+)
 from napari_rls.widgets.cells.label_layers import LabelLayers, LabelledPart
 from napari_rls.widgets.cells.run_words import count_cells
 from napari_rls.widgets.common.state import Level, RunOutcome, RunProgress
@@ -86,9 +91,9 @@ class FieldTable(FieldChoice):
         if path is not None and (why := why_no_hr_cells(path, self._measurement)):
             self._say(why, Level.ERROR)
             return
-        self.state.hr_cells = path
-        measured = path is not None and self.state.measured is not None
-        self._say("Measure again to correct means by HR cells." if measured else "")
+        # Means are those of the file that is shown, or none.
+        self.state.hr_cells, self.state.means = path, None
+        self._say(AGAIN if path is not None and self.state.measured is not None else "")
 
     @property
     def _measurement(self) -> MeasureSettings | None:

@@ -15,7 +15,7 @@ from napari_rls.errors import InputError
 from napari_rls.files.whole_file import whole_file
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.search.settings import first_problem
-from napari_rls.widgets.cells.hr_means import why_no_hr_cells
+from napari_rls.widgets.cells.hr_means import AGAIN, why_no_hr_cells
 from napari_rls.widgets.cells.layer_facts import layer_crops, layer_wells
 from napari_rls.widgets.common.memory import remember
 from napari_rls.widgets.common.state import Level
@@ -125,8 +125,9 @@ class MeasureChoice(ViewerController[MeasureNews]):
         if path is not None and (why := why_no_hr_cells(path, self.state.settings)):
             self._say(why, Level.ERROR)
             return
-        self.state.hr_cells = path
-        self._say("")
+        # Means are those of the file that is shown, or none.
+        self.state.hr_cells, self.state.means = path, None
+        self._say(AGAIN if path is not None and self.state.result is not None else "")
 
     def _note_names(self) -> None:
         """Say what the rows and columns will be called by names of files and of channels.
