@@ -472,8 +472,17 @@ def test_a_finished_run_gets_means_corrected_by_hr_cells(with_hr: Path, tmp_path
     again = ("--out", tmp_path / "b.csv", "--hr-cells", with_hr / "few.ome.tif")
     told = run("measure", cells, *again).stderr
     assert "4 of the 8 HR cells of few.ome.tif are not among the SR cells" in told
-    # Without them, those of before are told to be left as they are.
+    # Without them, or with others that are of no use, those of before are told to be left.
     assert "cells_means.csv is of an earlier start" in run(*start).stderr
+    hr = read_stack(with_hr / "few.ome.tif")
+    moved = tuple(replace(crop, x=crop.x + 1000) for crop in hr.crops if crop.x is not None)
+    write_stack(tmp_path / "moved.ome.tif", replace(hr, crops=moved), description="HR")
+    told = run(*start, "--hr-cells", tmp_path / "moved.ome.tif", code=1).stderr
+    assert "are found among the" in told
+    assert "cells_means.csv is of an earlier start, with HR cells, and stays as it is." in told
+    twice = ("--hr-cells", with_hr / "few.ome.tif") * 2
+    told = run("measure", cells, "--out", tmp_path / "c.csv", *twice, code=1).stderr
+    assert "few.ome.tif is given twice as HR cells; give each file once." in told
 
 
 def test_hr_cells_that_cannot_be_of_the_fields_are_told_before_the_search(

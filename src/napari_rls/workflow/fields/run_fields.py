@@ -256,13 +256,11 @@ class RunFields:
     def _corrected(self, made: FinishedFields) -> Generator[FieldsUpdate, None, FinishedFields]:
         """Write the means that HR cells correct, and return what is finished with them."""
         place = self._means[0]
+        earlier = f"{place.name} is of an earlier start, with HR cells, and stays as it is"
         if not self.recorded:
             if not place.exists():
                 return made
-            sentence = (
-                f"{place.name} is of an earlier start, with HR cells, and stays as it is; give "
-                "--hr-cells again to make it anew."
-            )
+            sentence = f"{earlier}; give --hr-cells again to make it anew."
             yield FieldsUpdate(sentence)
             return replace(made, said=(*made.said, sentence))
         try:
@@ -270,6 +268,8 @@ class RunFields:
         except InputError as error:
             # What was measured, and its page, are there all the same.
             sentence = f"Means are not corrected: {error}"
+            if place.exists():
+                sentence += f" {earlier}."
             yield FieldsUpdate(sentence, error=error)
             return replace(made, said=(*made.said, sentence))
         yield from map(FieldsUpdate, record["warnings"])

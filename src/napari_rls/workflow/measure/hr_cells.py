@@ -62,9 +62,11 @@ def read_hr_cells(files: Sequence[Path]) -> list[CellStack]:
     Raises
     ------
     InputError
-        If a file cannot be read or holds SR or LR images.
+        If a file is given twice, cannot be read, or holds SR or LR images.
     """
-    for file in files:
+    for k, file in enumerate(files):
+        if any(file.resolve() == before.resolve() for before in files[:k]):
+            raise InputError(f"{file.name} is given twice as HR cells; give each file once.")
         record = read_record(file)
         if record.get("generated"):
             raise InputError(
@@ -214,7 +216,8 @@ def check_no_light(stacks: Sequence[CellStack], settings: MeasureSettings) -> No
             raise InputError(
                 f"{stack.channels[signal]} of the HR cells of {stack.name} goes down to "
                 f"{least:.4g}, and {offset:.4g} is subtracted from the table's images as no light: "
-                "they have another offset or unit; give HR images in that of the LR images."
+                "they have another offset or unit; give HR images in that of the LR images, or, if "
+                "that is not the LR images' offset, the true camera offset."
             )
 
 
@@ -258,7 +261,7 @@ def matched(table: pd.DataFrame, hr: HrCells, ratio: float | None = None) -> NDA
                 f"Only {count} of the {len(hr.table)} HR cells of {hr.names} are found among the "
                 f"{kind} cells: by the file that they were cut from and their place in it "
                 f"(columns {FILE}, {X}, {Y}); cut crops of both from images of the same fields "
-                "with the same names and known pixel sizes."
+                "with the same names."
             )
     return found
 

@@ -135,10 +135,12 @@ def with_posterior(settings: Settings, manifest: Manifest, *, knows: bool) -> Se
     """
     able = knows and manifest.flow_matching is not None
     if draws_by_flow(settings) and not able:
-        lack = "has none" if manifest.flow_matching is None else "has seen no such LR images"
+        lack, how = "has seen no such LR images", ""
+        if manifest.flow_matching is None:
+            lack, how = "has none", ", or add it by train-flow"
         raise SettingsError(
             f"Images are to be drawn by flow matching, of which the bundle {manifest.name} {lack}; "
-            "choose another method or posterior, or add it by train-flow."
+            f"choose another method or posterior{how}."
         )
     if settings.posterior != "auto":
         return settings
