@@ -25,6 +25,7 @@ from napari_rls.measure.dictionary import columns_of, measurements
 from napari_rls.measure.intervals import TABLE_LEVEL
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.measure.hr_cells import HrCells, matched, measure_hr_cells
+from napari_rls.workflow.measure.hr_doubts import hr_doubts
 from napari_rls.workflow.measure.plate_columns import MAP_KEY
 from napari_rls.workflow.measure.table_origin import RATIO_KEY
 
@@ -128,7 +129,22 @@ def means_table(
     found = pd.concat(parts, ignore_index=True)
     if found.empty:
         raise InputError("No cell has a value of any measurement, so that there are no means.")
-    return found, _record(record, hr, which, used)
+    doubts = _doubts(used, hr, which, columns)
+    return found, _record(record, hr, which, used, doubts)
+
+
+def _doubts(
+    used: pd.DataFrame, hr: HrCells, which: NDArray[np.intp], columns: Sequence[str]
+) -> list[str]:
+    """Return why HR cells may not be the cells that they were taken for, of each kind of image."""
+    intensities = [name for name in columns if "_Intensity_MeanIntensity_" in name]
+    said = []
+    for kind in kinds_of(used):
+        own = ((used[IMAGE] == kind) & (which >= 0)).to_numpy()
+        rows, cells = hr.table.iloc[which[own]], used[own]
+        told = hr_doubts(cells, rows, list(cells[WELL]), columns, intensities)
+        said += [f"{kind}: {text}" for text in told]
+    return said
 
 
 def _check_columns(table: pd.DataFrame) -> None:
@@ -242,7 +258,11 @@ def _dose(doses: pd.Series[float]) -> float:
 
 
 def _record(
-    record: Mapping[str, Any], hr: HrCells, which: NDArray[np.intp], used: pd.DataFrame
+    record: Mapping[str, Any],
+    hr: HrCells,
+    which: NDArray[np.intp],
+    used: pd.DataFrame,
+    doubts: Sequence[str],
 ) -> dict[str, Any]:
     cells = len(hr.table)
     there = {kind: ((used[IMAGE] == kind) & (which >= 0)).to_numpy() for kind in kinds_of(used)}
@@ -268,5 +288,5 @@ def _record(
             "fewest_spare_hr_cells": FEWEST_SPARE,
             "fewest_wells": FEWEST_WELLS,
         },
-        "warnings": [*hr.said, *told],
+        "warnings": [*hr.said, *told, *doubts],
     }

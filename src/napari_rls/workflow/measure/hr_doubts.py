@@ -1,0 +1,88 @@
+"""HR cells that do not look like the cells at their places: of other wells, channels or units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+FEWEST = 8
+"""Pairs of cells below which nothing is said of them."""
+
+_HIGH = 0.7
+"""Rank correlation that is asked for at most."""
+
+BRIGHTER = 1.5
+"""Quotient of typical intensities above which images differ in exposure or unit."""
+
+
+def hr_doubts(
+    cells: pd.DataFrame,
+    hr: pd.DataFrame,
+    wells: Sequence[str],
+    columns: Sequence[str],
+    intensities: Sequence[str],
+) -> list[str]:
+    """Return in sentences why HR cells may not be the cells that they were taken for.
+
+    Measurements must go together within wells, as cells of two wells that were treated alike are
+    alike; between them only where most wells have a single HR cell.
+
+    Parameters
+    ----------
+    cells
+        Measured cells of one kind of image (N rows).
+    hr
+        The HR cells of the same rows.
+    wells
+        Names of their wells (N,), or of what else they are of.
+    columns
+        Measurements of both.
+    intensities
+        Those of them that are intensities above the background.
+
+    Examples
+    --------
+    >>> cells = pd.DataFrame({"A": range(1, 10)})
+    >>> wells = ["B02"] * 9
+    >>> hr_doubts(cells, cells, wells, ["A"], []), len(hr_doubts(cells, -cells, wells, ["A"], []))
+    ([], 1)
+    """
+    said = []
+    both, found = dict[str, NDArray[np.float64]](), dict[str, tuple[float, int]]()
+    for name in columns:
+        values = np.stack([one[name].to_numpy(np.float64) for one in (cells, hr)])
+        known = np.isfinite(values).all(0)
+        pairs, group = values[:, known], pd.factorize(np.asarray(wells)[known])[0]
+        if pairs.shape[1] < FEWEST:
+            continue
+        both[name] = pairs
+        spare = pairs.shape[1] - len(set(group))
+        if spare >= FEWEST:
+            counts = np.bincount(group)
+            pairs = pairs - np.stack([np.bincount(group, one) / counts for one in pairs])[:, group]
+        if np.ptp(pairs, axis=1).min() > 0:
+            r = float(spearmanr(*pairs).statistic)
+            found[name] = r, spare if spare >= FEWEST else pairs.shape[1] - 1
+    # By chance alone, hardly any is as high.
+    if found and all(r < min(_HIGH, 3 / math.sqrt(free)) for r, free in found.values()):
+        name = max(found, key=lambda name: found[name][0])
+        said.append(
+            f"What was measured on {both[name].shape[1]} HR cells hardly goes with what was on the "
+            f"cells at their places (highest rank correlation {found[name][0]:.2f}, of {name}): "
+            "check that files and wells are the right ones, and that channels are not swapped."
+        )
+    for name in intensities:
+        if name not in both:
+            continue
+        own, its = np.median(both[name], axis=1)
+        if own > 0 and its > 0 and not 1 / BRIGHTER <= its / own <= BRIGHTER:
+            said.append(
+                f"{name} is {its / own:.2g} times as high in HR cells as in the cells at their "
+                "places: if they have another exposure or unit, intensities are corrected wrongly."
+            )
+    return said
