@@ -505,8 +505,8 @@ def test_hr_cells_that_cannot_be_of_the_fields_are_told_before_the_search(
         ("nothing", 2, "There is no file"),
         ("dark", 1, "is subtracted from the table's images as no light: they have another"),
         ("small", 1, "have 48 x 48 pixels and SR cells 64 x 64"),
-        ("other", 1, "Only 0 of the 8 HR cells of other.ome.tif were cut from an image with the"),
-        ("plain", 1, "others from plain.ome.tif; give HR crops"),
+        ("other", 1, "None of the 8 HR cells of other.ome.tif was cut from an image with the name"),
+        ("plain", 1, "but from plain.ome.tif; give HR crops"),
     ):
         path = tmp_path / f"{name}.ome.tif"
         told = run("fields", with_hr / "lr", "--out", out, *HR_RUN, "--hr-cells", path, code=code)

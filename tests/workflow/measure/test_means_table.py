@@ -232,6 +232,24 @@ def test_hr_cells_that_are_none_of_the_table_are_counted() -> None:
     ]
 
 
+def test_hr_cells_of_a_plate_correct_a_table_of_a_part_of_it() -> None:
+    table = plate()
+    hr = recorded(table, [*range(0, 80, 2)])
+    part = table[table[WELL].isin(WELLS[:2])]
+    means, record = means_table(part, {}, hr)
+    assert means.Count_HRCells.tolist() == [5, 5, 10]
+    assert record["warnings"][0] == (
+        "30 of the 40 HR cells of hr.ome.tif are not among the SR cells, and left out."
+    )
+    # Of those files at least half must be at the places of cells.
+    hr.table.loc[hr.table[FILE].str.startswith("A01"), X] += 500
+    hr.table.loc[hr.table[FILE].str.startswith("A02"), Y] += 500
+    with pytest.raises(InputError, match=r"Only 0 of the 10 HR cells of \S+ that were cut"):
+        means_table(part, {}, hr)
+    with pytest.raises(InputError, match=r"Only 0 of the 40 HR cells of hr\.ome\.tif are found"):
+        means_table(part.assign(**{FILE: "Z01.tif"}), {}, hr)
+
+
 def test_a_table_that_lacks_columns_is_told() -> None:
     table = plate()
     hr = recorded(table, list(range(0, 80, 4)))

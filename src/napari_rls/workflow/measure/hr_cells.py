@@ -29,7 +29,8 @@ NEAR = 8.0
 """Pixels of the HR images within which the place of a cell is that of another image of it."""
 
 LEAST_FOUND = 0.5
-"""Share of HR cells that are found in the table, below which their places do not go together."""
+"""Share of the HR cells of a table's files that are found in it, below which their places do not go
+together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +149,8 @@ def check_hr_cells(
     Raises
     ------
     InputError
-        If a channel is missing, crops or pixels are of another size, or fewer of the cells than
-        :data:`LEAST_FOUND` were cut from images of these names.
+        If a channel is missing, crops or pixels are of another size, or none of the cells was cut
+        from images of these names.
     """
     known = {source_name(name) for name in files}
     cut: list[str] = []
@@ -166,14 +167,12 @@ def check_hr_cells(
             _check_same_size(stack.name, stack.pixel_size_um, "SR", pixel_size_um)
         crops = stack.crops or (Crop(),) * len(stack)
         cut += [crop.file or stack.name for crop in crops]
-    found = sum(source_name(name) in known for name in cut)
-    if found < LEAST_FOUND * len(cut):
-        others = dict.fromkeys(name for name in cut if source_name(name) not in known)
+    if not any(source_name(name) in known for name in cut):
         raise InputError(
-            f"Only {found} of the {len(cut)} HR cells of {', '.join(s.name for s in stacks)} were "
-            f"cut from an image with the name of a field, others from {listed(list(others))}; "
-            "give HR crops that 'crops' cut from images of the same fields, named as these but "
-            "for endings such as _HR and _LR8x."
+            f"None of the {len(cut)} HR cells of {', '.join(s.name for s in stacks)} was cut from "
+            f"an image with the name of a field, but from {listed(list(dict.fromkeys(cut)))}; give "
+            "HR crops that 'crops' cut from images of the same fields, named as these but for "
+            "endings such as _HR and _LR8x."
         )
 
 
@@ -242,8 +241,8 @@ def matched(table: pd.DataFrame, hr: HrCells, ratio: float | None = None) -> NDA
     Raises
     ------
     InputError
-        If fewer than :data:`LEAST_FOUND` of the HR cells are found for a kind, or pixels have
-        another size.
+        If none of the HR cells is of a file of the table, fewer than :data:`LEAST_FOUND` of those
+        that are are found for a kind, or pixels have another size.
     """
     found = np.full(len(table), -1, np.intp)
     theirs = _frames(hr.table).groupby(_key(hr.table), sort=False).indices
@@ -256,12 +255,15 @@ def matched(table: pd.DataFrame, hr: HrCells, ratio: float | None = None) -> NDA
                 for one, other in pairs:
                     found[positions[own[one]]] = theirs[key][other]
         count = int((found[positions] >= 0).sum())
-        if count < LEAST_FOUND * len(hr.table):
+        # HR cells may be of a whole plate, and the table of a part of it.
+        near = sum(len(its) for key, its in theirs.items() if key in set(_key(rows)))
+        if not near or count < LEAST_FOUND * near:
+            own = " that were cut from these files" if 0 < near < len(hr.table) else ""
             raise InputError(
-                f"Only {count} of the {len(hr.table)} HR cells of {hr.names} are found among the "
-                f"{kind} cells: by the file that they were cut from and their place in it "
-                f"(columns {FILE}, {X}, {Y}); cut crops of both from images of the same fields "
-                "with the same names."
+                f"Only {count} of the {near or len(hr.table)} HR cells of {hr.names}{own} are "
+                f"found among the {kind} cells: by the file that they were cut from and their "
+                f"place in it (columns {FILE}, {X}, {Y}); cut crops of both from images of the "
+                "same fields with the same names."
             )
     return found
 
