@@ -1,4 +1,4 @@
-"""Means that HR cells of a file correct, for the docks that measure, without Qt."""
+"""Means that HR cells of a file correct, for the docks that measure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_rls.errors import InputError, UserError
+from napari_rls.widgets.common.background import beside_the_window
 from napari_rls.widgets.common.state import Level, Message
 
 if TYPE_CHECKING:
@@ -33,17 +34,22 @@ class CorrectedTable:
 def why_no_hr_cells(path: Path, settings: MeasureSettings | None) -> str:
     """Return in a sentence why a file cannot be HR cells, "" if it can.
 
-    ``settings`` are those of the measurement, if they are known.
+    ``settings`` are those of the measurement, if they are known. The file is read beside the
+    window, which goes on drawing.
     """
-    from napari_rls.workflow.measure.hr_cells import check_hr_channels, read_hr_cells
 
-    try:
-        stacks = read_hr_cells([path])
-        if settings is not None:
-            check_hr_channels(stacks, settings)
-    except InputError as error:
-        return str(error)
-    return ""
+    def look() -> str:
+        from napari_rls.workflow.measure.hr_cells import check_hr_channels, read_hr_cells
+
+        try:
+            stacks = read_hr_cells([path])
+            if settings is not None:
+                check_hr_channels(stacks, settings)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    return beside_the_window(look)
 
 
 def correct_means(
