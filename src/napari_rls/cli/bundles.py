@@ -170,7 +170,7 @@ def _direct(manifest: Manifest) -> list[tuple[str, str]]:
     fitted = (
         f"{factors}: {', '.join(column.column for column in spec.columns)}; {spec.steps:,} steps "
         f"on {spec.images:,} crops of {spec.data}, intervals widened on {spec.validation:,} "
-        f"held-out crops of {spec.files:,} files"
+        f"held-out crops of {spec.files:,} file{'' if spec.files == 1 else 's'}"
     )
     return [("Direct measurements", fitted)]
 
