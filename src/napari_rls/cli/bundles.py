@@ -206,9 +206,11 @@ def _held(trust: Trust) -> str:
     if main is None:
         return ""
     told, k = known[main]
+    drawn_by = trust.settings.get("posterior", "bound")
     return (
-        f"{main}: {_percent(TABLE_LEVEL)} intervals held {_percent(told.held[k])} (as drawn "
-        f"{_percent(told.held_drawn[k])}), median width {told.width[k]:.3g} "
+        f"{main}: {_percent(TABLE_LEVEL)} intervals of samples by '{drawn_by}' held "
+        f"{_percent(told.held[k])} (as drawn {_percent(told.held_drawn[k])}), median width "
+        f"{told.width[k]:.3g} "
         f"({told.width_drawn[k]:.3g}), of {told.cells:,} held-out cells, each judged by "
         f"a correction fitted on other {told.of}s"
     )

@@ -286,7 +286,8 @@ def test_the_command_stores_trust_in_a_bundle(
     assert held is not None
     k = main.levels.index(0.9)
     assert (
-        f"{RATIO}: 90 % intervals held {100 * held.held[k]:.0f} % (as drawn "
+        f"{RATIO}: 90 % intervals of samples by '{trust.settings['posterior']}' held "
+        f"{100 * held.held[k]:.0f} % (as drawn "
         f"{100 * held.held_drawn[k]:.0f} %), median width {held.width[k]:.3g} "
         f"({held.width_drawn[k]:.3g}), of {held.cells} held-out cells, each judged by a "
         "correction fitted on other cells"
