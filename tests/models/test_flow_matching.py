@@ -7,15 +7,10 @@ import torch
 
 from napari_rls.models.field_specs import FlowMatchingShape
 from napari_rls.models.flow_matching import FlowMatching
-from napari_rls.models.flow_noise import RATIOS, MeasuredNoise
 
 
 def nothing(*shape: int) -> torch.Tensor:
     return torch.zeros(*shape)
-
-
-def power_of(images: torch.Tensor) -> torch.Tensor:
-    return torch.fft.fft2(images, norm="ortho").abs().square().mean((0, 1))
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (2, 32), (3, 64)])
@@ -33,12 +28,9 @@ def test_untrained_it_adds_noise_to_the_expected_image(channels: int, size: int)
 def test_coloured_noise_has_more_of_coarse_parts_at_every_size() -> None:
     white = torch.randn(200, 2, 32, 32, generator=torch.Generator().manual_seed(0))
     plain = FlowMatching(2, 32, known=1, shape=FlowMatchingShape(width=4))
-    none = nothing(200, 1)
-    assert plain.noise.start(white, none) is white
+    assert plain.start(white) is white
     coloured = FlowMatching(2, 32, known=1, shape=FlowMatchingShape(width=4, coloured=True))
-    power = (
-        torch.fft.fft2(coloured.noise.start(white, none), norm="ortho").abs().square().mean((0, 1))
-    )
+    power = torch.fft.fft2(coloured.start(white), norm="ortho").abs().square().mean((0, 1))
     # 1 + 2 + 3 times as wide in the mean of an image, as it was where waves are shortest.
     assert power[0, 0] ** 0.5 == pytest.approx(6, rel=0.1)
     assert power[16, 16] ** 0.5 == pytest.approx(1, rel=0.1)
@@ -46,68 +38,26 @@ def test_coloured_noise_has_more_of_coarse_parts_at_every_size() -> None:
     assert power[0, 4] ** 0.5 == pytest.approx(3.56, rel=0.1)
     larger = FlowMatching(2, 64, known=1, shape=FlowMatchingShape(width=4, coloured=True))
     white = torch.randn(200, 2, 64, 64, generator=torch.Generator().manual_seed(1))
-    power = (
-        torch.fft.fft2(larger.noise.start(white, none), norm="ortho").abs().square().mean((0, 1))
-    )
+    power = torch.fft.fft2(larger.start(white), norm="ortho").abs().square().mean((0, 1))
     assert power[4, 0] ** 0.5 == pytest.approx(3.56, rel=0.1)
 
 
-def lacking(count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return images of two channels with known spectra, and these, from the mean of an image on."""
-    rng = torch.Generator().manual_seed(2)
-    along = torch.fft.fftfreq(side) * side
-    waves = (along[:, None] ** 2 + along**2).sqrt()
-    amplitude = torch.stack([0.4 + 0.8 * (-waves / 8).exp(), 0.2 + 0 * waves])
-    white = torch.randn(count, 2, side, side, generator=rng)
-    return torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real, amplitude
-
-
-def test_measured_noise_is_three_times_what_is_lacking_and_comes_to_that() -> None:
-    network = FlowMatching(2, 64, known=2, shape=FlowMatchingShape(width=4, measured=True))
-    images, amplitude = lacking(300, 64)
-    assert isinstance(network.noise, MeasuredNoise)
-    for place in range(RATIOS):
-        # Twice as much is lacking at each ratio.
-        known = torch.tensor([[float(place), 9.0]])
-        network.noise.measure(place, known, images * 2.0 ** (place - 2))
-    white = torch.randn(300, 2, 64, 64, generator=torch.Generator().manual_seed(3))
-    known = torch.tensor([[2.0, 0.0]]).expand(300, -1)
-    expected = torch.zeros_like(white)
-    power = torch.fft.fft2(network.noise.start(white, known), norm="ortho").abs().square().mean(0)
-    drawn = network.residual(network.draw(white, expected, expected, known), expected)
-    comes_to = torch.fft.fft2(drawn, norm="ortho").abs().square().mean(0)
-    for wave in (2, 5, 12, 20, 31):
-        for channel in (0, 1):
-            # Of the eight waves of that length along y, x and both ways back.
-            at = [(wave, 0), (-wave, 0), (0, wave), (0, -wave)]
-            found = [
-                torch.stack([p[channel, y, x] for y, x in at]).mean() for p in (power, comes_to)
-            ]
-            square = amplitude[channel, wave, 0] ** 2
-            assert found[0] == pytest.approx(float(1 + 9 * square), rel=0.15)
-            assert found[1] == pytest.approx(float(square), rel=0.2)
-    # Between ratios, and beyond the last.
-    for at, times in ((1.5, 0.75), (9.0, 4.0), (-1.0, 0.25)):
-        known = torch.tensor([[at, 0.0]])
-        image, _ = network.noise._powers(64, known)
-        assert image[0, 1, 20, 0] ** 0.5 == pytest.approx(0.2 * times, rel=0.05)
-
-
-@pytest.mark.parametrize("noise", [{}, {"coloured": True}, {"measured": True}])
-def test_it_learns_what_an_image_may_be(noise: dict[str, bool]) -> None:
+@pytest.mark.parametrize("coloured", [False, True])
+def test_it_learns_what_an_image_may_be(coloured: bool) -> None:
     """Images are either of two, by chance: so are those that are drawn, and none between."""
     torch.manual_seed(0)
-    network = FlowMatching(1, 8, known=1, shape=FlowMatchingShape(width=16, **noise))
+    network = FlowMatching(1, 8, known=1, shape=FlowMatchingShape(width=16, coloured=coloured))
     adam = torch.optim.Adam(network.parameters(), lr=3e-3)
     known = nothing(64, 1)
     expected = nothing(64, 1, 8, 8)
     for _ in range(300):
         signs = torch.randint(0, 2, (64, 1, 1, 1)) * 2.0 - 1
         end = network.residual(0.5 * signs.expand(-1, -1, 8, 8), expected)
-        start, time = network.noise.start(torch.randn(end.shape), known), torch.rand(64)
+        start, time = network.start(torch.randn(end.shape)), torch.rand(64)
+        state = torch.lerp(start, end, time[:, None, None, None])
         adam.zero_grad()
-        error = network.error((start, end), time, expected, expected, known)
-        error.square().mean().backward()
+        speed = network(state, time, expected, expected, known)
+        (speed - (end - start)).square().mean().backward()
         adam.step()
     drawn = network.draw(torch.randn(64, 1, 8, 8), expected, expected, known)
     means = drawn.mean((1, 2, 3))

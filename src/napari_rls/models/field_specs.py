@@ -95,10 +95,6 @@ class FlowMatchingShape(Part):
     coloured: bool = Field(
         default=False, description="Whether images come from noise with more of coarse parts."
     )
-    measured: bool = Field(
-        default=False,
-        description="Whether it is as coarse as what expected images were measured to lack.",
-    )
 
 
 class FlowMatchingSpec(FlowMatchingShape):

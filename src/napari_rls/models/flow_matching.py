@@ -5,6 +5,10 @@ where it must go next, so that noise drawn anew comes to an image drawn anew, of
 image may be of. It works on what an image has beside the expected one, in units of how far that
 usually is off. No generator takes part, and no latents.
 
+Coarse parts of what an image has beside the expected one differ by several units, fine ones by less
+than one. White noise would decide on the former in the first moments of the way, where they are
+hidden in it; noise that is as coarse as they are has all come forth at about the same time.
+
 References
 ----------
 Lipman, Chen, Ben-Hamu, Nickel & Le, "Flow Matching for Generative Modeling", 2023, section 4.1,
@@ -23,7 +27,6 @@ import torch
 from torch import Tensor, nn
 
 from napari_rls.models.field_specs import FlowMatchingShape
-from napari_rls.models.flow_noise import Known, MeasuredNoise, PlainNoise
 from napari_rls.models.four_levels import FourLevels, Level
 
 STEPS: Final = 10
@@ -35,6 +38,11 @@ _SHORTER = 1.5
 _FLOOR, _SLOPE = 0.04, 0.25
 """How far an expected image of -1 to 1 is off: at a dark pixel, and what that grows by with its
 light."""
+
+_COARSE: Final = ((2.0, 3 / 128), (3.0, 1 / 16))
+"""What coloured noise has beside white: amplitude, and deviation of a Gaussian that blurs it, as a
+share of the image's side. That is about the spectrum of what expected images of real cells lack at
+8x and 16x."""
 
 _FIRST, _LAST = 0.1, 0.8
 """Times between which what is drawn is held to what the microscope saw: later ones let the network
@@ -80,11 +88,7 @@ class FlowMatching(FourLevels):
 
     def __init__(self, channels: int, size: int, known: int, shape: FlowMatchingShape) -> None:
         super().__init__(channels, size, shape.width, images=3, level=_ToldLevel)
-        self.noise: MeasuredNoise | PlainNoise
-        if shape.measured:
-            self.noise = MeasuredNoise(channels)
-        else:
-            self.noise = PlainNoise(coloured=shape.coloured)
+        self.coloured = shape.coloured
         self.times = nn.Sequential(
             nn.Linear(2 * _WAVES + known, _TOLD), nn.GELU(), nn.Linear(_TOLD, _TOLD), nn.GELU()
         )
@@ -105,43 +109,9 @@ class FlowMatching(FourLevels):
         known
             What is known of the microscope (N, K).
         """
-        guess = self.noise.guess(state, time, known)
-        return guess.velocity + guess.told * self._beside(
-            guess, state, time, cells, expected, known
-        )
-
-    def error(
-        self,
-        ends: tuple[Tensor, Tensor],
-        time: Tensor,
-        cells: Tensor,
-        expected: Tensor,
-        known: Tensor,
-    ) -> Tensor:
-        """Return how far velocities are off (N, C, S, S), in what they would be without a network.
-
-        ``ends`` are noise and :meth:`residual` (N, C, S, S), between which states are at a time.
-        The rest is as of :meth:`forward`.
-        """
-        start, end = ends
-        state = torch.lerp(start, end, time[:, None, None, None])
-        guess = self.noise.guess(state, time, known)
-        told = self._beside(guess, state, time, cells, expected, known)
-        return told - (end - start - guess.velocity) / guess.told
-
-    def _beside(
-        self,
-        guess: Known,
-        state: Tensor,
-        time: Tensor,
-        cells: Tensor,
-        expected: Tensor,
-        known: Tensor,
-    ) -> Tensor:
-        """Return what the network tells beside what is known without it, in units of that."""
         waves = time[:, None] * math.pi / 2 * 2.0 ** torch.arange(_WAVES, device=time.device)
         told = self.times(torch.cat([waves.sin(), waves.cos(), known], 1))
-        return self.run([state / guess.seen, cells, expected], None, told)
+        return self.run([state, cells, expected], None, told)
 
     @staticmethod
     def usual(expected: Tensor) -> Tensor:
@@ -151,6 +121,20 @@ class FlowMatching(FourLevels):
     def residual(self, images: Tensor, expected: Tensor) -> Tensor:
         """Return what images have beside the expected ones, in units of :meth:`usual`."""
         return (images - expected) / self.usual(expected)
+
+    def start(self, white: Tensor) -> Tensor:
+        """Return the noise (N, C, S, S) that images come from, of normal numbers of that shape."""
+        if not self.coloured:
+            return white
+        side = white.shape[-1]
+        along = torch.fft.fftfreq(side, device=white.device)
+        squared = along[:, None] ** 2 + along[: side // 2 + 1] ** 2
+        amplitude = torch.ones_like(squared)
+        for more, deviation in _COARSE:
+            blurred = (-2 * (math.pi * deviation * side) ** 2 * squared).exp()
+            amplitude = amplitude + more * blurred
+        coloured: Tensor = torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(side, side))
+        return coloured
 
     @property
     def held_steps(self) -> int:
@@ -178,7 +162,7 @@ class FlowMatching(FourLevels):
             Makes images (N, C, S, S) more like what the microscope saw. On the way it is asked of
             the images that states are heading for; the network goes on from what it returns.
         """
-        state, usual = self.noise.start(noise, known), self.usual(expected)
+        state, usual = self.start(noise), self.usual(expected)
         for now, then in itertools.pairwise(_times().to(noise.device)):
             speed = self(state, now.expand(len(state)), cells, expected, known)
             if then == 1:

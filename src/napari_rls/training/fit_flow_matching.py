@@ -24,8 +24,7 @@ from napari_rls.training.loop_parts import Kind
 class Report:
     """Mean squared error of the velocity since the last report, and a look at held-out crops.
 
-    ``velocity`` is in what the best linear guess is off; ``held_out_l1`` is that of an image drawn
-    of each, of -1 to 1.
+    ``held_out_l1`` is that of an image drawn of each, of -1 to 1.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -47,7 +46,7 @@ def train(
     See :func:`~napari_rls.training.loop.train_network`, also for what is raised. ``bundle`` is
     the one whose field encoder expects images.
     """
-    known_by = {"bundle": bundle.digest("field_encoder.")[:16], "noise": "measured"}
+    known_by = {"bundle": bundle.digest("field_encoder.")[:16], "noise": "coloured"}
     return loop.train_network(
         lambda device: FlowMatchingTrainer(settings, bundle, device),
         crops,

@@ -17,4 +17,4 @@ class FlowMatchingSettings(ShownCellsSettings):
     @property
     def shape(self) -> FlowMatchingShape:
         """Shape of the network, and the noise that images come from."""
-        return FlowMatchingShape(width=self.width, coloured=True, measured=True)
+        return FlowMatchingShape(width=self.width, coloured=True)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from napari_rls.models.bundle import Bundle, flow_matching_of
-from napari_rls.models.flow_noise import RATIOS, MeasuredNoise
 from napari_rls.search.device import choose_dtype
 from napari_rls.training.dataset import Crops
 from napari_rls.training.flow_matching_settings import FlowMatchingSettings
@@ -21,9 +20,6 @@ LARGEST_GRADIENT = 1.0
 
 _TIME_SPREAD = 1.2
 """Deviation of the times that are trained, which are logit-normal: the middle is hardest."""
-
-_MEASURED = 512
-"""Crops that spectra of noise are measured of."""
 
 
 @dataclass(frozen=True)
@@ -93,17 +89,16 @@ class FlowMatchingTrainer:
     def step(self, crops: Crops) -> Losses:
         """Show one batch of cells, each somewhere between noise and its image."""
         self.adam.param_groups[0]["lr"] = self.settings.rate(self.steps)
-        if self.steps == 0:
-            self._measure(crops)
         shown, rng = self.shown.batch(crops, self.steps), self.shown.streams["noise"]
-        expected, known = self._expected(shown), shown.known
+        expected = self._expected(shown)
         end = self.network.residual(shown.hr, expected)
-        start = self.network.noise.start(torch.randn(end.shape, generator=rng).to(end), known)
+        start = self.network.start(torch.randn(end.shape, generator=rng).to(end))
         time = torch.randn(len(end), generator=rng) * _TIME_SPREAD
         time = time.sigmoid().to(end)
+        state = torch.lerp(start, end, time[:, None, None, None])
         with self._in_short():
-            error = self.network.error((start, end), time, shown.cells, expected, known)
-        loss = error.float().square().mean()
+            velocity = self.network(state, time, shown.cells, expected, shown.known)
+        loss = (velocity.to(end) - (end - start)).square().mean()
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
@@ -130,19 +125,6 @@ class FlowMatchingTrainer:
             for shown in self.shown.held_out(held_out)
         ]
         return float(torch.cat(errors).mean())
-
-    def _measure(self, crops: Crops) -> None:
-        """Measure what expected images lack, at ratios from the least to the largest."""
-        noise = self.network.noise
-        if not isinstance(noise, MeasuredNoise):
-            return
-        low, high = self.shown.ratios
-        hr, rng = crops.batch(0, _MEASURED), torch.Generator().manual_seed(self.settings.seed)
-        for place in range(RATIOS):
-            ratio = low * (high / low) ** (place / (RATIOS - 1))
-            shown = list(self.shown.seen_at(hr, ratio, rng))
-            lacking = [self.network.residual(one.hr, self._expected(one)) for one in shown]
-            noise.measure(place, shown[0].known, torch.cat(lacking))
 
     @torch.no_grad()
     def _expected(self, shown: Shown) -> Tensor:

@@ -121,18 +121,14 @@ class ShownCells:
         rng = torch.Generator().manual_seed(0)
         low, high = self.ratios
         ratios = [ratio for ratio in _HELD_OUT_RATIOS if low <= ratio <= high]
-        for ratio in ratios or [low]:
-            yield from self.seen_at(crops, ratio, rng)
-
-    def seen_at(self, crops: Tensor, ratio: float, rng: torch.Generator) -> Iterator[Shown]:
-        """Show HR crops (N, C, H, W) in -1 to 1 by a microscope of usual PSF and noise."""
         channels = crops.shape[1]
-        y, x = (ratio * torch.rand(2, generator=rng)).tolist()
-        level, half = torch.full((channels,), _HELD_OUT_NOISE), torch.full((channels,), 0.5)
-        optics = DrawnOptics(ratio, _HELD_OUT_SIGMA, (y, x), DrawnNoise(level, half))
-        for part in torch.arange(len(crops)).split(_BATCH):
-            whole = around((crops[part].to(self.device) + 1) / 2, self.size)
-            yield self._shown(whole, optics, rng, part)
+        for ratio in ratios or [low]:
+            y, x = (ratio * torch.rand(2, generator=rng)).tolist()
+            level, half = torch.full((channels,), _HELD_OUT_NOISE), torch.full((channels,), 0.5)
+            optics = DrawnOptics(ratio, _HELD_OUT_SIGMA, (y, x), DrawnNoise(level, half))
+            for part in torch.arange(len(crops)).split(_BATCH):
+                whole = around((crops[part].to(self.device) + 1) / 2, self.size)
+                yield self._shown(whole, optics, rng, part)
 
     def _shown(self, whole: Tensor, seen: Drawn, rng: torch.Generator, indices: Tensor) -> Shown:
         cells, deviation = seen.see(whole, self.size, rng)
