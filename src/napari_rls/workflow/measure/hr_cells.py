@@ -256,11 +256,12 @@ def matched(table: pd.DataFrame, hr: HrCells, ratio: float | None = None) -> NDA
                     found[positions[own[one]]] = theirs[key][other]
         count = int((found[positions] >= 0).sum())
         # HR cells may be of a whole plate, and the table of a part of it.
-        near = sum(len(its) for key, its in theirs.items() if key in set(_key(rows)))
+        keys = set(_key(rows))
+        near = sum(len(rows_of_key) for name, rows_of_key in theirs.items() if name in keys)
         if not near or count < LEAST_FOUND * near:
-            own = " that were cut from these files" if 0 < near < len(hr.table) else ""
+            which = " that were cut from these files" if 0 < near < len(hr.table) else ""
             raise InputError(
-                f"Only {count} of the {near or len(hr.table)} HR cells of {hr.names}{own} are "
+                f"Only {count} of the {near or len(hr.table)} HR cells of {hr.names}{which} are "
                 f"found among the {kind} cells: by the file that they were cut from and their "
                 f"place in it (columns {FILE}, {X}, {Y}); cut crops of both from images of the "
                 "same fields with the same names."
