@@ -210,9 +210,8 @@ def _held(trust: Trust) -> str:
     return (
         f"{main}: {_percent(TABLE_LEVEL)} intervals of samples by '{drawn_by}' held "
         f"{_percent(told.held[k])} (as drawn {_percent(told.held_drawn[k])}), median width "
-        f"{told.width[k]:.3g} "
-        f"({told.width_drawn[k]:.3g}), of {told.cells:,} held-out cells, each judged by "
-        f"a correction fitted on other {told.of}s"
+        f"{told.width[k]:.3g} ({told.width_drawn[k]:.3g}), of {told.cells:,} held-out cells, each "
+        f"judged by a correction fitted on other {told.of}s"
     )
 
 
