@@ -249,15 +249,15 @@ def matched(table: pd.DataFrame, hr: HrCells, ratio: float | None = None) -> NDA
     for kind, rows in table.reset_index(drop=True).groupby(IMAGE, sort=False):
         _check_sizes(rows, hr)
         positions = rows.index.to_numpy()
+        # HR cells may be of a whole plate, and the table of a part of it.
+        near = 0
         for key, own in _frames(rows).groupby(_key(rows), sort=False).indices.items():
             if key in theirs:
+                near += len(theirs[key])
                 pairs = _pairs(rows.iloc[own], hr.table.iloc[theirs[key]], ratio)
                 for one, other in pairs:
                     found[positions[own[one]]] = theirs[key][other]
         count = int((found[positions] >= 0).sum())
-        # HR cells may be of a whole plate, and the table of a part of it.
-        keys = set(_key(rows))
-        near = sum(len(rows_of_key) for name, rows_of_key in theirs.items() if name in keys)
         if not near or count < LEAST_FOUND * near:
             which = " that were cut from these files" if 0 < near < len(hr.table) else ""
             raise InputError(
