@@ -379,6 +379,23 @@ def test_hr_images_of_a_few_cells_correct_means(
     assert again.read_text() == (tmp_path / "a_means.csv").read_text()
 
 
+def test_hr_cells_that_are_of_other_cells_or_exposures_are_doubted(
+    tmp_path: Path, plate_of_five: tuple[Path, Path, CellStack]
+) -> None:
+    sr, few, _ = plate_of_five
+    args = (sr, "--assay", "translocation", "--out", tmp_path / "a.csv", "--overwrite")
+    right = run(*args, "--hr-cells", few).stderr
+    stack = read_stack(few)
+    for name, data, sentence in (
+        ("other", np.roll(stack.data, 5, 0), "hardly goes with what was on the cells at their"),
+        ("double", stack.data * 2.0, "Intensities are 2 times as high in HR cells"),
+    ):
+        path = tmp_path / f"{name}_HR.ome.tif"
+        write_stack(path, replace(stack, data=data.astype(np.float32)), description="HR")
+        assert sentence not in right
+        assert sentence in run(*args, "--hr-cells", path).stderr
+
+
 def test_hr_cells_that_cannot_correct_are_told(
     tmp_path: Path, plate_of_five: tuple[Path, Path, CellStack]
 ) -> None:

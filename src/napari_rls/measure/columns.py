@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_rls.measure.intervals import TABLE_LEVEL
 
+IMAGE_UNIT: Final = "image unit"
+"""Unit of intensities."""
+
 IMAGE, CELL, WELL = "Metadata_Image", "Metadata_Cell", "Metadata_Well"
 CONDITION, DOSE = "Metadata_Condition", "Metadata_Dose"
 FILE, FIELD = "Metadata_File", "Metadata_Field"
@@ -197,7 +200,7 @@ _TRUST = (
     _quality(
         LR_RESIDUAL,
         "LR Residual",
-        "image unit",
+        IMAGE_UNIT,
         "Mean absolute difference between the degraded SR image and the LR image; SR only.",
     ),
     _quality(

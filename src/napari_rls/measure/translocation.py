@@ -19,6 +19,7 @@ from napari_rls.measure.assay import (
     Measurement,
     Overlay,
 )
+from napari_rls.measure.columns import IMAGE_UNIT
 from napari_rls.measure.nuclei import NucleusSettings, Reach, central_nucleus, find_nuclei
 from napari_rls.models.field_notes import PIXELS
 
@@ -213,14 +214,14 @@ ASSAY = Assay(
             "nucleus",
             "Nuclei_Intensity_MeanIntensity_{signal}",
             "Nuclei Mean Intensity {signal}",
-            "image unit",
+            IMAGE_UNIT,
             "Mean signal in the nucleus, above the background.",
         ),
         Measurement(
             "cytoplasm",
             "Cytoplasm_Intensity_MeanIntensity_{signal}",
             "Cytoplasm Mean Intensity {signal}",
-            "image unit",
+            IMAGE_UNIT,
             "Mean signal in the ring around the nucleus, above the background.",
         ),
         Measurement(

@@ -53,10 +53,16 @@ def test_cells_of_a_well_that_was_treated_alike_are_doubted() -> None:
 
 def test_another_unit_is_told() -> None:
     own = cells(20)
-    (told,) = said(own, own.assign(**{COLUMNS[1]: own[COLUMNS[1]] * 2}))
-    assert told.startswith(f"{COLUMNS[1]} is 2 times as high in HR cells as in the cells at")
-    (told,) = said(own, own.assign(**{COLUMNS[1]: own[COLUMNS[1]] / 4}))
-    assert told.startswith(f"{COLUMNS[1]} is 0.25 times as high")
+    own["Cytoplasm"] = own[COLUMNS[1]] / 3
+    for times, text in ((2.0, "2"), (0.25, "0.25")):
+        hr = own.assign(**{COLUMNS[1]: own[COLUMNS[1]] * times, "Cytoplasm": own.Cytoplasm * times})
+        (told,) = hr_doubts(own, hr, ["B01"] * 20, list(own), [COLUMNS[1], "Cytoplasm"])
+        assert told.startswith(f"Intensities are {text} times as high in HR cells as in the cells")
+    # A nucleus that is shown less full, or one that is fuller and a darker cytoplasm, are another
+    # matter: that is what HR cells correct.
+    for cytoplasm in (1.0, 0.5):
+        hr = own.assign(**{COLUMNS[1]: own[COLUMNS[1]] * 2, "Cytoplasm": own.Cytoplasm * cytoplasm})
+        assert hr_doubts(own, hr, ["B01"] * 20, list(own), [COLUMNS[1], "Cytoplasm"]) == []
 
 
 def test_few_cells_and_cells_without_values_tell_nothing() -> None:

@@ -17,7 +17,7 @@ _HIGH = 0.7
 """Rank correlation that is asked for at most."""
 
 BRIGHTER = 1.5
-"""Quotient of typical intensities above which images differ in exposure or unit."""
+"""Quotient of all typical intensities above which images differ in exposure or unit."""
 
 
 def hr_doubts(
@@ -43,7 +43,7 @@ def hr_doubts(
     columns
         Measurements of both.
     intensities
-        Those of them that are intensities above the background.
+        Those of them that are intensities above the background, as far as they can be compared.
 
     Examples
     --------
@@ -53,7 +53,8 @@ def hr_doubts(
     ([], 1)
     """
     said = []
-    both, found = dict[str, NDArray[np.float64]](), dict[str, tuple[float, int]]()
+    both: dict[str, NDArray[np.float64]] = {}
+    found: dict[str, tuple[float, int]] = {}
     for name in columns:
         values = np.stack([one[name].to_numpy(np.float64) for one in (cells, hr)])
         known = np.isfinite(values).all(0)
@@ -76,13 +77,15 @@ def hr_doubts(
             f"cells at their places (highest rank correlation {found[name][0]:.2f}, of {name}): "
             "check that files and wells are the right ones, and that channels are not swapped."
         )
-    for name in intensities:
-        if name not in both:
-            continue
-        own, its = np.median(both[name], axis=1)
-        if own > 0 and its > 0 and not 1 / BRIGHTER <= its / own <= BRIGHTER:
-            said.append(
-                f"{name} is {its / own:.2g} times as high in HR cells as in the cells at their "
-                "places: if they have another exposure or unit, intensities are corrected wrongly."
-            )
+    medians = [np.median(both[name], axis=1) for name in intensities if name in both]
+    times = [float(its / own) for own, its in medians if own > 0 and its > 0]
+    # Of one nucleus full of protein an image may show less; another exposure is that of all.
+    least = min(times, key=lambda one: abs(math.log(one)), default=1.0)
+    alike = all((one > 1) == (least > 1) for one in times)
+    if alike and not 1 / BRIGHTER <= least <= BRIGHTER:
+        said.append(
+            f"Intensities are {least:.2g} times as high in HR cells as in the cells at their "
+            "places, or farther off: check that channels are not swapped, and that HR images have "
+            "the exposure and unit of the LR images; else intensities are corrected wrongly."
+        )
     return said

@@ -19,8 +19,19 @@ from napari_rls.evaluation.corrected_means import (
     interval_of_mean,
 )
 from napari_rls.evaluation.tables import kinds_of
+from napari_rls.measure.assay import Measurement
 from napari_rls.measure.cells import MeasureSettings, column_names
-from napari_rls.measure.columns import CONDITION, DOSE, FILE, IMAGE, PIXEL_SIZE, WELL, X, Y
+from napari_rls.measure.columns import (
+    CONDITION,
+    DOSE,
+    FILE,
+    IMAGE,
+    IMAGE_UNIT,
+    PIXEL_SIZE,
+    WELL,
+    X,
+    Y,
+)
 from napari_rls.measure.dictionary import columns_of, measurements
 from napari_rls.measure.intervals import TABLE_LEVEL
 from napari_rls.workflow.cells.stack import CellStack
@@ -129,22 +140,36 @@ def means_table(
     found = pd.concat(parts, ignore_index=True)
     if found.empty:
         raise InputError("No cell has a value of any measurement, so that there are no means.")
-    doubts = _doubts(used, hr, which, columns)
+    doubts = _doubts(used, record, hr, which, columns)
     return found, _record(record, hr, which, used, doubts)
 
 
 def _doubts(
-    used: pd.DataFrame, hr: HrCells, which: NDArray[np.intp], columns: Sequence[str]
+    used: pd.DataFrame,
+    record: Mapping[str, Any],
+    hr: HrCells,
+    which: NDArray[np.intp],
+    columns: Sequence[str],
 ) -> list[str]:
-    """Return why HR cells may not be the cells that they were taken for, of each kind of image."""
-    intensities = [name for name in columns if "_Intensity_MeanIntensity_" in name]
-    said = []
-    for kind in kinds_of(used):
-        own = ((used[IMAGE] == kind) & (which >= 0)).to_numpy()
-        rows, cells = hr.table.iloc[which[own]], used[own]
-        told = hr_doubts(cells, rows, list(cells[WELL]), columns, intensities)
-        said += [f"{kind}: {text}" for text in told]
-    return said
+    """Return why HR cells may not be the cells that they were taken for.
+
+    SR images tell, which LR images are too blurred for to have intensities alike.
+    """
+    kind, known = "SR", _measured(record)
+    intensities = [name for name in columns if name in known and known[name].unit == IMAGE_UNIT]
+    if kind not in kinds_of(used):
+        kind, intensities = kinds_of(used)[0], []
+    own = ((used[IMAGE] == kind) & (which >= 0)).to_numpy()
+    rows, cells = hr.table.iloc[which[own]], used[own]
+    return hr_doubts(cells, rows, list(cells[WELL]), columns, intensities)
+
+
+def _measured(record: Mapping[str, Any]) -> dict[str, Measurement]:
+    """Return what a record tells of how cells were measured, by columns."""
+    if "settings" not in record:
+        return {}
+    settings = MeasureSettings.model_validate(record["settings"])
+    return column_names(settings, micrometres=True)
 
 
 def _check_columns(table: pd.DataFrame) -> None:
@@ -163,11 +188,7 @@ def _ratio(record: Mapping[str, Any]) -> float | None:
 
 def _limits(record: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """Return what measurements can be, as areas and ratios not below 0: means end there."""
-    if "settings" not in record:
-        return {}
-    settings = MeasureSettings.model_validate(record["settings"])
-    known = column_names(settings, micrometres=True)
-    return {name: (column.least, column.most) for name, column in known.items()}
+    return {name: (one.least, one.most) for name, one in _measured(record).items()}
 
 
 def _levels(table: pd.DataFrame) -> list[str]:
