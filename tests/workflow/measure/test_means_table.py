@@ -241,6 +241,9 @@ def test_hr_cells_of_a_plate_correct_a_table_of_a_part_of_it() -> None:
     assert record["warnings"][0] == (
         "30 of the 40 HR cells of hr.ome.tif are not among the SR cells, and left out."
     )
+    # All cells of two images in HR, and a few of them in the table.
+    some = table.iloc[[0, 1, 2, 10, 11]]
+    assert (matched(some, recorded(table, [*range(20)])) >= 0).all()
     # Of those files at least half must be at the places of cells.
     hr.table.loc[hr.table[FILE].str.startswith("A01"), X] += 500
     hr.table.loc[hr.table[FILE].str.startswith("A02"), Y] += 500

@@ -29,8 +29,8 @@ NEAR = 8.0
 """Pixels of the HR images within which the place of a cell is that of another image of it."""
 
 LEAST_FOUND = 0.5
-"""Share of the HR cells of a table's files that are found in it, below which their places do not go
-together."""
+"""Share of as many cells as a table and HR cells both have of their files, below which places do not
+go together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,24 +241,26 @@ def matched(table: pd.DataFrame, hr: HrCells, ratio: float | None = None) -> NDA
     Raises
     ------
     InputError
-        If none of the HR cells is of a file of the table, fewer than :data:`LEAST_FOUND` of those
-        that are are found for a kind, or pixels have another size.
+        If none of the HR cells is of a file of the table, fewer than :data:`LEAST_FOUND` are found
+        of those that are, or of the table's cells where these are fewer, or pixels have another
+        size.
     """
     found = np.full(len(table), -1, np.intp)
     theirs = _frames(hr.table).groupby(_key(hr.table), sort=False).indices
     for kind, rows in table.reset_index(drop=True).groupby(IMAGE, sort=False):
         _check_sizes(rows, hr)
         positions = rows.index.to_numpy()
-        # HR cells may be of a whole plate, and the table of a part of it.
-        near = 0
+        # HR cells may be of a whole plate, or all of a field, and the table of a part of it.
+        near = possible = 0
         for key, own in _frames(rows).groupby(_key(rows), sort=False).indices.items():
             if key in theirs:
                 near += len(theirs[key])
+                possible += min(len(theirs[key]), len(own))
                 pairs = _pairs(rows.iloc[own], hr.table.iloc[theirs[key]], ratio)
                 for one, other in pairs:
                     found[positions[own[one]]] = theirs[key][other]
         count = int((found[positions] >= 0).sum())
-        if not near or count < LEAST_FOUND * near:
+        if not near or count < LEAST_FOUND * possible:
             which = " that were cut from these files" if 0 < near < len(hr.table) else ""
             raise InputError(
                 f"Only {count} of the {near or len(hr.table)} HR cells of {hr.names}{which} are "
