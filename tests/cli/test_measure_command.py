@@ -396,6 +396,17 @@ def test_hr_cells_that_are_of_other_cells_or_exposures_are_doubted(
         assert sentence in run(*args, "--hr-cells", path).stderr
 
 
+def test_copies_of_hr_cells_are_refused(
+    tmp_path: Path, plate_of_five: tuple[Path, Path, CellStack]
+) -> None:
+    sr, few, _ = plate_of_five
+    copy = tmp_path / "copy_HR.ome.tif"
+    copy.write_bytes(few.read_bytes())
+    args = (sr, "--assay", "translocation", "--out", tmp_path / "a.csv")
+    told = run(*args, "--hr-cells", few, "--hr-cells", copy, code=1).stderr
+    assert "hold the same HR cells; give one of both files." in told
+
+
 def test_hr_cells_that_cannot_correct_are_told(
     tmp_path: Path, plate_of_five: tuple[Path, Path, CellStack]
 ) -> None:

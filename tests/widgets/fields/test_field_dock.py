@@ -552,9 +552,9 @@ def test_hr_cells_correct_the_means_of_a_field(viewer, dock, qtbot, tmp_path):
     assert dock.results.isTabVisible(1)
     means = dock.state.means.table.iloc[0]
     shown = [dock.means.table.item(0, at).text() for at in range(6)]
-    assert shown[0] == "B03"
-    assert shown[1] == f"{means['Mean_Corrected']:.3g}"
-    assert shown[4] == f"6 / {len(dock.state.measured.table)}"
+    assert shown[:2] == ["SR", "B03"]
+    assert shown[2] == f"{means['Mean_Corrected']:.3g}"
+    assert shown[5] == f"6 / {len(dock.state.measured.table)}"
     dock.controller.export(tmp_path / "cells.csv")
     written = pd.read_csv(tmp_path / "cells_means.csv")
     assert written.Count_HRCells.iloc[0] == 6

@@ -190,15 +190,14 @@ def test_corrected_means_have_a_tab_of_their_own(dock, tmp_path):
     assert dock.hr_cells.remove.enabled
     assert dock.tabs.isTabVisible(MEANS_TAB)
     table = dock.means.table
-    shown = [[table.item(k, at).text() for at in range(5)] for k in range(2)]
+    shown = [[table.item(k, at).text() for at in range(6)] for k in range(2)]
     assert shown == [
-        ["A01", "-", "- to -", "1", "0 / 30"],
-        ["drug", "2.5", "2.25 to 2.75", "2", "5 / 60"],
+        ["SR", "A01", "-", "- to -", "1", "0 / 30"],
+        ["SR", "drug", "2.5", "2.25 to 2.75", "2", "5 / 60"],
     ]
     assert table.item(0, 1).toolTip() == "<qt>not corrected: no HR cell</qt>"
     dock.hr_cells.remove.native.click()
     assert dock.state.hr_cells is None
-    dock.state.means = None
     assert not dock.tabs.isTabVisible(MEANS_TAB)
 
 

@@ -200,6 +200,8 @@ def test_means_end_where_a_measurement_does() -> None:
     free, _ = means_table(table, {}, hr)
     means, _ = means_table(table, {"settings": settings.stored()}, hr)
     assert (free["Mean_Corrected_q05"] < 0).any()
+    assert (free["Mean_HRCells_q05"] < 0).any()
+    assert (means["Mean_HRCells_q05"] >= 0).all()
     assert (means["Mean_Corrected_q05"] >= 0).all()
     assert (means["Mean_Corrected_q95"] == free["Mean_Corrected_q95"].clip(lower=0)).all()
 
@@ -219,7 +221,9 @@ def test_what_cannot_be_corrected_says_why() -> None:
     assert means["Note"][1] == "not corrected: no HR cell of it, and of fewer than 4 groups"
     few, record = means_table(table, {}, recorded(table, [0, 1, 2]))
     assert few["Note"][0] == "not corrected: fewer than 4 HR cells beyond one of each group"
-    assert record["warnings"] == []
+    assert record["warnings"] == [
+        "No mean is corrected: 3 HR cells are too few; give at least 4 more than there are wells."
+    ]
 
 
 def test_hr_cells_that_are_none_of_the_table_are_counted() -> None:

@@ -76,8 +76,10 @@ def describe_means(means: CorrectedTable | None) -> tuple[str, bool]:
         return means.problem, True
     names = ", ".join(entry["name"] for entry in means.record["means"]["hr_cells"])
     warnings = means.record["warnings"]
-    text = f"The tab Means has the means that the HR cells of {names} correct."
-    return " ".join([text, *warnings]), bool(warnings)
+    text = [f"The tab Means has the means that the HR cells of {names} correct."]
+    if not means.table["Mean_Corrected"].notna().any():
+        text = []
+    return " ".join([*text, *warnings]), bool(warnings)
 
 
 def save_with_means(

@@ -15,7 +15,7 @@ from napari_rls.widgets.common.parts import TextLabel
 if TYPE_CHECKING:
     import pandas as pd
 
-HEADER = ("Of", "Corrected", "90 % interval", "As measured", "HR / cells", "Image")
+HEADER = ("Image", "Of", "Corrected", "90 % interval", "As measured", "HR / cells")
 
 
 class MeansArea(QWidget):
@@ -40,17 +40,17 @@ class MeansArea(QWidget):
         self.table.setRowCount(len(rows))
         for k, (_, row) in enumerate(rows.iterrows()):
             texts = (
+                row[IMAGE],
                 row[WELL] or row[CONDITION],
                 _number(row["Mean_Corrected"]),
                 f"{_number(row['Mean_Corrected_q05'])} to {_number(row['Mean_Corrected_q95'])}",
                 _number(row["Mean_Measured"]),
                 f"{row['Count_HRCells']} / {row['Count_Cells']}",
-                row[IMAGE],
             )
             for at, text in enumerate(texts):
                 item = QTableWidgetItem(str(text))
                 item.setToolTip(for_qt(row["Note"] or str(text)))
-                if 0 < at < len(HEADER) - 1:
+                if at > 1:
                     item.setTextAlignment(
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )

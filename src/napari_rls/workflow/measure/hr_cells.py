@@ -29,8 +29,8 @@ NEAR = 8.0
 """Pixels of the HR images within which the place of a cell is that of another image of it."""
 
 LEAST_FOUND = 0.5
-"""Share of as many cells as a table and HR cells both have of their files, below which places do not
-go together."""
+"""Share of as many cells as a table and HR cells both have of their files, below which places do
+not go together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +107,11 @@ def measure_hr_cells(stacks: Sequence[CellStack], settings: MeasureSettings) -> 
     Raises
     ------
     InputError
-        If a channel is missing, or as for :func:`check_no_light`.
+        If a channel is missing, files hold the same cells, or as for :func:`check_no_light`.
     """
     names = list(column_names(settings, micrometres=True))
-    tables, origin, said = [], [], list[str]()
+    tables, said = [], list[str]()
+    origin: list[dict[str, Any]] = []
     check_no_light(stacks, settings)
     for stack in stacks:
         one, asked, places = _channels(stack, settings)
@@ -121,6 +122,10 @@ def measure_hr_cells(stacks: Sequence[CellStack], settings: MeasureSettings) -> 
         renamed = dict(zip(column_names(own, micrometres=True), names, strict=True))
         tables.append(last.result.table.rename(columns=renamed))
         digest = content_digest(stack.data)
+        if same := [entry["name"] for entry in origin if entry["sha256"] == digest]:
+            raise InputError(
+                f"{stack.name} and {same[0]} hold the same HR cells; give one of both files."
+            )
         origin.append({"name": stack.name, "sha256": digest, "cells": len(stack)})
     return HrCells(pd.concat(tables, ignore_index=True), tuple(origin), tuple(said))
 

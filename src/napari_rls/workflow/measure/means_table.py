@@ -52,7 +52,9 @@ HOW = (
 
 _NEEDED = (IMAGE, FILE, WELL, CONDITION, X, Y, PIXEL_SIZE)
 
-_CORRECTED = ["Mean_Corrected", "Mean_Corrected_q05", "Mean_Corrected_q95"]
+_BOUNDED = [
+    f"{mean}{end}" for mean in ("Mean_Corrected", "Mean_HRCells") for end in ("", "_q05", "_q95")
+]
 
 
 def means_path(table: Path) -> Path:
@@ -135,12 +137,17 @@ def means_table(
             for column in columns:
                 means = _means(rows, at, hr.table, column, level)
                 if column in limits and len(means):
-                    means[_CORRECTED] = means[_CORRECTED].clip(*limits[column])
+                    means[_BOUNDED] = means[_BOUNDED].clip(*limits[column])
                 parts.append(means)
     found = pd.concat(parts, ignore_index=True)
     if found.empty:
         raise InputError("No cell has a value of any measurement, so that there are no means.")
     doubts = _doubts(used, record, hr, which, columns)
+    if not found["Mean_Corrected"].notna().any():
+        doubts.append(
+            f"No mean is corrected: {len(hr.table)} HR cells are too few; give at least "
+            f"{FEWEST_SPARE} more than there are wells."
+        )
     return found, _record(record, hr, which, used, doubts)
 
 
