@@ -4,6 +4,7 @@
     python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors --flow
     python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors
     python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors --flow
+    python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors --coarse
 
 DATA is a folder of BBBC013v1 as two-channel TIFF files (DNA, FKHR-GFP) named by well,
 A01.ome.tif to H12.ome.tif; rows A, D, E, G and H are used, which the generator was trained on,
@@ -65,6 +66,12 @@ FLOWS = {
     ),
 }
 
+COARSE = {
+    "golgi-simulated-128": FlowMatchingSettings(
+        part="coarse", steps=7000, batch_size=16, threads=1, device="cpu", report_steps=1000
+    ),
+}
+
 
 def main() -> None:
     """Train the network and write the bundle; go on with what is there."""
@@ -72,13 +79,18 @@ def main() -> None:
     parser.add_argument("bundle", choices=[*RECIPES], help="bundle to add it to")
     parser.add_argument("data", type=Path, help="folder of its HR images")
     parser.add_argument("out", type=Path, help="bundle to write, NAME.rls.safetensors")
-    parser.add_argument("--flow", action="store_true", help="add flow matching instead")
+    networks = parser.add_mutually_exclusive_group()
+    networks.add_argument("--flow", action="store_true", help="add flow matching instead")
+    networks.add_argument("--coarse", action="store_true", help="add that of coarse images instead")
     given = parser.parse_args()
     folder = given.out.with_name(given.out.name.removesuffix(SUFFIX) + "-run")
     settings, images, held_out, data = RECIPES[given.bundle]
     hr = HRImages(tuple(str(given.data / one) for one in images), (str(given.data / held_out),))
-    if given.flow:
-        flow = FLOWS[given.bundle]
+    flows = COARSE if given.coarse else FLOWS if given.flow else {}
+    if flows:
+        if given.bundle not in flows:
+            parser.error(f"{given.bundle} has no network of coarse images")
+        flow = flows[given.bundle]
         updates = train_flow(FlowMatchingJob(hr, given.bundle, flow, given.out, folder, data))
     else:
         job = FieldEncoderJob(hr, given.bundle, settings, given.out, folder, data)

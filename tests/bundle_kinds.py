@@ -52,6 +52,7 @@ def kind_of_bundle(
     encoders: bool = False,
     field_encoder: bool = False,
     flow_matching: bool = False,
+    coarse_flow: bool = False,
     pix2pix: bool = False,
     direct: bool = False,
     camera: bool = False,
@@ -77,6 +78,7 @@ def kind_of_bundle(
         if field_encoder or flow_matching
         else None,
         flow_matching=_flow_matching() if flow_matching else None,
+        coarse_flow=_flow_matching() if coarse_flow else None,
         pix2pix=Pix2PixSpec(networks=tuple(map(_unet, FACTORS))) if pix2pix else None,
         direct=_direct() if direct else None,
         training=Training(data="none", images=10, kimg=0.5, validation=2, kid=-0.01, fid=12.5),
@@ -95,7 +97,7 @@ def kind_of_bundle(
             if not name.startswith("generator."):
                 # What is not stored in float32 keeps its value in float16.
                 drawn = (torch.rand_like(tensor) + 0.5).half()
-                drawn *= 1 if name.endswith(("std", "var")) else 0.1
+                drawn *= 1 if name.endswith(("std", "var")) else 0.03 if coarse_flow else 0.1
                 tensor.copy_(drawn)
             elif tensor.ndim < 2:
                 tensor.add_(0.1 * torch.randn_like(tensor))
@@ -118,6 +120,9 @@ def outputs(bundle: Bundle) -> dict[str, torch.Tensor]:
             if bundle.flow_matching is not None:
                 known = bundle.field_encoder.known(6.4, 0.45, noise)
                 made["drawn"] = bundle.flow_matching.draw(images, images, images, known)
+            if bundle.coarse_flow is not None:
+                small = torch.nn.functional.avg_pool2d(images, 8)
+                made["coarse"] = bundle.coarse_flow.draw(small, small, small, known)
         for factor, unet in bundle.pix2pix.items():
             made[f"unet {factor}"] = unet(torch.nn.functional.avg_pool2d(images, factor))
         if bundle.direct is not None:

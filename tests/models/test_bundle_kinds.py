@@ -47,6 +47,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "three channels": {"image_channels": 3, "encoders": True, "pix2pix": True, "camera": True},
     "sixteen channels": {"image_channels": 16},
     "64 pixels": {"resolution": 64, "channel_base": 64, "encoders": True, "pix2pix": True},
+    "coarse images": {
+        "resolution": 64, "channel_base": 64, "flow_matching": True, "coarse_flow": True
+    },
     "z of one dimension": {"z_dim": 1},
     "eight layers of mapping": {"mapping_layers": 8},
     "wide at full size": {"channel_base": 512, "channel_max": 3},
@@ -76,18 +79,22 @@ def test_round_trip(kind: str, tmp_path: Path) -> None:
     assert again.manifest.content_hash == saved.manifest.content_hash
 
 
+_SINCE_5 = ("field_encoder", "coarse_flow")
+
 ADDED = {
-    1: ("measurement", "trust", "pix2pix", "camera", "field_encoder", "flow_matching", "direct"),
-    2: ("pix2pix", "camera", "field_encoder", "flow_matching", "direct"),
-    3: ("camera", "field_encoder", "flow_matching", "direct"),
-    4: ("field_encoder", "flow_matching", "direct"),
-    5: ("flow_matching", "direct"),
-    6: ("direct",),
+    1: ("measurement", "trust", "pix2pix", "camera", *_SINCE_5, "flow_matching", "direct"),
+    2: ("pix2pix", "camera", *_SINCE_5, "flow_matching", "direct"),
+    3: ("camera", *_SINCE_5, "flow_matching", "direct"),
+    4: (*_SINCE_5, "flow_matching", "direct"),
+    5: ("flow_matching", "direct", "coarse_flow"),
+    6: ("direct", "coarse_flow"),
+    7: ("coarse_flow",),
+    8: ("coarse_flow",),
 }
 """Fields that a format has not yet."""
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6, 7, 8, 9])
 @pytest.mark.parametrize("kind", ["maf", "realnvp"])
 def test_older_formats_are_read_as_they_were_written(
     version: int, kind: str, tmp_path: Path
@@ -122,6 +129,13 @@ def test_shapes_that_no_network_can_have(changes: dict[str, Any], said: str) -> 
     with pytest.raises(ValidationError) as refused:
         Architecture.model_validate(TINY | changes)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("without", [{"resolution": 32}, {"flow_matching": False}])
+def test_coarse_images_need_what_images_are_drawn_by_and_pixels(without: dict[str, Any]) -> None:
+    enough = {"resolution": 64, "channel_base": 64, "flow_matching": True, "coarse_flow": True}
+    with pytest.raises(ValidationError, match="need flow matching and 64 HR pixels along a cell"):
+        kind_of_bundle(**enough | without)
 
 
 def test_a_coupling_needs_two_dimensions() -> None:

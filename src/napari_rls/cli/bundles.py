@@ -141,14 +141,17 @@ def _field_encoder(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _flow_matching(manifest: Manifest) -> list[tuple[str, str]]:
-    spec = manifest.flow_matching
-    if spec is None:
-        return []
-    fitted = (
-        f"{spec.steps:,} steps on {spec.images:,} crops of {spec.data}; L1 of an image drawn of "
-        f"each of {spec.validation:,} held-out crops {spec.l1:.4f}"
-    )
-    return [("Flow matching", fitted)]
+    names = {"image": ("Flow matching", "an image"), "coarse": ("Coarse flow", "a coarse image")}
+    rows = []
+    for part, spec in manifest.flows.items():
+        name, drawn = names[part]
+        if spec is not None:
+            fitted = (
+                f"{spec.steps:,} steps on {spec.images:,} crops of {spec.data}; L1 of {drawn} "
+                f"drawn of each of {spec.validation:,} held-out crops {spec.l1:.4f}"
+            )
+            rows.append((name, fitted))
+    return rows
 
 
 def _networks(manifest: Manifest) -> tuple[Pix2PixNetwork, ...]:

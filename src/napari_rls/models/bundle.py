@@ -17,7 +17,7 @@ from napari_rls.models.catalogue import find_bundle
 from napari_rls.models.direct import Direct, build_direct
 from napari_rls.models.encoder import LatentEncoder, build_encoders
 from napari_rls.models.field_encoder import FieldEncoder, known_numbers
-from napari_rls.models.field_specs import FlowMatchingShape
+from napari_rls.models.field_specs import COARSE, FlowMatchingShape, FlowPart
 from napari_rls.models.flow import WFlow
 from napari_rls.models.flow_matching import FlowMatching
 from napari_rls.models.manifest import Manifest
@@ -43,7 +43,8 @@ class Bundle:
 
     ``encoders`` holds, by scale factor, what estimates the start of the search, ``field_encoder``
     is what does so for cells of fields, ``flow_matching`` what draws images at random that a cell
-    may have, ``pix2pix`` what draws an SR image without any search, ``direct`` what tells
+    may have, ``coarse_flow`` what draws coarse ones before where LR pixels are large, ``pix2pix``
+    what draws an SR image without any search, ``direct`` what tells
     measurements without any image.
     ``discriminator`` holds, by its names in the network's state dict, the weights of the
     discriminator that the generator was trained with, if they are known: training starts
@@ -60,6 +61,7 @@ class Bundle:
     source: str = ""
     field_encoder: FieldEncoder | None = None
     flow_matching: FlowMatching | None = None
+    coarse_flow: FlowMatching | None = None
     direct: Direct | None = None
 
     @property
@@ -76,8 +78,12 @@ class Bundle:
     @property
     def _of_fields(self) -> dict[str, FieldEncoder | FlowMatching]:
         """Networks that know cells of fields, by their names in the file."""
-        both = {"field_encoder": self.field_encoder, "flow_matching": self.flow_matching}
-        return {name: network for name, network in both.items() if network is not None}
+        networks = {
+            "field_encoder": self.field_encoder,
+            "flow_matching": self.flow_matching,
+            "coarse_flow": self.coarse_flow,
+        }
+        return {name: network for name, network in networks.items() if network is not None}
 
     def draw_z(self, count: int, seed: int) -> Tensor:
         """Draw z ~ N(0, I), shape (count, z_dim), on the CPU so that a seed means one thing."""
@@ -155,11 +161,12 @@ def empty_bundle(manifest: Manifest) -> Bundle:
     of_fields = None
     if spec is not None:
         of_fields = FieldEncoder(manifest.architecture, spec.shape, flow.mean, flow.std)
-    drawing = None
-    if manifest.flow_matching is not None:
-        drawing = flow_matching_of(manifest, manifest.flow_matching.shape)
+    drawing, coarse = (
+        flow_matching_of(manifest, spec.shape, part) if spec is not None else None
+        for part, spec in manifest.flows.items()
+    )
     unets, direct = build_unets(manifest), build_direct(manifest)
-    for network in (*encoders.values(), *unets.values(), of_fields, drawing, direct):
+    for network in (*encoders.values(), *unets.values(), of_fields, drawing, coarse, direct):
         if network is not None:
             network.requires_grad_(False).eval()
     return Bundle(
@@ -170,14 +177,18 @@ def empty_bundle(manifest: Manifest) -> Bundle:
         pix2pix=unets,
         field_encoder=of_fields,
         flow_matching=drawing,
+        coarse_flow=coarse,
         direct=direct,
     )
 
 
-def flow_matching_of(manifest: Manifest, shape: FlowMatchingShape) -> FlowMatching:
+def flow_matching_of(
+    manifest: Manifest, shape: FlowMatchingShape, part: FlowPart = "image"
+) -> FlowMatching:
     """Return a network for a bundle that draws images at random, with weights to be fitted."""
     channels = manifest.architecture.image_channels
-    return FlowMatching(channels, manifest.hr_size, known_numbers(channels), shape)
+    size = manifest.hr_size // (COARSE if part == "coarse" else 1)
+    return FlowMatching(channels, size, known_numbers(channels), shape)
 
 
 def load_bundle(name_or_file: str | Path) -> Bundle:
@@ -257,10 +268,12 @@ def _fault(bundle: Bundle) -> str:
     if bundle.field_encoder is not None:
         noise = torch.full((1, image.shape[1]), 0.1)
         parts["field encoder"] = bundle.field_encoder(image, 8.0, 0.5, noise)
+        known, time = bundle.field_encoder.known(8.0, 0.5, noise), torch.full((1,), 0.5)
         if bundle.flow_matching is not None:
-            known = bundle.field_encoder.known(8.0, 0.5, noise)
-            time = torch.full((1,), 0.5)
             parts["flow matching"] = bundle.flow_matching(image, time, image, image, known)
+        if bundle.coarse_flow is not None:
+            small = torch.nn.functional.avg_pool2d(image, COARSE)
+            parts["coarse flow matching"] = bundle.coarse_flow(small, time, small, small, known)
     if bundle.direct is not None and bundle.manifest.direct is not None:
         factor = bundle.manifest.direct.factors[0]
         small = torch.nn.functional.avg_pool2d(image, factor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal, TypeAlias
+
 from pydantic import Field
 
 from napari_rls.models.part import Count, Factor, NotNegative, Number, Part, Seed, Text
@@ -86,6 +88,19 @@ class FieldEncoderSpec(FieldEncoderShape):
     def shape(self) -> FieldEncoderShape:
         """The same without what the fit found."""
         return FieldEncoderShape(**self.model_dump(include={*FieldEncoderShape.model_fields}))
+
+
+COARSE: Final = 8
+"""HR pixels along a pixel of coarse images."""
+
+ABOVE: Final = 16.0
+"""HR pixels along an LR pixel above which a coarse image is drawn first, and an image of that."""
+
+LEAST_SIDE: Final = 8
+"""Side in pixels of the smallest images that networks draw."""
+
+FlowPart: TypeAlias = Literal["image", "coarse"]
+"""What flow matching draws: images, or coarse ones that come before where LR pixels are large."""
 
 
 class FlowMatchingShape(Part):

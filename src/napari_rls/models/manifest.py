@@ -10,7 +10,13 @@ from pydantic import Field, model_validator
 from napari_rls.models.architecture import Architecture
 from napari_rls.models.camera import CameraNoise
 from napari_rls.models.direct_spec import DirectSpec
-from napari_rls.models.field_specs import FieldEncoderSpec, FlowMatchingSpec
+from napari_rls.models.field_specs import (
+    COARSE,
+    LEAST_SIDE,
+    FieldEncoderSpec,
+    FlowMatchingSpec,
+    FlowPart,
+)
 from napari_rls.models.part import (
     LARGEST,
     Count,
@@ -26,11 +32,11 @@ from napari_rls.models.part import (
 )
 from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 8
+FORMAT_VERSION: Final = 9
 """Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``,
 6 ``flow_matching``, 7 ``direct`` and, in ``trust``, ``pixels``, ``left_open``, ``no_cells`` and
-the ``reliability`` of corrections, 8 ``coloured`` in ``flow_matching``; older files read as
-before."""
+the ``reliability`` of corrections, 8 ``coloured`` in ``flow_matching``, 9 ``coarse_flow``; older
+files read as before."""
 
 _MOST_FACTORS = 8
 """Scale factors: the powers of two from 2 to 256."""
@@ -191,7 +197,7 @@ class Manifest(Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1, 2, 3, 4, 5, 6, 7, 8] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4, 5, 6, 7, 8, 9] = FORMAT_VERSION
     name: Name
     title: Line
     architecture: Architecture
@@ -210,6 +216,7 @@ class Manifest(Part):
     encoder: EncoderSpec | None = None
     field_encoder: FieldEncoderSpec | None = None
     flow_matching: FlowMatchingSpec | None = None
+    coarse_flow: FlowMatchingSpec | None = None
     pix2pix: Pix2PixSpec | None = None
     direct: DirectSpec | None = None
     training: Training
@@ -236,8 +243,6 @@ class Manifest(Part):
             raise ValueError("the camera's noise needs a number for each channel")
         if self.field_encoder:
             self.field_encoder.check_channels(len(self.channels))
-        if self.flow_matching and not (self.field_encoder and self.field_encoder.image_width):
-            raise ValueError("flow matching needs a field encoder that draws the expected image")
         factors = self.pix2pix.factors if self.pix2pix else ()
         for factor in factors:
             if self.architecture.resolution % factor:
@@ -251,6 +256,26 @@ class Manifest(Part):
             raise ValueError("each factor can have one entry of trust")
         check_flow(self.architecture, self.flow)
         return self
+
+    @model_validator(mode="after")
+    def _flows_fit(self) -> Manifest:
+        if self.flow_matching and not (self.field_encoder and self.field_encoder.image_width):
+            raise ValueError("flow matching needs a field encoder that draws the expected image")
+        if self.coarse_flow and not (self.flow_matching and self.draws_coarse):
+            raise ValueError(
+                f"coarse images need flow matching and {COARSE * LEAST_SIDE} HR pixels along a cell"
+            )
+        return self
+
+    @property
+    def flows(self) -> dict[FlowPart, FlowMatchingSpec | None]:
+        """The networks of flow matching, by what they draw."""
+        return {"image": self.flow_matching, "coarse": self.coarse_flow}
+
+    @property
+    def draws_coarse(self) -> bool:
+        """Whether coarse images of its cells have as many pixels as a network takes."""
+        return self.hr_size // COARSE >= LEAST_SIDE
 
     @property
     def hr_size(self) -> int:

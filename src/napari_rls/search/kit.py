@@ -13,12 +13,10 @@ from napari_rls.models.camera import CameraNoise
 from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
-from napari_rls.search import richardson_lucy
 from napari_rls.search.data_terms import CROP_SCALE, FIELD_SCALE, Distance, Likelihood
 from napari_rls.search.degradation import Bicubic, Degradation
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
-from napari_rls.search.noise import MISFIT
 from napari_rls.search.objective import OF_EXPECTED, Estimate, Hold
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
@@ -138,35 +136,6 @@ class Kit:
         shape = tuple(image.shape[1:])
         (noise,) = batch.normal(self.settings.seed, shape, purpose=Purpose.CAMERA, draw=draw)
         return self.camera.recorded(image, noise)
-
-    @torch.no_grad()
-    def drawn(self, batch: Batch, draw: int) -> Tensor:
-        """Return images (n, C, S, S) in -1 to 1 that flow matching draws of the cells of a batch.
-
-        ``draw`` tells the images of one cell apart. They have the noise of HR images. On the way
-        they are held to the LR image, the less the larger its noise beside what no image explains.
-        """
-        seen, encoder, flow = batch.seen, self.bundle.field_encoder, self.networks.flow_matching
-        assert seen is not None
-        assert encoder is not None
-        assert flow is not None
-        shape = tuple(seen.interpolated.shape[1:])
-        (noise,) = batch.normal(self.settings.seed, shape, purpose=Purpose.FLOW, draw=draw)
-        told = seen.expected(encoder), seen.known(encoder)
-        expected, known = (x.to(self.device) for x in told)
-        noise_power = (seen.deviation.square() - MISFIT**2).clamp(min=0)
-        share = richardson_lucy.share_of_step(noise_power, flow.held_steps)
-        share = share * seen.weight[:, None]
-
-        def nearer(images: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, enabled=False):
-                return richardson_lucy.nearer(images.float(), batch.lr, self.degrade, share)
-
-        short = self.networks.dtype == torch.bfloat16
-        with torch.autocast(self.device.type, torch.bfloat16, short):
-            cells = seen.interpolated
-            image: Tensor = flow.draw(noise.to(self.device), cells, expected, known, nearer)
-        return image
 
     def noise(self, batch: Batch) -> list[Tensor]:
         """Draw a noise map (n, 1, h, w) for each convolution."""

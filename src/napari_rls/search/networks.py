@@ -104,6 +104,12 @@ class Networks:
         # The bundle's own network stays where it is.
         return None if network is None else copy.deepcopy(network).to(self.device)
 
+    @cached_property
+    def coarse_flow(self) -> FlowMatching | None:
+        """The same for coarse images."""
+        network = self.bundle.coarse_flow
+        return None if network is None else copy.deepcopy(network).to(self.device)
+
     def draws(self, seed: int) -> Draws:
         """Return what random w tell; those of the last seed are kept."""
         if self._draws is None or self._draws.seed != seed:

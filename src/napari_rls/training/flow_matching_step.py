@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from napari_rls.models.bundle import Bundle, flow_matching_of
+from napari_rls.models.field_specs import ABOVE, COARSE
+from napari_rls.search.degradation import Bicubic
 from napari_rls.search.device import choose_dtype
 from napari_rls.training.dataset import Crops
 from napari_rls.training.flow_matching_settings import FlowMatchingSettings
@@ -18,8 +21,12 @@ from napari_rls.training.shown_cells import Shown, ShownCells
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
 
-_TIME_SPREAD = 1.2
-"""Deviation of the times that are trained, which are logit-normal: the middle is hardest."""
+_TIMES: Final = {"image": (0.0, 1.2), "coarse": (-0.4, 1.4)}
+"""Mean and deviation of the logit of the times that are trained: the middle is hardest, and of
+coarse images, which white noise becomes, what is a bit before it."""
+
+_REPEATS: Final = {"image": 1, "coarse": 2}
+"""Noises and times that each crop is shown with: passes of small images are cheap."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +71,19 @@ class FlowMatchingTrainer:
         # The bundle's own encoder stays where it is.
         self.encoder = copy.deepcopy(encoder).to(device)
         self.short = choose_dtype(settings.precision, bundle.generator, device) != torch.float32
+        self.coarse = Bicubic(COARSE) if settings.part == "coarse" else None
+        low, high = manifest.field_encoder.ratios
         self.shown = ShownCells(
             manifest.hr_size,
             manifest.architecture.image_channels,
-            manifest.field_encoder.ratios,
+            (low if self.coarse is None else max(low, ABOVE), high),
             batch_size=settings.batch_size,
             seed=settings.seed,
             device=device,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(4 * settings.seed + 3)
-            network = flow_matching_of(manifest, settings.shape)
+            network = flow_matching_of(manifest, settings.shape, settings.part)
         self.network = network.to(device)
         self.adam = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
@@ -90,14 +99,17 @@ class FlowMatchingTrainer:
         """Show one batch of cells, each somewhere between noise and its image."""
         self.adam.param_groups[0]["lr"] = self.settings.rate(self.steps)
         shown, rng = self.shown.batch(crops, self.steps), self.shown.streams["noise"]
-        expected = self._expected(shown)
-        end = self.network.residual(shown.hr, expected)
+        part = self.settings.part
+        hr, cells, expected, known = (
+            x.repeat_interleave(_REPEATS[part], 0) for x in self._told(shown)
+        )
+        end = self.network.residual(hr, expected)
         start = self.network.start(torch.randn(end.shape, generator=rng).to(end))
-        time = torch.randn(len(end), generator=rng) * _TIME_SPREAD
-        time = time.sigmoid().to(end)
+        middle, spread = _TIMES[part]
+        time = (torch.randn(len(end), generator=rng) * spread + middle).sigmoid().to(end)
         state = torch.lerp(start, end, time[:, None, None, None])
         with self._in_short():
-            velocity = self.network(state, time, shown.cells, expected, shown.known)
+            velocity = self.network(state, time, cells, expected, known)
         loss = (velocity.to(end) - (end - start)).square().mean()
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
@@ -111,25 +123,28 @@ class FlowMatchingTrainer:
         rng = torch.Generator().manual_seed(0)
         errors = []
         for shown in self.shown.held_out(held_out):
-            noise = torch.randn(shown.hr.shape, generator=rng).to(shown.hr)
+            hr, cells, expected, known = self._told(shown)
+            noise = torch.randn(hr.shape, generator=rng).to(hr)
             with self._in_short():
-                expected = self._expected(shown)
-                drawn = self.network.draw(noise, shown.cells, expected, shown.known)
-            errors.append((drawn - shown.hr).abs().mean((1, 2, 3)))
+                drawn = self.network.draw(noise, cells, expected, known)
+            errors.append((drawn - hr).abs().mean((1, 2, 3)))
         return float(torch.cat(errors).mean())
 
     def expected_l1(self, held_out: Tensor) -> float:
         """Return the same of the expected images: less, as they are blurred."""
-        errors = [
-            (self._expected(shown) - shown.hr).abs().mean((1, 2, 3))
-            for shown in self.shown.held_out(held_out)
-        ]
+        told = map(self._told, self.shown.held_out(held_out))
+        errors = [(expected - hr).abs().mean((1, 2, 3)) for hr, _, expected, _ in told]
         return float(torch.cat(errors).mean())
 
     @torch.no_grad()
-    def _expected(self, shown: Shown) -> Tensor:
+    def _told(self, shown: Shown) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return images to be drawn, cells, expected images, and what else the network is told."""
         with self._in_short():
-            return self.encoder.expected(shown.cells, *shown.optics).to(shown.hr)
+            expected = self.encoder.expected(shown.cells, *shown.optics).to(shown.hr)
+        images = shown.hr, shown.cells, expected
+        if self.coarse is not None:
+            images = self.coarse(images[0]), self.coarse(images[1]), self.coarse(images[2])
+        return *images, shown.known
 
     def _in_short(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, self.short)

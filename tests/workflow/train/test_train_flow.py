@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
+from flow_bench import with_flow
 from network_line import TINY_ENCODER, out, run
 from safetensors.torch import load_file
 from tiny_job import write_fields
+from tiny_model import random_bundle
 
 from napari_rls.models.bundle import load_bundle
 from napari_rls.models.bundle_file import read_manifest
@@ -76,6 +81,50 @@ def test_stop_and_resume_equals_going_through(tmp_path: Path, fields: Path, know
         code=1,
     )
     assert "holds a training of other settings (steps: 4, now 9); resume it" in told
+
+
+def test_coarse_images_are_added_to_what_draws_images(tmp_path: Path) -> None:
+    made = with_flow(random_bundle(size=64), coarse=True)
+    manifest = made.manifest.model_copy(update={"coarse_flow": None})
+    replace(made, manifest=manifest, coarse_flow=None).save(out(tmp_path, "able"))
+    (tmp_path / "crops").mkdir()
+    for k in range(3):
+        crops = np.random.default_rng(k).integers(0, 256, (4, 2, 64, 64), np.uint8)
+        tifffile.imwrite(tmp_path / "crops" / f"{k}.ome.tif", crops, metadata={"axes": "TCYX"})
+    line = (tmp_path / "crops", *FLOW, "--part", "coarse")
+    told = flow(*line, "--bundle", out(tmp_path, "able"), "--out", out(tmp_path, "both"))
+    assert "L1 of a coarse image drawn of each of " in told
+    before, after = (load_file(out(tmp_path, name)) for name in ("able", "both"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"coarse_flow"}
+    spec = load_bundle(out(tmp_path, "both")).manifest.coarse_flow
+    assert (spec.steps, spec.width, spec.coloured) == (4, 4, False)
+    told = " ".join(run(out(tmp_path, "both"), name="bundles info").stdout.split())
+    assert "Coarse flow 4 steps on" in told
+    # Each of both is trained without the other, and stays as another is trained.
+    line = (tmp_path / "crops", *FLOW, "--bundle", out(tmp_path, "both"))
+    flow(*line, "--out", out(tmp_path, "again"))
+    again = load_file(out(tmp_path, "again"))
+    kept = {name for name in after if name.startswith("coarse_flow.")}
+    assert all(torch.equal(after[name], again[name]) for name in kept)
+
+
+def test_what_cannot_have_coarse_images_is_told_so(
+    tmp_path: Path, fields: Path, known: Path
+) -> None:
+    coarse = (*FLOW, "--part", "coarse")
+    told = flow(fields, "--bundle", known, "--out", out(tmp_path), *coarse, code=2)
+    assert "has no flow matching to draw images of them; add it by train-flow with part" in told
+    flow(fields, "--bundle", known, "--out", out(tmp_path, "flow"), *FLOW)
+    told = flow(fields, "--bundle", out(tmp_path, "flow"), "--out", out(tmp_path), *coarse, code=2)
+    assert "draws cells of 32 HR pixels, and 64 are needed" in told
+    made = with_flow(random_bundle(size=64))
+    encoder = made.manifest.field_encoder.model_copy(update={"ratios": (4, 16)})
+    manifest = made.manifest.model_copy(update={"field_encoder": encoder})
+    replace(made, manifest=manifest).save(out(tmp_path, "low"))
+    told = flow(fields, "--bundle", out(tmp_path, "low"), "--out", out(tmp_path), *coarse, code=2)
+    assert "does not know both the ratio 8 and ratios above 16; add one by train-fields" in told
+    assert not list(tmp_path.glob("mine*"))
 
 
 def test_without_an_expected_image_there_is_nothing_to_start_from(

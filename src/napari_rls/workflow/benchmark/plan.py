@@ -30,7 +30,7 @@ Part = Literal["main", "degraded", "lambda", "samples"]
 
 PIX2PIX = "pix2pix"
 
-SEARCHED = ("generator.", "flow.", "encoder.", "field_encoder.", "flow_matching.")
+SEARCHED = ("generator.", "flow.", "encoder.", "field_encoder.", "flow_matching.", "coarse_flow.")
 """Tensors of a bundle that searches take."""
 
 CLEAN = "bicubic"

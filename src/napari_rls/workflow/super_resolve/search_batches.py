@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_rls.search.degradation import Degradation
+from napari_rls.search.drawn import drawn
 from napari_rls.search.engine import Plan, State, search
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.kit import Batch, Kit, Seen
@@ -153,7 +154,7 @@ class SearchBatches:
     def _drawn(self, batch: Batch) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
         kit, images = self._kit_of(batch), list[Tensor]()
         for step in range(1, self.sample_steps + 1):
-            images.append(kit.drawn(batch, step))
+            images.append(drawn(kit, batch, step))
             last = step == self.sample_steps
             decoded = self.run.intensity.decode(as_numpy(torch.stack(images))) if last else None
             yield step, decoded
@@ -224,7 +225,7 @@ def drawn_state(kit: Kit, batch: Batch) -> State:
     The objective is the mean absolute error of the degraded images, in -1 to 1; there are no
     latents.
     """
-    image = kit.drawn(batch, 0)
+    image = drawn(kit, batch, 0)
     cells = len(image)
     data = (kit.degrade(image) - batch.lr).abs().mean((1, 2, 3))
     nothing = torch.full_like(data, torch.nan)

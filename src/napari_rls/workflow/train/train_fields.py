@@ -164,9 +164,12 @@ def with_field_encoder(
         "format_version": FORMAT_VERSION,
         "field_encoder": record.model_copy(update={"misfit": misfit}),
         "flow_matching": None,
+        "coarse_flow": None,
     }
     manifest = bundle.manifest.model_copy(update=changes)
-    return replace(bundle, manifest=manifest, field_encoder=network, flow_matching=None)
+    return replace(
+        bundle, manifest=manifest, field_encoder=network, flow_matching=None, coarse_flow=None
+    )
 
 
 def _check_ratios(manifest: Manifest, settings: FieldEncoderSettings) -> None:

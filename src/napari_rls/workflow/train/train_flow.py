@@ -8,7 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from napari_rls.errors import InputError
-from napari_rls.models.field_specs import FlowMatchingSpec
+from napari_rls.models.field_specs import (
+    ABOVE,
+    COARSE,
+    LEAST_SIDE,
+    FlowMatchingSpec,
+    FlowPart,
+)
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest
 from napari_rls.training.flow_matching_settings import FlowMatchingSettings
 from napari_rls.workflow.train.network_job import (
@@ -40,7 +46,8 @@ def train_flow(job: FlowMatchingJob) -> Generator[NetworkUpdate, None, None]:
     Raises
     ------
     InputError
-        If the bundle has no field encoder that draws the expected image. What else is raised, see
+        If the bundle has no field encoder that draws the expected image, or lacks what
+        coarse images need. What else is raised, see
         :func:`~napari_rls.workflow.train.network_job.network_training`.
     """
     import torch
@@ -54,6 +61,8 @@ def train_flow(job: FlowMatchingJob) -> Generator[NetworkUpdate, None, None]:
     bundle = load_bundle(job.bundle)
     manifest = bundle.manifest
     _check_expected(manifest)
+    if settings.part == "coarse":
+        _check_coarse(manifest)
     margin = margin_of(manifest.hr_size)
     data = yield from crops_of(job, manifest, settings.batch_size, settings.seed, margin)
     # Evenly over all images, which crops stand in the order of.
@@ -67,23 +76,44 @@ def train_flow(job: FlowMatchingJob) -> Generator[NetworkUpdate, None, None]:
         l1=report.held_out_l1,
         data=job.data,
     )
-    save_bundle(with_flow_matching(bundle, network, record), job.out)
+    save_bundle(with_flow_matching(bundle, network, record, settings.part), job.out)
     expected = FlowMatchingTrainer(settings, bundle, torch.device("cpu")).expected_l1(held_out)
+    drawn = "an image" if settings.part == "image" else "a coarse image"
     yield NetworkUpdate(
         "done",
-        f"L1 of an image drawn of each of {len(held_out):,} held-out crops: {record.l1:.4f}; of "
+        f"L1 of {drawn} drawn of each of {len(held_out):,} held-out crops: {record.l1:.4f}; of "
         f"the expected images, which are blurred: {expected:.4f}.",
         bundle=job.out,
     )
 
 
-def with_flow_matching(bundle: Bundle, network: FlowMatching, record: FlowMatchingSpec) -> Bundle:
-    """Return the bundle with a network; one that it has is replaced."""
-    manifest = bundle.manifest.model_copy(
-        update={"format_version": FORMAT_VERSION, "flow_matching": record}
-    )
+def with_flow_matching(
+    bundle: Bundle, network: FlowMatching, record: FlowMatchingSpec, part: FlowPart = "image"
+) -> Bundle:
+    """Return the bundle with a network; one of that part that it has is replaced."""
+    name = "flow_matching" if part == "image" else "coarse_flow"
+    changes = {"format_version": FORMAT_VERSION, name: record}
+    manifest = bundle.manifest.model_copy(update=changes)
     kept = network.cpu().requires_grad_(False).eval()
-    return replace(bundle, manifest=manifest, flow_matching=kept)
+    if part == "image":
+        return replace(bundle, manifest=manifest, flow_matching=kept)
+    return replace(bundle, manifest=manifest, coarse_flow=kept)
+
+
+def _check_coarse(manifest: Manifest) -> None:
+    spec = manifest.field_encoder
+    lack = ""
+    if manifest.flow_matching is None:
+        lack = "has no flow matching to draw images of them; add it by train-flow with part image"
+    elif not manifest.draws_coarse:
+        lack = f"draws cells of {manifest.hr_size} HR pixels, and {COARSE * LEAST_SIDE} are needed"
+    elif spec is None or spec.ratios[1] <= ABOVE or not spec.knows(COARSE):
+        lack = (
+            f"has a field encoder that does not know both the ratio {COARSE} and ratios above "
+            f"{ABOVE:g}; add one by train-fields"
+        )
+    if lack:
+        raise InputError(f"For coarse images, the bundle {manifest.name} {lack}.")
 
 
 def _check_expected(manifest: Manifest) -> None:
