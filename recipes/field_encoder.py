@@ -68,7 +68,13 @@ FLOWS = {
 
 COARSE = {
     "golgi-simulated-128": FlowMatchingSettings(
-        part="coarse", steps=7000, batch_size=16, threads=1, device="cpu", report_steps=1000
+        part="coarse",
+        steps=7000,
+        batch_size=16,
+        width=28,
+        threads=1,
+        device="cpu",
+        report_steps=1000,
     ),
 }
 
