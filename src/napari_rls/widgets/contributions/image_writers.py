@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import napari
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_error, show_info
-from napari_builtins.io import napari_write_image, write_layer_data_with_plugins
+from napari_builtins.io import (
+    napari_write_image,
+    napari_write_labels,
+    napari_write_points,
+    napari_write_shapes,
+)
 from qtpy.QtWidgets import QFileDialog
 
 from napari_rls.errors import InputError, why_not
@@ -18,6 +25,14 @@ from napari_rls.widgets.cells.sr_writer import SUFFIXES, file_groups, with_endin
 
 if TYPE_CHECKING:
     from napari_rls.widgets.cells.layer_data import LayerData
+
+_NAPARI = {
+    "image": napari_write_image,
+    "labels": napari_write_labels,
+    "points": napari_write_points,
+    "shapes": napari_write_shapes,
+}
+"""What napari writes a layer of a type with."""
 
 FILES = "OME-TIFF (*.ome.tif)"
 
@@ -89,7 +104,7 @@ def write_into_folder(path: str, layers: Sequence[LayerData]) -> list[str]:
             ours.append(image)
         else:
             others.append(layer)
-    written = list(write_layer_data_with_plugins(path, others)) if others else []
+    written = _as_napari_does(Path(path), others) if others else []
     taken: set[Path] = set()
     try:
         for group in file_groups(ours):
@@ -102,6 +117,21 @@ def write_into_folder(path: str, layers: Sequence[LayerData]) -> list[str]:
     except InputError as error:
         raise RuntimeError(str(error)) from error
     return written
+
+
+def _as_napari_does(folder: Path, layers: Sequence[LayerData]) -> list[str]:
+    """Write layers into a folder, a file each; return the files that were written.
+
+    napari's writers are called as they are: npe2 looks for them by what their commands begin with,
+    ``napari``, and takes those of this plugin where it finds it first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as draft:
+        for data, meta, kind in layers:
+            _NAPARI[kind](str(Path(draft, meta["name"])), data, meta)
+        return [
+            str(shutil.move(file, folder / file.name)) for file in sorted(Path(draft).iterdir())
+        ]
 
 
 def save_generated_cells(viewer: napari.Viewer) -> None:
