@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from widget_bench import Bench
 from napari_rls.errors import InputError
 from napari_rls.widgets.cells.layer_facts import pixel_size_um
 from napari_rls.widgets.common.state import Level
+from napari_rls.widgets.contributions.image_writers import write_into_folder
 from napari_rls.widgets.contributions.reader import read_layers
 from napari_rls.workflow.cells.read import read_frames, read_header, read_record, read_stack
 from napari_rls.workflow.measure.image_files import read_images
@@ -185,6 +187,15 @@ def test_a_folder_gets_all_layers(sampled: Bench, tmp_path: Path, others: list[s
     assert (folder / "LR.tif").exists()
     assert (folder / "mine.tif").exists() is ("labels" in others)
     assert (folder / "drawn.csv").exists() is ("shapes" in others)
+
+
+def test_a_folder_loses_no_file_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "mine.tif").write_bytes(b"kept")
+    layers = [Image(np.eye(8), name="mine").as_layer_data_tuple()]
+    with pytest.raises(shutil.Error, match="already exists"):
+        write_into_folder(str(tmp_path), layers)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.tif"]
+    assert (tmp_path / "mine.tif").read_bytes() == b"kept"
 
 
 def test_what_the_dialog_offers(sampled: Bench) -> None:

@@ -129,9 +129,8 @@ def _as_napari_does(folder: Path, layers: Sequence[LayerData]) -> list[str]:
     with TemporaryDirectory(dir=folder) as draft:
         for data, meta, kind in layers:
             _NAPARI[kind](str(Path(draft, meta["name"])), data, meta)
-        return [
-            str(shutil.move(file, folder / file.name)) for file in sorted(Path(draft).iterdir())
-        ]
+        # To a folder, not to a file: a file that is there is an error, and stays.
+        return [str(shutil.move(file, folder)) for file in sorted(Path(draft).iterdir())]
 
 
 def save_generated_cells(viewer: napari.Viewer) -> None:
