@@ -15,6 +15,8 @@ from dataclasses import replace
 import torch
 
 from napari_rls.search.data_terms import (
+    CROP_SCALE,
+    FIELD_SCALE,
     AbsoluteError,
     FlooredSquares,
     Likelihood,
@@ -92,7 +94,8 @@ def _likelihood(kit: Kit, batch: Batch) -> Likelihood | None:
     """Return the data term that knows the noise, if the search goes by it."""
     if kit.settings.reading != "likelihood" or batch.seen is None:
         return None
-    return batch.seen.likelihood
+    held = kit.estimates or batch.seen.optics is not None
+    return batch.seen.likelihood(FIELD_SCALE if held else CROP_SCALE)
 
 
 def rls_with_own_noise(kit: Kit, batch: Batch, before: State | None) -> Plan:
