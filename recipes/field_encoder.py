@@ -1,8 +1,7 @@
-"""Add a field encoder, its start, or flow matching to an embedded bundle of the package.
+"""Add a field encoder, or flow matching, to an embedded bundle, as it comes with the package.
 
     python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors
     python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors --flow
-    python recipes/field_encoder.py bbbc013-translocation-64 DATA OUT.rls.safetensors --start
     python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors
     python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors --flow
     python recipes/field_encoder.py golgi-simulated-128 CELLS OUT.rls.safetensors --coarse
@@ -21,11 +20,9 @@ from pathlib import Path
 from napari_rls.models.bundle_file import SUFFIX
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.flow_matching_settings import FlowMatchingSettings
-from napari_rls.training.start_settings import StartSettings
 from napari_rls.workflow.train.hr_images import HRImages
 from napari_rls.workflow.train.train_fields import FieldEncoderJob, train_fields
 from napari_rls.workflow.train.train_flow import FlowMatchingJob, train_flow
-from napari_rls.workflow.train.train_start import StartJob, train_start
 
 ROWS, HELD_OUT = "ADEGH", "B"
 RECIPES = {
@@ -81,12 +78,6 @@ COARSE = {
     ),
 }
 
-STARTS = {
-    "bbbc013-translocation-64": StartSettings(
-        steps=4000, threads=1, device="cpu", report_steps=500
-    ),
-}
-
 
 def main() -> None:
     """Train the network and write the bundle; go on with what is there."""
@@ -97,7 +88,6 @@ def main() -> None:
     networks = parser.add_mutually_exclusive_group()
     networks.add_argument("--flow", action="store_true", help="add flow matching instead")
     networks.add_argument("--coarse", action="store_true", help="add that of coarse images instead")
-    networks.add_argument("--start", action="store_true", help="train the start of searches anew")
     given = parser.parse_args()
     folder = given.out.with_name(given.out.name.removesuffix(SUFFIX) + "-run")
     settings, images, held_out, data = RECIPES[given.bundle]
@@ -108,11 +98,6 @@ def main() -> None:
             parser.error(f"{given.bundle} has no network of coarse images")
         flow = flows[given.bundle]
         updates = train_flow(FlowMatchingJob(hr, given.bundle, flow, given.out, folder, data))
-    elif given.start:
-        if given.bundle not in STARTS:
-            parser.error(f"{given.bundle} has no searches that start at its field encoder")
-        start = STARTS[given.bundle]
-        updates = train_start(StartJob(hr, given.bundle, start, given.out, folder, data))
     else:
         job = FieldEncoderJob(hr, given.bundle, settings, given.out, folder, data)
         updates = train_fields(job)

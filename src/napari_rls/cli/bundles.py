@@ -137,15 +137,7 @@ def _field_encoder(manifest: Manifest) -> list[tuple[str, str]]:
         f"{spec.data}; L1 on {spec.validation:,} held-out crops {spec.l1:.4f}"
     )
     no_start = "" if spec.start else "; for noise and brightness alone, no search starts at it"
-    rows = [("Field encoder", fitted + no_start)]
-    if (start := spec.realistic) is not None:
-        fitted = (
-            f"{start.steps:,} steps on {start.images:,} crops of {start.data} against a "
-            f"discriminator; L1 on {start.validation:,} held-out crops {start.l1:.4f}; searches "
-            "of crops start there too"
-        )
-        rows.append(("Start", fitted))
-    return [*rows, *_flow_matching(manifest)]
+    return [("Field encoder", fitted + no_start), *_flow_matching(manifest)]
 
 
 def _flow_matching(manifest: Manifest) -> list[tuple[str, str]]:

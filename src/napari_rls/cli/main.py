@@ -24,7 +24,6 @@ from napari_rls.cli.train_direct import train_direct
 from napari_rls.cli.train_fields import train_fields
 from napari_rls.cli.train_flow import train_flow
 from napari_rls.cli.train_pix2pix import train_pix2pix
-from napari_rls.cli.train_start import train_start
 from napari_rls.version import __version__
 
 app = typer.Typer(
@@ -46,7 +45,6 @@ app.command()(check)
 app.command()(train)
 app.command()(train_pix2pix)
 app.command()(train_fields)
-app.command()(train_start)
 app.command()(train_flow)
 app.command()(train_direct)
 app.command(cls=ListCommand)(benchmark)
@@ -76,8 +74,7 @@ def main(
     your own what of it to trust.
     'fields' does all of it for whole LR images of a microscope: it finds their cells too.
     'simulate' makes HR cells of known truth. 'train' makes a bundle of your own images,
-    'train-fields' adds to one what starts the search in fields, 'train-start' makes searches short,
-    'train-flow' adds what draws samples,
+    'train-fields' adds to one what starts the search in fields, 'train-flow' what draws samples,
     and 'train-pix2pix' and 'train-direct' rivals of the search. 'benchmark' compares methods.
     'demo' shows it all without any data of your own.
     """

@@ -40,31 +40,12 @@ class MisfitAt(Part):
     deviation: tuple[NotNegative, ...] = Field(max_length=16)
 
 
-class StartSpec(Part):
-    """How the half of a field encoder that estimates W+ was trained to draw what looks like cells.
-
-    Searches of LR crops that it knows start at its estimates then, and not only those of fields.
-    """
-
-    images: Count = Field(ge=1, description="Number of HR crops that it was fitted to.")
-    validation: Count = Field(ge=1, description="Number of held-out crops.")
-    steps: Count
-    batch_size: Count = Field(ge=1)
-    seed: Seed
-    realism: NotNegative = Field(description="Weight of the discriminator's verdict.")
-    l1: NotNegative = Field(
-        description="Mean absolute error of its images of the held-out crops, of -1 to 1."
-    )
-    data: Text = Field(description="The HR crops.")
-
-
 class FieldEncoderSpec(FieldEncoderShape):
     """The network that estimates W+ from a cell of an LR field: its shape, and how it was fitted.
 
     ``levels`` are those of the HR crops that it was fitted to: a generator's own cells need not be
     as bright as real ones. ``misfit`` is of held-out crops: what goes beyond it in LR crops is
     noise. Without ``start`` that is all that it is for: no search starts at its estimates.
-    ``realistic`` tells how its half that estimates W+ was trained anew against a discriminator.
     """
 
     images: Count = Field(ge=1, description="Number of HR crops that it was fitted to.")
@@ -82,7 +63,6 @@ class FieldEncoderSpec(FieldEncoderShape):
     levels: tuple[LevelsAt, ...] = Field(max_length=32)
     misfit: tuple[MisfitAt, ...] = Field(default=(), max_length=32)
     start: bool = True
-    realistic: StartSpec | None = None
     data: Text = Field(description="The HR crops.")
 
     def check_channels(self, channels: int) -> None:
@@ -103,10 +83,6 @@ class FieldEncoderSpec(FieldEncoderShape):
         return bool(self.crop_factors) and (
             min(self.crop_factors) <= factor <= max(self.crop_factors)
         )
-
-    def starts_crops(self, factor: int) -> bool:
-        """Tell whether searches of LR crops of a factor start at its estimates."""
-        return self.start and self.realistic is not None and self.knows_crops(factor)
 
     @property
     def shape(self) -> FieldEncoderShape:

@@ -13,7 +13,7 @@ from napari_rls.models.camera import CameraNoise
 from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.flow import FrozenDensity
 from napari_rls.models.frozen import FrozenSynthesis
-from napari_rls.search.data_terms import Distance, Likelihood
+from napari_rls.search.data_terms import CROP_SCALE, FIELD_SCALE, Distance, Likelihood
 from napari_rls.search.degradation import Bicubic, Degradation
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.networks import Draws, Networks
@@ -73,11 +73,6 @@ class Kit:
         return self.networks.log_density
 
     @property
-    def estimates(self) -> bool:
-        """Whether searches start at the estimates of the bundle's field encoder."""
-        return self.start == "field encoder"
-
-    @property
     def draws(self) -> Draws:
         """What random w tell of W."""
         return self.networks.draws(self.settings.seed)
@@ -88,7 +83,7 @@ class Kit:
 
         All rows are equal, except where the bundle's field encoder finds them.
         """
-        if self.estimates:
+        if self.start == "field encoder":
             assert batch.seen is not None
             assert self.bundle.field_encoder is not None
             return batch.seen.first_ws(self.bundle.field_encoder).to(self.device)
@@ -110,7 +105,7 @@ class Kit:
     def estimate(self, batch: Batch, first: Tensor) -> Estimate | None:
         """Return what the start (n, L, d) of a search in a field tells, if an encoder found it."""
         seen, encoder = batch.seen, self.bundle.field_encoder
-        if not self.estimates or encoder is None or seen is None:
+        if self.start != "field encoder" or encoder is None or seen is None:
             return None
         height, width = batch.lr.shape[-2:]
         hold = OF_EXPECTED if encoder.image is not None else Hold.of_drawn(height * width)
@@ -173,8 +168,10 @@ class Seen:
     sigma: float
     optics: PlacedOptics | None = None
 
-    def likelihood(self, scale: float) -> Likelihood:
-        """Return the data term that knows the noise."""
+    @property
+    def likelihood(self) -> Likelihood:
+        """The data term that knows the noise."""
+        scale = CROP_SCALE if self.optics is None else FIELD_SCALE
         return Likelihood(self.deviation, self.weight, scale)
 
     def to(self, device: torch.device) -> Seen:

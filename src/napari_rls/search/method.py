@@ -15,8 +15,6 @@ from dataclasses import replace
 import torch
 
 from napari_rls.search.data_terms import (
-    CROP_SCALE,
-    FIELD_SCALE,
     AbsoluteError,
     FlooredSquares,
     Likelihood,
@@ -94,8 +92,7 @@ def _likelihood(kit: Kit, batch: Batch) -> Likelihood | None:
     """Return the data term that knows the noise, if the search goes by it."""
     if kit.settings.reading != "likelihood" or batch.seen is None:
         return None
-    held = kit.estimates or batch.seen.optics is not None
-    return batch.seen.likelihood(FIELD_SCALE if held else CROP_SCALE)
+    return batch.seen.likelihood
 
 
 def rls_with_own_noise(kit: Kit, batch: Batch, before: State | None) -> Plan:

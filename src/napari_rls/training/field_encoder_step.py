@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from napari_rls.training.dataset import Crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.loop_parts import Parts
 from napari_rls.training.nuclear_ratio import Nuclear
-from napari_rls.training.shown_cells import ShownCells, mean_size
+from napari_rls.training.shown_cells import ShownCells
 
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
@@ -152,8 +153,12 @@ class FieldEncoderTrainer:
             self.synthesis(self.network(shown.cells, *shown.optics)) - shown.hr
             for shown in self.shown.held_out(held_out)
         )
-        return mean_size(images)
+        return _mean_size(images)
 
     def interpolated_l1(self, held_out: Tensor) -> float:
         """Return the same of the interpolated LR images, which are what the network is shown."""
-        return mean_size(shown.cells - shown.hr for shown in self.shown.held_out(held_out))
+        return _mean_size(shown.cells - shown.hr for shown in self.shown.held_out(held_out))
+
+
+def _mean_size(errors: Iterable[Tensor]) -> float:
+    return float(torch.cat([error.abs().mean((1, 2, 3)) for error in errors]).mean())

@@ -22,7 +22,7 @@ from napari_rls.measure.translocation import (
 _DARK = 0.002
 """Added to means, of 0 to 1: ratios of dark parts say nothing."""
 
-LARGEST = 2.0
+_LARGEST = 2.0
 """Errors of log2 that are larger count as this: another nucleus may have been taken."""
 
 _AT_ONCE = 256
@@ -70,7 +70,7 @@ class Nuclear:
         if not wanted.isfinite().any():
             return images.new_zeros(())
         error = self.log_ratios(images) - wanted.to(images)
-        counted = error[error.isfinite()].abs().clamp(max=LARGEST)
+        counted = error[error.isfinite()].abs().clamp(max=_LARGEST)
         return counted.mean() if len(counted) else images.new_zeros(())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -134,8 +134,3 @@ class ShownCells:
         cells, deviation = seen.see(whole, self.size, rng)
         hr = middle(whole, self.size) * 2 - 1
         return Shown(hr, cells, seen.ratio, seen.sigma, deviation, indices)
-
-
-def mean_size(errors: Iterable[Tensor]) -> float:
-    """Return the mean over all images of the mean absolute value of errors (n, C, H, W)."""
-    return float(torch.cat([error.abs().mean((1, 2, 3)) for error in errors]).mean())

@@ -24,6 +24,7 @@ from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.fields.field_bundle import (
     nearest_factor,
     nucleus_diameter,
+    search_settings,
 )
 from napari_rls.workflow.fields.field_result import FieldResult, FieldUpdate
 from napari_rls.workflow.fields.field_settings import FieldSettings
@@ -34,7 +35,6 @@ from napari_rls.workflow.fields.psf_of_cells import psf_of_cells
 from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
 from napari_rls.workflow.fields.tiles import tile_places
 from napari_rls.workflow.fields.units import check_unit
-from napari_rls.workflow.super_resolve.from_estimate import shortened, starts_fields
 from napari_rls.workflow.super_resolve.intensities import levels_at
 from napari_rls.workflow.super_resolve.resolver import SuperResolver, Update
 from napari_rls.workflow.super_resolve.result import Collector
@@ -85,9 +85,7 @@ class FieldResolver:
         settings: FieldSettings | None = None,
         estimate: PsfEstimate | None = None,
     ) -> None:
-        if starts_fields(resolver.bundle.manifest, resolver.settings):
-            resolver = resolver.with_settings(shortened(resolver.settings))
-        self.resolver = resolver
+        self.resolver = resolver.with_settings(search_settings(resolver.bundle, resolver.settings))
         self.settings = settings or FieldSettings()
         self.estimate = estimate
 

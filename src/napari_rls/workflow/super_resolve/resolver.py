@@ -27,7 +27,6 @@ from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.plate_map import guessed_wells_of
 from napari_rls.workflow.cells.stack import CellStack, fitting_factor
 from napari_rls.workflow.cells.usable import check_fit, scale_doubt, unusable_cells
-from napari_rls.workflow.super_resolve.from_estimate import shortened, starts_crops
 from napari_rls.workflow.super_resolve.intensities import (
     check_operator,
     count_strange,
@@ -192,9 +191,6 @@ class SuperResolver:
         spec = manifest.field_encoder
         knows = spec is not None and spec.knows_crops(settings.factor)
         settings = with_posterior(settings, manifest, knows=knows)
-        estimated = starts_crops(manifest, settings)
-        if estimated:
-            settings = shortened(settings)
         if by_pix2pix(settings) and settings.factor not in bundle.pix2pix:
             raise InputError(_no_network(manifest, settings.factor))
         if not stack.reading.wells:
@@ -209,13 +205,9 @@ class SuperResolver:
         with own_process(settings.threads):
             degrade = self._operator or operator_for(settings, manifest, stack.pixel_size_um)
             intensity = intensity_map(stack.data[usable], bundle, settings, degrade)
-            seen = seen_crops(
-                stack.data, usable, bundle, settings, intensity, degrade, estimated=estimated
-            )
-        settings = settled(settings, seen, estimated=estimated)
+            seen = seen_crops(stack.data, usable, bundle, settings, intensity, degrade)
+        settings = settled(settings, seen)
         run = self._run(stack, settings, intensity, skipped, degrade.record())
-        if estimated:
-            run = self._from_estimate(run)
         run = replace(
             run,
             strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),

@@ -69,13 +69,10 @@ def seen_crops(
     settings: Settings,
     intensity: IntensityMap,
     degrade: Degradation,
-    *,
-    estimated: bool = False,
 ) -> SeenCrops | None:
     """Return how LR crops (N, C, h, w) were seen, None where a run need not know it.
 
     The noise is that of the crops ``usable``; ``settings`` have the posterior that they come to.
-    ``estimated`` tells that the search starts at the estimate of the bundle's field encoder.
 
     Raises
     ------
@@ -83,8 +80,8 @@ def seen_crops(
         If the search must go by the noise, and the bundle cannot tell it.
     """
     by_noise = searches(settings) and settings.reading in _BY_NOISE
-    told = estimated or draws_by_flow(settings)
-    if not (by_noise or told):
+    draws = draws_by_flow(settings)
+    if not (by_noise or draws):
         return None
     manifest = bundle.manifest
     spec = manifest.field_encoder
@@ -101,7 +98,7 @@ def seen_crops(
     noisy = by_noise and noise is not None
     if noise is not None and settings.reading == "auto":
         noisy = noisy and is_noisy(noise)
-    if not (noisy or told):
+    if not (noisy or draws):
         return None
     return SeenCrops(lr, intensity, view, noise or quiet(channels), noisy)
 
@@ -111,12 +108,11 @@ def draws_by_flow(settings: Settings) -> bool:
     return settings.method == FLOW or bool(settings.samples and settings.posterior == FLOW)
 
 
-def settled(settings: Settings, seen: SeenCrops | None, *, estimated: bool = False) -> Settings:
-    """Return the settings with the reading that 'auto' came to, see :func:`seen_crops`."""
+def settled(settings: Settings, seen: SeenCrops | None) -> Settings:
+    """Return the settings with the reading that 'auto' came to."""
     if settings.reading not in _BY_NOISE:
         return settings
-    by_noise = estimated or (seen is not None and seen.noisy)
-    reading = "likelihood" if by_noise else "scaled"
+    reading = "likelihood" if seen is not None and seen.noisy else "scaled"
     return settings.model_copy(update={"reading": reading})
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_rls.models.field_encoder import FieldEncoder
     from napari_rls.training.nuclear_ratio import Nuclear
 
-LOOKED_AT = 256
+_LOOKED_AT = 256
 """Held-out crops that are looked at, at most: an image of each is drawn for several ratios."""
 
 _RECORDED = {"steps", "batch_size", "seed", "start"}
@@ -68,8 +68,8 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     data = yield from crops_of(job, manifest, settings.batch_size, settings.seed, margin)
     yield NetworkUpdate("crops", f"Looking at the nuclei of {len(data.crops):,} crops.")
     # Evenly over all images, which crops stand in the order of.
-    held_out = data.held_out[:: math.ceil(len(data.held_out) / LOOKED_AT)]
-    nuclear = nuclear_of(manifest)
+    held_out = data.held_out[:: math.ceil(len(data.held_out) / _LOOKED_AT)]
+    nuclear = _nuclear(manifest)
     network, report = yield from trained(
         train(data.crops, held_out, settings, job.folder, bundle, nuclear)
     )
@@ -96,8 +96,7 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
     yield NetworkUpdate("done", words, bundle=job.out)
 
 
-def nuclear_of(manifest: Manifest) -> Nuclear:
-    """Return how the nuclei of crops are found that a network of a bundle is trained on."""
+def _nuclear(manifest: Manifest) -> Nuclear:
     from napari_rls.training.nuclear_ratio import Nuclear
 
     return Nuclear(dna_channel(manifest), translocation_settings(manifest))
@@ -111,7 +110,7 @@ def _others_l1(
 
     from napari_rls.training.field_encoder_step import FieldEncoderTrainer
 
-    none, nuclear = torch.empty(0), nuclear_of(bundle.manifest)
+    none, nuclear = torch.empty(0), _nuclear(bundle.manifest)
     trainer = FieldEncoderTrainer(settings, bundle, none, nuclear, torch.device("cpu"))
     interpolated = trainer.interpolated_l1(held_out)
     if bundle.field_encoder is None:
