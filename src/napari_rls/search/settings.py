@@ -289,8 +289,11 @@ class Settings(Checked):
 
     def save(self, path: Path) -> None:
         """Write the settings as JSON, whole or not at all."""
-        with whole_file(path) as draft:
-            draft.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _write(path, self.model_dump_json(indent=2))
+
+    def save_given(self, path: Path) -> None:
+        """Write those that were given alone, so that others stay what a run makes of them."""
+        _write(path, self.model_dump_json(indent=2, exclude_unset=True))
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -323,6 +326,11 @@ class Settings(Checked):
             return cls.model_validate(values)
         except ValidationError as error:
             raise SettingsError(f"{source}: {first_problem(error)}.") from None
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
 
 
 def first_problem(error: ValidationError) -> str:

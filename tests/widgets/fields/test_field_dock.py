@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from field_window import SCALE, add_field, click, give, layers, put_points
 from napari_rls.search.settings import DEFAULT_BUNDLE
 from napari_rls.widgets import __main__ as demo_window
 from napari_rls.widgets.cells.sr_writer import write_sr_layers
-from napari_rls.widgets.common.memory import settings_file
+from napari_rls.widgets.common.memory import recall, settings_file
 from napari_rls.widgets.common.state import Phase
 from napari_rls.widgets.fields import field_dock
 from napari_rls.widgets.fields.chosen_cells import Which
@@ -23,6 +24,8 @@ from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.cells.stack import CellStack, Crop
 from napari_rls.workflow.cells.write import write_stack
 from napari_rls.workflow.fields import psf_of_cells
+from napari_rls.workflow.fields.resolve_field import FieldResolver
+from napari_rls.workflow.super_resolve.resolver import SuperResolver
 
 
 def test_from_an_open_field_to_sr_in_its_place(viewer, dock, qtbot):
@@ -51,6 +54,35 @@ def test_from_an_open_field_to_sr_in_its_place(viewer, dock, qtbot):
     # SR degraded again is the LR field.
     means = sr[0].data.reshape(8, 8, 16, 8).mean((1, 3))
     assert np.corrcoef(means.ravel(), lr[0].data.ravel())[0, 1] > 0.8
+
+
+def test_the_window_shows_the_steps_that_a_run_will_take(make_napari_viewer):
+    viewer = make_napari_viewer()
+    dock = viewer.window.add_plugin_dock_widget("napari-rls", "Super-resolve a field")[1]
+
+    def shown() -> tuple[int, str]:
+        return dock.main.fields["steps"].value, dock.advanced.fields["learning_rate"].value
+
+    def will_be() -> tuple[int, float]:
+        taken = dock.controller.shown_settings()
+        made = FieldResolver(SuperResolver(dock.state.settings.bundle, dock.state.settings))
+        assert made.resolver.settings == taken
+        return taken.steps, taken.learning_rate
+
+    assert (shown(), will_be()) == ((40, "0.05"), (40, 0.05))
+    # Whatever else is changed, the search stays short, today and as napari starts again.
+    dock.main.fields["samples"].value = 2
+    assert (shown(), will_be()) == ((40, "0.05"), (40, 0.05))
+    kept = settings_file().with_name("field.json")
+    assert json.loads(kept.read_text()) == {"samples": 2}
+    remembered, _ = recall(kept)
+    assert remembered.model_fields_set == {"samples"}
+    # No search of this one starts at its field encoder.
+    dock.controller.change("bundle", "golgi-simulated-128")
+    assert shown() == (200, "0.2")
+    dock.controller.change("bundle", DEFAULT_BUNDLE)
+    dock.main.fields["steps"].value = 9
+    assert (shown(), will_be()) == ((9, "0.05"), (9, 0.05))
 
 
 def test_points_lie_over_the_cells_and_are_taken_as_they_were_edited(viewer, dock, qtbot):

@@ -86,13 +86,18 @@ class InputController(ViewerController[NewsT]):
             if name == "method":
                 settings = self.state.settings.with_method(value)
             else:
-                settings = Settings.parse({**self.state.settings.model_dump(), name: value})
+                given = self.state.settings.model_dump(exclude_unset=True)
+                settings = Settings.parse({**given, name: value})
         except SettingsError as error:
             self._say(str(error), Level.ERROR)
             self.state.events.settings.emit(self.state.settings)
             return
         self.use_settings(settings)
         self._remember()
+
+    def shown_settings(self) -> Settings:
+        """Return the settings that a run would have: of those not given, what they come to."""
+        return self.state.settings
 
     def choose_inputs(self, inputs: Inputs) -> None:
         """Take over which layers hold the cells; from now on nothing is guessed."""
@@ -273,7 +278,7 @@ class InputController(ViewerController[NewsT]):
 
     def _remember(self) -> None:
         bundle = self.state.settings.bundle
-        problem = remember(self.state.settings.save, self._memory)
+        problem = remember(self.state.settings.save_given, self._memory)
         if bundle not in embedded_bundles():
             problem = know_bundle(bundle, self._memory) or problem
         if problem:

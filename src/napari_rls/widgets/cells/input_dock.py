@@ -49,6 +49,7 @@ class InputDock(RunDock):
         self.follow(
             (events.settings, self._show_settings),
             (events.factors, self._show_settings),
+            (events.manifest, self._show_settings),
             (events.manifest, self._show_inputs),
             (events.inputs, self._show_inputs),
             (events.device, self.device.show_text),
@@ -80,7 +81,7 @@ class InputDock(RunDock):
         self.reading.show_text(self.state.reading)
 
     def _show_settings(self) -> None:
-        settings = self.state.settings
+        settings = self.controller.shown_settings()
         self.bundles.show_bundles(self.controller.bundles, settings.bundle)
         for form in self.forms:
             if "factor" in form.fields:

@@ -14,8 +14,10 @@ from napari_rls.widgets.fields.field_psf import FieldPsf
 from napari_rls.widgets.fields.field_run import MOST_SAMPLES, FieldRun
 from napari_rls.widgets.fields.planes_job import PlanesJob
 from napari_rls.widgets.fields.series import go_on
+from napari_rls.workflow.fields.short_search import search_settings
 
 if TYPE_CHECKING:
+    from napari_rls.search.settings import Settings
     from napari_rls.widgets.cells.sources import Source
     from napari_rls.widgets.fields.chosen_cells import Chosen
     from napari_rls.widgets.fields.planes_job import Read
@@ -32,6 +34,13 @@ class FieldStart(FieldPsf):
     """
 
     _run: FieldRun | None = None
+
+    def shown_settings(self) -> Settings:
+        """Return the settings that a run would have, which is short where it can be."""
+        state = self.state
+        if state.manifest is None:
+            return state.settings
+        return search_settings(state.manifest, state.settings)
 
     def choose_cells(self, which: Which) -> None:
         """Choose which cells a run takes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,14 +10,11 @@ import torch
 
 from napari_rls.measure.nuclei import central_nucleus, find_nuclei
 from napari_rls.models.bundle import Bundle
-from napari_rls.search.settings import FACTORS, Settings
+from napari_rls.search.settings import FACTORS
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
 
 _DRAWN = 64
 """Generated cells whose nuclei are measured."""
-
-FROM_ESTIMATE: Final = {"steps": 40, "learning_rate": 0.05}
-"""Steps of a search that starts at a field encoder's estimate and stays near it, and their size."""
 
 _known: WeakKeyDictionary[Bundle, float | None] = WeakKeyDictionary()
 
@@ -53,21 +49,3 @@ def nearest_factor(bundle: Bundle, ratio: float) -> int:
     size = bundle.manifest.hr_size
     factors = [*bundle.encoders] or [f for f in FACTORS if size % f == 0]
     return min(factors, key=lambda factor: abs(math.log(factor / ratio)))
-
-
-def search_settings(bundle: Bundle, settings: Settings) -> Settings:
-    """Return the settings of a search in fields: short where it starts at an estimate.
-
-    What of :data:`FROM_ESTIMATE` was given stays as it is.
-
-    Examples
-    --------
-    >>> from napari_rls import load_bundle
-    >>> bundle = load_bundle("bbbc013-translocation-64")
-    >>> search_settings(bundle, Settings()).steps, search_settings(bundle, Settings(steps=9)).steps
-    (40, 9)
-    """
-    if bundle.starting_encoder is None or settings.method != "rls" or settings.start != "encoder":
-        return settings
-    given = settings.model_fields_set
-    return settings.model_copy(update={k: v for k, v in FROM_ESTIMATE.items() if k not in given})

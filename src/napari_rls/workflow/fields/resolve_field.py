@@ -21,17 +21,14 @@ from napari_rls.search.psf import PsfEstimate
 from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.bundle_nuclei import dna_channel, nucleus_settings
 from napari_rls.workflow.cells.stack import CellStack, Crop
-from napari_rls.workflow.fields.field_bundle import (
-    nearest_factor,
-    nucleus_diameter,
-    search_settings,
-)
+from napari_rls.workflow.fields.field_bundle import nearest_factor, nucleus_diameter
 from napari_rls.workflow.fields.field_result import FieldResult, FieldUpdate
 from napari_rls.workflow.fields.field_settings import FieldSettings
 from napari_rls.workflow.fields.look_again import look_again
 from napari_rls.workflow.fields.microscope import Microscope, noise_of
 from napari_rls.workflow.fields.placed_cells import PlacedCells
 from napari_rls.workflow.fields.psf_of_cells import psf_of_cells
+from napari_rls.workflow.fields.short_search import search_settings
 from napari_rls.workflow.fields.sr_field import SrField, on_hr_grid
 from napari_rls.workflow.fields.tiles import tile_places
 from napari_rls.workflow.fields.units import check_unit
@@ -85,7 +82,9 @@ class FieldResolver:
         settings: FieldSettings | None = None,
         estimate: PsfEstimate | None = None,
     ) -> None:
-        self.resolver = resolver.with_settings(search_settings(resolver.bundle, resolver.settings))
+        self.resolver = resolver.with_settings(
+            search_settings(resolver.bundle.manifest, resolver.settings)
+        )
         self.settings = settings or FieldSettings()
         self.estimate = estimate
 
