@@ -18,6 +18,7 @@ from napari_rls.cli.reporting import FAILED, exit_code, problem, put, say
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.bundle_file import verify as verify_file
 from napari_rls.models.catalogue import embedded_bundles, find_bundle
+from napari_rls.models.field_specs import ABOVE
 from napari_rls.models.manifest import Manifest, Pix2PixNetwork, Training
 from napari_rls.models.trust import Trust
 from napari_rls.text import for_terminal
@@ -141,14 +142,17 @@ def _field_encoder(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _flow_matching(manifest: Manifest) -> list[tuple[str, str]]:
-    names = {"image": ("Flow matching", "an image"), "coarse": ("Coarse flow", "a coarse image")}
+    names = {
+        "image": ("Flow matching", "an image", ""),
+        "coarse": ("Coarse flow", "a coarse image", f"; draws first above a ratio of {ABOVE:g}"),
+    }
     rows = []
     for part, spec in manifest.flows.items():
-        name, drawn = names[part]
+        name, drawn, where = names[part]
         if spec is not None:
             fitted = (
                 f"{spec.steps:,} steps on {spec.images:,} crops of {spec.data}; L1 of {drawn} "
-                f"drawn of each of {spec.validation:,} held-out crops {spec.l1:.4f}"
+                f"drawn of each of {spec.validation:,} held-out crops {spec.l1:.4f}{where}"
             )
             rows.append((name, fitted))
     return rows

@@ -101,6 +101,7 @@ def test_coarse_images_are_added_to_what_draws_images(tmp_path: Path) -> None:
     assert (spec.steps, spec.width, spec.coloured) == (4, 4, False)
     told = " ".join(run(out(tmp_path, "both"), name="bundles info").stdout.split())
     assert "Coarse flow 4 steps on" in told
+    assert told.count("; draws first above a ratio of 16") == 1
     # Each of both is trained without the other, and stays as another is trained.
     line = (tmp_path / "crops", *FLOW, "--bundle", out(tmp_path, "both"))
     flow(*line, "--out", out(tmp_path, "again"))
