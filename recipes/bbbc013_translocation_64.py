@@ -66,23 +66,25 @@ BLUEPRINT = Blueprint(
 )
 
 
-def main() -> None:
-    """Train, fit and write the bundle; go on with the run if there is one."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", type=Path, help="folder of A01.ome.tif to H12.ome.tif")
-    parser.add_argument("out", type=Path, help="bundle to write, NAME.rls.safetensors")
-    parser.add_argument("--run", type=Path, help="folder of the run (default OUT-run)")
-    given = parser.parse_args()
-    job = TrainJob(
-        images=tuple(str(given.data / f"{row}*.tif") for row in "ADEGH"),
+def job_of(data: Path, out: Path, run: Path | None = None) -> TrainJob:
+    """Return the training on a folder of images, whose run lies beside the bundle by default."""
+    return TrainJob(
+        images=tuple(str(data / f"{row}*.tif") for row in "ADEGH"),
         settings=SETTINGS,
         card=BLUEPRINT,
-        out=given.out,
-        folder=given.run or given.out.with_name(f"{given.out.name.partition('.')[0]}-run"),
-        validation=(str(given.data / "B*.tif"),),
+        out=out,
+        folder=run or out.with_name(f"{out.name.partition('.')[0]}-run"),
+        validation=(str(data / "B*.tif"),),
         generator="last",
         fit_samples=SAMPLES,
     )
+
+
+def train(job: TrainJob) -> None:
+    """Train, fit and write the bundle, and print how far it is; go on with the run if there is one.
+
+    Ctrl-C ends the program with a sentence.
+    """
     try:
         for update in train_bundle(job):
             if update.message:
@@ -91,6 +93,16 @@ def main() -> None:
                 print(update.step.report, update.step.score or "", flush=True)
     except KeyboardInterrupt:
         raise SystemExit(f"Stopped; the same command goes on with {job.folder}.") from None
+
+
+def main() -> None:
+    """Train, fit and write the bundle; go on with the run if there is one."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", type=Path, help="folder of A01.ome.tif to H12.ome.tif")
+    parser.add_argument("out", type=Path, help="bundle to write, NAME.rls.safetensors")
+    parser.add_argument("--run", type=Path, help="folder of the run (default OUT-run)")
+    given = parser.parse_args()
+    train(job_of(given.data, given.out, given.run))
 
 
 if __name__ == "__main__":
