@@ -15,13 +15,13 @@ from tiny_job import SETTINGS, job, write_fields
 
 from napari_rls import Settings, super_resolve
 from napari_rls.errors import TrainingError
+from napari_rls.measure.nuclear_ratio import Nuclear
 from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.search.contained import contained
 from napari_rls.training.dataset import Crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.fit_field_encoder import train as fit_field_encoder
-from napari_rls.training.nuclear_ratio import Nuclear
 from napari_rls.training.pix2pix import train as train_network
 from napari_rls.training.pix2pix_settings import Pix2PixSettings
 from napari_rls.training.run import train

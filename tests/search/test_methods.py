@@ -91,7 +91,7 @@ def test_methods_stand_in_their_order() -> None:
     first = ("rls", "rls-paper", "rls-authors-code", "rls-plus", "pulse", "brgm")
     assert METHODS[:6] == first
     assert METHODS[6:] == (
-        *("unregularised", "rls-without-pw", "rls-without-pcross"),
+        *("unregularised", "rls-without-pw", "rls-without-pcross", "rls-without-told"),
         *("flow", "pix2pix"),
     )
     assert {*SEARCHES, *DRAWN} == set(METHODS)
@@ -104,6 +104,8 @@ def test_a_method_brings_its_published_settings() -> None:
     brgm = Settings(method="brgm")
     assert (brgm.steps, brgm.learning_rate, brgm.schedule) == (501, 0.1, "constant")
     assert (brgm.lambda_w, brgm.lambda_c, brgm.start, brgm.samples) == (100, 0.1, "mean", 0)
+    for method in set(METHODS) - {"rls", "rls-without-pw", "rls-without-pcross"}:
+        assert Settings.parse({"method": method}).lambda_m == 0
     paper = Settings(method="rls-paper")
     assert (paper.lambda_w, paper.lambda_c, paper.steps) == (5e-5, 0.01, 200)
     assert (paper.learning_rate, paper.schedule, paper.start) == (0.5, "one-cycle", "mean")
@@ -114,13 +116,14 @@ def test_a_method_brings_its_published_settings() -> None:
     plus = Settings(method="rls-plus")
     assert (plus.steps, plus.refine_steps, plus.search_steps) == (200, 50, 250)
     for method, weights in (
-        ("unregularised", (0, 0)),
-        ("rls-without-pw", (0, 0.01)),
-        ("rls-without-pcross", (5e-5, 0)),
+        ("unregularised", (0, 0, 0)),
+        ("rls-without-pw", (0, 0.01, 0.05)),
+        ("rls-without-pcross", (5e-5, 0, 0.05)),
+        ("rls-without-told", (5e-5, 0.01, 0)),
     ):
         ablation = Settings.parse({"method": method})
-        assert (ablation.lambda_w, ablation.lambda_c) == weights
-        rest = {"method", "lambda_w", "lambda_c", "samples"}
+        assert (ablation.lambda_w, ablation.lambda_c, ablation.lambda_m) == weights
+        rest = {"method", "lambda_w", "lambda_c", "lambda_m", "samples"}
         assert ablation.model_dump(exclude=rest) == Settings().model_dump(exclude=rest)
 
 
@@ -132,6 +135,8 @@ def test_the_documents_tell_of_every_method(pytestconfig: pytest.Config) -> None
 
 def test_the_published_settings_are_those_of_the_recipe(pytestconfig: pytest.Config) -> None:
     recipe = Settings.load(pytestconfig.rootpath / "recipes" / "rls-paper.json")
+    for method in set(METHODS) - {"rls", "rls-without-pw", "rls-without-pcross"}:
+        assert Settings.parse({"method": method}).lambda_m == 0
     paper = Settings(method="rls-paper")
     assert paper.model_dump(exclude={"method"}) == recipe.model_dump(exclude={"method"})
 
@@ -217,6 +222,7 @@ def test_the_record_names_the_method(
         "unregularised": ("without regularization", 2024),
         "rls-without-pw": ("without P_w", 2024),
         "rls-without-pcross": ("without P_cross", 2024),
+        "rls-without-told": ("not held to the ratio", 2024),
         "flow": ("Conditional flow matching", 2023),
         "pix2pix": ("Pix2Pix", 2017),
         "rls-paper": ("published settings", 2024),

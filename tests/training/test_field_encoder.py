@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 from tiny_model import random_bundle
 
 from napari_rls.errors import TrainingError
+from napari_rls.measure.nuclear_ratio import Nuclear
 from napari_rls.measure.translocation import TranslocationSettings
 from napari_rls.models.bundle import Bundle
 from napari_rls.training.dataset import Crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.fit_field_encoder import Progress, train
-from napari_rls.training.nuclear_ratio import Nuclear
 from napari_rls.training.training_settings import TrainSettings
 
 SHAPE = TrainSettings(size=32, channels=("nucleus", "protein"), batch_size=4)

@@ -60,7 +60,7 @@ _Saturation = create_model(
 )
 """What of the measurement is an option, in words for fields."""
 
-_DEFAULTS = {"steps": "40 with a bundle's field encoder, else 200"}
+_DEFAULTS = {"steps": "40 with a bundle's field encoder, else 100"}
 """Defaults that fields have of their own."""
 
 _FLAGS = {"wavelength_um": "wavelength"}

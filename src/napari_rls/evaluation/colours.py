@@ -20,6 +20,7 @@ METHOD_COLOURS = {
     "unregularised": "#cc79a7",
     "rls-without-pw": "#8a5a83",
     "rls-without-pcross": "#b0a000",
+    "rls-without-told": "#7a9a3c",
     "flow": "#a65628",
     "pix2pix": "#888888",
     "direct": "#f0a0c0",

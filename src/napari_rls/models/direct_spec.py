@@ -28,8 +28,15 @@ INTERVAL_LEVEL: Final = 0.9
 _MOST_FACTORS = 8
 
 
+class Shrinkage(Part):
+    """How the medians that are told follow the truth: regressions draw extremes together."""
+
+    offset: Number
+    slope: float = Field(ge=-LARGEST, le=LARGEST)
+
+
 class DirectColumn(Part):
-    """One measurement: its usual values, and how much wider its intervals must be."""
+    """One measurement: its usual values, and what held-out crops say of what is told of it."""
 
     column: Line
     centre: Number = Field(description="Mean over the training crops.")
@@ -39,6 +46,13 @@ class DirectColumn(Part):
             "What the interval of 90 % gets at either end, at each factor, in the measurement's "
             "unit; None: too few held-out crops were measured."
         )
+    )
+    shrinkage: Annotated[tuple[Shrinkage | None, ...], Field(max_length=_MOST_FACTORS)] = Field(
+        default=(),
+        description=(
+            "Line by which medians follow the truth of held-out crops, at each factor; None: too "
+            "few were measured. Empty: of a version that did not look."
+        ),
     )
 
 
@@ -72,6 +86,8 @@ class DirectSpec(DirectShape):
     def _one_of_each(self) -> DirectSpec:
         if any(len(column.widening) != len(self.factors) for column in self.columns):
             raise ValueError("a column of the direct network needs a widening for each factor")
+        if any(len(column.shrinkage) not in (0, len(self.factors)) for column in self.columns):
+            raise ValueError("a column of the direct network needs a shrinkage for each factor")
         if len({column.column for column in self.columns}) != len(self.columns):
             raise ValueError("the direct network must have each column once")
         return self

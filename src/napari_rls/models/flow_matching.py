@@ -30,7 +30,8 @@ from napari_rls.models.field_specs import FlowMatchingShape
 from napari_rls.models.four_levels import FourLevels, Level
 
 STEPS: Final = 10
-"""Steps of Heun's method from noise to an image; the last of them is Euler's."""
+"""Steps from noise to an image: Heun's, but for the last, which is Euler's. What the network says
+where a step leads is taken for what it would say at the beginning of the next."""
 
 _SHORTER = 1.5
 """Steps get shorter towards the image by this power of what is left: fine detail comes last."""
@@ -163,17 +164,20 @@ class FlowMatching(FourLevels):
             the images that states are heading for; the network goes on from what it returns.
         """
         state, usual = self.start(noise), self.usual(expected)
-        for now, then in itertools.pairwise(_times().to(noise.device)):
-            speed = self(state, now.expand(len(state)), cells, expected, known)
-            if then == 1:
-                state = state + (then - now) * speed
-                continue
-            ahead = state + (then - now) * speed
-            there = self(ahead, then.expand(len(state)), cells, expected, known)
+
+        def speed_at(state: Tensor, time: Tensor) -> Tensor:
+            return self(state, time.expand(len(state)), cells, expected, known)
+
+        *pairs, (last, end) = itertools.pairwise(_times().to(noise.device))
+        speed = speed_at(state, pairs[0][0])
+        for now, then in pairs:
+            there = speed_at(state + (then - now) * speed, then)
             state = state + (then - now) * (speed + there) / 2
             if nearer is not None and _FIRST <= then <= _LAST:
                 heading = expected + (state + (1 - then) * there) * usual
                 state = state + then * (nearer(heading) - heading) / usual
+            speed = there
+        state = state + (end - last) * speed_at(state, last)
         return (expected + state * usual).clamp(-1, 1)
 
 

@@ -32,7 +32,7 @@ from napari_rls.models.part import (
 )
 from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 9
+FORMAT_VERSION: Final = 10
 """Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``,
 6 ``flow_matching``, 7 ``direct`` and, in ``trust``, ``pixels``, ``left_open``, ``no_cells`` and
 the ``reliability`` of corrections, 8 ``coloured`` in ``flow_matching``, 9 ``coarse_flow``; older
@@ -197,7 +197,7 @@ class Manifest(Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1, 2, 3, 4, 5, 6, 7, 8, 9] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4, 5, 6, 7, 8, 9, 10] = FORMAT_VERSION
     name: Name
     title: Line
     architecture: Architecture

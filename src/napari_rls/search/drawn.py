@@ -13,6 +13,7 @@ Generation", 2022.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -31,59 +32,89 @@ from napari_rls.search.streams import Purpose
 _Nearer = Callable[[Tensor], Tensor]
 
 
-@torch.no_grad()
-def drawn(kit: Kit, batch: Batch, draw: int) -> Tensor:
-    """Return images (n, C, S, S) in -1 to 1 that flow matching draws of the cells of a batch.
+@dataclass(frozen=True, eq=False)
+class _View:
+    """LR images as networks see them: cells (n, C, S, S), what is expected, what is known."""
 
-    ``draw`` tells the images of one cell apart. They have the noise of HR images. On the way they
-    are held to the LR image, the less the larger its noise beside what no image explains.
+    seen: Seen
+    expected: Tensor
+    known: Tensor
+
+    @classmethod
+    def of(cls, seen: Seen, encoder: FieldEncoder, device: torch.device) -> _View:
+        return cls(seen, seen.expected(encoder).to(device), seen.known(encoder).to(device))
+
+
+class Drawer:
+    """Draws images of the cells of a batch, as many of each as are asked for.
+
+    They have the noise of HR images. On the way they are held to the LR image, the less the larger
+    its noise beside what no image explains.
+
+    Parameters
+    ----------
+    kit
+        Networks and settings; its bundle has flow matching.
+    batch
+        The cells, of which it is known how the microscope saw them.
     """
-    seen, flow, coarse = batch.seen, kit.networks.flow_matching, kit.networks.coarse_flow
-    assert seen is not None
-    assert flow is not None
-    channels, size = seen.interpolated.shape[1:3]
-    # The coarse noise comes last, so that images drawn without it stay what they are.
-    of_image, of_coarse = batch.normal(
-        kit.settings.seed,
-        (channels, size, size),
-        (channels, size // COARSE, size // COARSE),
-        purpose=Purpose.FLOW,
-        draw=draw,
-    )
-    nearer = _nearer(seen, batch.lr, kit.degrade, flow)
-    if coarse is None or seen.ratio <= ABOVE:
-        return _drawn_of(kit, flow, of_image, seen, nearer)
-    small = _drawn_of(kit, coarse, of_coarse, seen, _through_coarse(nearer), Bicubic(COARSE))
-    spec = kit.bundle.manifest.field_encoder
-    known = spec is not None and spec.knows_crops(COARSE)
-    view = CropView(Bicubic(COARSE), COARSE, size, channels, known)
-    as_seen = view.seen(small, quiet(channels)).to(small.device)
-    nearer_coarse = _nearer(as_seen, small, view.degrade, flow)
-    return _drawn_of(kit, flow, of_image, as_seen, lambda images: nearer(nearer_coarse(images)))
+
+    @torch.no_grad()
+    def __init__(self, kit: Kit, batch: Batch) -> None:
+        encoder, flow = kit.bundle.field_encoder, kit.networks.flow_matching
+        assert batch.seen is not None
+        assert encoder is not None
+        assert flow is not None
+        self.kit, self.batch, self._encoder, self._flow = kit, batch, encoder, flow
+        self._view = _View.of(batch.seen, encoder, kit.device)
+        self._nearer = _nearer(batch.seen, batch.lr, kit.degrade, flow)
+
+    @torch.no_grad()
+    def draw(self, draw: int) -> Tensor:
+        """Return images (n, C, S, S) in -1 to 1; ``draw`` tells those of one cell apart."""
+        kit, view, coarse = self.kit, self._view, self.kit.networks.coarse_flow
+        channels, size = view.expected.shape[1:3]
+        # The coarse noise comes last, so that images drawn without it stay what they are.
+        of_image, of_coarse = self.batch.normal(
+            kit.settings.seed,
+            (channels, size, size),
+            (channels, size // COARSE, size // COARSE),
+            purpose=Purpose.FLOW,
+            draw=draw,
+        )
+        if coarse is None or view.seen.ratio <= ABOVE:
+            return _drawn_of(kit, self._flow, of_image, view, self._nearer)
+        through = _through_coarse(self._nearer)
+        small = _drawn_of(kit, coarse, of_coarse, view, through, Bicubic(COARSE))
+        spec = kit.bundle.manifest.field_encoder
+        known = spec is not None and spec.knows_crops(COARSE)
+        crops = CropView(Bicubic(COARSE), COARSE, size, channels, known)
+        as_seen = crops.seen(small, quiet(channels)).to(small.device)
+        nearer = _nearer(as_seen, small, crops.degrade, self._flow)
+        return _drawn_of(
+            kit,
+            self._flow,
+            of_image,
+            _View.of(as_seen, self._encoder, kit.device),
+            lambda images: self._nearer(nearer(images)),
+        )
 
 
 def _drawn_of(
     kit: Kit,
     network: FlowMatching,
     noise: Tensor,
-    seen: Seen,
+    view: _View,
     nearer: _Nearer,
     through: Bicubic | None = None,
 ) -> Tensor:
     """Return what a network draws of normal numbers, ``through`` which it sees all images."""
-    encoder = kit.bundle.field_encoder
-    assert encoder is not None
-    expected, known = _told(seen, encoder, kit.device)
-    cells = seen.interpolated
+    cells, expected = view.seen.interpolated, view.expected
     if through is not None:
         cells, expected = through(cells), through(expected)
     short = kit.networks.dtype == torch.bfloat16
     with torch.autocast(kit.device.type, torch.bfloat16, short):
-        return network.draw(noise.to(kit.device), cells, expected, known, nearer)
-
-
-def _told(seen: Seen, encoder: FieldEncoder, device: torch.device) -> tuple[Tensor, Tensor]:
-    return seen.expected(encoder).to(device), seen.known(encoder).to(device)
+        return network.draw(noise.to(kit.device), cells, expected, view.known, nearer)
 
 
 def _nearer(

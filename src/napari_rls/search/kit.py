@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,6 +21,7 @@ from napari_rls.search.networks import Draws, Networks
 from napari_rls.search.objective import OF_EXPECTED, Estimate, Hold
 from napari_rls.search.settings import Settings
 from napari_rls.search.streams import Purpose, cell_stream, normal
+from napari_rls.search.told import Told
 from napari_rls.search.turns import TURNS, Turn
 
 
@@ -39,6 +41,9 @@ class Kit:
         The operator D; of placed cells that of a batch.
     looks
         How different two images look, for methods that compare that.
+    tell
+        Says of LR images (n, C, h, w) in -1 to 1 what they tell of a measurement, where a network
+        of the bundle knows it; made for one search each time.
     """
 
     networks: Networks
@@ -46,6 +51,7 @@ class Kit:
     start: str
     degrade: Degradation | PlacedOptics
     looks: Distance
+    tell: Callable[[Tensor], Told | None] = lambda lr: None  # noqa: ARG005
 
     @property
     def bundle(self) -> Bundle:

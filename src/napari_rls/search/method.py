@@ -78,6 +78,7 @@ def rls(kit: Kit, batch: Batch, before: State | None) -> Plan:  # noqa: ARG001
             reading=settings.reading,
             likelihood=_likelihood(kit, batch),
             estimate=kit.estimate(batch, first),
+            told=kit.tell(batch.lr),
         ),
         latents=WPlus(first, kit.fast),
         steps=settings.steps,

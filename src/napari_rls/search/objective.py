@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from napari_rls.search.data_terms import SCALED_AT, AbsoluteError, DataTerm, Likelihood
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.priors import Prior, pairwise_distance, pairwise_squares
+from napari_rls.search.told import Told
 
 Reading = Literal["auto", "likelihood", "scaled", "mean", "sum", "code"]
 """Normalisation of the data term and of P_cross.
@@ -148,6 +149,8 @@ class Objective:
         The prior on pairs.
     estimate
         What is known of the latents from elsewhere, or None.
+    told
+        What LR images tell of a measurement by themselves, or None.
     """
 
     lr: Tensor
@@ -159,6 +162,7 @@ class Objective:
     single: Prior | None = None
     cross: Prior = pairwise_distance
     estimate: Estimate | None = None
+    told: Told | None = None
 
     def __call__(self, ws: Tensor, image: Tensor, cells: Tensor) -> Terms:
         """Return the terms for latents (n, L, d) and their images, of the LR images ``cells``."""
@@ -178,6 +182,8 @@ class Objective:
         if self.lambda_c:
             total = total + self.lambda_c * cross
         total = total + far
+        if self.told is not None:
+            total = total + self.told.error(image, cells)
         return Terms(data, density, cross, total)
 
 
@@ -191,12 +197,13 @@ def rls_objective(
     reading: Reading = "scaled",
     likelihood: Likelihood | None = None,
     estimate: Estimate | None = None,
+    told: Told | None = None,
 ) -> Objective:
     """Return E(w) of Regularized Latent Search.
 
     Parameters
     ----------
-    lr, degrade, log_density, lambda_w, lambda_c, estimate
+    lr, degrade, log_density, lambda_w, lambda_c, estimate, told
         As :class:`Objective`.
     reading
         Normalisation of the data term and of P_cross.
@@ -214,4 +221,5 @@ def rls_objective(
         lambda_c,
         cross=pairwise_squares if reading == "sum" else pairwise_distance,
         estimate=estimate,
+        told=told,
     )

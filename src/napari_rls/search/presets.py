@@ -69,7 +69,9 @@ OWN_METHODS: Mapping[str, Method] = {
     "rls-paper": Method(
         f"Regularized Latent Search with the published settings ({_RLS})",
         {
+            "lambda_m": 0.0,
             "reading": "scaled",
+            "steps": 200,
             "learning_rate": 0.5,
             "start": "mean",
             "posterior": "paper",
@@ -80,6 +82,7 @@ OWN_METHODS: Mapping[str, Method] = {
         {
             "lambda_w": 0.002,
             "lambda_c": 0.5,
+            "lambda_m": 0.0,
             "reading": "code",
             "steps": 500,
             "learning_rate": 0.5,
@@ -92,7 +95,13 @@ OWN_METHODS: Mapping[str, Method] = {
     ),
     "rls-plus": Method(
         "RLS+ (Gheisari & Genovesio 2023, arXiv 2311.16923)",
-        {"reading": "scaled", "samples": 0},
+        {
+            "lambda_m": 0.0,
+            "reading": "scaled",
+            "steps": 200,
+            "learning_rate": 0.2,
+            "samples": 0,
+        },
         ("samples",),
         stages=("napari_rls.search.method:rls_with_own_noise", "napari_rls.search.method:refine"),
         own_generators=True,
@@ -102,6 +111,7 @@ OWN_METHODS: Mapping[str, Method] = {
         {
             "lambda_w": 0.0,
             "lambda_c": 0.05,
+            "lambda_m": 0.0,
             "reading": "scaled",
             "steps": 100,
             "learning_rate": 0.4,
@@ -109,7 +119,7 @@ OWN_METHODS: Mapping[str, Method] = {
             "start": "random",
             "samples": 0,
         },
-        ("lambda_w", "start", "samples"),
+        ("lambda_w", "lambda_m", "start", "samples"),
         stages=("napari_rls.search.method:pulse",),
     ),
     "brgm": Method(
@@ -117,6 +127,7 @@ OWN_METHODS: Mapping[str, Method] = {
         {
             "lambda_w": 100.0,
             "lambda_c": 0.1,
+            "lambda_m": 0.0,
             "reading": "scaled",
             "steps": 501,
             "learning_rate": 0.1,
@@ -124,14 +135,14 @@ OWN_METHODS: Mapping[str, Method] = {
             "start": "mean",
             "samples": 0,
         },
-        ("samples",),
+        ("lambda_m", "samples"),
         largest_lambda_w=1000,
         stages=("napari_rls.search.method:brgm",),
     ),
     "unregularised": Method(
         f"Latent search without regularization (ablation of {_RLS})",
-        {"lambda_w": 0.0, "lambda_c": 0.0, "samples": 0},
-        ("lambda_w", "lambda_c", "samples"),
+        {"lambda_w": 0.0, "lambda_c": 0.0, "lambda_m": 0.0, "samples": 0},
+        ("lambda_w", "lambda_c", "lambda_m", "samples"),
     ),
     "rls-without-pw": Method(
         f"Regularized Latent Search without P_w (ablation of {_RLS})",
@@ -143,16 +154,21 @@ OWN_METHODS: Mapping[str, Method] = {
         {"lambda_c": 0.0},
         ("lambda_c",),
     ),
+    "rls-without-told": Method(
+        f"Regularized Latent Search, not held to the ratio that LR images tell ({_RLS})",
+        {"lambda_m": 0.0},
+        ("lambda_m",),
+    ),
     "flow": Method(
         "Conditional flow matching (Lipman et al. 2023)",
-        {"lambda_w": 0.0, "lambda_c": 0.0, "steps": 1, "posterior": "flow"},
-        ("lambda_w", "lambda_c", "steps", "posterior"),
+        {"lambda_w": 0.0, "lambda_c": 0.0, "lambda_m": 0.0, "steps": 1, "posterior": "flow"},
+        ("lambda_w", "lambda_c", "lambda_m", "steps", "posterior"),
         stages=(),
     ),
     "pix2pix": Method(
         "Pix2Pix (Isola et al. 2017)",
-        {"lambda_w": 0.0, "lambda_c": 0.0, "steps": 1, "samples": 0},
-        ("lambda_w", "lambda_c", "steps", "samples"),
+        {"lambda_w": 0.0, "lambda_c": 0.0, "lambda_m": 0.0, "steps": 1, "samples": 0},
+        ("lambda_w", "lambda_c", "lambda_m", "steps", "samples"),
         stages=(),
     ),
 }

@@ -37,7 +37,7 @@ def _or_none(value: Any) -> Any:
 class Settings(Checked):
     """All that determines a super-resolution run, beside the LR image itself.
 
-    lambda_w, lambda_c, steps and the healthy ranges are those of Gheisari & Genovesio
+    lambda_w, lambda_c and the healthy ranges are those of Gheisari & Genovesio
     2024, section 4.1; where other defaults differ from the paper, ``docs/method.md`` has
     the evidence. Field titles and descriptions are what the widget and the command line
     show. Fields that are not given take the defaults of the method, see
@@ -46,8 +46,8 @@ class Settings(Checked):
     Examples
     --------
     >>> from napari_rls import Settings
-    >>> Settings().steps, Settings(method="pulse").steps
-    (200, 100)
+    >>> Settings().steps, Settings(method="rls-paper").steps
+    (100, 200)
     >>> Settings.parse({"steps": 0})
     Traceback (most recent call last):
     ...
@@ -101,6 +101,16 @@ class Settings(Checked):
             "higher is more coherent, lower follows the LR image more."
         ),
     )
+    lambda_m: float = Field(
+        default=0.05,
+        ge=0,
+        le=10,
+        title="lambda_m",
+        description=(
+            "Weight of the nucleus to cytoplasm ratio that the LR image tells by itself, if a "
+            "network of the bundle knows it: higher is measured more like that; 0 leaves it out."
+        ),
+    )
     reading: Literal["auto", "likelihood", "scaled", "mean", "sum", "code"] = Field(
         default="auto",
         title="Normalisation",
@@ -113,7 +123,7 @@ class Settings(Checked):
         ),
     )
     steps: int = Field(
-        default=200, ge=1, le=10_000, title="Steps", description="Iterations of the search."
+        default=100, ge=1, le=10_000, title="Steps", description="Iterations of the search."
     )
     refine_steps: int = Field(
         default=50,
@@ -125,7 +135,7 @@ class Settings(Checked):
         ),
     )
     learning_rate: float = Field(
-        default=0.2, gt=0, le=10, title="Learning rate", description="Step size of Adam."
+        default=0.3, gt=0, le=10, title="Learning rate", description="Step size of Adam."
     )
     schedule: Schedule = Field(
         default="one-cycle",

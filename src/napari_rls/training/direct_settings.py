@@ -19,7 +19,7 @@ class DirectSettings(CosineSettings):
         le=256,
         description="Largest; all powers of two between that divide the HR size are known.",
     )
-    steps: int = Field(default=20_000, ge=1, le=10_000_000, description="Steps of training.")
+    steps: int = Field(default=60_000, ge=1, le=10_000_000, description="Steps of training.")
     batch_size: int = Field(default=64, ge=1, le=512, description="Crops in a step.")
     width: int = Field(default=32, ge=1, le=512, description="Feature maps of the first layer.")
 

@@ -217,8 +217,10 @@ def margin_of(size: int) -> int:
     return math.ceil(size * _AROUND)
 
 
-def around(crops: Tensor, size: int, shifts: Tensor | None = None) -> Tensor:
-    """Return crops with their surroundings (N, C, K, K), K = size + 2 :func:`margin_of` size.
+def around(
+    crops: Tensor, size: int, shifts: Tensor | None = None, margin: int | None = None
+) -> Tensor:
+    """Return crops with their surroundings (N, C, K, K), K = size + 2 margin.
 
     Parameters
     ----------
@@ -229,9 +231,11 @@ def around(crops: Tensor, size: int, shifts: Tensor | None = None) -> Tensor:
         Side S of the crops.
     shifts
         Whole pixels (N, 2), y and x, by which the middle of each lies beside it.
+    margin
+        Pixels around the crops; :func:`margin_of` their size where it is not given.
     """
     count, side = len(crops), crops.shape[-1]
-    margin = margin_of(size)
+    margin = margin_of(size) if margin is None else margin
     places = torch.arange(-margin, size + margin) + (side - size) // 2
     if shifts is None:
         shifts = torch.zeros(count, 2, dtype=torch.long)

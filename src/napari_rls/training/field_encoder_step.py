@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_rls.measure.nuclear_ratio import Nuclear
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.field_specs import FieldEncoderShape
@@ -17,7 +18,6 @@ from napari_rls.search.device import choose_dtype
 from napari_rls.training.dataset import Crops
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.loop_parts import Parts
-from napari_rls.training.nuclear_ratio import Nuclear
 from napari_rls.training.shown_cells import ShownCells
 
 WEIGHT_DECAY = 0.01
@@ -57,7 +57,7 @@ class FieldEncoderTrainer:
         Whose generator draws; it is left as it is.
     ratios
         What is in the nuclei of the crops' cells (N, C - 1), see
-        :func:`~napari_rls.training.nuclear_ratio.log_ratios`.
+        :func:`~napari_rls.measure.nuclear_ratio.log_ratios`.
     nuclear
         How that is measured.
     device

@@ -18,9 +18,13 @@ from napari_rls.search.operators import DEFAULT_OPERATOR, Imaging, make_operator
 from napari_rls.training import loop
 from napari_rls.training.dataset import Crops, mirrored
 from napari_rls.training.direct_settings import DirectSettings
+from napari_rls.training.drawn_optics import around
 from napari_rls.training.loop_parts import Kind, Parts
 
 WEIGHT_DECAY = 0.01
+
+FARTHEST = 3
+"""Pixels, along each axis, by which crops are moved at most: LR pixels then see other parts."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +106,18 @@ class DirectTrainer:
         size: int,
         device: torch.device,
     ) -> None:
-        self.settings, self.truth, self.device = settings, truth, device
+        self.settings, self.truth, self.size, self.device = settings, truth, size, device
         self.factors = settings.factors(size)
         self.degrade = {f: make_operator(DEFAULT_OPERATOR, Imaging(f)) for f in self.factors}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(4 * settings.seed)
             network = Direct(channels, size, self.factors, settings.width, truth.training.shape[1])
         self.network = network.to(device)
-        seeds = [4 * settings.seed + k for k in (1, 2)]
-        mirror, factor = (torch.Generator().manual_seed(seed) for seed in seeds)
-        self.streams = {"mirror": mirror, "factor": factor}
+        names = ("mirror", "factor", "place")
+        self.streams = {
+            name: torch.Generator().manual_seed(4 * settings.seed + k)
+            for k, name in enumerate(names, 1)
+        }
         self.adam = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
         )
@@ -125,10 +131,12 @@ class DirectTrainer:
     def step(self, crops: Crops) -> Losses:
         """Show one batch of crops at one of the factors."""
         self.adam.param_groups[0]["lr"] = self.settings.rate(self.steps)
-        size = self.settings.batch_size
-        first = self.steps * size
-        hr = mirrored(crops.batch(first, size), self.streams["mirror"]).to(self.device)
-        truth = self.truth.training[crops.indices(first, size)].to(self.device)
+        count = self.settings.batch_size
+        first = self.steps * count
+        shifts = torch.randint(-FARTHEST, FARTHEST + 1, (count, 2), generator=self.streams["place"])
+        moved = around(crops.batch(first, count), self.size, shifts, margin=0)
+        hr = mirrored(moved, self.streams["mirror"]).to(self.device)
+        truth = self.truth.training[crops.indices(first, count)].to(self.device)
         place = int(torch.randint(len(self.factors), (), generator=self.streams["factor"]))
         factor = self.factors[place]
         loss = pinball(self.network(self.degrade[factor](hr), factor), truth)
@@ -165,7 +173,7 @@ def train(
     See :func:`~napari_rls.training.loop.train_network`, also for what is raised.
     ``measurement`` is what the training is known by, beside crops and settings.
     """
-    _, channels, size, _ = crops.data.shape
+    channels, size = crops.data.shape[1], held_out.shape[-1]
     return loop.train_network(
         lambda device: DirectTrainer(settings, truth, channels, size, device),
         crops,

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from pydantic import ConfigDict
 from torch import Tensor
 
+from napari_rls.measure.nuclear_ratio import Nuclear, log_ratios
 from napari_rls.models.bundle import Bundle
 from napari_rls.models.field_encoder import FieldEncoder
 from napari_rls.models.part import Count
@@ -19,7 +20,6 @@ from napari_rls.training.drawn_optics import middle
 from napari_rls.training.field_encoder_settings import FieldEncoderSettings
 from napari_rls.training.field_encoder_step import FieldEncoderTrainer
 from napari_rls.training.loop_parts import Kind
-from napari_rls.training.nuclear_ratio import Nuclear, log_ratios
 
 
 @dataclass(frozen=True)

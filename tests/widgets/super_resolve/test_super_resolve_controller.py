@@ -447,7 +447,7 @@ def test_a_method_brings_its_settings_into_the_form(bench):
     assert "lambda_w must be 0.0 for the method pulse" in bench.said
     assert bench.state.settings.lambda_w == 0
     bench.controller.change("method", "rls")
-    assert (bench.state.settings.lambda_w, bench.state.settings.steps) == (5e-5, 200)
+    assert (bench.state.settings.lambda_w, bench.state.settings.steps) == (5e-5, 100)
 
 
 def test_layers_of_another_method_say_so(bench):

@@ -155,7 +155,7 @@ def test_a_search_from_an_estimate_is_short_unless_steps_are_given() -> None:
     given = FieldResolver(SuperResolver(bundle(), Settings(steps=7))).resolver.settings
     assert (given.steps, given.learning_rate) == (7, 0.05)
     from_mean = FieldResolver(SuperResolver(bundle(), Settings(start="mean"))).resolver.settings
-    assert (from_mean.steps, from_mean.learning_rate) == (200, 0.2)
+    assert (from_mean.steps, from_mean.learning_rate) == (100, 0.3)
 
 
 @pytest.mark.parametrize("draws", [True, False])

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from napari_rls.measure.intervals import fit_widening
 from napari_rls.models.bundle import load_bundle
 from napari_rls.models.bundle_file import read_manifest
+from napari_rls.models.direct_spec import LEVELS
 from napari_rls.training.fit_direct import told_of
 from napari_rls.workflow.benchmark.measures import measurement_of
 from napari_rls.workflow.cells.write import write_stack
@@ -73,6 +74,35 @@ def test_intervals_hold_on_the_held_out_crops(tmp_path: Path, known: Path) -> No
         told = told_of(bundle.direct, images, factor)[:, k].double().numpy().T
         low, high = (column.centre + column.scale * told[[0, -1]]).astype(float)
         assert fit_widening(low, high, truth, 0.9) == pytest.approx(widening, abs=2e-3)
+
+
+def test_the_bundle_knows_how_what_is_told_follows_the_truth(tmp_path: Path) -> None:
+    measuring_bundle(out(tmp_path, "known"))
+    write_stack(tmp_path / "own.ome.tif", hr_cells(), description="HR")
+    write_stack(tmp_path / "apart.ome.tif", hr_cells(WELLS * 4, seed=3), description="HR")
+    direct(tmp_path, "--bundle", out(tmp_path, "known"), "--out", out(tmp_path))
+    bundle = load_bundle(out(tmp_path))
+    spec, settings = bundle.manifest.direct, measurement_of(bundle.manifest)
+    held_out = replace(hr_cells(WELLS * 4, seed=3), channels=bundle.manifest.channel_names)
+    truth = measured(held_out.data, held_out, settings)[RATIO]
+    k = [column.column for column in spec.columns].index(RATIO)
+    images = torch.from_numpy(held_out.data.astype(np.float32)) / 127.5 - 1
+    for factor, line in zip(spec.factors, spec.columns[k].shrinkage, strict=True):
+        median = told_of(bundle.direct, images, factor)[:, k, LEVELS.index(0.5)].numpy()
+        told = spec.columns[k].centre + spec.columns[k].scale * median
+        known = np.isfinite(truth)
+        assert line.slope == pytest.approx(
+            np.cov(truth[known], told[known])[0, 1] / truth[known].var(ddof=1), abs=2e-3
+        )
+        assert told[known].mean() == pytest.approx(
+            line.offset + line.slope * truth[known].mean(), abs=2e-3
+        )
+
+
+def test_few_crops_do_not_say_how_it_follows(tmp_path: Path, known: Path) -> None:
+    direct(tmp_path, "--bundle", known, "--out", out(tmp_path))
+    spec = read_manifest(out(tmp_path)).direct
+    assert all(column.shrinkage == (None, None) for column in spec.columns)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ SAMPLERS = ("rls", "flow")
 RIVALS = ("rls", "pulse", "brgm", "flow", "pix2pix")
 """Methods that are tried on noisy LR images too, as in Fig. 6."""
 
-ABLATIONS = ("rls", "unregularised", "rls-without-pw", "rls-without-pcross")
+ABLATIONS = ("rls", "unregularised", "rls-without-pw", "rls-without-pcross", "rls-without-told")
 """Methods of Fig. 7."""
 
 LAMBDA_W = (1e-6, 1e-5, 5e-5, 1e-4, 5e-4)

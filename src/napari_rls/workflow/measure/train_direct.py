@@ -14,8 +14,14 @@ from pydantic import ValidationError
 
 from napari_rls.errors import InputError
 from napari_rls.measure.cells import MeasureSettings
-from napari_rls.measure.intervals import fit_widening
-from napari_rls.models.direct_spec import INTERVAL_LEVEL, DirectColumn, DirectSpec
+from napari_rls.measure.intervals import FEWEST_CELLS, fit_widening
+from napari_rls.models.direct_spec import (
+    INTERVAL_LEVEL,
+    LEVELS,
+    DirectColumn,
+    DirectSpec,
+    Shrinkage,
+)
 from napari_rls.models.manifest import FORMAT_VERSION, Manifest
 from napari_rls.training.direct_settings import DirectSettings
 from napari_rls.workflow.cells.stack import CellStack
@@ -55,7 +61,8 @@ def train_direct(job: DirectJob) -> Generator[NetworkUpdate, None, None]:
         is raised, see :func:`~napari_rls.workflow.train.network_job.network_training`.
     """
     from napari_rls.models.bundle import load_bundle
-    from napari_rls.training.fit_direct import train
+    from napari_rls.training.drawn_optics import middle
+    from napari_rls.training.fit_direct import FARTHEST, train
 
     settings = job.settings
     bundle = load_bundle(job.bundle)
@@ -67,11 +74,15 @@ def train_direct(job: DirectJob) -> Generator[NetworkUpdate, None, None]:
             f"{manifest.hr_size} pixels of the bundle {manifest.name}; give others."
         )
     suggested = _measurement(manifest)
-    data = yield from crops_of(job, manifest, settings.batch_size, settings.seed)
-    cut = data.cut
-    suggested, _ = find_channels([ImageSet("GT", cut.training)], suggested)
-    yield NetworkUpdate("crops", f"Measuring {len(cut.training) + len(cut.validation):,} crops.")
-    own, apart = (_known(part, suggested) for part in (cut.training, cut.validation))
+    data = yield from crops_of(job, manifest, settings.batch_size, settings.seed, FARTHEST)
+    data = replace(data, held_out=middle(data.held_out, manifest.hr_size))
+    training, held_out = (
+        replace(part, data=middle(part.data, manifest.hr_size))
+        for part in (data.cut.training, data.cut.validation)
+    )
+    suggested, _ = find_channels([ImageSet("GT", training)], suggested)
+    yield NetworkUpdate("crops", f"Measuring {len(training) + len(held_out):,} crops.")
+    own, apart = (_known(part, suggested) for part in (training, held_out))
     columns = _columns(own)
     if not columns:
         raise InputError("Nothing that is measured varies over the training crops; give others.")
@@ -84,10 +95,10 @@ def train_direct(job: DirectJob) -> Generator[NetworkUpdate, None, None]:
         **settings.model_dump(include={"width", "steps", "batch_size", "seed"}),
         factors=factors,
         measurement=stored,
-        columns=_widened(network, columns, factors, data, apart),
-        images=len(cut.training),
-        validation=len(cut.validation),
-        files=len({crop.file for crop in cut.validation.crops}),
+        columns=_judged(network, columns, factors, data, apart),
+        images=len(training),
+        validation=len(held_out),
+        files=len({crop.file for crop in held_out.crops}),
         data=job.data,
     )
     save_bundle(with_direct(bundle, network, record), job.out)
@@ -147,23 +158,43 @@ def _truth(columns: list[DirectColumn], own: Values, apart: Values) -> Truth:
     return Truth(*both)
 
 
-def _widened(
+def _judged(
     network: Direct,
     columns: list[DirectColumn],
     factors: tuple[int, ...],
     data: NetworkData,
     apart: Values,
 ) -> tuple[DirectColumn, ...]:
-    """Return the columns with what makes intervals hold on the held-out crops, by factor."""
+    """Return the columns with what held-out crops say of what is told of them, by factor."""
     from napari_rls.training.fit_direct import told_of
 
     network.eval()
     told = [told_of(network, data.held_out, factor).double().numpy() for factor in factors]
-    widened = []
+    judged = []
     for k, column in enumerate(columns):
-        ends = [column.centre + column.scale * one[:, k][:, [0, -1]].T for one in told]
-        found = [
-            fit_widening(low, high, apart[column.column], INTERVAL_LEVEL) for low, high in ends
-        ]
-        widened.append(column.model_copy(update={"widening": tuple(found)}))
-    return tuple(widened)
+        truth = apart[column.column]
+        quantiles = [column.centre + column.scale * one[:, k].T for one in told]
+        widening = tuple(fit_widening(q[0], q[-1], truth, INTERVAL_LEVEL) for q in quantiles)
+        shrinkage = tuple(fit_shrinkage(q[LEVELS.index(0.5)], truth) for q in quantiles)
+        update = {"widening": widening, "shrinkage": shrinkage}
+        judged.append(column.model_copy(update=update))
+    return tuple(judged)
+
+
+def fit_shrinkage(told: NDArray[np.float64], truth: NDArray[np.float64]) -> Shrinkage | None:
+    """Return the line by which what is told (N,) follows the truth (N,), by least squares.
+
+    None of fewer than :data:`~napari_rls.measure.intervals.FEWEST_CELLS` cells, or of cells that
+    are all alike.
+
+    Examples
+    --------
+    >>> truth = np.linspace(-1, 2, 50)
+    >>> fit_shrinkage(0.2 + 0.5 * truth, truth)
+    Shrinkage(offset=0.2, slope=0.5)
+    """
+    known = np.isfinite(told) & np.isfinite(truth)
+    if known.sum() < FEWEST_CELLS or np.ptp(truth[known]) == 0:
+        return None
+    slope, offset = np.polyfit(truth[known], told[known], 1)
+    return Shrinkage(offset=round(float(offset), 12), slope=round(float(slope), 12))

@@ -24,8 +24,8 @@ from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.measure.image_sets import ImageSet, find_channels
 
 SEARCH = (
-    "method", "lambda_w", "lambda_c", "reading", "steps", "learning_rate", "schedule", "patience",
-    "start", "camera_noise", "operator",
+    "method", "lambda_w", "lambda_c", "lambda_m", "reading", "steps", "learning_rate", "schedule",
+    "patience", "start", "camera_noise", "operator",
 )  # fmt: skip
 """Settings on which LR residuals, log-densities and what is measured depend."""
 
@@ -38,7 +38,7 @@ BY_FLOW = ("method", "reading", "operator", "samples", "posterior")
 LOT = 0
 """Seed by which held-out wells are dealt to parts that judge each other."""
 
-_FIRST = {"method": "rls", "operator": "bicubic"}
+_FIRST = {"method": "rls", "operator": "bicubic", "lambda_m": 0.0}
 """Settings that older bundles and records do not name, as they then were."""
 
 Floats = NDArray[np.float64]

@@ -38,6 +38,7 @@ from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.search_run import Search, by_pix2pix, searches
 from napari_rls.workflow.super_resolve.seen_crops import seen_crops, settled, with_posterior
 from napari_rls.workflow.super_resolve.sr_result import Result
+from napari_rls.workflow.super_resolve.told_of_lr import with_told
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
 __all__ = ["Run", "SuperResolver", "Update"]
@@ -206,10 +207,11 @@ class SuperResolver:
             degrade = self._operator or operator_for(settings, manifest, stack.pixel_size_um)
             intensity = intensity_map(stack.data[usable], bundle, settings, degrade)
             seen = seen_crops(stack.data, usable, bundle, settings, intensity, degrade)
-        settings = settled(settings, seen)
+        settings, held = with_told(settled(settings, seen), manifest)
         run = self._run(stack, settings, intensity, skipped, degrade.record())
         run = replace(
             run,
+            held=held,
             strange=count_strange(stack.data[usable], intensity, manifest, settings.factor),
             scale=scale_doubt(stack.pixel_size_um, manifest, settings.factor),
         )
@@ -248,7 +250,7 @@ class SuperResolver:
                 f"The method {self.settings.method} makes images of crops alone; choose another "
                 "one for fields."
             )
-        settings = self.settings.model_copy(update={"reading": "likelihood"})
+        settings = self.settings.model_copy(update={"reading": "likelihood", "lambda_m": 0.0})
         spec = self.bundle.manifest.field_encoder
         knows = spec is not None and spec.knows(optics.ratio)
         settings = with_posterior(settings, self.bundle.manifest, knows=knows)

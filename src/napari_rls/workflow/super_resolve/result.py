@@ -223,6 +223,7 @@ def _run_record(run: Run) -> dict[str, Any]:
         "precision": run.precision,
         "start": run.start,
         "noise": run.noise.record() if run.noise else None,
+        "held": run.held,
         "intensity": {
             "mode": run.intensity.mode,
             "low": list(run.intensity.low),

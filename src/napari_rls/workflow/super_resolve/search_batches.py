@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_rls.search.degradation import Degradation
-from napari_rls.search.drawn import drawn
+from napari_rls.search.drawn import Drawer
 from napari_rls.search.engine import Plan, State, search
 from napari_rls.search.imaging import PlacedOptics
 from napari_rls.search.kit import Batch, Kit, Seen
@@ -21,6 +21,7 @@ from napari_rls.search.own_generator import cells_that_fit
 from napari_rls.search.posterior import draw_samples
 from napari_rls.search.presets import PRESETS
 from napari_rls.search.streams import Purpose
+from napari_rls.workflow.super_resolve.told_of_lr import teller
 from napari_rls.workflow.super_resolve.updates import Batches, Clock, Run, Update
 
 SAMPLES_EVERY = 10
@@ -58,7 +59,8 @@ class SearchBatches:
         self.run = run
         self.lr = lr
         self._seen = seen
-        self.kit = Kit(networks, settings, run.start, degrade, _looks)
+        tell = teller(networks.bundle, settings)
+        self.kit = Kit(networks, settings, run.start, degrade, _looks, tell)
         self.stages = method.load_stages()
         self.size = settings.batch_size
         if method.own_generators:
@@ -152,9 +154,9 @@ class SearchBatches:
             yield from self._around(plan.objective, found, batch)
 
     def _drawn(self, batch: Batch) -> Iterator[tuple[int, NDArray[np.float32] | None]]:
-        kit, images = self._kit_of(batch), list[Tensor]()
+        drawer, images = Drawer(self._kit_of(batch), batch), list[Tensor]()
         for step in range(1, self.sample_steps + 1):
-            images.append(drawn(kit, batch, step))
+            images.append(drawer.draw(step))
             last = step == self.sample_steps
             decoded = self.run.intensity.decode(as_numpy(torch.stack(images))) if last else None
             yield step, decoded
@@ -165,7 +167,8 @@ class SearchBatches:
         """Fit samples to the posterior around what was found."""
         settings = self.run.settings
         drawn = draw_samples(
-            objective,
+            # The weight of what LR images tell of a measurement is no likelihood.
+            replace(objective, told=None),
             self.kit.fast,
             found.ws,
             self.kit.draws.axes,
@@ -225,7 +228,7 @@ def drawn_state(kit: Kit, batch: Batch) -> State:
     The objective is the mean absolute error of the degraded images, in -1 to 1; there are no
     latents.
     """
-    image = drawn(kit, batch, 0)
+    image = Drawer(kit, batch).draw(0)
     cells = len(image)
     data = (kit.degrade(image) - batch.lr).abs().mean((1, 2, 3))
     nothing = torch.full_like(data, torch.nan)

@@ -31,7 +31,8 @@ class Run:
     ``reading`` is what the axes and channels of the LR image are taken for, ``strange`` how
     many of the cells that are searched do not look like those that the bundle knows, ``scale``
     says in a sentence if their pixels are of another size. ``noise`` is that of LR crops, in their
-    unit, if the search goes by it.
+    unit, if the search goes by it, ``held`` says in a sentence which measurement, told by the LR
+    images, the search is held to.
     """
 
     manifest: Manifest
@@ -49,17 +50,18 @@ class Run:
     strange: int = 0
     scale: str = ""
     noise: NoiseModel | None = None
+    held: str = ""
 
     @property
     def told(self) -> tuple[str, ...]:
-        """Sentences on what was found of intensities and noise of the LR images."""
+        """Sentences on what the LR images told of intensities, noise and a measurement."""
         names = self.manifest.channel_names
         found = [self.intensity.words(names)]
         if self.noise is not None:
             each = zip(names, self.noise.read_noise, strict=True)
             noise = ", ".join(f"{name} {deviation:.3g}" for name, deviation in each)
             found.append(f"The search goes by the noise of the images, found as {noise} (SD).")
-        return tuple(filter(None, found))
+        return tuple(filter(None, (*found, self.held)))
 
     @property
     def doubt(self) -> str:

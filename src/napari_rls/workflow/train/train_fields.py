@@ -25,9 +25,9 @@ from napari_rls.workflow.train.run_files import save_bundle
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_rls.measure.nuclear_ratio import Nuclear
     from napari_rls.models.bundle import Bundle
     from napari_rls.models.field_encoder import FieldEncoder
-    from napari_rls.training.nuclear_ratio import Nuclear
 
 _LOOKED_AT = 256
 """Held-out crops that are looked at, at most: an image of each is drawn for several ratios."""
@@ -97,7 +97,7 @@ def train_fields(job: FieldEncoderJob) -> Generator[NetworkUpdate, None, None]:
 
 
 def _nuclear(manifest: Manifest) -> Nuclear:
-    from napari_rls.training.nuclear_ratio import Nuclear
+    from napari_rls.measure.nuclear_ratio import Nuclear
 
     return Nuclear(dna_channel(manifest), translocation_settings(manifest))
 

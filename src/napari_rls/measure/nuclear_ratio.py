@@ -46,12 +46,19 @@ class Nuclear:
         images
             Images (N, C, S, S) in -1 to 1.
         """
-        others = [k for k in range(images.shape[1]) if k != self.channel]
+        return self.log_ratios_within(images, self.parts(images))
+
+    def parts(self, images: Tensor) -> Tensor:
+        """Return where nucleus and ring of images (N, C, S, S) are, (N, 2, S, S) of 0 and 1."""
         dna = images[:, self.channel].detach().float().cpu().numpy()
-        parts = np.stack([nucleus_and_ring(one, self.settings) for one in dna])
-        masks = torch.from_numpy(parts).to(images)
-        counts = masks.sum((2, 3))
-        light = torch.einsum("nchw,nphw->ncp", (images[:, others] + 1) / 2, masks)
+        found = np.stack([nucleus_and_ring(one, self.settings) for one in dna])
+        return torch.from_numpy(found).to(images)
+
+    def log_ratios_within(self, images: Tensor, parts: Tensor) -> Tensor:
+        """Return the :meth:`log_ratios` (N, C - 1) of images in given :meth:`parts`."""
+        others = [k for k in range(images.shape[1]) if k != self.channel]
+        counts = parts.sum((2, 3))
+        light = torch.einsum("nchw,nphw->ncp", (images[:, others] + 1) / 2, parts)
         means = (light / counts[:, None].clamp(min=1)).clamp(min=0) + _DARK
         ratios = means[..., 0].log2() - means[..., 1].log2()
         there = (counts >= MIN_PIXELS).all(1)

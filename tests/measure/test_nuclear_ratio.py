@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from synthetic_cells import field
 
+from napari_rls.measure.nuclear_ratio import Nuclear, log_ratios
 from napari_rls.measure.translocation import TranslocationSettings, measure_translocation
-from napari_rls.training.nuclear_ratio import Nuclear, log_ratios
 
 NUCLEAR = Nuclear(0, TranslocationSettings())
 

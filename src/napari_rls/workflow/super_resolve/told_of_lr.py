@@ -1,0 +1,147 @@
+"""What the LR images of a run tell of the nucleus to cytoplasm ratio, for its searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from napari_rls.measure.cells import MeasureSettings, column_names
+from napari_rls.measure.nuclear_ratio import Nuclear
+from napari_rls.measure.translocation import ASSAY, TranslocationSettings
+from napari_rls.models.bundle import Bundle
+from napari_rls.models.direct_spec import LEVELS, Shrinkage
+from napari_rls.models.manifest import Manifest
+from napari_rls.search.operators import DEFAULT_OPERATOR
+from napari_rls.search.settings import Settings
+from napari_rls.search.told import Told
+
+LEAST_SLOPE: Final = 0.5
+"""Slope of what is told over the truth, of held-out crops, below which nothing is told: what was
+drawn together is drawn apart again, and errors of single cells with it."""
+
+_MEDIAN: Final = LEVELS.index(0.5)
+
+_KEY: Final = "log2_ratio"
+"""Under which the assay has it."""
+
+
+@dataclass(frozen=True)
+class ToldColumn:
+    """A log2 ratio that a bundle's network tells at a factor.
+
+    Parameters
+    ----------
+    name
+        The column of tables.
+    place
+        Its number among those that the network tells.
+    shrinkage
+        How what is told follows the truth.
+    signal
+        The channel that is measured.
+    nuclear
+        Where and how nuclei are found.
+    """
+
+    name: str
+    place: int
+    shrinkage: Shrinkage
+    signal: int
+    nuclear: Nuclear
+
+
+def told_column(manifest: Manifest, factor: int) -> ToldColumn | None:
+    """Return the ratio that a bundle's network tells of LR crops, None if it knows none.
+
+    Examples
+    --------
+    >>> from napari_rls import load_bundle
+    >>> manifest = load_bundle("bbbc013-translocation-64").manifest
+    >>> told_column(manifest, 16).name, told_column(manifest, 32)
+    ('Math_Log2Ratio_NucleusCytoplasm_FKHRGFP', None)
+    """
+    spec = manifest.direct
+    if spec is None or factor not in spec.factors:
+        return None
+    measured = MeasureSettings.model_validate(dict(spec.measurement))
+    own, names = measured.own, manifest.channel_names
+    if measured.assay != ASSAY.name or not {measured.dna, measured.signal} <= set(names):
+        return None
+    assert isinstance(own, TranslocationSettings)
+    if own.background_percentile is not None or measured.camera_offset:
+        return None
+    wanted = next(n for n, m in column_names(measured, micrometres=False).items() if m.key == _KEY)
+    place = next((k for k, column in enumerate(spec.columns) if column.column == wanted), None)
+    if place is None or not spec.columns[place].shrinkage:
+        return None
+    shrinkage = spec.columns[place].shrinkage[spec.factors.index(factor)]
+    if shrinkage is None or shrinkage.slope < LEAST_SLOPE:
+        return None
+    nuclear = Nuclear(names.index(measured.dna), own)
+    return ToldColumn(wanted, place, shrinkage, names.index(measured.signal), nuclear)
+
+
+def with_told(settings: Settings, manifest: Manifest) -> tuple[Settings, str]:
+    """Return the settings, with a ``lambda_m`` of 0 where LR images tell no ratio, and a sentence.
+
+    ``settings`` are of crops, and have the reading that 'auto' came to. The sentence says what the
+    search is held to, or why not, if that was asked for; else it is empty.
+    """
+    if settings.lambda_m == 0:
+        return settings, ""
+    why = _why_not(settings, manifest)
+    if why:
+        asked = "lambda_m" in settings.model_fields_set
+        sentence = f"lambda_m counts as 0: {why}." if asked else ""
+        return settings.model_copy(update={"lambda_m": 0.0}), sentence
+    told = told_column(manifest, settings.factor)
+    assert told is not None
+    return settings, (
+        f"The search is held to {told.name} as the LR images tell it without an image "
+        f"(lambda_m {settings.lambda_m:g})."
+    )
+
+
+def _why_not(settings: Settings, manifest: Manifest) -> str:
+    if settings.operator != DEFAULT_OPERATOR:
+        return (
+            "what LR images tell of a ratio is known of the operator "
+            f"{DEFAULT_OPERATOR} alone, not of {settings.operator}"
+        )
+    if settings.reading == "likelihood":
+        return "what LR images tell of a ratio is known of images without noise alone"
+    if told_column(manifest, settings.factor) is None:
+        return (
+            f"what LR images tell of a ratio at {settings.factor}x is nothing that the bundle "
+            f"{manifest.name} knows (train-direct)"
+        )
+    return ""
+
+
+def teller(bundle: Bundle, settings: Settings) -> Callable[[Tensor], Told | None]:
+    """Return what says of LR images (n, C, h, w) in -1 to 1 which ratios they tell.
+
+    Settings with a ``lambda_m`` above 0 have gone through :func:`with_told`.
+    """
+    told = told_column(bundle.manifest, settings.factor) if settings.lambda_m else None
+    network, spec = bundle.direct, bundle.manifest.direct
+    if told is None or network is None or spec is None:
+        return lambda lr: None  # noqa: ARG005
+    column = spec.columns[told.place]
+    channels = len(bundle.manifest.channels)
+    others = [k for k in range(channels) if k != told.nuclear.channel]
+
+    def tell(lr: Tensor) -> Told:
+        found = network.turned(lr.cpu(), settings.factor)[:, told.place, _MEDIAN]
+        shrunk = found * column.scale + column.centre
+        values = torch.full((len(lr), len(others)), torch.nan)
+        values[:, others.index(told.signal)] = (
+            shrunk - told.shrinkage.offset
+        ) / told.shrinkage.slope
+        return Told(values.to(lr.device), told.nuclear, settings.lambda_m)
+
+    return tell
