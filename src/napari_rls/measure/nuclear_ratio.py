@@ -20,7 +20,7 @@ from napari_rls.measure.translocation import (
 )
 
 _DARK = 0.002
-"""Added to means, of 0 to 1: ratios of dark parts say nothing."""
+"""Light, of 0 to 1, of parts that are too dark for ratios to say much."""
 
 _LARGEST = 2.0
 """Errors of log2 that are larger count as this: another nucleus may have been taken."""
@@ -59,7 +59,7 @@ class Nuclear:
         others = [k for k in range(images.shape[1]) if k != self.channel]
         counts = parts.sum((2, 3))
         light = torch.einsum("nchw,nphw->ncp", (images[:, others] + 1) / 2, parts)
-        means = (light / counts[:, None].clamp(min=1)).clamp(min=0) + _DARK
+        means = _lifted(light / counts[:, None].clamp(min=1))
         ratios = means[..., 0].log2() - means[..., 1].log2()
         there = (counts >= MIN_PIXELS).all(1)
         return torch.where(there[:, None], ratios, torch.nan)
@@ -79,6 +79,15 @@ class Nuclear:
         error = self.log_ratios(images) - wanted.to(images)
         counted = error[error.isfinite()].abs().clamp(max=_LARGEST)
         return counted.mean() if len(counted) else images.new_zeros(())
+
+
+def _lifted(light: Tensor) -> Tensor:
+    """Return light of 0 to 1 as it is where there is any, and never less than a trace.
+
+    Of :data:`_DARK` it makes 1.6 times that, of ten times as much 1 % more, and what images have
+    below 0 still pulls at them.
+    """
+    return (light + (light.square() + 4 * _DARK**2).sqrt()) / 2
 
 
 def log_ratios(hr: NDArray[np.generic], nuclear: Nuclear) -> Tensor:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from napari_rls.models.field_specs import FlowMatchingShape
 from napari_rls.models.four_levels import FourLevels, Level
 
-STEPS: Final = 10
+STEPS: Final = 12
 """Steps from noise to an image: Heun's, but for the last, which is Euler's. What the network says
 where a step leads is taken for what it would say at the beginning of the next."""
 
@@ -166,7 +166,8 @@ class FlowMatching(FourLevels):
         state, usual = self.start(noise), self.usual(expected)
 
         def speed_at(state: Tensor, time: Tensor) -> Tensor:
-            return self(state, time.expand(len(state)), cells, expected, known)
+            found: Tensor = self(state, time.expand(len(state)), cells, expected, known)
+            return found
 
         *pairs, (last, end) = itertools.pairwise(_times().to(noise.device))
         speed = speed_at(state, pairs[0][0])
@@ -178,7 +179,8 @@ class FlowMatching(FourLevels):
                 state = state + then * (nearer(heading) - heading) / usual
             speed = there
         state = state + (end - last) * speed_at(state, last)
-        return (expected + state * usual).clamp(-1, 1)
+        images: Tensor = (expected + state * usual).clamp(-1, 1)
+        return images
 
 
 def _times() -> Tensor:

@@ -15,7 +15,7 @@ from benchmark_bench import WELLS, cells_of, finish, hr_cells, measuring_bundle,
 
 from napari_rls.errors import InputError
 from napari_rls.evaluation.metrics import score
-from napari_rls.models.bundle import Bundle
+from napari_rls.models.bundle import Bundle, load_bundle
 from napari_rls.models.camera import CameraNoise
 from napari_rls.models.pix2pix import UNet
 from napari_rls.search.settings import Settings
@@ -267,6 +267,27 @@ def test_a_new_pix2pix_network_leaves_searches_as_they_are(bundle: Bundle) -> No
     again = replace(bundle, pix2pix={4: UNet(2, 32, 4, 4, 8)})
     assert keys(added)["rls"] == keys(again)["rls"] == without["rls"]
     assert len({of["pix2pix"] for of in (without, keys(added), keys(again))}) == 3
+
+
+def test_what_lr_images_tell_counts_for_the_searches_that_are_held_to_it() -> None:
+    bundle = load_bundle("bbbc013-translocation-64")
+    hr = replace(hr_cells(), channels=bundle.manifest.channel_names)
+    methods = ("rls", "rls-without-told", "pulse")
+
+    def keys(of: Bundle) -> dict[str, str]:
+        jobs = plan(hr, of, settings_of(methods=methods))
+        return {job.settings.method: job.key for job in jobs if job.part == "main"}
+
+    usual, spec = keys(bundle), bundle.manifest.direct
+    network = copy.deepcopy(bundle.direct)
+    next(network.parameters()).data.add_(1e-3)
+    columns = tuple(c.model_copy(update={"shrinkage": ()}) for c in spec.columns)
+    manifest = bundle.manifest.model_copy(
+        update={"direct": spec.model_copy(update={"columns": columns})}
+    )
+    for other in (replace(bundle, direct=network), replace(bundle, manifest=manifest)):
+        found = keys(other)
+        assert [method for method in methods if found[method] != usual[method]] == ["rls"]
 
 
 def test_the_usual_lambdas_are_not_searched_twice(bundle: Bundle) -> None:

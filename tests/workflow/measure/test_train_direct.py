@@ -99,6 +99,22 @@ def test_the_bundle_knows_how_what_is_told_follows_the_truth(tmp_path: Path) -> 
         )
 
 
+def test_trust_in_searches_that_were_held_to_the_old_network_is_left_out(
+    tmp_path: Path, known: Path
+) -> None:
+    trusted = load_bundle("bbbc013-translocation-64").manifest.trust
+    held, free = (
+        one.model_copy(update={"factor": factor, "settings": {**one.settings, "lambda_m": weight}})
+        for one, factor, weight in zip(trusted, (4, 8), (0.05, 0.0), strict=True)
+    )
+    bundle = load_bundle(known)
+    manifest = bundle.manifest.model_copy(update={"trust": (held, free)})
+    replace(bundle, manifest=manifest).save(out(tmp_path, "trusted"))
+    told = direct(tmp_path, "--bundle", out(tmp_path, "trusted"), "--out", out(tmp_path))
+    assert "What the bundle knew of held-out cells at 4x was of its old network" in told
+    assert [trust.factor for trust in read_manifest(out(tmp_path)).trust] == [8]
+
+
 def test_few_crops_do_not_say_how_it_follows(tmp_path: Path, known: Path) -> None:
     direct(tmp_path, "--bundle", known, "--out", out(tmp_path))
     spec = read_manifest(out(tmp_path)).direct

@@ -18,6 +18,7 @@ from tiny_model import random_bundle
 from napari_rls.models.bundle import load_bundle
 from napari_rls.models.bundle_file import read_manifest
 from napari_rls.training.flow_matching_settings import FlowMatchingSettings
+from napari_rls.workflow.train.train_flow import _is_of
 
 LINE = "--width 4 --steps 4 --batch-size 4 --report-steps 2 --threads 1 --device cpu"
 FLOW = LINE.split()
@@ -26,6 +27,16 @@ FLOW = LINE.split()
 @pytest.fixture
 def fields(tmp_path: Path) -> Path:
     return write_fields(tmp_path / "fields")
+
+
+def test_samples_of_another_network_are_not_trusted() -> None:
+    trust = load_bundle("golgi-simulated-128").manifest.trust
+    by_flow = [(one.factor, one.settings["posterior"]) for one in trust]
+    assert by_flow == [(16, "flow"), (32, "flow")]
+    assert [_is_of("image", one) for one in trust] == [True, True]
+    assert [_is_of("coarse", one) for one in trust] == [False, True]
+    bound = trust[0].model_copy(update={"settings": {"posterior": "bound"}})
+    assert not _is_of("image", bound)
 
 
 @pytest.fixture

@@ -36,8 +36,8 @@ from napari_rls.widgets.fields.field_controller import FieldController
 from napari_rls.widgets.fields.field_state import FieldState
 from napari_rls.workflow.fields.field_settings import FieldSettings
 
-NOT_OF_FIELDS = ("factor", "operator")
-"""Settings of the search that the ratio and the PSF stand for."""
+NOT_OF_FIELDS = ("factor", "operator", "lambda_m")
+"""Settings of the search that the ratio and the PSF stand for, or that are of crops alone."""
 
 FIND_TIP = (
     "Find nuclei in the LR field and show them as points, which napari's own tools add, move and "

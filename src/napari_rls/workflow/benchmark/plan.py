@@ -215,13 +215,16 @@ class _Planner:
         usual = {"operator"} if given.operator == DEFAULT_OPERATOR else set()
         all_that_matters: dict[str, Any] = {
             "version": version("napari-rls"),
-            "bundle": self._of_bundle(method, factor),
+            "bundle": self._of_bundle(SEARCHED if method != PIX2PIX else (f"pix2pix.{factor}.",)),
             "intensity": manifest.intensity.model_dump(mode="json"),
             "camera": manifest.camera and manifest.camera.model_dump(mode="json"),
             "settings": settings.model_dump(mode="json", exclude=_NOT_IN_KEY | usual),
             "degrade": degrade.model_dump(mode="json", exclude=usual),
             "input": self._digest(cells),
         }
+        if settings.lambda_m and manifest.direct:
+            told = manifest.direct.model_dump(mode="json")
+            all_that_matters["told"] = {**told, "network": self._of_bundle(("direct.",))}
         if others := PRESETS.origin(method) | OPERATORS.origin(given.operator):
             all_that_matters["packages"] = others
         text = json.dumps(all_that_matters, sort_keys=True)
@@ -229,12 +232,12 @@ class _Planner:
         key = f"{method}-{factor}x-{digest}"
         return Job(part, settings, degrade, degradation, cells, key)
 
-    def _of_bundle(self, method: str, factor: int) -> str:
+    def _of_bundle(self, parts: tuple[str, ...]) -> str:
         """Return a digest of what a method takes from the bundle.
 
-        A Pix2Pix network that is added or trained again leaves all searches as they are.
+        A Pix2Pix network that is added or trained again leaves all searches as they are, as does
+        one that tells measurements those that are not held to it.
         """
-        parts = (f"pix2pix.{factor}.",) if method == PIX2PIX else SEARCHED
         if parts not in self._tensors:
             self._tensors[parts] = self.bundle.digest(*parts)
         return self._tensors[parts]

@@ -36,6 +36,7 @@ from napari_rls.workflow.train.network_job import (
     trained,
 )
 from napari_rls.workflow.train.run_files import save_bundle
+from napari_rls.workflow.train.stale_trust import without_stale_trust
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
@@ -51,7 +52,8 @@ Values: TypeAlias = Mapping[str, NDArray[np.float64]]
 def train_direct(job: DirectJob) -> Generator[NetworkUpdate, None, None]:
     """Cut and measure crops, train on their degraded images, write the bundle with the network.
 
-    All else in the bundle stays as it is, bit for bit; a network of the same kind is replaced.
+    All else in the bundle stays as it is, bit for bit; a network of the same kind is replaced, and
+    trust in searches that were held to what that told is left out.
     Closing the iteration or Ctrl-C keeps a checkpoint; the same job goes on with it.
 
     Raises
@@ -101,11 +103,12 @@ def train_direct(job: DirectJob) -> Generator[NetworkUpdate, None, None]:
         files=len({crop.file for crop in held_out.crops}),
         data=job.data,
     )
-    save_bundle(with_direct(bundle, network, record), job.out)
+    kept, left_out = without_stale_trust(bundle, lambda trust: bool(trust.settings.get("lambda_m")))
+    save_bundle(with_direct(kept, network, record), job.out)
     yield NetworkUpdate(
         "done",
         f"Mean absolute error on {record.validation:,} held-out crops, in standard deviations of "
-        f"a measurement: {report.held_out_l1:.3f}.",
+        f"a measurement: {report.held_out_l1:.3f}. {left_out}".rstrip(),
         bundle=job.out,
     )
 

@@ -25,10 +25,12 @@ from napari_rls.workflow.train.network_job import (
     trained,
 )
 from napari_rls.workflow.train.run_files import save_bundle
+from napari_rls.workflow.train.stale_trust import without_stale_trust
 
 if TYPE_CHECKING:
     from napari_rls.models.bundle import Bundle
     from napari_rls.models.flow_matching import FlowMatching
+    from napari_rls.models.trust import Trust
 
 _LOOKED_AT = 64
 """Held-out crops that are looked at, at most: drawing an image takes many passes."""
@@ -76,15 +78,21 @@ def train_flow(job: FlowMatchingJob) -> Generator[NetworkUpdate, None, None]:
         l1=report.held_out_l1,
         data=job.data,
     )
-    save_bundle(with_flow_matching(bundle, network, record, settings.part), job.out)
+    kept, left_out = without_stale_trust(bundle, lambda trust: _is_of(settings.part, trust))
+    save_bundle(with_flow_matching(kept, network, record, settings.part), job.out)
     expected = FlowMatchingTrainer(settings, bundle, torch.device("cpu")).expected_l1(held_out)
     drawn = "an image" if settings.part == "image" else "a coarse image"
     yield NetworkUpdate(
         "done",
         f"L1 of {drawn} drawn of each of {len(held_out):,} held-out crops: {record.l1:.4f}; of "
-        f"the expected images, which are blurred: {expected:.4f}.",
+        f"the expected images, which are blurred: {expected:.4f}. {left_out}".rstrip(),
         bundle=job.out,
     )
+
+
+def _is_of(part: FlowPart, trust: Trust) -> bool:
+    """Tell whether trust is of samples that a part has drawn."""
+    return trust.settings.get("posterior") == "flow" and (part == "image" or trust.factor > ABOVE)
 
 
 def with_flow_matching(
