@@ -1,6 +1,6 @@
 """Processor's time of a cell with this version and with another, in turns on one machine.
 
-    git worktree add ../before v0.1.0
+    git worktree add ../before COMMIT
     python benchmarks/against.py ../before/src --factor 16
 
 Default settings, one thread, LR crops of cells that the embedded bundle of this version draws. Each

@@ -22,6 +22,7 @@ from napari_rls.models.field_specs import ABOVE
 from napari_rls.models.manifest import Manifest, Pix2PixNetwork, Training
 from napari_rls.models.trust import Trust
 from napari_rls.text import for_terminal
+from napari_rls.workflow.super_resolve.told_column import told_column
 
 bundles = typer.Typer(
     help="List, describe, verify, import and calibrate model bundles.", no_args_is_help=True
@@ -179,6 +180,13 @@ def _direct(manifest: Manifest) -> list[tuple[str, str]]:
         f"on {spec.images:,} crops of {spec.data}, intervals widened on {spec.validation:,} "
         f"held-out crops of {spec.files:,} file{'' if spec.files == 1 else 's'}"
     )
+    told = {factor: told_column(manifest, factor) for factor in spec.factors}
+    held = ", ".join(
+        f"{factor}x (slope {column.shrinkage.slope:.2f})"
+        for factor, column in told.items()
+        if column
+    )
+    fitted += f". Searches are held to what it tells of the ratio at {held}" if held else ""
     return [("Direct measurements", fitted)]
 
 

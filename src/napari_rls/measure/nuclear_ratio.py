@@ -30,10 +30,20 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Nuclear:
-    """Where and how the nuclei of crops are found: channel, from 0, and settings."""
+    """How ratios of crops are measured.
+
+    Parameters
+    ----------
+    channel, settings
+        Where, from 0, and how nuclei are found.
+    offset
+        What images of -1 stand for, as a share of what they stand for from -1 to 1: intensities of
+        cameras do not begin at 0, and are measured as they are.
+    """
 
     channel: int
     settings: TranslocationSettings
+    offset: float = 0.0
 
     def log_ratios(self, images: Tensor) -> Tensor:
         """Return log2 of nucleus over ring of each cell and other channel (N, C - 1).
@@ -59,7 +69,7 @@ class Nuclear:
         others = [k for k in range(images.shape[1]) if k != self.channel]
         counts = parts.sum((2, 3))
         light = torch.einsum("nchw,nphw->ncp", (images[:, others] + 1) / 2, parts)
-        means = _lifted(light / counts[:, None].clamp(min=1))
+        means = _lifted(light / counts[:, None].clamp(min=1) + self.offset)
         ratios = means[..., 0].log2() - means[..., 1].log2()
         there = (counts >= MIN_PIXELS).all(1)
         return torch.where(there[:, None], ratios, torch.nan)

@@ -35,8 +35,8 @@ from napari_rls.models.trust import Trust
 FORMAT_VERSION: Final = 10
 """Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``,
 6 ``flow_matching``, 7 ``direct`` and, in ``trust``, ``pixels``, ``left_open``, ``no_cells`` and
-the ``reliability`` of corrections, 8 ``coloured`` in ``flow_matching``, 9 ``coarse_flow``; older
-files read as before."""
+the ``reliability`` of corrections, 8 ``coloured`` in ``flow_matching``, 9 ``coarse_flow``, 10
+``shrinkage`` in ``direct``; older files read as before."""
 
 _MOST_FACTORS = 8
 """Scale factors: the powers of two from 2 to 256."""

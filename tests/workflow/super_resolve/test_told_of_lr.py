@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from napari_rls.measure.cells import MeasureSettings
 from napari_rls.models.bundle import Bundle, load_bundle
@@ -15,7 +16,8 @@ from napari_rls.search.settings import Settings
 from napari_rls.workflow.cells.stack import CellStack
 from napari_rls.workflow.measure.trust_levels import measured
 from napari_rls.workflow.super_resolve.resolver import SuperResolver
-from napari_rls.workflow.super_resolve.told_of_lr import teller, told_column, with_told
+from napari_rls.workflow.super_resolve.told_column import told_column, with_told
+from napari_rls.workflow.super_resolve.told_of_lr import teller
 
 COLUMN = "Math_Log2Ratio_NucleusCytoplasm_FKHRGFP"
 
@@ -28,10 +30,15 @@ def bundle() -> Bundle:
 @pytest.fixture(scope="module")
 def lr(bundle: Bundle) -> CellStack:
     """Cells of the generator, as clean LR crops of 16x."""
-    with torch.no_grad():
-        hr = bundle.generator.synthesis(bundle.generator.broadcast(bundle.draw_w(24, 3)))
-    pixels = ((Bicubic(16)(hr) + 1) * 127.5).clamp(0, 255).numpy()
+    pixels = ((Bicubic(16)(drawn(bundle)) + 1) * 127.5).clamp(0, 255).numpy()
     return CellStack(pixels, bundle.manifest.channel_names)
+
+
+def drawn(bundle: Bundle) -> Tensor:
+    """HR images that the generator draws, -1 to 1."""
+    with torch.no_grad():
+        made = bundle.generator.synthesis(bundle.generator.broadcast(bundle.draw_w(24, 3)))
+    return made.clamp(-1, 1)
 
 
 def of_spec(manifest: Manifest, **changes: object) -> Manifest:
@@ -85,8 +92,8 @@ def test_a_run_says_what_it_is_held_to(bundle: Bundle, lr: CellStack) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"factor": 4}, "at 4x is nothing that the bundle bbbc013-translocation-64 knows"),
-        ({"factor": 32}, "at 32x is nothing that the bundle bbbc013-translocation-64 knows"),
+        ({"factor": 4}, "at 4x is nothing that the bundle bbbc013-translocation-64 knows well"),
+        ({"factor": 32}, "at 32x is nothing that the bundle bbbc013-translocation-64 knows well"),
         ({"factor": 16, "reading": "likelihood"}, "is known of images without noise alone"),
         (
             {"factor": 16, "operator": "optics"},
@@ -112,6 +119,39 @@ def test_noisy_images_tell_nothing(bundle: Bundle, lr: CellStack) -> None:
     run = SuperResolver(bundle, Settings(factor=16)).prepare(noisy).run
     assert run.settings.reading == "likelihood"
     assert run.settings.lambda_m == 0
+
+
+def test_hot_pixels_spoil_what_their_own_cell_tells(bundle: Bundle, lr: CellStack) -> None:
+    images = torch.from_numpy(lr.data / 127.5 - 1).float()
+    hot = images.clone()
+    hot[3, 1, 0, 0] = 1.0
+    values = teller(bundle, Settings(factor=16))(hot).values
+    clean = teller(bundle, Settings(factor=16))(images).values
+    assert clean.isfinite().all()
+    assert values[3].isnan().all()
+    others = torch.arange(len(images)) != 3
+    torch.testing.assert_close(values[others], clean[others])
+
+
+def test_intensities_that_do_not_begin_at_0_are_measured_as_they_are(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    intensity = manifest.intensity.model_copy(update={"low": 200.0, "high": 1200.0})
+    told = told_column(manifest.model_copy(update={"intensity": intensity}), 16)
+    hr = drawn(bundle)
+    stored = 200 + (hr + 1) / 2 * 1000
+    measure = MeasureSettings.model_validate(dict(manifest.direct.measurement))
+    stack = CellStack(stored.numpy(), manifest.channel_names)
+    found = measured(stack.data, stack, measure)[COLUMN]
+    known = np.isfinite(found)
+    ratios = told.nuclear.log_ratios(hr)[:, 0].numpy()
+    np.testing.assert_allclose(ratios[known], found[known], atol=0.01)
+
+
+def test_settings_of_a_file_that_names_everything_ask_for_nothing() -> None:
+    golgi = load_bundle("golgi-simulated-128").manifest
+    saved = Settings.parse(Settings(factor=16).model_dump())
+    settings, sentence = with_told(saved, golgi)
+    assert (settings.lambda_m, sentence) == (0, "")
 
 
 def test_bundles_that_know_no_such_ratio_tell_none(bundle: Bundle) -> None:

@@ -25,10 +25,14 @@ from napari_rls.workflow.benchmark.benchmark_settings import (
 )
 from napari_rls.workflow.cells.degrade import DegradeSettings
 from napari_rls.workflow.cells.stack import CellStack, content_digest
+from napari_rls.workflow.super_resolve.told_column import told_column, with_told
 
 Part = Literal["main", "degraded", "lambda", "samples"]
 
 PIX2PIX = "pix2pix"
+
+WITHOUT_TOLD = "rls-without-told"
+"""An ablation that is `rls` itself where LR images tell no ratio, and is left out there."""
 
 SEARCHED = ("generator.", "flow.", "encoder.", "field_encoder.", "flow_matching.", "coarse_flow.")
 """Tensors of a bundle that searches take."""
@@ -139,7 +143,8 @@ class _Planner:
         everything = tuple(range(len(self.hr)))
         for factor in settings.factors:
             for method in settings.methods:
-                if method != DIRECT:
+                untold = method == WITHOUT_TOLD and not told_column(self.bundle.manifest, factor)
+                if method != DIRECT and not untold:
                     yield self._job("main", method, factor, everything)
         detail = settings.detail_factor
         subset = subset_of(len(self.hr), settings)
@@ -222,7 +227,7 @@ class _Planner:
             "degrade": degrade.model_dump(mode="json", exclude=usual),
             "input": self._digest(cells),
         }
-        if settings.lambda_m and manifest.direct:
+        if manifest.direct and with_told(settings, manifest)[0].lambda_m:
             told = manifest.direct.model_dump(mode="json")
             all_that_matters["told"] = {**told, "network": self._of_bundle(("direct.",))}
         if others := PRESETS.origin(method) | OPERATORS.origin(given.operator):

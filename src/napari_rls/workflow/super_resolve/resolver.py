@@ -38,7 +38,7 @@ from napari_rls.workflow.super_resolve.result import Collector
 from napari_rls.workflow.super_resolve.search_run import Search, by_pix2pix, searches
 from napari_rls.workflow.super_resolve.seen_crops import seen_crops, settled, with_posterior
 from napari_rls.workflow.super_resolve.sr_result import Result
-from napari_rls.workflow.super_resolve.told_of_lr import with_told
+from napari_rls.workflow.super_resolve.told_column import with_told
 from napari_rls.workflow.super_resolve.updates import Run, Update
 
 __all__ = ["Run", "SuperResolver", "Update"]
