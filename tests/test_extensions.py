@@ -213,7 +213,7 @@ def test_what_cannot_be_used_is_one_sentence(
 import numpy as np
 from napari_rls import Settings, SuperResolver, UserError
 from napari_rls.search.presets import PRESETS
-assert len(dict(PRESETS.items())) == 14  # and can be listed
+assert len(dict(PRESETS.items())) == 15  # and can be listed
 try:
     chosen = Settings.parse(dict({settings}))
     lr = np.random.default_rng(0).uniform(0, 200, (1, 2, 8, 8))

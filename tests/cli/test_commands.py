@@ -198,7 +198,12 @@ def test_sr_file_is_what_the_api_gives(
     record = json.loads((tmp_path / "out" / "lr_SR4x.json").read_text())
     stored = Settings.parse(record["settings"])
     used = settings.model_copy(
-        update={"bundle": stored.bundle, "reading": "scaled", "posterior": "bound"}
+        update={
+            "bundle": stored.bundle,
+            "reading": "scaled",
+            "posterior": "bound",
+            "lambda_m": 0.0,
+        }
     )
     assert stored == used
 

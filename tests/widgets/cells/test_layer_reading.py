@@ -212,7 +212,7 @@ def test_an_estimate_grows_with_the_work(tmp_path: Path) -> None:
     for cells, told in ((1, "12 s for 1 cell"), (12, "2 min for 12"), (3600, "10.0 h for 3600")):
         assert f"About {told}" in describe_time(settings, MANIFEST, cells, memory)
     fewer = settings.model_copy(update={"samples": 0})
-    assert "About 73 s for 10 cells" in describe_time(fewer, MANIFEST, 10, memory)
+    assert "About 58 s for 10 cells" in describe_time(fewer, MANIFEST, 10, memory)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": "b"}', "[" * 100_000, '{"a": NaN}'])

@@ -79,7 +79,7 @@ def test_the_window_shows_the_steps_that_a_run_will_take(make_napari_viewer):
     assert remembered.model_fields_set == {"samples"}
     # No search of this one starts at its field encoder.
     dock.controller.change("bundle", "golgi-simulated-128")
-    assert shown() == (200, "0.2")
+    assert shown() == (100, "0.3")
     dock.controller.change("bundle", DEFAULT_BUNDLE)
     dock.main.fields["steps"].value = 9
     assert (shown(), will_be()) == ((9, "0.05"), (9, 0.05))

@@ -349,6 +349,7 @@ def test_what_0_means_is_said_where_it_is_set(widget):
     hints = widget.main.zeros | widget.advanced.zeros
     assert {name: hint.text() for name, hint in hints.items()} == {
         "samples": "0 makes none",
+        "lambda_m": "0 leaves it out",
         "patience": "0 runs every step",
         "threads": "0 leaves the choice to torch",
     }

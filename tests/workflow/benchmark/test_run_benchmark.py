@@ -275,7 +275,7 @@ def test_what_lr_images_tell_counts_for_the_searches_that_are_held_to_it() -> No
     methods = ("rls", "rls-without-told", "pulse")
 
     def keys(of: Bundle) -> dict[str, str]:
-        jobs = plan(hr, of, settings_of(methods=methods))
+        jobs = plan(hr, of, settings_of(methods=methods, factors=(8,)))
         return {job.settings.method: job.key for job in jobs if job.part == "main"}
 
     usual, spec = keys(bundle), bundle.manifest.direct
@@ -285,9 +285,11 @@ def test_what_lr_images_tell_counts_for_the_searches_that_are_held_to_it() -> No
     manifest = bundle.manifest.model_copy(
         update={"direct": spec.model_copy(update={"columns": columns})}
     )
-    for other in (replace(bundle, direct=network), replace(bundle, manifest=manifest)):
-        found = keys(other)
-        assert [method for method in methods if found[method] != usual[method]] == ["rls"]
+    again, none = keys(replace(bundle, direct=network)), keys(replace(bundle, manifest=manifest))
+    assert [method for method in methods if again[method] != usual[method]] == ["rls"]
+    assert none["rls"] != usual["rls"]
+    # Where nothing is told, the ablation would be the method itself.
+    assert none.keys() == {"rls", "pulse"}
 
 
 def test_the_usual_lambdas_are_not_searched_twice(bundle: Bundle) -> None:
@@ -298,9 +300,10 @@ def test_the_usual_lambdas_are_not_searched_twice(bundle: Bundle) -> None:
 
 
 def test_methods_keep_their_own_steps_up_to_the_bound(bundle: Bundle) -> None:
-    jobs = plan(hr_cells(), bundle, settings_of(methods=("rls", "pulse"), max_steps=150))
+    methods = ("rls-paper", "pulse")
+    jobs = plan(hr_cells(), bundle, settings_of(methods=methods, max_steps=150))
     steps = {job.settings.method: job.settings.steps for job in jobs if job.part == "main"}
-    assert steps == {"rls": 150, "pulse": Settings.model_validate({"method": "pulse"}).steps}
+    assert steps == {"rls-paper": 150, "pulse": Settings.model_validate({"method": "pulse"}).steps}
 
 
 def test_a_method_that_cannot_run_is_reported_and_the_others_go_on(

@@ -70,9 +70,15 @@ def test_record(lr: CellStack, tiny_bundle: Bundle) -> None:
     assert record["generated"] is True
     assert record["complete"] is True
     used = SETTINGS.model_copy(
-        update={"bundle": tiny_bundle.source, "reading": "scaled", "posterior": "bound"}
+        update={
+            "bundle": tiny_bundle.source,
+            "reading": "scaled",
+            "posterior": "bound",
+            "lambda_m": 0.0,
+        }
     )
     assert Settings.parse(record["settings"]) == used
+    assert record["held"] == ""
     assert record["input"]["sha256"] == content_digest(lr.data)
     assert record["bundle"]["content_hash"] == tiny_bundle.manifest.content_hash
     assert [Crop(**crop) for crop in record["crops"]] == list(lr.crops)
