@@ -26,7 +26,7 @@ from napari_rls.workflow.cells.examples import draw_prior_sample
 from napari_rls.workflow.cells.read import read_stack
 from napari_rls.workflow.super_resolve.search_batches import SAMPLES_EVERY
 from napari_rls.workflow.super_resolve.updates import Update
-from napari_rls.workflow.train.fitted import with_camera
+from napari_rls.workflow.train.fitted import missing_noise, with_camera
 
 CAMERA = CameraNoise(slope=(2e-3, 4e-4), floor=(1e-4, 0.0))
 QUICK = Settings(
@@ -68,6 +68,31 @@ def test_below_black_there_is_the_floor_and_a_gradient_everywhere() -> None:
     assert bool(image.grad.isfinite().all())
 
 
+def test_images_of_a_camera_of_whole_grey_levels_have_no_others() -> None:
+    whole = CameraNoise(slope=(2e-3, 4e-4), floor=(1e-4, 0.0), step=2 / 255)
+    clean = torch.full((40, 2, 64, 64), 0.1)
+    levels = (whole.drawn(clean, rng()) + 1) * 127.5
+    assert torch.allclose(levels, levels.round(), atol=1e-3)
+    before = (CAMERA.drawn(clean, rng()) + 1) * 127.5
+    assert (levels - before).abs().max() <= 0.5 + 1e-3
+    noise = levels - 1.1 * 127.5
+    for channel, slope, floor in zip((0, 1), whole.slope, whole.floor, strict=True):
+        variance = 127.5**2 * (slope * 1.1 + floor) + 1 / 12
+        assert noise[:, channel].var().item() == pytest.approx(variance, rel=0.02)
+
+
+def test_training_goes_through_whole_grey_levels() -> None:
+    whole = CAMERA.model_copy(update={"step": 0.1})
+    gradients = []
+    for camera in (CAMERA, whole):
+        image = torch.linspace(-0.9, 0.9, 32).reshape(1, 2, 4, 4).requires_grad_()
+        camera.drawn(image, rng()).square().mean().backward()
+        assert image.grad is not None
+        gradients.append(image.grad)
+    assert torch.allclose(*gradients, atol=0.01)
+    assert gradients[0].abs().min() > 0
+
+
 def test_a_manifest_needs_a_number_for_each_channel(tiny_bundle: Bundle) -> None:
     words = tiny_bundle.manifest.model_dump()
     with pytest.raises(ValueError, match="a number for each channel"):
@@ -83,6 +108,11 @@ def test_bundles_info_tells_it_in_the_bundles_unit(tmp_path: Path, tiny_bundle: 
     text = " ".join(command("bundles", "info", tmp_path / "tiny.rls.safetensors").stdout.split())
     # 500 counts are 1: 500 sqrt(1e-4), 500 sqrt(41e-4), 0 and 500 sqrt(8e-4).
     assert "deviation from black to white: nucleus 5 to 32, protein 0 to 14" in text
+    assert "whole grey levels" not in text
+    whole = words.model_copy(update={"camera": CAMERA.model_copy(update={"step": 0.002})})
+    replace(tiny_bundle, manifest=whole).save(tmp_path / "whole.rls.safetensors")
+    text = " ".join(command("bundles", "info", tmp_path / "whole.rls.safetensors").stdout.split())
+    assert "protein 0 to 14; to whole grey levels" in text
 
 
 # -- how it is found -----------------------------------------------------------------------
@@ -115,8 +145,31 @@ def test_noise_of_their_own_counts() -> None:
 
 def test_whole_grey_levels_do_not_hide_it() -> None:
     real = ((CAMERA.drawn(cells(0), rng()) + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
-    found = fit_camera(real, cells(1))
+    found = fit_camera(real, cells(1), 2 / 255)
     assert found.slope == pytest.approx(CAMERA.slope, rel=0.2)
+    assert found.step == 2 / 255
+    floor = fit_camera(real, cells(1)).floor
+    # Rounding makes its own noise again: 1/12 of a grey level's square.
+    assert found.floor == pytest.approx([max(f - (2 / 255) ** 2 / 12, 0) for f in floor])
+
+
+def test_crops_of_an_integer_type_are_of_whole_grey_levels(tiny_bundle: Bundle) -> None:
+    crops = (cells(0, 20)[..., :32, :32].numpy() + 1).clip(0, 2) * 127.5
+    intensity = Intensity(low=0, high=255)
+    generator = tiny_bundle.generator
+    assert missing_noise(generator, crops.astype(np.uint8), intensity).step == 2 / 255
+    assert missing_noise(generator, crops, intensity).step == 0
+    assert missing_noise(generator, crops.astype(np.uint8), Intensity(low=0.5, high=255)).step == 0
+
+
+def test_sr_images_of_real_cells_are_of_whole_grey_levels_as_theirs() -> None:
+    lr = np.random.default_rng(0).uniform(0, 60, (2, 2, 4, 4)).astype(np.float32)
+    quick = QUICK.model_copy(update={"factor": 16, "steps": 2})
+    *_, last = super_resolve(lr, "bbbc013-translocation-64", quick)
+    assert np.allclose(last.sr, last.sr.round(), atol=1e-3)
+    smooth_settings = quick.model_copy(update={"camera_noise": False})
+    *_, smooth = super_resolve(lr, "bbbc013-translocation-64", smooth_settings)
+    assert not np.allclose(smooth.sr, smooth.sr.round(), atol=0.1)
 
 
 def test_where_nothing_is_missing_nothing_is_found() -> None:

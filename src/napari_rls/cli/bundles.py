@@ -282,7 +282,8 @@ def _camera(manifest: Manifest) -> list[tuple[str, str]]:
             manifest.channels, manifest.camera.slope, manifest.camera.floor, strict=True
         )
     ]
-    return [("Camera noise", f"deviation from black to white: {', '.join(noise)}")]
+    whole = "; to whole grey levels" if manifest.camera.step else ""
+    return [("Camera noise", f"deviation from black to white: {', '.join(noise)}{whole}")]
 
 
 def _distances(training: Training) -> list[tuple[str, str]]:

@@ -32,11 +32,11 @@ from napari_rls.models.part import (
 )
 from napari_rls.models.trust import Trust
 
-FORMAT_VERSION: Final = 10
+FORMAT_VERSION: Final = 11
 """Version 2 added ``measurement`` and ``trust``, 3 ``pix2pix``, 4 ``camera``, 5 ``field_encoder``,
 6 ``flow_matching``, 7 ``direct`` and, in ``trust``, ``pixels``, ``left_open``, ``no_cells`` and
 the ``reliability`` of corrections, 8 ``coloured`` in ``flow_matching``, 9 ``coarse_flow``, 10
-``shrinkage`` in ``direct``; older files read as before."""
+``shrinkage`` in ``direct``, 11 ``step`` in ``camera``; older files read as before."""
 
 _MOST_FACTORS = 8
 """Scale factors: the powers of two from 2 to 256."""
@@ -197,7 +197,7 @@ class Manifest(Part):
     tensors; see :mod:`napari_rls.models.bundle_file`.
     """
 
-    format_version: Literal[1, 2, 3, 4, 5, 6, 7, 8, 9, 10] = FORMAT_VERSION
+    format_version: Literal[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] = FORMAT_VERSION
     name: Name
     title: Line
     architecture: Architecture

@@ -49,7 +49,7 @@ def test_from_fields_to_a_bundle_with_a_network(
 
     bundle = load_bundle(out(tmp_path))
     spec = bundle.manifest.field_encoder
-    assert bundle.manifest.format_version == 10
+    assert bundle.manifest.format_version == 11
     assert (spec.steps, spec.batch_size, spec.validation, spec.data) == (4, 4, 3, "four fields")
     assert spec.ratios == (4, pytest.approx(32 / 3))
     crops = read_stack(tmp_path / "mine-run" / "crops-training.ome.tif").data

@@ -169,7 +169,8 @@ def missing_noise(
     generator
         The generator.
     crops
-        HR crops (N, C, H, W) of any real type that it was trained on.
+        HR crops (N, C, H, W) of any real type that it was trained on; those of an integer type
+        are of whole grey levels.
     intensity
         Their intensities of the generator's -1 and 1.
     """
@@ -177,7 +178,10 @@ def missing_noise(
     unit_map = IntensityMap("bundle", (intensity.low,) * channels, (intensity.high,) * channels)
     count = min(len(crops), enough_images(crops.shape[-1]))
     some = np.linspace(0, len(crops) - 1, count).astype(int)
-    return fit_camera(torch.from_numpy(unit_map.encode(crops[some])), images_to_compare(generator))
+    whole = np.issubdtype(crops.dtype, np.integer) and float(intensity.low).is_integer()
+    step = 2 / (intensity.high - intensity.low) if whole else 0.0
+    real = torch.from_numpy(unit_map.encode(crops[some]))
+    return fit_camera(real, images_to_compare(generator), min(step, 1.0))
 
 
 def with_camera(
