@@ -4,8 +4,8 @@
 
 DATA is the folder of BBBC013v1 that the bundle's recipe takes. The run goes on from
 ``bbbc013-translocation-64-start.safetensors``: generator and discriminator of the bundle, which had
-seen 500 thousand images, after another 443 with the settings below. No embedded bundle has
-this generator yet. Ctrl-C keeps a checkpoint; the same command goes on with it.
+seen 500 thousand images, after another 685 with the settings below, through a camera whose
+grey levels were not whole. No embedded bundle has this generator yet. Ctrl-C keeps a checkpoint; the same command goes on with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from napari_rls.models.bundle_file import read_manifest
 from napari_rls.models.catalogue import find_bundle
 
 START = Path(__file__).with_name(f"{BLUEPRINT.name}-start.safetensors")
-BEFORE, IN_ALL, FALLING = 943, 2000, 100
+BEFORE, IN_ALL, FALLING = 1185, 2000, 100
 """kimg that the start has seen, that it is to see, and during which the step size falls."""
 
 
