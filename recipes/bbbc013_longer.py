@@ -5,7 +5,8 @@
 DATA is the folder of BBBC013v1 that the bundle's recipe takes. The run goes on from
 ``bbbc013-translocation-64-start.safetensors``: generator and discriminator of the bundle, which had
 seen 500 thousand images, after another 685 with the settings below, through a camera whose
-grey levels were not whole. No embedded bundle has this generator yet. Ctrl-C keeps a checkpoint; the same command goes on with it.
+grey levels were not whole. No embedded bundle has this generator yet. Ctrl-C keeps a checkpoint;
+the same command goes on with it.
 """
 
 from __future__ import annotations
